@@ -1,0 +1,185 @@
+/* Back ends: a graph is compiled into programs, and a training step is run as one unit.
+ *
+ * Life of a run:
+ *     fx_backend_find -> device_open -> model_create(graph) -> program_create (train, last partial
+ *     batch, eval) -> model_memory (the plan, nothing large allocated yet) -> model_allocate ->
+ *     tensor_write (initial values) -> [ step_begin, input, forward, loss, backward, update ] ...
+ * -> tensor_read
+ *
+ * All programs of a model share its parameters and one activation arena and one workspace, each as
+ * large as the largest program needs.  After model_allocate nothing allocates.
+ *
+ * The slots of a step only enqueue on a device that has queues; `update` and `losses_read` are
+ * where the host waits.  A back end may record input..update once and replay it (CUDA graph):
+ * nothing a slot decides depends on values computed on the device, and everything that changes from
+ * step to step arrives in struct fx_batch and struct fx_update.
+ *
+ * Commit: parameters, optimizer state, running statistics and counters change in `update` and
+ * nowhere else; until it is called a step can be abandoned without a trace. */
+#ifndef FX_BACKEND_BACKEND_H
+#define FX_BACKEND_BACKEND_H
+
+#include "data/augment.h"
+#include "net/graph.h"
+
+struct fx_device;  /* back end's own: vendor handles, worker threads */
+struct fx_model;   /* back end's own: graph, parameter store, arenas */
+struct fx_program; /* back end's own: one compiled graph for one mode and batch size */
+
+enum fx_precision { FX_PRECISION_FP32, FX_PRECISION_BF16 };
+enum fx_mode { FX_TRAIN, FX_EVAL };
+
+struct fx_device_options {
+    int ordinal;   /* cuda:N */
+    int n_threads; /* CPU threads, at least 1 */
+    enum fx_precision precision;
+    /* Polled between nodes; true abandons the call with FX_ESTOPPED.  NULL: never. */
+    bool (*should_stop)(void);
+};
+
+/* Planned bytes by role, before anything is allocated. */
+struct fx_memory {
+    size_t parameters; /* masters, running statistics and packed or low-precision copies */
+    size_t gradients;
+    size_t optimizer;   /* exp_avg and exp_avg_sq */
+    size_t activations; /* values and their gradients, of the largest program */
+    size_t workspace;   /* scratch of the primitives */
+};
+
+/* What the store keeps for a trained parameter. */
+enum fx_tensor_role { FX_ROLE_VALUE, FX_ROLE_GRAD, FX_ROLE_EXP_AVG, FX_ROLE_EXP_AVG_SQ };
+
+/* One batch; borrowed during `input` and until the step's last slot.  n equals the program's batch.
+ */
+struct fx_batch {
+    int n;
+    const float *pixels; /* f32 (n, 3, 32, 32): finished input (fx_augment_batch); may be NULL
+                            for a back end that `applies_rows` and has the data set */
+    const struct fx_augment_row *rows; /* n rows, NULL in evaluation */
+    const struct fx_mix *mix;          /* NULL: none */
+    const uint32_t *partner;           /* n positions, NULL: none */
+    const uint32_t *numbers;           /* n image numbers in the data set: dropout's counter word */
+    const uint8_t *labels;             /* n fine labels */
+    uint64_t seed;                     /* dropout */
+    uint32_t epoch;                    /* dropout; from 1 */
+};
+
+/* loss = CE(fused) + alpha * sum_k CE(expert k) [+ alpha * distill * KL terms], each CE a mean over
+ * the batch; the target of image i is
+ *   (1 - eps) * (lam * onehot(label_i) + (1 - lam) * onehot(label_partner(i))) + eps / classes.
+ * A graph without fused head has loss = sum_k CE(expert k) with alpha ignored. */
+struct fx_loss_config {
+    float alpha;
+    float label_smoothing; /* eps; 0 in evaluation */
+    float distill; /* weight of mean_{j != k} KL(stop_gradient(softmax_j) || softmax_k) added to
+                      each expert's loss; 0: none */
+};
+
+/* Sums over the images since step_begin (divide by n_images).  Index 0..K-1: experts. */
+struct fx_losses {
+    int64_t n_images;
+    double fused, expert[FX_GRAPH_MAX_EXPERTS]; /* sum over images of CE */
+    double distill[FX_GRAPH_MAX_EXPERTS];
+    double total; /* sum over images of the whole loss */
+    int64_t fused_correct, expert_correct[FX_GRAPH_MAX_EXPERTS], ensemble_correct;
+    double ensemble; /* CE of softmax(mean of the experts' logits), evaluation only */
+};
+
+/* One AdamW step over all trained parameters (PyTorch's formula, decoupled decay).
+ * grad_scale multiplies the accumulated gradients first (1 / number of micro-batches). */
+struct fx_update {
+    int64_t step; /* from 1: bias correction */
+    double lr[FX_N_GROUPS];
+    double beta1, beta2, eps, weight_decay;
+    double clip;                    /* one global-norm clip over everything; <= 0: none */
+    double clip_group[FX_N_GROUPS]; /* > 0: per-group clips replace the global one */
+    double grad_scale;
+};
+/* SGD with momentum and Nesterov, for expert training; used instead of AdamW when not NULL. */
+struct fx_sgd {
+    double momentum;
+    bool nesterov;
+};
+struct fx_update_result {
+    double grad_norm; /* before clipping, over all parameters */
+};
+
+/* A host copy of a graph value or its gradient: f32 in canonical order (N, T, C, H, W). */
+
+struct fx_backend {
+    const char *name;  /* "ref", "cpu", "cuda" */
+    bool applies_rows; /* input works from rows and the resident data set; pixels may be NULL */
+
+    /* device_open: FX_EDEVICE when the machine lacks the device or the precision. */
+    enum fx_status (*device_open)(struct fx_device **device,
+                                  const struct fx_device_options *options, struct fx_err *err);
+    void (*device_close)(struct fx_device *device);
+
+    /* dataset_load (optional, NULL: nothing to do): makes the train images resident. */
+    enum fx_status (*dataset_load)(struct fx_device *device, const struct fx_dataset *dataset,
+                                   struct fx_err *err);
+
+    /* model_create: the graph is borrowed and outlives the model.  trains = false: no gradients and
+     * no optimizer state. */
+    enum fx_status (*model_create)(struct fx_model **model, struct fx_device *device,
+                                   const struct fx_graph *graph, bool trains, struct fx_err *err);
+    void (*model_destroy)(struct fx_model *model); /* also destroys its programs */
+    void (*model_memory)(const struct fx_model *model, struct fx_memory *memory);
+    /* model_allocate: once, after the last program_create.  Values start at zero. */
+    enum fx_status (*model_allocate)(struct fx_model *model, struct fx_err *err);
+
+    /* program_create: compiles for exactly n images.  Owned by the model. */
+    enum fx_status (*program_create)(struct fx_program **program, struct fx_model *model,
+                                     enum fx_mode mode, int n, struct fx_err *err);
+
+    /* tensor_write, tensor_read: between C-order host memory and the back end's own layout.  f32
+     * (n_elements); the counter is one int64.  Roles other than VALUE exist for trained parameters.
+     */
+    enum fx_status (*tensor_write)(struct fx_model *model, int param, enum fx_tensor_role role,
+                                   const void *data, struct fx_err *err);
+    enum fx_status (*tensor_read)(struct fx_model *model, int param, enum fx_tensor_role role,
+                                  void *data, struct fx_err *err);
+
+    /* The slots of a step.  forward keeps what backward needs.  In training BATCHNORM normalises
+     * with batch statistics and keeps them for update; in evaluation it uses the running ones. */
+    enum fx_status (*input)(struct fx_program *program, const struct fx_batch *batch,
+                            struct fx_err *err);
+    enum fx_status (*forward)(struct fx_program *program, struct fx_err *err);
+    /* loss: adds to the losses; in training also writes (=) the gradients of all heads' logits, as
+     * d(mean loss)/d(logits). */
+    enum fx_status (*loss)(struct fx_program *program, const struct fx_loss_config *config,
+                           struct fx_err *err);
+    /* backward: from the logits' gradients to the parameters' (= when !accumulate, += otherwise).
+     */
+    enum fx_status (*backward)(struct fx_program *program, bool accumulate, struct fx_err *err);
+    /* update: norm, clip, optimizer, running statistics (one moving-average step for each training
+     * forward since step_begin), counters.  FX_EDIVERGED and nothing changed when the norm or the
+     * loss since step_begin is not finite.  Once begun it is not abandoned. */
+    enum fx_status (*update)(struct fx_program *program, const struct fx_update *update,
+                             const struct fx_sgd *sgd, struct fx_update_result *result,
+                             struct fx_err *err);
+
+    /* step_begin: forgets the losses and the running statistics gathered by forward passes since
+     * the last update.  Called before the first `input` of a step (or of an evaluation). */
+    void (*step_begin)(struct fx_model *model);
+    enum fx_status (*losses_read)(struct fx_model *model, struct fx_losses *losses,
+                                  struct fx_err *err);
+
+    /* value_read, value_write: a node's value (or gradient) for tests and for logits; f32 canonical
+     * order (N, T, C, H, W).  Only inputs, features, logits and values of single-node test graphs
+     * are guaranteed to be kept; FX_EUSAGE for a value the plan does not keep. */
+    enum fx_status (*value_read)(struct fx_program *program, int node, bool gradient, float *data,
+                                 struct fx_err *err);
+    enum fx_status (*value_write)(struct fx_program *program, int node, bool gradient,
+                                  const float *data, struct fx_err *err);
+};
+
+/* fx_backend_find: by device text: "ref", "cpu", "cuda", "cuda:1".  FX_EUSAGE for an unknown name,
+ * FX_EDEVICE for one this build does not have.  Fills options->ordinal. */
+enum fx_status fx_backend_find(const struct fx_backend **backend, const char *device,
+                               struct fx_device_options *options, struct fx_err *err) FX_MUST_CHECK;
+
+/* "ref cpu" : what this build has, for --version. */
+const char *fx_backend_names(void);
+
+#endif

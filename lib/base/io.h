@@ -1,0 +1,54 @@
+/* Bytes in and out: whole reads and writes over EINTR, mapped or spooled input, atomic files. */
+#ifndef FX_BASE_IO_H
+#define FX_BASE_IO_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* fx_read_full: reads exactly n bytes, or up to the end of the stream; *n_read says how many.
+ * Restarts on EINTR unless a stop was requested (fx_stop_requested: FX_ESTOPPED). */
+enum fx_status fx_read_full(int fd, void *buf, size_t n, size_t *n_read, const char *name,
+                            struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_write_full: writes all n bytes.  A closed pipe raises SIGPIPE as usual. */
+enum fx_status fx_write_full(int fd, const void *buf, size_t n, const char *name,
+                             struct fx_err *err) FX_MUST_CHECK;
+
+/* The whole content of a file or pipe, read-only: mapped when it is a regular file, read into
+ * memory otherwise.  The bytes stay valid until fx_input_close. */
+struct fx_input {
+    const uint8_t *bytes; /* owned */
+    size_t n_bytes;
+    const char *name; /* borrowed: for messages; "stdin" for "-" */
+    bool is_mapped;
+};
+/* path "-" or NULL is stdin. */
+enum fx_status fx_input_open(struct fx_input *in, const char *path,
+                             struct fx_err *err) FX_MUST_CHECK;
+void fx_input_close(struct fx_input *in); /* accepts a zeroed record */
+
+/* A file that appears under its final name only when complete: a temporary file in the same
+ * directory, then fsync, rename, fsync of the directory.  With path "-" or NULL the output is
+ * stdout, refused with FX_EUSAGE when it is a terminal and `binary` is true. */
+struct fx_output {
+    int fd;
+    bool is_stdout;
+    char *path;      /* owned; final name */
+    char *temp_path; /* owned */
+};
+enum fx_status fx_output_open(struct fx_output *out, const char *path, bool binary,
+                              struct fx_err *err) FX_MUST_CHECK;
+enum fx_status fx_output_commit(struct fx_output *out, struct fx_err *err) FX_MUST_CHECK;
+void fx_output_abandon(struct fx_output *out); /* removes the temporary file; no-op after commit */
+
+/* Temporary files still open are removed when the process is ended by SIGINT, SIGTERM, SIGHUP or
+ * SIGPIPE (handler installed by fx_tool_start; it then re-raises the signal). */
+
+/* fx_make_dirs: mkdir -p. */
+enum fx_status fx_make_dirs(const char *path, struct fx_err *err) FX_MUST_CHECK;
+
+#endif

@@ -1,0 +1,27 @@
+/* Messages for people, on stderr, each line begun with the tool's name (and the run's task:
+ * "[task-0-densenet-multiplicative] ..." when one is set). */
+#ifndef FX_BASE_LOG_H
+#define FX_BASE_LOG_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+
+enum fx_log_level { FX_LOG_QUIET = 0, FX_LOG_NORMAL = 1, FX_LOG_VERBOSE = 2 };
+
+void fx_log_set(const char *tool, enum fx_log_level level);
+void fx_log_set_task(const char *task); /* borrowed; NULL for none */
+enum fx_log_level fx_log_get_level(void);
+
+void fx_log_info(const char *fmt, ...) FX_PRINTF(1, 2);    /* hidden by --quiet */
+void fx_log_verbose(const char *fmt, ...) FX_PRINTF(1, 2); /* shown by --verbose */
+void fx_log_warn(const char *fmt, ...) FX_PRINTF(1, 2);    /* always shown, "warning: " */
+
+/* A progress line: redrawn in place on a terminal (at most 10 times a second, TERM not dumb, not
+ * --quiet), nothing elsewhere.  Any other message clears it first.  fx_log_progress_end removes it.
+ */
+bool fx_log_progress_wanted(void);
+void fx_log_progress(const char *fmt, ...) FX_PRINTF(1, 2);
+void fx_log_progress_end(void);
+
+#endif

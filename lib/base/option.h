@@ -1,0 +1,44 @@
+/* The option table: one table per tool parses the command line, prints --help and is compared with
+ * the man page by a test. */
+#ifndef FX_BASE_OPTION_H
+#define FX_BASE_OPTION_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum fx_option_type {
+    FX_OPT_FLAG,   /* bool *dst: set to true; "--no-NAME" is a separate row with FX_OPT_CLEAR */
+    FX_OPT_CLEAR,  /* bool *dst: set to false */
+    FX_OPT_STRING, /* const char **dst: borrowed from argv */
+    FX_OPT_INT,    /* int64_t *dst: whole number in [min, max], to the end of the string */
+    FX_OPT_REAL,   /* double *dst: finite number in [min, max], to the end of the string */
+    FX_OPT_CHOICE, /* const char **dst: one of the '|'-separated words in choices */
+    FX_OPT_END
+};
+
+/* One row.  `given` (may be NULL) is set to true when the option stood on the command line, so a
+ * recipe can tell a chosen value from a default. */
+struct fx_option {
+    const char *name; /* long name without dashes */
+    char letter;      /* short form, or 0 */
+    const char *arg;  /* name of the argument in --help ("FILE"); NULL for flags */
+    enum fx_option_type type;
+    void *dst;           /* borrowed */
+    double min, max;     /* FX_OPT_INT and FX_OPT_REAL, inclusive */
+    const char *choices; /* FX_OPT_CHOICE: "none|cutmix|mixup" */
+    const char *help;    /* one line, lower case, no full stop; says the default */
+    bool *given;         /* borrowed, may be NULL */
+};
+
+/* What a tool says about itself in --help and in its messages. */
+struct fx_tool {
+    const char *name;                /* "metrics-csv" */
+    const char *synopsis;            /* "[options] [FILE]" */
+    const char *summary;             /* one sentence: what goes in, what comes out */
+    const struct fx_option *options; /* ends with FX_OPT_END; shared rows are added */
+    const char *example;             /* one command line that runs */
+};
+
+#endif

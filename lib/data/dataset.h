@@ -1,0 +1,43 @@
+/* The data set: what cifar-prep writes and every training tool maps (fusion-dataset(5)). */
+#ifndef FX_DATA_DATASET_H
+#define FX_DATA_DATASET_H
+
+#include "base/io.h"
+#include "tensor/tensor.h"
+
+enum { FX_IMAGE_SIDE = 32, FX_IMAGE_PIXELS = 32 * 32, FX_IMAGE_BYTES = 3 * 32 * 32 };
+enum { FX_MAX_EXPERTS = 8 };
+
+/* A list of image numbers, borrowed from the data set's mapping. */
+struct fx_index_list {
+    const int64_t *values;
+    int64_t n;
+};
+
+/* One labelled part.  images u8 (n, 3, 32, 32); fine, coarse u8 (n).  Borrowed from the mapping. */
+struct fx_image_set {
+    const uint8_t *images;
+    const uint8_t *fine;
+    const uint8_t *coarse;
+    int64_t n;
+};
+
+struct fx_dataset {
+    struct fx_input input;    /* owned: the mapped file */
+    struct fx_tensor_set set; /* owned: names, metadata */
+    struct fx_image_set train, test;
+    struct fx_index_list fusion_holdout, expert_pool, val; /* sorted image numbers in train */
+    struct fx_index_list expert[FX_MAX_EXPERTS];
+    int n_experts; /* how many split.expert.{k} there are */
+    int n_classes;
+    float mean[3], std[3]; /* of pixel / 255, per channel */
+    const char *digest;    /* borrowed from set: SHA-256 of images, labels and splits */
+};
+
+/* fx_dataset_open: maps and checks the data set: tensor names, dtypes, shapes, labels below the
+ * number of classes, indices in range, sorted and without duplicates.  FX_EINPUT otherwise. */
+enum fx_status fx_dataset_open(struct fx_dataset *ds, const char *path,
+                               struct fx_err *err) FX_MUST_CHECK;
+void fx_dataset_close(struct fx_dataset *ds);
+
+#endif

@@ -1,0 +1,38 @@
+/* Whole models: K experts of named architectures, a fusion module and the global head. */
+#ifndef FX_NET_MODEL_H
+#define FX_NET_MODEL_H
+
+#include "net/graph.h"
+
+#include <stdio.h>
+
+/* What to build; plain data, strings borrowed.
+ * arch is FAMILY or FAMILY:KEY=VALUE,... (fusion-tools(7), ARCHITECTURES), or one of those per
+ * expert separated by ';'. */
+struct fx_model_config {
+    const char *arch;
+    const char *fusion; /* "multiplicative" ..., or NULL: experts only */
+    int n_experts;
+    int n_classes;
+    double expert_dropout; /* < 0: the architecture's default */
+    double fusion_dropout; /* of the fusion module; < 0: 0.2 */
+};
+
+/* fx_model_build: fills *graph.  FX_EUSAGE names the unknown family, key, fusion or a width that
+ * the fusion refuses (TransformerBase needs D to be a multiple of 8; all fusions need equal D). */
+enum fx_status fx_model_build(struct fx_graph *graph, const struct fx_model_config *config,
+                              struct fx_err *err) FX_MUST_CHECK;
+
+/* The graph of one node kind at a time, for tests and tools that print. */
+enum fx_status fx_model_print_shapes(const struct fx_graph *graph, FILE *out, struct fx_err *err)
+    FX_MUST_CHECK; /* node, shape, parameters, MACs, bytes: a line each, totals last */
+
+/* fx_param_init_fill: the initial value of a trained parameter or running statistic from the seed.
+ *   values  out  f32 (n_elements) in C order */
+void fx_param_init_fill(const struct fx_param *param, uint64_t seed, float *values);
+
+/* Names of the families and fusions, NULL-terminated, for --help and messages. */
+extern const char *const fx_arch_families[];
+extern const char *const fx_fusion_names[];
+
+#endif

@@ -1,0 +1,33 @@
+/* safetensors: the format of every binary stream (data set, experts, checkpoints, logits).
+ * Format and rules: fusion-checkpoint(5); huggingface/safetensors README, "Format". */
+#ifndef FX_TENSOR_SAFETENSORS_H
+#define FX_TENSOR_SAFETENSORS_H
+
+#include "base/io.h"
+#include "tensor/tensor.h"
+
+/* fx_safetensors_parse: fills the set from n bytes in memory, enforcing all ten rules of the
+ * reference reader (FX_EINPUT names the rule and the tensor).  Tensor data points into `bytes`,
+ * which must outlive the set.  `name` is the file's name for messages. */
+enum fx_status fx_safetensors_parse(struct fx_tensor_set *set, const uint8_t *bytes, size_t n_bytes,
+                                    const char *name, struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_safetensors_read: opens path ("-" or NULL: stdin) into *in and parses it.  A regular file is
+ * mapped, a stream read into memory owned by *in.  The stream must end where the header says.
+ * Close *in after the set. */
+enum fx_status fx_safetensors_read(struct fx_tensor_set *set, struct fx_input *in, const char *path,
+                                   struct fx_err *err) FX_MUST_CHECK;
+
+/* Produces the bytes of tensor i for a set whose tensor has data == NULL. */
+typedef enum fx_status (*fx_tensor_fetch)(void *ctx, const struct fx_tensor *tensor, void *buf,
+                                          struct fx_err *err);
+
+/* fx_safetensors_write: writes the set to fd in the canonical order (dtype alignment descending,
+ * then name) with a compact header padded to 8 bytes and {"format":"pt"} in the metadata; byte for
+ * byte what the reference writer makes of the same tensors and metadata (metadata keys sorted).
+ * fetch may be NULL when every tensor has data. */
+enum fx_status fx_safetensors_write(const struct fx_tensor_set *set, int fd, const char *name,
+                                    fx_tensor_fetch fetch, void *ctx,
+                                    struct fx_err *err) FX_MUST_CHECK;
+
+#endif
