@@ -10,7 +10,8 @@ B ?= build/$(if $(SAN),san,release)$(if $(filter 0,$(HAVE_DNNL)),-nodnnl)$(if $(
 
 # ---- what this machine has -----------------------------------------------------------------------
 # probe(header, libraries): 1 when a program with them compiles and links.
-probe = $(shell printf '\#include <$(1)>\nint main(void){return 0;}\n' | \
+hash := \#
+probe = $(shell printf '$(hash)include <$(1)>\nint main(void){return 0;}\n' | \
 	$(CC) $(CPPFLAGS) -x c - -o /dev/null $(LDFLAGS) $(2) >/dev/null 2>&1 && echo 1 || echo 0)
 
 ifeq ($(HAVE_DNNL),)
