@@ -14,7 +14,8 @@
 enum fx_status fx_read_full(int fd, void *buf, size_t n, size_t *n_read, const char *name,
                             struct fx_err *err) FX_MUST_CHECK;
 
-/* fx_write_full: writes all n bytes.  A closed pipe raises SIGPIPE as usual. */
+/* fx_write_full: writes all n bytes.  A closed pipe raises SIGPIPE as usual; where fx_stop_catch
+ * catches that, the result is FX_ESTOPPED. */
 enum fx_status fx_write_full(int fd, const void *buf, size_t n, const char *name,
                              struct fx_err *err) FX_MUST_CHECK;
 
@@ -33,20 +34,27 @@ void fx_input_close(struct fx_input *in); /* accepts a zeroed record */
 
 /* A file that appears under its final name only when complete: a temporary file in the same
  * directory, then fsync, rename, fsync of the directory.  With path "-" or NULL the output is
- * stdout, refused with FX_EUSAGE when it is a terminal and `binary` is true. */
+ * stdout, refused with FX_EUSAGE when it is a terminal and `binary` is true.  A path that is a
+ * device or a named pipe is written as it stands.  One open record per name. */
 struct fx_output {
     int fd;
     bool is_stdout;
-    char *path;      /* owned; final name */
-    char *temp_path; /* owned */
+    char *path;      /* owned; final name, symbolic links resolved; NULL: stdout or not open */
+    char *temp_path; /* owned; NULL: written in place */
 };
 enum fx_status fx_output_open(struct fx_output *out, const char *path, bool binary,
                               struct fx_err *err) FX_MUST_CHECK;
 enum fx_status fx_output_commit(struct fx_output *out, struct fx_err *err) FX_MUST_CHECK;
-void fx_output_abandon(struct fx_output *out); /* removes the temporary file; no-op after commit */
+/* Removes the temporary file; no-op after commit and on a zeroed record. */
+void fx_output_abandon(struct fx_output *out);
 
 /* Temporary files still open are removed when the process is ended by SIGINT, SIGTERM, SIGHUP or
- * SIGPIPE (handler installed by fx_tool_start; it then re-raises the signal). */
+ * SIGPIPE (fx_output_guard, called by fx_tool_start, installs fx_output_die as their handler)... */
+void fx_output_guard(void);
+/* ... which removes them and ends the process by that signal.  Async-signal-safe. */
+void fx_output_die(int signal_number);
+/* ... and by fx_tool_exit. */
+void fx_output_sweep(void);
 
 /* fx_make_dirs: mkdir -p. */
 enum fx_status fx_make_dirs(const char *path, struct fx_err *err) FX_MUST_CHECK;

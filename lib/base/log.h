@@ -1,5 +1,6 @@
-/* Messages for people, on stderr, each line begun with the tool's name (and the run's task:
- * "[task-0-densenet-multiplicative] ..." when one is set). */
+/* Messages for people, on stderr, each line "TOOL: message", with the run's task in front when one
+ * is set: "[task-0-densenet-multiplicative] TOOL: message".  A line is one write, so that the lines
+ * of parallel runs do not mix. */
 #ifndef FX_BASE_LOG_H
 #define FX_BASE_LOG_H
 
@@ -16,6 +17,7 @@ enum fx_log_level fx_log_get_level(void);
 void fx_log_info(const char *fmt, ...) FX_PRINTF(1, 2);    /* hidden by --quiet */
 void fx_log_verbose(const char *fmt, ...) FX_PRINTF(1, 2); /* shown by --verbose */
 void fx_log_warn(const char *fmt, ...) FX_PRINTF(1, 2);    /* always shown, "warning: " */
+void fx_log_error(const char *fmt, ...) FX_PRINTF(1, 2);   /* always shown; for fx_tool_exit */
 
 /* A progress line: redrawn in place on a terminal (at most 10 times a second, TERM not dumb, not
  * --quiet), nothing elsewhere.  Any other message clears it first.  fx_log_progress_end removes it.

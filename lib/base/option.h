@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum fx_option_type {
     FX_OPT_FLAG,   /* bool *dst: set to true; "--no-NAME" is a separate row with FX_OPT_CLEAR */
@@ -39,6 +40,29 @@ struct fx_tool {
     const char *summary;             /* one sentence: what goes in, what comes out */
     const struct fx_option *options; /* ends with FX_OPT_END; shared rows are added */
     const char *example;             /* one command line that runs */
+    const char *built_with;          /* more lines for --version ("back ends: ref cpu"), or NULL */
 };
+
+/* The row of every tool that writes data: -o FILE, --output FILE; dst is const char **. */
+#define FX_OPTION_OUTPUT(dst)                                                                      \
+    {                                                                                              \
+        "output", 'o', "FILE", FX_OPT_STRING, (dst), 0, 0, NULL,                                   \
+            "write to FILE, complete or not at all (default: standard output)", NULL               \
+    }
+
+/* What the shared rows (--help --version --quiet --verbose) asked for. */
+struct fx_option_shared {
+    bool help, version, quiet, verbose;
+};
+
+/* fx_option_parse: parses argv[1..argc-1] with the tool's rows and the shared ones, and moves the
+ * operands to argv[0..*n_operands-1].  FX_EUSAGE: "--epochs 0: must be between 1 and 10000".  Stops
+ * without a look at the rest when --help or --version is met. */
+enum fx_status fx_option_parse(const struct fx_tool *tool, int argc, char **argv,
+                               struct fx_option_shared *shared, int *n_operands,
+                               struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_option_help: the text of --help: usage, summary, one aligned row per option, the example. */
+void fx_option_help(const struct fx_tool *tool, FILE *out);
 
 #endif

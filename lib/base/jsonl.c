@@ -1,0 +1,77 @@
+/* JSON Lines over jansson: strict on the way in, canonical on the way out. */
+#include "base/jsonl.h"
+
+#include "base/stop.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+
+enum { REAL_DIGITS = 10 };
+
+char *fx_json_line(const json_t *object)
+{
+    size_t flags = JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS);
+    size_t n = json_dumpb(object, NULL, 0, flags);
+    char *line = n > 0 ? malloc(n + 2) : NULL;
+
+    if (line == NULL)
+        return NULL;
+    json_dumpb(object, line, n, flags);
+    memcpy(line + n, "\n", 2);
+    return line;
+}
+
+enum fx_status fx_json_line_write(const json_t *object, FILE *out, const char *name,
+                                  struct fx_err *err)
+{
+    char *line = fx_json_line(object);
+
+    if (line == NULL)
+        return fx_fail(err, FX_EFAIL, "%s: out of memory", name);
+    bool failed = fputs(line, out) == EOF || fflush(out) != 0;
+    int why = errno;
+    free(line);
+    if (failed && why == EPIPE && fx_stop_signal() == SIGPIPE)
+        return fx_fail(err, FX_ESTOPPED, "%s: the reader is gone", name);
+    errno = why;
+    return failed ? fx_fail_errno(err, "%s", name) : FX_OK;
+}
+
+enum fx_status fx_json_line_read(struct fx_json_reader *reader, json_t **object, struct fx_err *err)
+{
+    json_error_t why;
+
+    *object = NULL;
+    errno = 0;
+    ssize_t n = getline(&reader->text, &reader->cap_text, reader->in);
+    if (n < 0 && feof(reader->in))
+        return FX_OK;
+    if (n < 0)
+        return fx_fail_errno(err, "%s", reader->name);
+    reader->line++;
+    if (reader->text[n - 1] != '\n')
+        return fx_fail(err, FX_EINPUT, "%s: line %lld: cut off before its end", reader->name,
+                       (long long)reader->line);
+    *object = json_loadb(reader->text, (size_t)n, JSON_REJECT_DUPLICATES, &why);
+    if (*object == NULL)
+        return fx_fail(err, FX_EINPUT, "%s: line %lld: %s", reader->name, (long long)reader->line,
+                       why.text);
+    if (!json_is_object(*object)) {
+        json_decref(*object);
+        *object = NULL;
+        return fx_fail(err, FX_EINPUT, "%s: line %lld: not a JSON object", reader->name,
+                       (long long)reader->line);
+    }
+    return FX_OK;
+}
+
+void fx_json_reader_fini(struct fx_json_reader *reader)
+{
+    free(reader->text);
+    reader->text = NULL;
+    reader->cap_text = 0;
+}

@@ -1,0 +1,167 @@
+/* Lines on stderr, and one line on a terminal that is drawn again and again. */
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LINE_BYTES = 1024, REDRAW_MS = 100, COLUMNS_DEFAULT = 80 };
+
+static const char *tool_name = "fusion-tools"; /* borrowed */
+static const char *task_name;                  /* borrowed, NULL for none */
+static enum fx_log_level level = FX_LOG_NORMAL;
+
+static bool progress_shown;
+static struct timespec progress_time; /* of the last drawing */
+
+void fx_log_set(const char *tool, enum fx_log_level new_level)
+{
+    tool_name = tool;
+    level = new_level;
+}
+
+void fx_log_set_task(const char *task)
+{
+    task_name = task;
+}
+
+enum fx_log_level fx_log_get_level(void)
+{
+    return level;
+}
+
+/* ---- lines ------------------------------------------------------------------------------------
+ */
+
+static void emit(const char *text, size_t n)
+{
+    ssize_t put = write(STDERR_FILENO, text, n);
+    (void)put; /* there is no one left to tell */
+}
+
+static size_t put_task(char *line, size_t n)
+{
+    line[0] = '\0';
+    if (task_name != NULL)
+        snprintf(line, n, "[%s] ", task_name);
+    return strlen(line);
+}
+
+static void say(const char *kind, const char *fmt, va_list args)
+{
+    char line[LINE_BYTES];
+    size_t n = put_task(line, sizeof line / 2);
+
+    fx_log_progress_end();
+    snprintf(line + n, sizeof line - n - 1, "%s: %s", tool_name, kind);
+    n += strlen(line + n);
+    vsnprintf(line + n, sizeof line - n - 1, fmt, args);
+    n += strlen(line + n);
+    line[n++] = '\n';
+    emit(line, n);
+}
+
+void fx_log_info(const char *fmt, ...)
+{
+    va_list args;
+
+    if (level < FX_LOG_NORMAL)
+        return;
+    va_start(args, fmt);
+    say("", fmt, args);
+    va_end(args);
+}
+
+void fx_log_verbose(const char *fmt, ...)
+{
+    va_list args;
+
+    if (level < FX_LOG_VERBOSE)
+        return;
+    va_start(args, fmt);
+    say("", fmt, args);
+    va_end(args);
+}
+
+void fx_log_warn(const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    say("warning: ", fmt, args);
+    va_end(args);
+}
+
+void fx_log_error(const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    say("", fmt, args);
+    va_end(args);
+}
+
+/* ---- the progress line ------------------------------------------------------------------------
+ */
+
+bool fx_log_progress_wanted(void)
+{
+    const char *terminal = getenv("TERM");
+
+    return level >= FX_LOG_NORMAL && isatty(STDERR_FILENO) && terminal != NULL &&
+           strcmp(terminal, "dumb") != 0;
+}
+
+static int terminal_columns(void)
+{
+    struct winsize size;
+
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+        return COLUMNS_DEFAULT;
+    return size.ws_col;
+}
+
+static bool drawn_recently(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t ms = (int64_t)(now.tv_sec - progress_time.tv_sec) * 1000 +
+                 (now.tv_nsec - progress_time.tv_nsec) / 1000000;
+    if (progress_shown && ms < REDRAW_MS)
+        return true;
+    progress_time = now;
+    return false;
+}
+
+void fx_log_progress(const char *fmt, ...)
+{
+    char line[LINE_BYTES];
+    va_list args;
+
+    if (!fx_log_progress_wanted() || drawn_recently())
+        return;
+    size_t n = put_task(line, sizeof line / 2);
+    va_start(args, fmt);
+    vsnprintf(line + n, sizeof line - n, fmt, args);
+    va_end(args);
+
+    /* A line as wide as the terminal would wrap, and a wrapped line cannot be redrawn. */
+    char drawn[LINE_BYTES + 16];
+    snprintf(drawn, sizeof drawn, "\r%.*s\033[K", terminal_columns() - 1, line);
+    emit(drawn, strlen(drawn));
+    progress_shown = true;
+}
+
+void fx_log_progress_end(void)
+{
+    if (!progress_shown)
+        return;
+    progress_shown = false;
+    emit("\r\033[K", 4);
+}

@@ -1,0 +1,254 @@
+/* The option table at work: getopt_long does the splitting, the rows say what each word means. */
+#include "base/option.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { N_ROWS_MAX = 96, LONG_BASE = 256 };
+
+/* getopt's view of a tool's rows followed by the shared ones. */
+struct row_table {
+    const struct fx_option *rows[N_ROWS_MAX];
+    int n_rows;
+    struct option longs[N_ROWS_MAX + 1]; /* val = LONG_BASE + row number */
+    char letters[2 * N_ROWS_MAX + 2];
+};
+
+static void row_table_add(struct row_table *table, const struct fx_option *rows)
+{
+    size_t n_letters = strlen(table->letters);
+
+    for (; rows->type != FX_OPT_END && table->n_rows < N_ROWS_MAX; rows++) {
+        int i = table->n_rows++;
+        bool has_arg = rows->type != FX_OPT_FLAG && rows->type != FX_OPT_CLEAR;
+        table->rows[i] = rows;
+        table->longs[i] = (struct option){ .name = rows->name,
+                                           .has_arg = has_arg ? required_argument : no_argument,
+                                           .val = LONG_BASE + i };
+        if (rows->letter != 0)
+            table->letters[n_letters++] = rows->letter;
+        if (rows->letter != 0 && has_arg)
+            table->letters[n_letters++] = ':';
+    }
+    table->letters[n_letters] = '\0';
+}
+
+/* The rows that every tool has. */
+#define SHARED_ROWS(shared)                                                                          \
+    {                                                                                                \
+        { "help", 'h', NULL, FX_OPT_FLAG, &(shared)->help, 0, 0, NULL, "show this help and exit",    \
+          NULL },                                                                                    \
+            { "version",                                                                             \
+              'V',                                                                                   \
+              NULL,                                                                                  \
+              FX_OPT_FLAG,                                                                           \
+              &(shared)->version,                                                                    \
+              0,                                                                                     \
+              0,                                                                                     \
+              NULL,                                                                                  \
+              "show the version and what it was built with, and exit",                               \
+              NULL },                                                                                \
+            { "quiet",                                                                               \
+              'q',                                                                                   \
+              NULL,                                                                                  \
+              FX_OPT_FLAG,                                                                           \
+              &(shared)->quiet,                                                                      \
+              0,                                                                                     \
+              0,                                                                                     \
+              NULL,                                                                                  \
+              "say nothing but warnings and errors",                                                 \
+              NULL },                                                                                \
+            { "verbose", 'v', NULL, FX_OPT_FLAG, &(shared)->verbose, 0, 0, NULL, "say more", NULL }, \
+            { .type = FX_OPT_END },                                                                  \
+    }
+
+/* ---- values -----------------------------------------------------------------------------------
+ */
+
+static enum fx_status out_of_range(const struct fx_option *row, const char *text,
+                                   struct fx_err *err)
+{
+    return fx_fail(err, FX_EUSAGE, "--%s %s: must be between %.15g and %.15g", row->name, text,
+                   row->min, row->max);
+}
+
+static enum fx_status set_int(const struct fx_option *row, const char *text, struct fx_err *err)
+{
+    char *end;
+
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    if (text[strspn(text, "+-0123456789")] != '\0' || end == text || *end != '\0')
+        return fx_fail(err, FX_EUSAGE, "--%s %s: not a whole number", row->name, text);
+    if (errno == ERANGE || (double)value < row->min || (double)value > row->max)
+        return out_of_range(row, text, err);
+    *(int64_t *)row->dst = value;
+    return FX_OK;
+}
+
+static enum fx_status set_real(const struct fx_option *row, const char *text, struct fx_err *err)
+{
+    char *end;
+
+    errno = 0;
+    double value = strtod(text, &end);
+    /* The character set keeps out what strtod also takes: blanks, hexadecimal, inf and nan. */
+    if (text[strspn(text, "+-.0123456789eE")] != '\0' || end == text || *end != '\0')
+        return fx_fail(err, FX_EUSAGE, "--%s %s: not a number", row->name, text);
+    if (!isfinite(value) || value < row->min || value > row->max)
+        return out_of_range(row, text, err);
+    *(double *)row->dst = value;
+    return FX_OK;
+}
+
+static enum fx_status set_choice(const struct fx_option *row, const char *text, struct fx_err *err)
+{
+    size_t n = strlen(text);
+
+    for (const char *word = row->choices; word != NULL;) {
+        size_t n_word = strcspn(word, "|");
+        if (n_word == n && memcmp(word, text, n) == 0) {
+            *(const char **)row->dst = text;
+            return FX_OK;
+        }
+        word = word[n_word] == '|' ? word + n_word + 1 : NULL;
+    }
+    return fx_fail(err, FX_EUSAGE, "--%s %s: must be one of %s", row->name, text, row->choices);
+}
+
+static enum fx_status set_row(const struct fx_option *row, const char *text, struct fx_err *err)
+{
+    enum fx_status status = FX_OK;
+
+    switch (row->type) {
+    case FX_OPT_FLAG:
+        *(bool *)row->dst = true;
+        break;
+    case FX_OPT_CLEAR:
+        *(bool *)row->dst = false;
+        break;
+    case FX_OPT_STRING:
+        *(const char **)row->dst = text;
+        break;
+    case FX_OPT_INT:
+        status = set_int(row, text, err);
+        break;
+    case FX_OPT_REAL:
+        status = set_real(row, text, err);
+        break;
+    case FX_OPT_CHOICE:
+        status = set_choice(row, text, err);
+        break;
+    case FX_OPT_END:
+        break;
+    }
+    if (status == FX_OK && row->given != NULL)
+        *row->given = true;
+    return status;
+}
+
+/* ---- the command line -------------------------------------------------------------------------
+ */
+
+static const struct fx_option *row_of(const struct row_table *table, int found)
+{
+    if (found >= LONG_BASE && found < LONG_BASE + table->n_rows)
+        return table->rows[found - LONG_BASE];
+    for (int i = 0; found != 0 && i < table->n_rows; i++)
+        if (table->rows[i]->letter == found)
+            return table->rows[i];
+    return NULL;
+}
+
+/* Says what getopt_long could not take; it left the culprit in optopt or just before optind. */
+static enum fx_status bad_option(const struct row_table *table, int found, char **argv,
+                                 struct fx_err *err)
+{
+    const struct fx_option *row = row_of(table, optopt);
+
+    if (found == ':')
+        return fx_fail(err, FX_EUSAGE, "--%s: needs a value %s", row->name, row->arg);
+    if (row != NULL)
+        return fx_fail(err, FX_EUSAGE, "--%s: takes no value", row->name);
+    if (optopt != 0)
+        return fx_fail(err, FX_EUSAGE, "-%c: no such option", optopt);
+    return fx_fail(err, FX_EUSAGE, "%s: no such option, or not a unique beginning of one",
+                   argv[optind - 1]);
+}
+
+enum fx_status fx_option_parse(const struct fx_tool *tool, int argc, char **argv,
+                               struct fx_option_shared *shared, int *n_operands, struct fx_err *err)
+{
+    const struct fx_option shared_rows[] = SHARED_ROWS(shared);
+    struct row_table table = { .letters = ":" };
+    int found;
+
+    row_table_add(&table, tool->options);
+    row_table_add(&table, shared_rows);
+    *n_operands = 0;
+    opterr = 0;
+    optind = 0; /* glibc: start afresh, also when parsing twice in one process */
+    while ((found = getopt_long(argc, argv, table.letters, table.longs, NULL)) != -1) {
+        if (found == '?' || found == ':')
+            return bad_option(&table, found, argv, err);
+        FX_TRY(set_row(row_of(&table, found), optarg, err));
+        if (shared->help || shared->version)
+            return FX_OK;
+    }
+    *n_operands = argc - optind;
+    memmove(argv, argv + optind, (size_t)(*n_operands + 1) * sizeof *argv);
+    return FX_OK;
+}
+
+/* ---- --help -----------------------------------------------------------------------------------
+ */
+
+enum { HELP_INDENT_MAX = 32 };
+
+/* "  -o, --output FILE" into buf; returns its length. */
+static int help_left(const struct fx_option *row, char *buf, size_t n)
+{
+    char letter[5] = "    ";
+
+    if (row->letter != 0)
+        snprintf(letter, sizeof letter, "-%c, ", row->letter);
+    return snprintf(buf, n, "  %s--%s%s%s", letter, row->name, row->arg != NULL ? " " : "",
+                    row->arg != NULL ? row->arg : "");
+}
+
+static void help_row(const struct fx_option *row, int indent, FILE *out)
+{
+    char left[128];
+    int n_left = help_left(row, left, sizeof left);
+
+    if (n_left + 2 <= indent)
+        fprintf(out, "%-*s%s\n", indent, left, row->help);
+    else
+        fprintf(out, "%s\n%*s%s\n", left, indent, "", row->help);
+    if (row->type == FX_OPT_CHOICE)
+        fprintf(out, "%*s%s\n", indent, "", row->choices);
+}
+
+void fx_option_help(const struct fx_tool *tool, FILE *out)
+{
+    struct fx_option_shared shared = { 0 };
+    const struct fx_option shared_rows[] = SHARED_ROWS(&shared);
+    struct row_table table = { .letters = ":" };
+    int indent = 0;
+
+    row_table_add(&table, tool->options);
+    row_table_add(&table, shared_rows);
+    for (int i = 0; i < table.n_rows; i++) {
+        char left[128];
+        int n_left = help_left(table.rows[i], left, sizeof left) + 2;
+        if (n_left > indent && n_left <= HELP_INDENT_MAX)
+            indent = n_left;
+    }
+    fprintf(out, "Usage: %s %s\n%s\n\nOptions:\n", tool->name, tool->synopsis, tool->summary);
+    for (int i = 0; i < table.n_rows; i++)
+        help_row(table.rows[i], indent, out);
+    fprintf(out, "\nExample:\n  %s\n", tool->example);
+}

@@ -1,0 +1,217 @@
+/* Atomic files: a temporary file beside the final name, fsync, rename, fsync of the directory.
+ *
+ * The temporary names stand in a fixed table that a signal handler can walk, so that an ended
+ * process leaves nothing behind.  A name enters the table before the file exists. */
+#include "base/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- the table of temporary files -------------------------------------------------------------
+ */
+
+enum { N_TEMPS_MAX = 64 };
+static _Atomic(const char *) temps[N_TEMPS_MAX]; /* borrowed from open records */
+
+static bool temp_enter(const char *path)
+{
+    for (int i = 0; i < N_TEMPS_MAX; i++) {
+        const char *empty = NULL;
+        if (atomic_compare_exchange_strong(&temps[i], &empty, path))
+            return true;
+    }
+    return false;
+}
+
+static void temp_leave(const char *path)
+{
+    for (int i = 0; i < N_TEMPS_MAX; i++) {
+        const char *found = path;
+        if (atomic_compare_exchange_strong(&temps[i], &found, NULL))
+            return;
+    }
+}
+
+void fx_output_sweep(void)
+{
+    for (int i = 0; i < N_TEMPS_MAX; i++) {
+        const char *path = atomic_load(&temps[i]);
+        if (path != NULL)
+            unlink(path);
+    }
+}
+
+void fx_output_die(int signal_number)
+{
+    struct sigaction action = { .sa_handler = SIG_DFL };
+    sigset_t only;
+
+    fx_output_sweep();
+    sigaction(signal_number, &action, NULL);
+    sigemptyset(&only);
+    sigaddset(&only, signal_number);
+    sigprocmask(SIG_UNBLOCK, &only, NULL);
+    raise(signal_number);
+}
+
+void fx_output_guard(void)
+{
+    static const int fatal[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE };
+    struct sigaction action = { .sa_handler = fx_output_die };
+
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof fatal / sizeof fatal[0]; i++) {
+        struct sigaction old;
+        /* A signal ignored by the parent (nohup) stays ignored. */
+        if (sigaction(fatal[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+            sigaction(fatal[i], &action, NULL);
+    }
+}
+
+/* ---- open -------------------------------------------------------------------------------------
+ */
+
+static void forget(struct fx_output *out)
+{
+    free(out->path);
+    free(out->temp_path);
+    *out = (struct fx_output){ .fd = -1 };
+}
+
+static enum fx_status open_stdout(struct fx_output *out, bool binary, struct fx_err *err)
+{
+    if (binary && isatty(STDOUT_FILENO))
+        return fx_fail(
+            err, FX_EUSAGE,
+            "stdout: refusing to write binary data to a terminal; use -o FILE or a pipe");
+    out->fd = STDOUT_FILENO;
+    out->is_stdout = true;
+    return FX_OK;
+}
+
+/* "DIR/.NAME.PID-RANDOM.tmp"; NULL when memory is short. */
+static char *temp_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    int n_dir = slash != NULL ? (int)(slash - path) + 1 : 0;
+    uint32_t random = 0;
+    char *name = NULL;
+
+    if (getrandom(&random, sizeof random, 0) != sizeof random)
+        random = 0;
+    if (asprintf(&name, "%.*s.%s.%ld-%08x.tmp", n_dir, path, path + n_dir, (long)getpid(), random) <
+        0)
+        return NULL;
+    return name;
+}
+
+static enum fx_status open_temp(struct fx_output *out, struct fx_err *err)
+{
+    out->temp_path = temp_name(out->path);
+    if (out->temp_path == NULL)
+        return fx_fail(err, FX_EFAIL, "%s: out of memory", out->path);
+    if (!temp_enter(out->temp_path))
+        return fx_fail(err, FX_EFAIL, "%s: more than %d files open for writing", out->path,
+                       N_TEMPS_MAX);
+    out->fd = open(out->temp_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (out->fd < 0) {
+        temp_leave(out->temp_path);
+        return fx_fail_errno(err, "%s", out->path);
+    }
+    return FX_OK;
+}
+
+enum fx_status fx_output_open(struct fx_output *out, const char *path, bool binary,
+                              struct fx_err *err)
+{
+    enum fx_status status;
+    struct stat st;
+
+    *out = (struct fx_output){ .fd = -1 };
+    if (path == NULL || strcmp(path, "-") == 0)
+        return open_stdout(out, binary, err);
+
+    bool exists = stat(path, &st) == 0;
+    out->path = exists ? realpath(path, NULL) : strdup(path);
+    if (out->path == NULL)
+        return fx_fail_errno(err, "%s", path);
+    if (exists && S_ISDIR(st.st_mode)) {
+        errno = EISDIR;
+        status = fx_fail_errno(err, "%s", path);
+    } else if (exists && !S_ISREG(st.st_mode)) {
+        out->fd = open(path, O_WRONLY | O_CLOEXEC);
+        status = out->fd < 0 ? fx_fail_errno(err, "%s", path) : FX_OK;
+    } else {
+        status = open_temp(out, err);
+    }
+    if (status != FX_OK)
+        forget(out);
+    return status;
+}
+
+/* ---- commit and abandon -----------------------------------------------------------------------
+ */
+
+/* Makes the rename durable.  A file system that cannot sync a directory is no reason to fail. */
+static void sync_dir_of(const char *path)
+{
+    char *copy = strdup(path);
+    int fd = copy != NULL ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+    if (fd >= 0) {
+        (void)!fsync(fd);
+        close(fd);
+    }
+    free(copy);
+}
+
+enum fx_status fx_output_commit(struct fx_output *out, struct fx_err *err)
+{
+    enum fx_status status = FX_OK;
+
+    if (out->path == NULL) {
+        *out = (struct fx_output){ .fd = -1 };
+        return FX_OK;
+    }
+    if (out->temp_path != NULL && fsync(out->fd) != 0)
+        status = fx_fail_errno(err, "%s", out->path);
+    if (close(out->fd) != 0 && status == FX_OK)
+        status = fx_fail_errno(err, "%s", out->path);
+    out->fd = -1;
+    if (status == FX_OK && out->temp_path != NULL && rename(out->temp_path, out->path) != 0)
+        status = fx_fail_errno(err, "%s", out->path);
+    if (status != FX_OK) {
+        fx_output_abandon(out);
+        return status;
+    }
+    if (out->temp_path != NULL) {
+        temp_leave(out->temp_path);
+        sync_dir_of(out->path);
+    }
+    forget(out);
+    return FX_OK;
+}
+
+void fx_output_abandon(struct fx_output *out)
+{
+    if (out->path == NULL) {
+        *out = (struct fx_output){ .fd = -1 };
+        return;
+    }
+    if (out->fd >= 0)
+        close(out->fd);
+    if (out->temp_path != NULL) {
+        unlink(out->temp_path);
+        temp_leave(out->temp_path);
+    }
+    forget(out);
+}

@@ -1,0 +1,142 @@
+/* Start and exit of a tool: the command line on the way in, stdout and the exit code on the way
+ * out. */
+#include "base/tool.h"
+
+#include "base/io.h"
+#include "base/log.h"
+#include "base/stop.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char fx_version[] = FX_VERSION;
+
+/* ---- the command line as text -----------------------------------------------------------------
+ */
+
+enum { COMMAND_LINE_BYTES = 4096 };
+static char command_line[COMMAND_LINE_BYTES];
+
+static void append(char c)
+{
+    size_t n = strlen(command_line);
+
+    if (n + 1 < sizeof command_line)
+        command_line[n] = c;
+}
+
+/* Plain words stay as they are, others stand in single quotes as sh(1) wants them. */
+static void append_quoted(const char *word)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+                                "_-+=./,:@%";
+
+    if (word[0] != '\0' && word[strspn(word, plain)] == '\0') {
+        for (; *word != '\0'; word++)
+            append(*word);
+        return;
+    }
+    append('\'');
+    for (; *word != '\0'; word++) {
+        if (*word == '\'') {
+            append('\'');
+            append('\\');
+            append('\'');
+        }
+        append(*word);
+    }
+    append('\'');
+}
+
+static void remember_command_line(const char *name, int argc, char **argv)
+{
+    memset(command_line, 0, sizeof command_line);
+    append_quoted(name);
+    for (int i = 1; i < argc; i++) {
+        append(' ');
+        append_quoted(argv[i]);
+    }
+}
+
+const char *fx_tool_command_line(void)
+{
+    return command_line;
+}
+
+/* ---- start ------------------------------------------------------------------------------------
+ */
+
+static void print_version(const struct fx_tool *tool)
+{
+    printf("%s (fusion-tools) %s\ncompiler: %s\n", tool->name, fx_version, __VERSION__);
+    if (tool->built_with != NULL)
+        printf("%s\n", tool->built_with);
+}
+
+int fx_tool_start(const struct fx_tool *tool, int argc, char **argv)
+{
+    struct fx_option_shared shared = { 0 };
+    struct fx_err err = { 0 };
+    int n_operands;
+
+    setvbuf(stderr, NULL, _IOLBF, BUFSIZ);
+    fx_log_set(tool->name, FX_LOG_NORMAL);
+    remember_command_line(tool->name, argc, argv);
+    fx_output_guard();
+    enum fx_status status = fx_option_parse(tool, argc, argv, &shared, &n_operands, &err);
+    if (status != FX_OK) {
+        fx_log_error("%s", err.msg);
+        fprintf(stderr, "Try '%s --help' for more information.\n", tool->name);
+        exit(fx_tool_exit(status, NULL));
+    }
+    if (shared.help)
+        fx_option_help(tool, stdout);
+    else if (shared.version)
+        print_version(tool);
+    if (shared.help || shared.version)
+        exit(fx_tool_exit(FX_OK, NULL));
+    if (shared.quiet || shared.verbose)
+        fx_log_set(tool->name, shared.quiet ? FX_LOG_QUIET : FX_LOG_VERBOSE);
+    return n_operands;
+}
+
+/* ---- exit -------------------------------------------------------------------------------------
+ */
+
+/* Full disks show here: what printf took, the flush must deliver. */
+static enum fx_status close_stdout(struct fx_err *err)
+{
+    if (fflush(stdout) != 0) {
+        if (errno == EPIPE)
+            fx_output_die(SIGPIPE);
+        return fx_fail_errno(err, "stdout");
+    }
+    if (ferror(stdout))
+        return fx_fail(err, FX_EFAIL, "stdout: an earlier write failed");
+    /* EBADF: started with stdout closed, and nothing was to be written. */
+    if (fclose(stdout) != 0 && errno != EBADF)
+        return fx_fail_errno(err, "stdout");
+    return FX_OK;
+}
+
+int fx_tool_exit(enum fx_status status, const struct fx_err *err)
+{
+    struct fx_err closing = { 0 };
+
+    fx_log_progress_end();
+    fx_output_sweep();
+    int asked_by = status == FX_ESTOPPED ? fx_stop_signal() : 0;
+    if (asked_by == SIGPIPE)
+        fx_output_die(SIGPIPE);
+    enum fx_status closed = close_stdout(&closing);
+    if (status != FX_OK && err != NULL && err->msg[0] != '\0')
+        fx_log_error("%s", err->msg);
+    else if (status == FX_OK && closed != FX_OK)
+        fx_log_error("%s", closing.msg);
+    if (asked_by == SIGINT)
+        fx_output_die(SIGINT);
+    return status != FX_OK ? (int)status : (int)closed;
+}
