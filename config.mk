@@ -3,6 +3,7 @@ PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
 MANDIR ?= $(PREFIX)/share/man
 DATADIR ?= $(PREFIX)/share/fusion-tools
+COMPDIR ?= $(PREFIX)/share/bash-completion/completions
 DESTDIR ?=
 
 CC ?= cc
@@ -15,3 +16,6 @@ HAVE_CUDA ?=
 
 # Sanitizers: make SAN=address,undefined builds into its own folder.
 SAN ?=
+
+# Warnings are errors; make WERROR= turns that off for a compiler that knows more warnings than ours.
+WERROR ?= -Werror

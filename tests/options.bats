@@ -1,0 +1,78 @@
+#!/usr/bin/env bats
+# Every tool says the same everywhere: --help, man page and README name the same tools and options.
+
+load helper
+
+shared='--help
+--quiet
+--verbose
+--version'
+
+setup_file() {
+    TOOLS=$(find "$ROOT/tools" -name '*.c' -printf '%f\n' | sed 's/\.c$//' | sort)
+    export TOOLS
+    [ -n "$TOOLS" ]
+}
+
+own() {
+    sort -u | comm -23 - <(echo "$shared")
+}
+
+# The long options that a help text (stdin) or a man page (stdin) describes, without the shared ones.
+help_options() {
+    grep -oE '^ +(-[a-zA-Z], )?--[a-z][a-z0-9-]*' | grep -oE -e '--.*' |
+        own
+}
+page_options() {
+    sed -n 's/^\.It \(Fl .*\)/\1/p' | sed 's/Fl Fl /Fl -/g' | grep -oE 'Fl -[a-z][a-z0-9-]*' |
+        sed 's/Fl -/--/' | own
+}
+
+@test "--help exits 0 and prints on stdout only" {
+    for tool in $TOOLS; do
+        run -0 --separate-stderr "$tool" --help
+        assert_equal "$stderr" ""
+        assert_regex "${lines[0]}" "^[Uu]sage: $tool "
+    done
+}
+
+@test "--version prints the name and the version" {
+    version=$(sed -n 's/^VERSION := //p' "$ROOT/Makefile")
+    for tool in $TOOLS; do
+        run -0 --separate-stderr "$tool" --version
+        assert_regex "${lines[0]}" "^$tool .*$version"
+    done
+}
+
+@test "an unknown option exits 2 with one line and where to read on" {
+    for tool in $TOOLS; do
+        run -2 --separate-stderr "$tool" --no-such-option
+        assert_equal "$output" ""
+        assert_regex "${stderr_lines[0]}" "^$tool: .*no-such-option"
+        assert_equal "${stderr_lines[1]}" "Try '$tool --help' for more information."
+    done
+}
+
+@test "the man page describes exactly the options of --help" {
+    for tool in $TOOLS; do
+        diff -u <("$tool" --help | help_options) <(page_options <"$ROOT/man/$tool.1") ||
+            fail "$tool: --help (-) and man page (+) differ"
+    done
+}
+
+@test "every tool has its page, its tests, its place in fusion-tools(7) and in README" {
+    for tool in $TOOLS; do
+        assert_exists "$ROOT/man/$tool.1"
+        [ -n "$(find "$ROOT/tests" -name "$tool.bats")" ] || fail "no $tool.bats"
+        grep -q "^\.It Xr $tool 1" "$ROOT/man/fusion-tools.7" || fail "$tool not in page 7"
+        grep -qF "\`$tool\`" "$ROOT/README.md" || fail "$tool is not in README.md"
+    done
+}
+
+@test "pages refer only to pages that exist" {
+    for page in "$ROOT"/man/*.[157]; do
+        while read -r name section; do
+            assert_exists "$ROOT/man/$name.$section"
+        done < <(grep -oE '\bXr (fusion|cifar|expert|ckpt|metrics)-[a-z]* [157]' "$page" | cut -c4-)
+    done
+}

@@ -1,0 +1,121 @@
+#!/usr/bin/env bats
+# The source text keeps the rules of CONTRIBUTING.md: what a machine can check, it checks here.
+
+load helper
+
+setup_file() {
+    export CPPCHECK_DIR=$BATS_FILE_TMPDIR/cppcheck
+}
+
+setup() {
+    cd "$ROOT" || return
+    mapfile -t c_files < <(find lib tools kernels tests \
+        -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' 2>/dev/null | sort)
+    mapfile -t product < <(printf '%s\n' "${c_files[@]}" | grep -v '^tests/')
+    mapfile -t scripts < <(
+        find tests pipelines bench bootstrap .ci -type f ! -name '*.py' -print0 2>/dev/null |
+            xargs -0 grep -lE '^#!.*\b(bash|sh|bats)\b' | sort
+    )
+}
+
+# clean RULE FILE...: the rule finds nothing in the files.
+clean() {
+    run tests/tidy "$@"
+    assert_success
+    assert_output ""
+}
+
+# finds RULE TEXT [NAME]: the rule finds something in a file with this text.
+finds() {
+    mkdir -p "$BATS_TEST_TMPDIR/lib/net" "$BATS_TEST_TMPDIR/lib/train"
+    cd "$BATS_TEST_TMPDIR"
+    printf '%b' "$2" >"${3:-lib/net/sample.c}"
+    run "$ROOT/tests/tidy" "$1" "${3:-lib/net/sample.c}" ${4:+"$4"}
+    assert_output
+    cd "$ROOT"
+}
+
+@test "lines have at most 100 columns" {
+    finds columns "$(printf 'x%.0s' {1..101})\n"
+    clean columns "${c_files[@]}" "${scripts[@]}" Makefile tests/*.mk pipelines/*.mk
+}
+
+@test "no space at the end of a line, no tab in C" {
+    finds space 'int x; \n'
+    finds space '\tint x;\n'
+    clean space "${c_files[@]}" "${scripts[@]}"
+}
+
+@test "files have at most 500 lines, functions at most 70" {
+    finds lines "$(printf '\\n%.0s' {1..501})"
+    finds functions "{\n$(printf '\\n%.0s' {1..71})}\n"
+    clean lines "${c_files[@]}" "${scripts[@]}"
+    clean functions "${c_files[@]}"
+}
+
+@test "every C file begins by saying what it is" {
+    finds purpose '#include <stdio.h>\n'
+    clean purpose "${c_files[@]}"
+}
+
+@test "file names are unique and say something" {
+    finds names '' lib/net/sample.c lib/train/sample.c
+    finds names '' lib/net/util.c
+    clean names "${product[@]}"
+}
+
+@test "nothing is left for later" {
+    finds unfinished '/* TODO: the rest */\n'
+    clean unfinished "${c_files[@]}" man/*.[157] pipelines/* README.md ARCHITECTURE.md
+}
+
+@test "includes point one way" {
+    finds includes '#include "train/checkpoint.h"\n'
+    clean includes "${product[@]}"
+}
+
+@test "only the registry knows which back ends there are" {
+    finds backends '#if FX_HAVE_DNNL\n'
+    clean backends "${c_files[@]}"
+}
+
+@test "calls that have one home stay there" {
+    finds homes 'void f(void)\n{\n    exit(1);\n}\n'
+    finds homes '    fprintf(stderr, "x");\n'
+    finds homes '    return atoi(s);\n'
+    finds homes '    goto again;\n'
+    clean homes "${product[@]}"
+}
+
+@test "clang-format would change nothing" {
+    run clang-format --dry-run -Werror "${c_files[@]}"
+    assert_success
+}
+
+@test "cppcheck finds nothing" {
+    mkdir -p "$CPPCHECK_DIR"
+    run cppcheck -q -j2 --cppcheck-build-dir="$CPPCHECK_DIR" --std=c11 -Ilib -DFX_HAVE_DNNL=1 \
+        -DFX_HAVE_CUDA=0 '-DFX_VERSION="0"' --enable=warning,portability,performance \
+        --inline-suppr --suppressions-list=tests/cppcheck.txt --error-exitcode=1 lib tools
+    assert_success
+    assert_output ""
+}
+
+@test "shellcheck finds nothing" {
+    # Bats stops a test at a failed cd, and sets output, lines and stderr.
+    run shellcheck -x -e SC2154,SC2164 "${scripts[@]}" tests/helper.bash
+    assert_success
+    assert_output ""
+}
+
+@test "man pages are clean mdoc" {
+    run mandoc -T lint -W warning man/*.[157]
+    assert_success
+    assert_output ""
+}
+
+@test "no file above 256 KiB is kept in the tree" {
+    git rev-parse --is-inside-work-tree >/dev/null 2>&1 || skip "not a git checkout"
+    run bash -c 'git ls-files -z | xargs -0 -r du -k | awk "\$1 > 256"'
+    assert_output ""
+}
