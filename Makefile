@@ -75,7 +75,7 @@ MAKER_SRC := $(wildcard tests/*.c)
 MAKER_BINS := $(MAKER_SRC:%.c=$(B)/%)
 
 # ---- build ---------------------------------------------------------------------------------------
-all: $(TOOL_BINS) ## build every tool
+all: $(LIB) $(TOOL_BINS) ## build every tool
 	@echo "fusion-tools $(VERSION): $(words $(TOOLS)) tools in $(B)/bin;" \
 	  "oneDNN (--device cpu): $(if $(filter 1,$(HAVE_DNNL)),yes,NO);" \
 	  "CUDA (--device cuda): $(if $(filter 1,$(HAVE_CUDA)),yes,NO)"
