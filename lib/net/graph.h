@@ -17,17 +17,19 @@
 #include <stdint.h>
 
 enum { FX_GRAPH_MAX_EXPERTS = 8, FX_NODE_MAX_INPUTS = 8, FX_NODE_MAX_PARAMS = 4 };
-enum { FX_LANE_FUSION = -1 }; /* lane of fusion module and global head */
+enum { FX_LANE_FUSION = -1 };     /* lane of fusion module and global head */
+enum { FX_HEAD_NUMBER = 0x8000 }; /* first fx_param.number of the global head */
 
 enum fx_node_kind {
-    FX_NODE_INPUT,  /* images (N, 3, 32, 32) f32, lane FX_LANE_FUSION, shared by all lanes */
+    FX_NODE_INPUT,  /* images (N, 3, 32, 32) f32, lane FX_LANE_FUSION, shared by all lanes.  Graphs
+                       of operator tests hold several, of any shape, filled by value_write */
     FX_NODE_CONV2D, /* x -> conv(x); params: weight (O, C/groups, R, R); no bias; square kernel */
     FX_NODE_BATCHNORM,  /* x -> bn(x), then ReLU if relu; params: weight, bias, running_mean,
                            running_var; the counter num_batches_tracked is a graph parameter that
                            follows running_var */
     FX_NODE_ADD,        /* a, b -> a + b, then ReLU if relu */
     FX_NODE_CONCAT,     /* x_0 .. x_{n-1} -> channels joined */
-    FX_NODE_AVGPOOL2,   /* 2x2 average, stride 2 */
+    FX_NODE_AVGPOOL2,   /* 2x2 average, stride 2; an odd last row or column is left out */
     FX_NODE_GLOBALPOOL, /* (C, H, W) -> (C, 1, 1) mean over H * W */
     FX_NODE_DROPOUT, /* training: zero with probability p, else * 1/(1-p); evaluation: identity */
     FX_NODE_LINEAR,  /* rows (T, C) -> (T, O), then ReLU if relu; params: weight (O, C), bias (O) */
@@ -36,7 +38,8 @@ enum fx_node_kind {
     FX_NODE_WEIGHTED_SUM, /* x_0 .. -> sum_k softmax(w)_k x_k; params: w (n) */
     FX_NODE_STACK,        /* n values (C) -> tokens (n, C): token k is x_k */
     FX_NODE_ATTENTION,  /* qkv (T, 3C) -> (T, C): softmax(q k^T / sqrt(C/heads)) v per head, dropout
-                           p  on the attention weights; q, k, v are the three C-wide parts of a row */
+                           p on the attention weights, whose mask element is (head * T + query) * T
+                           + key; q, k, v are the three C-wide parts of a row */
     FX_NODE_TOKEN_MEAN, /* (T, C) -> (C): mean over tokens */
 };
 
@@ -87,8 +90,8 @@ struct fx_param {
     int64_t n_elements;
     enum fx_param_init init;
     int64_t fan_in, fan_out;
-    int number; /* position in its component (expert, fusion module or head): the `layer`
-                   of FX_RNG_INIT */
+    int number; /* the `layer` of FX_RNG_INIT: position in its component (expert or fusion module);
+                   the head counts from FX_HEAD_NUMBER, so that it shares no draw with the fusion */
 };
 
 struct fx_graph {
@@ -96,12 +99,16 @@ struct fx_graph {
     int n_nodes, cap_nodes;
     struct fx_param *params; /* owned; in state_dict order: experts, fusion_module, global_head */
     int n_params, cap_params;
+    int *index; /* owned: hash table over parameter names; 0 = empty, else number + 1 */
+    int cap_index;
     int n_experts;
     int n_classes;
     int input;                          /* node number */
     int features[FX_GRAPH_MAX_EXPERTS]; /* node numbers, each (D) */
     int logits[FX_GRAPH_MAX_EXPERTS];   /* node numbers, each (n_classes) */
     int fused;                          /* node number of the global head's logits, -1 without */
+    bool input_gradients;               /* backward also computes the gradients of INPUT nodes: for
+                                           operator tests */
 };
 
 void fx_graph_fini(struct fx_graph *graph); /* accepts a zeroed graph */
