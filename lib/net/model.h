@@ -23,9 +23,21 @@ struct fx_model_config {
 enum fx_status fx_model_build(struct fx_graph *graph, const struct fx_model_config *config,
                               struct fx_err *err) FX_MUST_CHECK;
 
-/* The graph of one node kind at a time, for tests and tools that print. */
-enum fx_status fx_model_print_shapes(const struct fx_graph *graph, FILE *out, struct fx_err *err)
-    FX_MUST_CHECK; /* node, shape, parameters, MACs, bytes: a line each, totals last */
+/* What a lane (or, with FX_LANE_ALL, the whole model) costs. */
+struct fx_model_size {
+    int64_t parameters; /* trained elements */
+    int64_t entries;    /* tensors of the state_dict: parameters, statistics, counters */
+    int64_t macs;       /* multiply-accumulates of one image's forward pass */
+    int64_t bytes;      /* f32 values of all nodes, one image */
+};
+enum { FX_LANE_ALL = -2 };
+void fx_model_measure(const struct fx_graph *graph, int lane, struct fx_model_size *size);
+
+/* fx_model_print_shapes: the shape table, a line a node (number, lane, kind, name, output shape per
+ * image, trained parameters, MACs, bytes of the f32 output per image), then the sums of each lane
+ * and of the model.  FX_EFAIL when it cannot be written. */
+enum fx_status fx_model_print_shapes(const struct fx_graph *graph, FILE *out,
+                                     struct fx_err *err) FX_MUST_CHECK;
 
 /* fx_param_init_fill: the initial value of a trained parameter or running statistic from the seed.
  *   values  out  f32 (n_elements) in C order */

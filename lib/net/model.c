@@ -1,0 +1,133 @@
+/* A whole run as one graph: K expert lanes on one input, the fusion module, the global head. */
+#include "net/model.h"
+
+#include "net/arch.h"
+#include "net/fusion.h"
+
+#include <string.h>
+
+enum { IMAGE_CHANNELS = 3, IMAGE_SIDE = 32 };
+static const double fusion_dropout_default = 0.2;
+
+/* Expert k's part of "ARCH" or "ARCH;ARCH;...": *n bytes from the returned pointer, NULL when the
+ * list is too short.  One architecture without ';' serves all. */
+static const char *arch_of_expert(const char *list, int k, size_t *n)
+{
+    const char *text = list;
+
+    if (!strchr(list, ';'))
+        k = 0;
+    for (; k > 0; k--) {
+        text = strchr(text, ';');
+        if (!text)
+            return NULL;
+        text++;
+    }
+    *n = strcspn(text, ";");
+    return text;
+}
+
+static enum fx_status check_counts(const struct fx_model_config *config, struct fx_err *err)
+{
+    int n_listed = 1;
+
+    if (config->n_experts < 1 || config->n_experts > FX_GRAPH_MAX_EXPERTS)
+        return fx_fail(err, FX_EUSAGE, "%d experts: 1 to %d are possible", config->n_experts,
+                       FX_GRAPH_MAX_EXPERTS);
+    if (config->n_classes < 2 || config->n_classes > 256)
+        return fx_fail(err, FX_EUSAGE, "%d classes: 2 to 256 are possible", config->n_classes);
+    for (const char *s = config->arch; (s = strchr(s, ';')); s++)
+        n_listed++;
+    if (n_listed != 1 && n_listed != config->n_experts)
+        return fx_fail(err, FX_EUSAGE, "architecture '%s': lists %d for %d experts", config->arch,
+                       n_listed, config->n_experts);
+    return FX_OK;
+}
+
+static enum fx_status build_expert(struct fx_builder *b, int k,
+                                   const struct fx_model_config *config, struct fx_err *err)
+{
+    const struct fx_arch *arch;
+    struct fx_arch_value values[FX_ARCH_MAX_KEYS];
+    struct fx_arch_ends ends;
+    size_t n = 0;
+    const char *text = arch_of_expert(config->arch, k, &n);
+    double dropout = config->expert_dropout;
+
+    FX_TRY(fx_arch_parse(text, n, &arch, values, err));
+    if (dropout < 0)
+        dropout = arch->dropout;
+    fx_builder_lane(b, k);
+    fx_builder_component(b, FX_GROUP_EXPERTS, 0);
+    fx_builder_enter(b, "expert_backbones.%d", k);
+    ends = arch->build(b, b->graph->input, config->n_classes, dropout, values);
+    fx_builder_leave(b);
+    b->graph->features[k] = ends.features;
+    b->graph->logits[k] = ends.logits;
+    return b->status;
+}
+
+/* Every fusion mixes the experts' features element by element, or stacks them: one width D. */
+static enum fx_status check_widths(const struct fx_graph *graph, const struct fx_fusion *fusion,
+                                   struct fx_err *err)
+{
+    int width = graph->nodes[graph->features[0]].shape.c;
+
+    for (int k = 1; k < graph->n_experts; k++) {
+        int other = graph->nodes[graph->features[k]].shape.c;
+
+        if (other != width)
+            return fx_fail(err, FX_EUSAGE,
+                           "fusion %s: needs experts of one feature width, not %d and %d",
+                           fusion->name, width, other);
+    }
+    if (width % fusion->width_divisor != 0)
+        return fx_fail(err, FX_EUSAGE,
+                       "fusion %s: needs a feature width that is a multiple of %d, not %d",
+                       fusion->name, fusion->width_divisor, width);
+    return FX_OK;
+}
+
+static enum fx_status build_fusion(struct fx_builder *b, const struct fx_model_config *config,
+                                   struct fx_err *err)
+{
+    struct fx_graph *graph = b->graph;
+    const struct fx_fusion *fusion;
+    double dropout = config->fusion_dropout < 0 ? fusion_dropout_default : config->fusion_dropout;
+    int fused;
+
+    FX_TRY(fx_fusion_find(config->fusion, &fusion, err));
+    FX_TRY(check_widths(graph, fusion, err));
+    fx_builder_lane(b, FX_LANE_FUSION);
+    fx_builder_component(b, FX_GROUP_FUSION, 0);
+    fx_builder_enter(b, "fusion_module");
+    fused = fusion->build(b, graph->n_experts, graph->features, dropout);
+    fx_builder_leave(b);
+    fx_builder_component(b, FX_GROUP_HEAD, FX_HEAD_NUMBER);
+    graph->fused =
+        fx_build_linear(b, "global_head", fused, config->n_classes, false, FX_LINEAR_DEFAULT);
+    return b->status;
+}
+
+enum fx_status fx_model_build(struct fx_graph *graph, const struct fx_model_config *config,
+                              struct fx_err *err)
+{
+    struct fx_value_shape image = { 1, IMAGE_CHANNELS, IMAGE_SIDE, IMAGE_SIDE };
+    enum fx_status status;
+    struct fx_builder b;
+
+    *graph = (struct fx_graph){ 0 };
+    fx_builder_init(&b, graph, err);
+    FX_TRY(check_counts(config, err));
+    graph->n_experts = config->n_experts;
+    graph->n_classes = config->n_classes;
+    graph->input = fx_build_input(&b, image);
+    status = b.status;
+    for (int k = 0; k < config->n_experts && status == FX_OK; k++)
+        status = build_expert(&b, k, config, err);
+    if (status == FX_OK && config->fusion)
+        status = build_fusion(&b, config, err);
+    if (status != FX_OK)
+        fx_graph_fini(graph);
+    return status;
+}
