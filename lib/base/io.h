@@ -19,17 +19,31 @@ enum fx_status fx_read_full(int fd, void *buf, size_t n, size_t *n_read, const c
 enum fx_status fx_write_full(int fd, const void *buf, size_t n, const char *name,
                              struct fx_err *err) FX_MUST_CHECK;
 
-/* The whole content of a file or pipe, read-only: mapped when it is a regular file, read into
- * memory otherwise.  The bytes stay valid until fx_input_close. */
+/* The content of a file or pipe, read-only: mapped when it is a regular file, read into memory
+ * otherwise.  The bytes stay valid until fx_input_close (or the next fx_input_need). */
 struct fx_input {
     const uint8_t *bytes; /* owned */
-    size_t n_bytes;
-    const char *name; /* borrowed: for messages; "stdin" for "-" */
+    size_t n_bytes;       /* mapped: all of the file; a stream: what was read so far */
+    const char *name;     /* borrowed: for messages; "stdin" for "-" */
     bool is_mapped;
+    bool is_stream;   /* fd is open and more bytes may come */
+    int fd;           /* owned while is_stream, unless it is stdin's */
+    size_t cap_bytes; /* allocated for a stream */
 };
-/* path "-" or NULL is stdin. */
+
+/* fx_input_open: all of it.  path "-" or NULL is stdin. */
 enum fx_status fx_input_open(struct fx_input *in, const char *path,
                              struct fx_err *err) FX_MUST_CHECK;
+
+/* For formats that announce their length: fx_input_begin reads nothing of a stream yet,
+ * fx_input_need makes the first n bytes available (FX_EINPUT: the input ends before them; memory
+ * grows with what arrived, not with n), fx_input_expect_end checks that exactly those n bytes were
+ * all (FX_EINPUT: the input goes on). */
+enum fx_status fx_input_begin(struct fx_input *in, const char *path,
+                              struct fx_err *err) FX_MUST_CHECK;
+enum fx_status fx_input_need(struct fx_input *in, size_t n, struct fx_err *err) FX_MUST_CHECK;
+enum fx_status fx_input_expect_end(struct fx_input *in, size_t n, struct fx_err *err) FX_MUST_CHECK;
+
 void fx_input_close(struct fx_input *in); /* accepts a zeroed record */
 
 /* A file that appears under its final name only when complete: a temporary file in the same

@@ -52,6 +52,14 @@ static size_t put_task(char *line, size_t n)
     return strlen(line);
 }
 
+/* Names from other people's files must not be able to move the cursor or add a line. */
+static void disarm(char *text)
+{
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text < ' ' || *text == '\177')
+            *text = '?';
+}
+
 static void say(const char *kind, const char *fmt, va_list args)
 {
     char line[LINE_BYTES];
@@ -61,6 +69,7 @@ static void say(const char *kind, const char *fmt, va_list args)
     snprintf(line + n, sizeof line - n - 1, "%s: %s", tool_name, kind);
     n += strlen(line + n);
     vsnprintf(line + n, sizeof line - n - 1, fmt, args);
+    disarm(line + n);
     n += strlen(line + n);
     line[n++] = '\n';
     emit(line, n);

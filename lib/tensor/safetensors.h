@@ -13,8 +13,9 @@ enum fx_status fx_safetensors_parse(struct fx_tensor_set *set, const uint8_t *by
                                     const char *name, struct fx_err *err) FX_MUST_CHECK;
 
 /* fx_safetensors_read: opens path ("-" or NULL: stdin) into *in and parses it.  A regular file is
- * mapped, a stream read into memory owned by *in.  The stream must end where the header says.
- * Close *in after the set. */
+ * mapped, a stream read into memory owned by *in; memory grows with what arrives, whatever the
+ * header announces.  The stream must end where the header says.  A terminal as stdin is FX_EUSAGE.
+ * Close *in after the set, also when this fails. */
 enum fx_status fx_safetensors_read(struct fx_tensor_set *set, struct fx_input *in, const char *path,
                                    struct fx_err *err) FX_MUST_CHECK;
 

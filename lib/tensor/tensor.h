@@ -8,23 +8,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The dtypes that safetensors names and a checkpoint can hold; all little endian. */
+/* The dtypes that safetensors names and a checkpoint can hold; all little endian.  The order is
+ * that of the tensors in a canonical safetensors file. */
 enum fx_dtype {
     FX_U64,
     FX_I64,
     FX_F64,
     FX_C64,
+    FX_F32,
     FX_U32,
     FX_I32,
-    FX_F32,
+    FX_BF16,
+    FX_F16,
     FX_U16,
     FX_I16,
-    FX_F16,
-    FX_BF16,
-    FX_U8,
-    FX_I8,
     FX_F8_E4M3,
     FX_F8_E5M2,
+    FX_I8,
+    FX_U8,
     FX_BOOL,
     FX_N_DTYPES
 };
