@@ -1,0 +1,52 @@
+/* Dropout as a pure function of (seed, lane, layer, epoch, image, element): every back end and
+ * every layout computes the same mask, and the backward pass computes it again. */
+#ifndef FX_BACKEND_HOST_DROPOUT_MASK_H
+#define FX_BACKEND_HOST_DROPOUT_MASK_H
+
+#include "base/philox.h"
+#include "net/graph.h"
+
+/* A dropout node in one epoch. */
+struct fx_dropout {
+    uint64_t seed;
+    uint32_t word; /* fx_rng_word */
+    uint32_t epoch;
+    float p;
+};
+
+static inline struct fx_dropout fx_dropout_of(const struct fx_node *node, uint64_t seed,
+                                              uint32_t epoch)
+{
+    unsigned expert = node->lane == FX_LANE_FUSION ? FX_RNG_FUSION : (unsigned)node->lane;
+
+    return (struct fx_dropout){
+        .seed = seed,
+        .word = fx_rng_word(FX_RNG_DROPOUT, expert, (unsigned)node->dropout_layer),
+        .epoch = epoch,
+        .p = node->p,
+    };
+}
+
+/* The factors of elements 4 * draw .. 4 * draw + 3 of one image: 0 with probability p, else
+ * 1 / (1 - p).  image: number in the data set. */
+static inline void fx_dropout_quad(const struct fx_dropout *d, uint32_t image, uint32_t draw,
+                                   float factor[4])
+{
+    uint32_t counter[4] = { d->word, d->epoch, image, draw }, words[4];
+    float keep = 1.0f / (1.0f - d->p);
+
+    fx_philox(counter, d->seed, words);
+    for (int i = 0; i < 4; i++)
+        factor[i] = fx_uniform24(words[i]) < d->p ? 0.0f : keep;
+}
+
+/* The factor of one element. */
+static inline float fx_dropout_factor(const struct fx_dropout *d, uint32_t image, uint32_t element)
+{
+    float factor[4];
+
+    fx_dropout_quad(d, image, element / 4, factor);
+    return factor[element % 4];
+}
+
+#endif

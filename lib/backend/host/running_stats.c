@@ -1,0 +1,48 @@
+/* Running statistics of BatchNorm: gathered by training forwards, committed by update.  Until the
+ * commit they live in `pending`, so that an abandoned step leaves no trace. */
+#include "backend/host/store.h"
+
+#include <string.h>
+
+enum { RUNNING_MEAN = 2, RUNNING_VAR = 3 }; /* places in a BATCHNORM node's params */
+
+void fx_store_step_begin(struct fx_store *store)
+{
+    store->n_forwards = 0;
+}
+
+/* next = (1 - momentum) * last + momentum * batch; last is the committed value for the first
+ * forward of a step. */
+static void move_average(const struct fx_store *store, int param, float momentum,
+                         const float *batch)
+{
+    size_t offset = store->slots[param].offset;
+    const float *last = store->n_forwards == 0 ? store->running : store->pending;
+    int64_t n = store->graph->params[param].n_elements;
+
+    for (int64_t c = 0; c < n; c++)
+        store->pending[offset + (size_t)c] =
+            (1.0f - momentum) * last[offset + (size_t)c] + momentum * batch[c];
+}
+
+void fx_store_gather(struct fx_store *store, const struct fx_node *batchnorm, const float *mean,
+                     const float *var)
+{
+    move_average(store, batchnorm->params[RUNNING_MEAN], batchnorm->momentum, mean);
+    move_average(store, batchnorm->params[RUNNING_VAR], batchnorm->momentum, var);
+}
+
+void fx_store_forward_done(struct fx_store *store)
+{
+    store->n_forwards++;
+}
+
+void fx_store_commit(struct fx_store *store)
+{
+    if (store->n_forwards == 0 || store->n_running == 0)
+        return;
+    memcpy(store->running, store->pending, store->n_running * sizeof(float));
+    for (size_t i = 0; i < store->n_counters; i++)
+        store->counters[i] += store->n_forwards;
+    store->n_forwards = 0;
+}
