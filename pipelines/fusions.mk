@@ -1,0 +1,130 @@
+# The runs: four experts and a data set in, a fused model, its component files and its CSV log out.
+#
+#   make -j4 all-fusions DATA=cifar-100-python.tar.gz EXPERTS=expert_training/checkpoints
+#   make resnet-concatenation INIT=1 EPOCHS=2     any pair FAMILY-FUSION; here with fresh experts
+#   make -n resnet-concatenation                  shows the commands, as a person could type them
+#   make table curves                             the results of the runs in OUT, and their curves
+#
+# The same command again goes on where a stopped run was, and does nothing for a finished one: what
+# was done with other settings needs another OUT.  Installed: make -f .../fusion-tools/fusions.mk.
+# Variables (empty: the default of fusion-train for the fusion at hand):
+DATA ?= cifar-100-python.tar.gz#            the archive, or a data set made by cifar-prep
+HOLDOUT ?=#                                 .npy file with the image numbers to fuse on
+EXPERTS ?= expert_training/checkpoints#     FAMILY/expert_K_best.pth, or best_iid_NET_expert_K.pth
+INIT ?=#                                    a seed: fresh experts instead of files
+OUT ?= fusion_checkpoints
+DEVICE ?= cpu#                              cpu, cuda (run i on GPU i), cuda:N
+THREADS ?=#                                 of each run; cores divided by the runs side by side
+RECIPE ?=
+EPOCHS ?=
+BATCH ?=
+STEPS ?=
+SEED ?=
+ALPHA ?=
+VAL ?=
+VAL_LIMIT ?=
+AUGMENT ?=
+TRAIN_FLAGS ?=#                             any further options of fusion-train
+ARCH_densenet ?= densenet121#               or a small member of the family
+ARCH_resnet ?= resnet18
+ARCH_improved_wide_resnet ?= improved_wideresnet28_10
+ARCH_resnext ?= preact_resnext29_8x64d
+
+FAMILIES := densenet resnet improved_wide_resnet resnext
+FUSIONS := multiplicative multiplicativeAddition TransformerBase concatenation
+MORE_FUSIONS := simpleAddition multiplicativeShifted
+# The four runs of all-fusions; their place in the list is their task and their GPU.
+MISSION := densenet-multiplicative resnet-multiplicativeAddition \
+	improved_wide_resnet-TransformerBase resnext-concatenation
+# How flat folders of experts call the networks.
+FLAT_densenet := densenet121
+FLAT_resnet := resnet18
+FLAT_improved_wide_resnet := wideresnet28_10
+FLAT_resnext := preact_resnext29_8x64d
+TASK_densenet := 0
+TASK_resnet := 1
+TASK_improved_wide_resnet := 2
+TASK_resnext := 3
+
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -ec
+.DELETE_ON_ERROR:
+PIPELINES := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
+DATASET := $(if $(filter %.safetensors,$(DATA)),$(DATA),$(OUT)/data.safetensors)
+
+# ---- one rule for every pair ---------------------------------------------------------------------
+define pair
+.PHONY: $(1)-$(2)
+$(1)-$(2): $(OUT)/csv_logs/$(1)_fusions/$(1)_$(2)_training_log.csv
+$(OUT)/csv_logs/$(1)_fusions/$(1)_$(2)_training_log.csv: family := $(1)
+$(OUT)/csv_logs/$(1)_fusions/$(1)_$(2)_training_log.csv: fusion := $(2)
+PAIRS += $(1)-$(2)
+LOGS += $(OUT)/csv_logs/$(1)_fusions/$(1)_$(2)_training_log.csv
+endef
+$(foreach f,$(FAMILIES),$(foreach x,$(FUSIONS) $(MORE_FUSIONS),$(eval $(call pair,$(f),$(x)))))
+
+ALL_PAIRS := $(foreach f,$(FAMILIES),$(FUSIONS:%=$(f)-%))
+GOAL_PAIRS := $(sort $(filter $(PAIRS),$(MAKECMDGOALS)) \
+	$(if $(filter all-fusions,$(MAKECMDGOALS)),$(MISSION)) \
+	$(if $(filter all-pairs everything,$(MAKECMDGOALS)),$(ALL_PAIRS)))
+
+run = $(OUT)/runs/$(family)-$(fusion)
+option = $(if $(2),$(1) $(2))
+
+# The file of expert $(1): the layouts that are known, or the first of them for the error message.
+expert = $(firstword $(wildcard $(foreach name,$(EXPERTS)/$(family)/expert_$(1)_best \
+	$(EXPERTS)/best_iid_$(FLAT_$(family))_expert_$(1),$(name).safetensors $(name).pth)) \
+	$(EXPERTS)/$(family)/expert_$(1)_best.pth)
+experts = $(if $(INIT),--init $(INIT) --count 4,$(foreach k,0 1 2 3,$(call expert,$(k))))
+
+# Runs side by side share the cores: -jN of them, but no more than were asked for.  (Make puts -jN
+# into MAKEFLAGS only while a recipe is expanded.)
+jobs = $(if $(filter -j%,$(MAKEFLAGS)),$(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS))),1)
+threads = $(or $(THREADS),$(shell jobs=$(jobs) runs=$(words $(GOAL_PAIRS)); \
+	echo $$(( side = !jobs || jobs > runs ? runs : jobs, each = $$(nproc) / (side ? side : 1), \
+	each > 1 ? each : 1 ))))
+# Run i takes GPU i of those that CUDA_VISIBLE_DEVICES leaves, and starts again at 0.
+gpu = $(shell echo $$(( $(TASK_$(family)) % $$(n=$$(nvidia-smi -L 2>/dev/null | wc -l); \
+	[ -z "$$CUDA_VISIBLE_DEVICES" ] || n=$$(tr , '\n' <<<"$$CUDA_VISIBLE_DEVICES" | wc -l); \
+	echo $$((n ? n : 1))) )))
+device = $(if $(filter cuda,$(DEVICE)),cuda:$(gpu),$(DEVICE))
+
+train_options = $(strip --fusion $(fusion) --data $(DATASET) --checkpoint-dir $(run) --resume) \
+	$(strip --device $(device) --threads $(threads) \
+	--task task-$(TASK_$(family))-$(family)-$(fusion) \
+	$(call option,--recipe,$(RECIPE)) $(call option,--epochs,$(EPOCHS)) \
+	$(call option,--batch,$(BATCH)) $(call option,--steps,$(STEPS)) \
+	$(call option,--seed,$(SEED)) $(call option,--alpha,$(ALPHA)) \
+	$(call option,--val,$(VAL)) $(call option,--val-limit,$(VAL_LIMIT)) \
+	$(call option,--augment,$(AUGMENT)) $(TRAIN_FLAGS))
+
+# The CSV log takes its place last: it is there exactly when everything else of the run is.
+$(LOGS): | $(DATASET) $(TOOL_BINS)
+	mkdir -p $(run) $(@D)
+	expert-load --arch '$(ARCH_$(family))' $(experts) | \
+	  fusion-train $(train_options) | \
+	  tee $(run)/metrics.jsonl | metrics-csv > $(run)/training_log.csv
+	ckpt-split -d $(OUT)/$(family)_fusions/$(fusion) $(run)/best.safetensors
+	mv $(run)/training_log.csv $@
+
+$(OUT)/data.safetensors: | $(DATA) $(TOOL_BINS)
+	mkdir -p $(@D)
+	cifar-prep $(call option,--holdout,$(HOLDOUT)) -o $@ $(DATA)
+
+$(DATA):
+	@echo "make: DATA=$@: no such file; it is the CIFAR-100 python or binary archive" >&2; exit 1
+
+# ---- groups of runs, and what comes out ----------------------------------------------------------
+all-fusions: $(MISSION) ## the four runs: DATA= EXPERTS= (or INIT=SEED) OUT= DEVICE= EPOCHS= ...
+	@$(PIPELINES)/fusion-table $(MISSION:%=$(OUT)/runs/%)
+
+all-pairs: $(ALL_PAIRS) ## the sixteen runs, every family with every fusion
+	@$(PIPELINES)/fusion-table $(ALL_PAIRS:%=$(OUT)/runs/%)
+
+table: | $(TOOL_BINS) ## the table of all runs in OUT: each expert, their ensemble, the fused model
+	@$(PIPELINES)/fusion-table $(OUT)/runs/*/
+
+curves: ## learning curves of all runs in OUT as pictures in OUT/curves
+	$(PIPELINES)/plot-curves -d $(OUT)/curves $(OUT)/csv_logs/*/*.csv
+
+.PHONY: all-fusions all-pairs table curves

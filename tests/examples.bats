@@ -1,0 +1,56 @@
+#!/usr/bin/env bats
+# Every example in a man page runs: the .Dl lines and .Bd -literal blocks of its section EXAMPLES, in
+# order, in one scratch folder that holds the files listed in CONTRIBUTING.md.
+
+load helper
+
+setup_file() {
+    export PREPARED=$BATS_FILE_TMPDIR/prepared
+    mkdir "$PREPARED"
+    cd "$PREPARED" || return
+    mkcifar -o cifar-100-python.tar.gz --train 200 --test 40
+    cifar-prep -o cifar100.safetensors cifar-100-python.tar.gz
+    expert-load --quiet --arch resnet18:width=8 --init 1 -o experts.safetensors
+    ckpt-split --quiet -d parts experts.safetensors
+    for k in 0 1 2 3; do
+        mv "parts/experts/resnet_expert_${k}_best.pth" expert_${k}_best.pth
+    done
+    rm -r parts
+    mkdir run
+    fusion-train --quiet --experts experts.safetensors --fusion multiplicative --epochs 1 \
+        --batch 20 --data cifar100.safetensors --checkpoint-dir run >run/metrics.jsonl
+}
+
+# The commands of a page's EXAMPLES (roff escapes undone).
+commands() {
+    awk '
+        /^\.Sh / { here = /^\.Sh EXAMPLES/ }
+        !here { next }
+        /^\.Dl / { sub(/^\.Dl /, ""); print; next }
+        /^\.Ed/ { block = 0 }
+        block
+        /^\.Bd -literal/ { block = 1 }' "$1" |
+        sed 's/\\e/\\/g; s/\\-/-/g; s/\\(aq/'"'"'/g; s/\\(dq/"/g; s/\\&//g'
+}
+
+examples() {
+    commands "$ROOT/man/$1" >"$BATS_TEST_TMPDIR/examples"
+    [ -s "$BATS_TEST_TMPDIR/examples" ]
+    cp -r "$PREPARED" "$BATS_TEST_TMPDIR/here"
+    cd "$BATS_TEST_TMPDIR/here"
+    run -0 bash -xeo pipefail "$BATS_TEST_TMPDIR/examples"
+}
+
+@test "cifar-prep(1)" { examples cifar-prep.1; }
+@test "ckpt-join(1)" { examples ckpt-join.1; }
+@test "ckpt-split(1)" { examples ckpt-split.1; }
+@test "expert-load(1)" { examples expert-load.1; }
+@test "fusion-eval(1)" { examples fusion-eval.1; }
+@test "fusion-train(1)" { examples fusion-train.1; }
+@test "metrics-csv(1)" { examples metrics-csv.1; }
+
+@test "every page of section 1 stands above" {
+    for page in "$ROOT"/man/*.1; do
+        grep -q "{ examples ${page##*/}; }" "$BATS_TEST_FILENAME" || fail "${page##*/} is missing"
+    done
+}
