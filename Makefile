@@ -112,22 +112,26 @@ clean: ## remove what was built
 	rm -rf build
 
 # ---- install -------------------------------------------------------------------------------------
-PAGES = $(wildcard man/*.[157])
-SHARED = $(wildcard pipelines/*)
+PAGES := $(wildcard man/*.[157])
+SHARED := $(filter-out pipelines/completion.bash,$(wildcard pipelines/*))
 install: all ## copy tools, man pages and pipelines to $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(DATADIR) $(DESTDIR)$(COMPDIR)
 	install -m 755 $(TOOL_BINS) $(DESTDIR)$(BINDIR)
 	for page in $(PAGES); do install -D -m 644 -t $(DESTDIR)$(MANDIR)/man$${page##*.} $$page; done
-	cp -p $(SHARED) $(DESTDIR)$(DATADIR)
+	cp $(SHARED) $(DESTDIR)$(DATADIR)
+	for tool in $(TOOLS); do { cat pipelines/completion.bash; \
+	  echo "complete -o filenames -F _fusion_tools $$tool"; } > $(DESTDIR)$(COMPDIR)/$$tool; done
 
-uninstall: ## remove everything that install put there
-	rm -f $(TOOLS:%=$(DESTDIR)$(BINDIR)/%)
+uninstall: ## remove every file that install put there
+	rm -f $(TOOLS:%=$(DESTDIR)$(BINDIR)/%) $(TOOLS:%=$(DESTDIR)$(COMPDIR)/%)
 	for page in $(PAGES); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page#man/}; done
 	rm -rf $(DESTDIR)$(DATADIR)
 
 dist: ## pack the sources of this version
 	git archive --prefix=fusion-tools-$(VERSION)/ -o fusion-tools-$(VERSION).tar.gz HEAD
 
+# The pipelines call the tools by name, as a person would.
+export PATH := $(CURDIR)/$(B)/bin:$(CURDIR)/$(B)/tests:$(PATH)
 include pipelines/fusions.mk
 include tests/check.mk
 
