@@ -1,0 +1,221 @@
+/* Reading a CIFAR archive: which member is what, and whether the whole fits together. */
+#include "archive/cifar.h"
+
+#include "archive/cifar_decode.h"
+#include "archive/tar.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum role { TRAIN, TEST, FINE_NAMES, COARSE_NAMES, ALL_NAMES };
+
+/* Every member that a layout must have.  CIFAR-10 cuts its training images into five batches. */
+static const struct member {
+    const char *name;
+    enum fx_cifar_layout layout;
+    enum role role;
+    int batch;
+} members[] = {
+    { "train", FX_CIFAR100_PYTHON, TRAIN, 0 },
+    { "test", FX_CIFAR100_PYTHON, TEST, 0 },
+    { "meta", FX_CIFAR100_PYTHON, ALL_NAMES, 0 },
+    { "train.bin", FX_CIFAR100_BINARY, TRAIN, 0 },
+    { "test.bin", FX_CIFAR100_BINARY, TEST, 0 },
+    { "fine_label_names.txt", FX_CIFAR100_BINARY, FINE_NAMES, 0 },
+    { "coarse_label_names.txt", FX_CIFAR100_BINARY, COARSE_NAMES, 0 },
+    { "data_batch_1", FX_CIFAR10_PYTHON, TRAIN, 0 },
+    { "data_batch_2", FX_CIFAR10_PYTHON, TRAIN, 1 },
+    { "data_batch_3", FX_CIFAR10_PYTHON, TRAIN, 2 },
+    { "data_batch_4", FX_CIFAR10_PYTHON, TRAIN, 3 },
+    { "data_batch_5", FX_CIFAR10_PYTHON, TRAIN, 4 },
+    { "test_batch", FX_CIFAR10_PYTHON, TEST, 0 },
+    { "batches.meta", FX_CIFAR10_PYTHON, ALL_NAMES, 0 },
+    { "data_batch_1.bin", FX_CIFAR10_BINARY, TRAIN, 0 },
+    { "data_batch_2.bin", FX_CIFAR10_BINARY, TRAIN, 1 },
+    { "data_batch_3.bin", FX_CIFAR10_BINARY, TRAIN, 2 },
+    { "data_batch_4.bin", FX_CIFAR10_BINARY, TRAIN, 3 },
+    { "data_batch_5.bin", FX_CIFAR10_BINARY, TRAIN, 4 },
+    { "test_batch.bin", FX_CIFAR10_BINARY, TEST, 0 },
+    { "batches.meta.txt", FX_CIFAR10_BINARY, FINE_NAMES, 0 },
+};
+enum { N_MEMBERS = sizeof members / sizeof members[0], N_BATCHES_MAX = 5, WHERE_BYTES = 256 };
+
+/* What has been read of an archive so far. */
+struct collection {
+    struct fx_cifar *cifar; /* borrowed: names and test part go there at once */
+    struct fx_cifar_part batches[N_BATCHES_MAX];
+    bool seen[N_MEMBERS];
+    const struct member *first; /* the first known member; decides the layout */
+    const char *archive;        /* borrowed: name of the archive, for messages */
+};
+
+static bool is_python(enum fx_cifar_layout layout)
+{
+    return layout == FX_CIFAR100_PYTHON || layout == FX_CIFAR10_PYTHON;
+}
+
+static const struct member *find_member(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash != NULL ? slash + 1 : path;
+
+    for (int i = 0; i < N_MEMBERS; i++)
+        if (strcmp(members[i].name, name) == 0)
+            return &members[i];
+    return NULL;
+}
+
+static enum fx_status check_member(struct collection *all, const struct member *member,
+                                   const struct fx_tar_entry *entry, struct fx_err *err)
+{
+    if (!entry->is_file)
+        return fx_fail(err, FX_EINPUT, "%s: %s: not a regular file", all->archive, entry->path);
+    if (all->first == NULL)
+        all->first = member;
+    if (member->layout != all->first->layout)
+        return fx_fail(err, FX_EINPUT, "%s: %s belongs to %s, %s to %s", all->archive,
+                       all->first->name, fx_cifar_layout_name(all->first->layout), member->name,
+                       fx_cifar_layout_name(member->layout));
+    if (all->seen[member - members])
+        return fx_fail(err, FX_EINPUT, "%s: %s stands there twice", all->archive, member->name);
+    all->seen[member - members] = true;
+    return FX_OK;
+}
+
+/* Decodes one member; *bytes is taken over by batches. */
+static enum fx_status decode(struct collection *all, const struct member *member, uint8_t **bytes,
+                             size_t n_bytes, struct fx_err *err)
+{
+    struct fx_cifar *cifar = all->cifar;
+    struct fx_cifar_part *part = member->role == TEST ? &cifar->test : &all->batches[member->batch];
+    bool coarse = !fx_cifar_is_cifar10(member->layout);
+    char where[WHERE_BYTES];
+
+    snprintf(where, sizeof where, "%s: %s", all->archive, member->name);
+    switch (member->role) {
+    case TRAIN:
+    case TEST:
+        return is_python(member->layout)
+                   ? fx_cifar_python_batch(bytes, n_bytes, coarse, part, where, err)
+                   : fx_cifar_binary_batch(bytes, n_bytes, coarse, part, where, err);
+    case FINE_NAMES:
+        return fx_cifar_binary_names(*bytes, n_bytes, &cifar->fine, where, err);
+    case COARSE_NAMES:
+        return fx_cifar_binary_names(*bytes, n_bytes, &cifar->coarse, where, err);
+    case ALL_NAMES:
+        return fx_cifar_python_names(*bytes, n_bytes, &cifar->fine, coarse ? &cifar->coarse : NULL,
+                                     where, err);
+    }
+    return FX_OK;
+}
+
+static enum fx_status collect(struct collection *all, struct fx_tar *tar, struct fx_err *err)
+{
+    struct fx_tar_entry entry;
+
+    for (;;) {
+        FX_TRY(fx_tar_next(tar, &entry, err));
+        if (entry.path == NULL)
+            return FX_OK;
+        const struct member *member = find_member(entry.path);
+        if (member == NULL || entry.is_folder)
+            continue;
+        FX_TRY(check_member(all, member, &entry, err));
+        uint8_t *bytes;
+        size_t n_bytes;
+        FX_TRY(fx_tar_read(tar, &entry, &bytes, &n_bytes, err));
+        enum fx_status status = decode(all, member, &bytes, n_bytes, err);
+        free(bytes);
+        FX_TRY(status);
+    }
+}
+
+static enum fx_status check_complete(const struct collection *all, struct fx_err *err)
+{
+    if (all->first == NULL)
+        return fx_fail(err, FX_EINPUT, "%s: holds no member of a CIFAR archive", all->archive);
+    for (int i = 0; i < N_MEMBERS; i++)
+        if (members[i].layout == all->first->layout && !all->seen[i])
+            return fx_fail(err, FX_EINPUT, "%s: %s is missing (%s, by its member %s)", all->archive,
+                           members[i].name, fx_cifar_layout_name(all->first->layout),
+                           all->first->name);
+    return FX_OK;
+}
+
+static enum fx_status check_labels(const char *archive, const char *what, const uint8_t *labels,
+                                   size_t n, size_t n_names, struct fx_err *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (labels[i] >= n_names)
+            return fx_fail(err, FX_EINPUT,
+                           "%s: image %zu of %s label is %u, but there are %zu "
+                           "names",
+                           archive, i, what, labels[i], n_names);
+    return FX_OK;
+}
+
+/* All members are there: joins the batches and compares labels with names. */
+static enum fx_status finish(struct collection *all, struct fx_err *err)
+{
+    struct fx_cifar *cifar = all->cifar;
+
+    FX_TRY(check_complete(all, err));
+    cifar->layout = all->first->layout;
+    for (int i = 0; i < N_BATCHES_MAX; i++)
+        if (all->batches[i].n > 0)
+            FX_TRY(fx_cifar_part_append(&cifar->train, &all->batches[i], all->archive, err));
+    if (fx_cifar_is_cifar10(cifar->layout))
+        FX_TRY(fx_cifar_names_add(&cifar->coarse, (const uint8_t *)"all", 3, all->archive, err));
+    FX_TRY(check_labels(all->archive, "training: fine", cifar->train.fine, cifar->train.n,
+                        cifar->fine.n, err));
+    FX_TRY(check_labels(all->archive, "training: coarse", cifar->train.coarse, cifar->train.n,
+                        cifar->coarse.n, err));
+    FX_TRY(check_labels(all->archive, "test: fine", cifar->test.fine, cifar->test.n, cifar->fine.n,
+                        err));
+    return check_labels(all->archive, "test: coarse", cifar->test.coarse, cifar->test.n,
+                        cifar->coarse.n, err);
+}
+
+enum fx_status fx_cifar_read(struct fx_cifar *cifar, const char *path, struct fx_err *err)
+{
+    struct fx_tar tar;
+    struct collection all = { .cifar = cifar };
+
+    *cifar = (struct fx_cifar){ 0 };
+    FX_TRY(fx_tar_open(&tar, path, err));
+    all.archive = tar.input.name;
+    enum fx_status status = collect(&all, &tar, err);
+    if (status == FX_OK)
+        status = finish(&all, err);
+    for (int i = 0; i < N_BATCHES_MAX; i++)
+        fx_cifar_part_free(&all.batches[i]);
+    fx_tar_close(&tar);
+    if (status != FX_OK)
+        fx_cifar_free(cifar);
+    return status;
+}
+
+void fx_cifar_free(struct fx_cifar *cifar)
+{
+    fx_cifar_part_free(&cifar->train);
+    fx_cifar_part_free(&cifar->test);
+    fx_cifar_names_free(&cifar->fine);
+    fx_cifar_names_free(&cifar->coarse);
+}
+
+const char *fx_cifar_layout_name(enum fx_cifar_layout layout)
+{
+    static const char *const names[FX_N_CIFAR_LAYOUTS] = {
+        [FX_CIFAR100_PYTHON] = "cifar-100-python",
+        [FX_CIFAR100_BINARY] = "cifar-100-binary",
+        [FX_CIFAR10_PYTHON] = "cifar-10-batches-py",
+        [FX_CIFAR10_BINARY] = "cifar-10-batches-bin",
+    };
+    return names[layout];
+}
+
+bool fx_cifar_is_cifar10(enum fx_cifar_layout layout)
+{
+    return layout == FX_CIFAR10_PYTHON || layout == FX_CIFAR10_BINARY;
+}
