@@ -8,7 +8,7 @@
 enum { FX_IMAGE_SIDE = 32, FX_IMAGE_PIXELS = 32 * 32, FX_IMAGE_BYTES = 3 * 32 * 32 };
 enum { FX_MAX_EXPERTS = 8 };
 
-/* A list of image numbers, borrowed from the data set's mapping. */
+/* A list of image numbers, borrowed from the data set. */
 struct fx_index_list {
     const int64_t *values;
     int64_t n;
@@ -26,16 +26,20 @@ struct fx_dataset {
     struct fx_input input;    /* owned: the mapped file */
     struct fx_tensor_set set; /* owned: names, metadata */
     struct fx_image_set train, test;
-    struct fx_index_list fusion_holdout, expert_pool, val; /* sorted image numbers in train */
+    /* Sorted image numbers in train; owned by set.  The file keeps split.expert.{k} in the order
+     * in which NumPy drew it; here it is sorted as the others are. */
+    struct fx_index_list fusion_holdout, expert_pool, val;
     struct fx_index_list expert[FX_MAX_EXPERTS];
     int n_experts; /* how many split.expert.{k} there are */
     int n_classes;
     float mean[3], std[3]; /* of pixel / 255, per channel */
-    const char *digest;    /* borrowed from set: SHA-256 of images, labels and splits */
+    const char *digest;    /* borrowed from set: see fx_dataset_write */
 };
 
 /* fx_dataset_open: maps and checks the data set: tensor names, dtypes, shapes, labels below the
- * number of classes, indices in range, sorted and without duplicates.  FX_EINPUT otherwise. */
+ * number of classes, indices in range and without repetition (sorted, but for the experts'), val
+ * within the holdout, no expert's image in the holdout, mean and std.  FX_EINPUT otherwise.  The
+ * digest is not computed again.  Close after success only. */
 enum fx_status fx_dataset_open(struct fx_dataset *ds, const char *path,
                                struct fx_err *err) FX_MUST_CHECK;
 void fx_dataset_close(struct fx_dataset *ds);
