@@ -73,8 +73,9 @@ struct fx_augment_config {
     uint64_t seed;
 };
 
-/* fx_augment_policy_from_name: "none" .. "sota"; false if unknown. */
+/* "none" .. "sota" and "none" "cutmix" "mixup"; false if unknown. */
 bool fx_augment_policy_from_name(const char *name, enum fx_augment_policy *policy);
+bool fx_mix_kind_from_name(const char *name, enum fx_mix_kind *kind);
 
 /* fx_augment_epoch: the rows of one epoch in training order.
  *   images   in   the image numbers to train on (sorted)

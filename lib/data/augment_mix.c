@@ -1,0 +1,94 @@
+/* CutMix and Mixup: one lam, one box and one permutation per batch. */
+#include "data/augment.h"
+
+#include "data/draws.h"
+
+#include <math.h>
+
+/* The two streams of FX_RNG_MIX: image = batch number in the epoch. */
+enum { PART_LAM = 0, PART_PARTNER = 1 };
+
+/* ---- Beta(alpha, alpha) -----------------------------------------------------------------------
+ */
+
+/* A standard normal number by Box and Muller (1958). */
+static double draw_normal(struct fx_draws *draws)
+{
+    double radius = sqrt(-2.0 * log(fx_draws_open(draws)));
+
+    return radius * cos(2.0 * M_PI * fx_draws_open(draws));
+}
+
+/* The logarithm of a Gamma(alpha, 1) number.  Marsaglia and Tsang, "A simple method for generating
+ * gamma variables" (2000): for shapes from 1; a smaller shape is that of alpha + 1 times
+ * U^(1/alpha), which may underflow and therefore stays a logarithm. */
+static double draw_log_gamma(struct fx_draws *draws, double alpha)
+{
+    double boost = alpha < 1.0 ? log(fx_draws_open(draws)) / alpha : 0.0;
+    double d = (alpha < 1.0 ? alpha + 1.0 : alpha) - 1.0 / 3.0, c = 1.0 / sqrt(9.0 * d);
+
+    for (;;) {
+        double x = draw_normal(draws), v = 1.0 + c * x;
+        if (v <= 0.0)
+            continue;
+        v = v * v * v;
+        if (log(fx_draws_open(draws)) < 0.5 * x * x + d - d * v + d * log(v))
+            return log(d * v) + boost;
+    }
+}
+
+static double draw_beta(struct fx_draws *draws, double alpha)
+{
+    if (alpha == 1.0)
+        return fx_draws_open(draws);
+    double log_x = draw_log_gamma(draws, alpha), log_y = draw_log_gamma(draws, alpha);
+    return 1.0 / (1.0 + exp(log_y - log_x));
+}
+
+/* ---- the decisions ----------------------------------------------------------------------------
+ */
+
+/* The box reaches side/2 to each side of a uniform centre, side = int(32 sqrt(1 - lam)), clipped to
+ * the image; lam becomes the share of the image outside the clipped box. */
+static void draw_box(struct fx_draws *draws, double lam, struct fx_mix *mix)
+{
+    const int side = FX_IMAGE_SIDE, reach = (int)(side * sqrt(1.0 - lam)) / 2;
+    int x = (int)fx_draws_below(draws, (uint32_t)side);
+    int y = (int)fx_draws_below(draws, (uint32_t)side);
+
+    mix->x0 = x - reach > 0 ? x - reach : 0;
+    mix->y0 = y - reach > 0 ? y - reach : 0;
+    mix->x1 = x + reach < side ? x + reach : side;
+    mix->y1 = y + reach < side ? y + reach : side;
+    int area = (mix->x1 - mix->x0) * (mix->y1 - mix->y0);
+    mix->lam = (float)(1.0 - (double)area / FX_IMAGE_PIXELS);
+}
+
+/* Fisher and Yates. */
+static void draw_permutation(struct fx_draws *draws, int n, uint32_t *partner)
+{
+    for (int i = n - 1; i > 0; i--) {
+        uint32_t j = fx_draws_below(draws, (uint32_t)i + 1), kept = partner[i];
+        partner[i] = partner[j];
+        partner[j] = kept;
+    }
+}
+
+void fx_augment_mix(const struct fx_augment_config *config, uint32_t epoch, uint32_t batch, int n,
+                    struct fx_mix *mix, uint32_t *partner)
+{
+    *mix = (struct fx_mix){ .kind = (uint8_t)config->mix, .lam = 1.0f };
+    for (int i = 0; i < n; i++)
+        partner[i] = (uint32_t)i;
+    if (config->mix == FX_MIX_NONE)
+        return;
+
+    struct fx_draws draws = fx_draws_begin(config->seed, FX_RNG_MIX, PART_LAM, epoch, batch);
+    double lam = draw_beta(&draws, config->mix_alpha);
+    if (config->mix == FX_MIX_CUTMIX)
+        draw_box(&draws, lam, mix);
+    else
+        mix->lam = (float)lam;
+    draws = fx_draws_begin(config->seed, FX_RNG_MIX, PART_PARTNER, epoch, batch);
+    draw_permutation(&draws, n, partner);
+}
