@@ -68,6 +68,11 @@ GOAL_PAIRS := $(sort $(filter $(PAIRS),$(MAKECMDGOALS)) \
 	$(if $(filter all-fusions,$(MAKECMDGOALS)),$(MISSION)) \
 	$(if $(filter all-pairs everything,$(MAKECMDGOALS)),$(ALL_PAIRS)))
 
+# In a group, a run that fails does not keep the others from running.
+ifneq ($(filter all-fusions all-pairs everything,$(MAKECMDGOALS)),)
+MAKEFLAGS += --keep-going
+endif
+
 run = $(OUT)/runs/$(family)-$(fusion)
 option = $(if $(2),$(1) $(2))
 
@@ -109,7 +114,7 @@ $(LOGS): | $(DATASET) $(TOOL_BINS)
 
 $(OUT)/data.safetensors: | $(DATA) $(TOOL_BINS)
 	mkdir -p $(@D)
-	cifar-prep $(call option,--holdout,$(HOLDOUT)) -o $@ $(DATA)
+	cifar-prep $(strip $(call option,--holdout,$(HOLDOUT)) -o $@ $(DATA))
 
 $(DATA):
 	@echo "make: DATA=$@: no such file; it is the CIFAR-100 python or binary archive" >&2; exit 1

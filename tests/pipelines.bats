@@ -1,0 +1,160 @@
+#!/usr/bin/env bats
+# The runs as make targets: which commands they make of the variables, what they leave behind, what
+# happens when one fails or is stopped.  Stand-ins for the tools record how they were called; one
+# real run at the end uses the real ones.
+
+load helper
+
+stand_in() { # NAME COMMANDS
+    printf '#!/bin/bash\n%s\n' "$2" >"bin/$1"
+    chmod +x "bin/$1"
+}
+
+# A stand-in for every tool; fusion-train exits with what EXIT_family says.
+setup() {
+    cd "$BATS_TEST_TMPDIR" || return
+    mkdir bin
+    cat >bin/fusion-train <<'EOF'
+#!/bin/bash
+echo "$*" >>calls
+for word; do [ "$previous" = --checkpoint-dir ] && dir=$word; previous=$word; done
+cat >"$dir/best.safetensors"
+family=${dir##*/}
+name=EXIT_${family%-*}
+echo '{"event":"end"}'
+exit "${!name:-0}"
+EOF
+    stand_in expert-load 'echo "$*"'
+    stand_in metrics-csv 'if [ $# -gt 0 ]; then cat "${!#}"; else cat; fi'
+    stand_in ckpt-split 'mkdir -p "$2" && cp "$3" "$2/parts"'
+    stand_in cifar-prep '[ "$1" = -o ] && echo data >"$2"'
+    chmod +x bin/fusion-train
+    export PATH=$PWD/bin:$PATH MAKEFLAGS=
+    touch archive.tar.gz
+}
+
+# As the installed fragment is used: nothing of the source tree is known to it.
+fusions() {
+    make -f "$ROOT/pipelines/fusions.mk" DATA=archive.tar.gz OUT=out "$@"
+}
+
+csv() {
+    echo "out/csv_logs/$1_fusions/$1_$2_training_log.csv"
+}
+
+@test "all-fusions is the four runs of the mission, each with its task" {
+    run -0 fusions -j4 INIT=1 densenet-multiplicative resnet-multiplicativeAddition \
+        improved_wide_resnet-TransformerBase resnext-concatenation
+    assert_equal "$(wc -l <calls)" 4
+    run sort calls
+    assert_line --partial "--fusion multiplicative --data out/data.safetensors --checkpoint-dir \
+out/runs/densenet-multiplicative --resume --device cpu"
+    assert_line --regexp '--fusion multiplicativeAddition .*--task task-1-resnet-multiplicativeA'
+    assert_line --regexp '--fusion TransformerBase .*--task task-2-improved_wide_resnet-Transf'
+    assert_line --regexp '--fusion concatenation .*--task task-3-resnext-concatenation'
+    assert_exists "$(csv densenet multiplicative)"
+    assert_exists "$(csv improved_wide_resnet TransformerBase)"
+    assert_exists out/resnext_fusions/concatenation/parts
+    run -0 fusions -n -j4 INIT=1 all-fusions
+    assert_line --partial "fusion-table out/runs/densenet-multiplicative"
+}
+
+@test "every one of the pairs is a target, and make again does nothing" {
+    for family in densenet resnet improved_wide_resnet resnext; do
+        for fusion in multiplicative multiplicativeAddition TransformerBase concatenation \
+            simpleAddition multiplicativeShifted; do
+            fusions INIT=1 $family-$fusion
+            assert_exists "$(csv $family $fusion)"
+        done
+    done
+    assert_equal "$(wc -l <calls)" 24
+    run -0 fusions INIT=1 resnet-simpleAddition
+    assert_output --partial "Nothing to be done"
+}
+
+@test "variables become options; empty ones do not" {
+    fusions INIT=7 EPOCHS=3 BATCH=16 STEPS=5 SEED=9 ALPHA=0.5 VAL=test VAL_LIMIT=64 AUGMENT=none \
+        RECIPE=reported THREADS=3 DEVICE=ref 'TRAIN_FLAGS=--mix none --clip 2' resnet-concatenation
+    run cat calls
+    assert_output --partial "--device ref --threads 3 --task task-1-resnet-concatenation \
+--recipe reported --epochs 3 --batch 16 --steps 5 --seed 9 --alpha 0.5 --val test --val-limit 64 \
+--augment none --mix none --clip 2"
+    fusions INIT=7 THREADS=1 OUT=out2 densenet-concatenation
+    run tail -n 1 calls
+    assert_output "--fusion concatenation --data out2/data.safetensors --checkpoint-dir \
+out2/runs/densenet-concatenation --resume --device cpu --threads 1 --task \
+task-0-densenet-concatenation"
+}
+
+@test "a data set that is ready is used as it is, an archive is prepared once" {
+    touch ready.safetensors
+    fusions INIT=1 DATA=ready.safetensors resnet-concatenation
+    assert_not_exists out/data.safetensors
+    run cat calls
+    assert_output --partial "--data ready.safetensors"
+    run -0 fusions -n INIT=1 -j4 all-fusions
+    assert_equal "$(grep -c cifar-prep <<<"$output")" 1
+    run -2 fusions INIT=1 DATA=missing.tar.gz resnet-concatenation OUT=out3
+    assert_output --partial "DATA=missing.tar.gz: no such file"
+}
+
+@test "experts are found in both layouts, and as safetensors" {
+    mkdir -p a/resnet b
+    touch a/resnet/expert_{0..2}_best.pth a/resnet/expert_3_best.safetensors
+    touch b/best_iid_wideresnet28_10_expert_{0..3}.pth
+    run -0 fusions -n EXPERTS=a resnet-concatenation
+    assert_line --partial "expert-load --arch 'resnet18' a/resnet/expert_0_best.pth \
+a/resnet/expert_1_best.pth a/resnet/expert_2_best.pth a/resnet/expert_3_best.safetensors |"
+    run -0 fusions -n EXPERTS=b improved_wide_resnet-concatenation
+    assert_line --partial "b/best_iid_wideresnet28_10_expert_0.pth \
+b/best_iid_wideresnet28_10_expert_1.pth"
+    run -0 fusions -n EXPERTS=none ARCH_resnext=preact_resnext29_8x64d:width=8 resnext-concatenation
+    assert_line --partial "--arch 'preact_resnext29_8x64d:width=8' none/resnext/expert_0_best.pth"
+}
+
+@test "runs side by side share the cores and the GPUs" {
+    stand_in nproc 'echo 8'
+    stand_in nvidia-smi 'printf "GPU 0\nGPU 1\nGPU 2\n"'
+    threads() {
+        fusions -n INIT=1 "$@" | grep -o -e '--threads [0-9]*' | uniq
+    }
+    assert_equal "$(threads all-fusions)" "--threads 8"
+    assert_equal "$(threads -j4 all-fusions)" "--threads 2"
+    assert_equal "$(threads -j2 all-fusions)" "--threads 4"
+    assert_equal "$(threads -j all-fusions)" "--threads 2"
+    assert_equal "$(threads -j4 resnet-concatenation)" "--threads 8"
+    assert_equal "$(threads -j16 all-pairs)" "--threads 1"
+    devices() {
+        fusions -n INIT=1 DEVICE="$1" all-fusions | grep -o -e '--device [^ ]*' | xargs
+    }
+    assert_equal "$(devices cuda)" "--device cuda:0 --device cuda:1 --device cuda:2 --device cuda:0"
+    CUDA_VISIBLE_DEVICES=5,7
+    export CUDA_VISIBLE_DEVICES
+    assert_equal "$(devices cuda)" "--device cuda:0 --device cuda:1 --device cuda:0 --device cuda:1"
+    assert_equal "$(devices cuda:1)" "--device cuda:1 --device cuda:1 --device cuda:1 --device cuda:1"
+}
+
+@test "a run that fails leaves no log, and nothing of the others is lost" {
+    EXIT_resnet=4 run -2 fusions -j4 INIT=1 all-fusions
+    assert_output --partial "Error 4"
+    assert_not_exists "$(csv resnet multiplicativeAddition)"
+    assert_not_exists out/resnet_fusions
+    assert_exists "$(csv densenet multiplicative)"
+    assert_exists "$(csv resnext concatenation)"
+}
+
+@test "a stop reaches make; the same command goes on" {
+    EXIT_resnet=75 run -2 fusions INIT=1 resnet-concatenation
+    assert_output --partial "Error 75"
+    assert_not_exists "$(csv resnet concatenation)"
+    run -0 fusions INIT=1 resnet-concatenation
+    assert_exists "$(csv resnet concatenation)"
+    assert_equal "$(wc -l <calls)" 2
+}
+
+@test "experts that cannot be read stop the run before anything is final" {
+    stand_in expert-load 'exit 3'
+    run -2 fusions INIT=1 resnet-concatenation
+    assert_output --partial "Error 3"
+    assert_not_exists "$(csv resnet concatenation)"
+}
