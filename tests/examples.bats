@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# Every example in a man page runs: the .Dl lines and .Bd -literal blocks of its section EXAMPLES, in
-# order, in one scratch folder that holds the files listed in CONTRIBUTING.md.
+# Every example in a man page runs: the .Dl lines and .Bd -literal blocks of its section EXAMPLES,
+# in order, in one scratch folder that holds the files listed in CONTRIBUTING.md.
 
 load helper
 
@@ -33,6 +33,7 @@ commands() {
         sed 's/\\e/\\/g; s/\\-/-/g; s/\\(aq/'"'"'/g; s/\\(dq/"/g; s/\\&//g'
 }
 
+# Runs the examples of one page, in its own copy of the prepared folder.
 examples() {
     commands "$ROOT/man/$1" >"$BATS_TEST_TMPDIR/examples"
     [ -s "$BATS_TEST_TMPDIR/examples" ]
@@ -48,9 +49,12 @@ examples() {
 @test "fusion-eval(1)" { examples fusion-eval.1; }
 @test "fusion-train(1)" { examples fusion-train.1; }
 @test "metrics-csv(1)" { examples metrics-csv.1; }
+@test "fusion-dataset(5)" { examples fusion-dataset.5; }
+@test "fusion-checkpoint(5)" { examples fusion-checkpoint.5; }
+@test "fusion-metrics(5)" { examples fusion-metrics.5; }
 
-@test "every page of section 1 stands above" {
-    for page in "$ROOT"/man/*.1; do
+@test "every page with examples stands above" {
+    for page in $(grep -l "^.Sh EXAMPLES" "$ROOT"/man/*.[157]); do
         grep -q "{ examples ${page##*/}; }" "$BATS_TEST_FILENAME" || fail "${page##*/} is missing"
     done
 }

@@ -18,7 +18,7 @@ own() {
     sort -u | comm -23 - <(echo "$shared")
 }
 
-# The long options that a help text (stdin) or a man page (stdin) describes, without the shared ones.
+# The long options of a help text or a man page on stdin, without the shared ones.
 help_options() {
     grep -oE '^ +(-[a-zA-Z], )?--[a-z][a-z0-9-]*' | grep -oE -e '--.*' |
         own

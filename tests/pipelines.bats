@@ -125,13 +125,13 @@ b/best_iid_wideresnet28_10_expert_1.pth"
     assert_equal "$(threads -j4 resnet-concatenation)" "--threads 8"
     assert_equal "$(threads -j16 all-pairs)" "--threads 1"
     devices() {
-        fusions -n INIT=1 DEVICE="$1" all-fusions | grep -o -e '--device [^ ]*' | xargs
+        fusions -n INIT=1 DEVICE="$1" all-fusions | grep -o -e '--device [^ ]*' | cut -c10- | xargs
     }
-    assert_equal "$(devices cuda)" "--device cuda:0 --device cuda:1 --device cuda:2 --device cuda:0"
+    assert_equal "$(devices cuda)" "cuda:0 cuda:1 cuda:2 cuda:0"
     CUDA_VISIBLE_DEVICES=5,7
     export CUDA_VISIBLE_DEVICES
-    assert_equal "$(devices cuda)" "--device cuda:0 --device cuda:1 --device cuda:0 --device cuda:1"
-    assert_equal "$(devices cuda:1)" "--device cuda:1 --device cuda:1 --device cuda:1 --device cuda:1"
+    assert_equal "$(devices cuda)" "cuda:0 cuda:1 cuda:0 cuda:1"
+    assert_equal "$(devices cuda:1)" "cuda:1 cuda:1 cuda:1 cuda:1"
 }
 
 @test "a run that fails leaves no log, and nothing of the others is lost" {
