@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# bootstrap installs what is missing for what was asked, nothing else, and runs make.  Stand-ins play
-# the package manager: no test here changes the machine.
+# bootstrap installs what is missing for what was asked, nothing else, and runs make.  Stand-ins
+# play the package manager: no test here changes the machine.
 
 load helper
 
@@ -38,7 +38,7 @@ stand_in() { # NAME COMMANDS
 }
 
 @test "the demo needs no PyTorch, no test tools and no CUDA" {
-    INSTALLED= run -0 "$ROOT/bootstrap" demo
+    INSTALLED='' run -0 "$ROOT/bootstrap" demo
     assert_line --partial gnuplot-nox
     refute_output --partial torch
     refute_output --partial bats
@@ -52,7 +52,7 @@ stand_in() { # NAME COMMANDS
 }
 
 @test "who is not root uses sudo" {
-    INSTALLED= USER_ID=1000 run -0 "$ROOT/bootstrap"
+    INSTALLED='' USER_ID=1000 run -0 "$ROOT/bootstrap"
     run cat calls
     assert_line --index 0 sudo
 }
@@ -67,7 +67,7 @@ stand_in() { # NAME COMMANDS
 }
 
 @test "a package manager that fails is a failure" {
-    INSTALLED= APT_EXIT=100 run -1 "$ROOT/bootstrap"
+    INSTALLED='' APT_EXIT=100 run -1 "$ROOT/bootstrap"
     assert_output --partial "bootstrap: apt-get failed"
     run cat calls
     refute_output --partial make
