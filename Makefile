@@ -113,7 +113,7 @@ clean: ## remove what was built
 
 # ---- install -------------------------------------------------------------------------------------
 PAGES := $(wildcard man/*.[157])
-SHARED := $(filter-out pipelines/completion.bash,$(wildcard pipelines/*))
+SHARED := $(filter-out %/completion.bash %/demo.mk,$(wildcard pipelines/*))
 install: all ## copy tools, man pages and pipelines to $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(DATADIR) $(DESTDIR)$(COMPDIR)
 	install -m 755 $(TOOL_BINS) $(DESTDIR)$(BINDIR)
@@ -133,6 +133,7 @@ dist: ## pack the sources of this version
 # The pipelines call the tools by name, as a person would.
 export PATH := $(CURDIR)/$(B)/bin:$(CURDIR)/$(B)/tests:$(PATH)
 include pipelines/fusions.mk
+include pipelines/demo.mk
 include tests/check.mk
 
 help: ## list the targets

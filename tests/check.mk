@@ -11,6 +11,9 @@ C_SUITES := $(UNIT_SRC:tests/%.c=%)
 SAN_BATS := $(filter bad%,$(BATS_SUITES))
 SUITES := $(BATS_SUITES) $(C_SUITES) $(addprefix sanitized/,$(SAN_BATS) $(C_SUITES))
 
+# What a suite is told: the build under test, and the back ends it was made with.
+SUITE_ENV = HAVE_DNNL=$(HAVE_DNNL) HAVE_CUDA=$(HAVE_CUDA) FX_BUILD=$(abspath $(1))
+
 check: all unit ## run every test; the last line counts them
 	@$(MAKE) --no-print-directory SAN=address,undefined all unit
 	@rm -rf $(CHECK)
@@ -19,23 +22,23 @@ check: all unit ## run every test; the last line counts them
 
 # The shortest way to one file while working on it: make check-bats T=tests/metrics-csv.bats
 check-bats: all unit
-	FX_BUILD=$(abspath $(B)) bats $(T)
+	$(call SUITE_ENV,$(B)) bats $(T)
 
 $(BATS_SUITES:%=$(CHECK)/%.tap): $(CHECK)/%.tap: tests/%.bats
-	@FX_BUILD=$(abspath $(B)) tests/run-suite $* $@ bats --tap $<
+	@$(call SUITE_ENV,$(B)) tests/run-suite $* $@ bats --tap $<
 
 $(SAN_BATS:%=$(CHECK)/sanitized/%.tap): $(CHECK)/sanitized/%.tap: tests/%.bats
-	@FX_BUILD=$(abspath $(SAN_B)) tests/run-suite sanitized/$* $@ bats --tap $<
+	@$(call SUITE_ENV,$(SAN_B)) tests/run-suite sanitized/$* $@ bats --tap $<
 
 $(C_SUITES:%=$(CHECK)/%.tap): $(CHECK)/%.tap:
-	@FX_BUILD=$(abspath $(B)) tests/run-suite $* $@ $(B)/tests/$*
+	@$(call SUITE_ENV,$(B)) tests/run-suite $* $@ $(B)/tests/$*
 
 $(C_SUITES:%=$(CHECK)/sanitized/%.tap): $(CHECK)/sanitized/%.tap:
-	@FX_BUILD=$(abspath $(SAN_B)) tests/run-suite sanitized/$* $@ $(SAN_B)/tests/$*
+	@$(call SUITE_ENV,$(SAN_B)) tests/run-suite sanitized/$* $@ $(SAN_B)/tests/$*
 
 C_FILES = $(shell find lib tools tests kernels -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh')
 lint: ## the tests of the source text: style, cppcheck, shellcheck, man pages
-	FX_BUILD=$(abspath $(B)) bats tests/tidy.bats
+	$(call SUITE_ENV,$(B)) bats tests/tidy.bats
 
 format: ## clang-format every C file in place
 	clang-format -i $(C_FILES)

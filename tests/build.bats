@@ -1,0 +1,77 @@
+#!/usr/bin/env bats
+# The build: what it does about back ends that are there, missing, forbidden or demanded; what is
+# installed works by itself; what was installed goes away again.
+
+load helper
+
+setup() {
+    cd "$ROOT" || return
+    # Not the caller's -j and targets; HAVE_DNNL and HAVE_CUDA come from the environment.
+    unset MAKEFLAGS MFLAGS MAKELEVEL
+}
+
+in_tree() {
+    make --no-print-directory B="$FX_BUILD" "$@"
+}
+
+@test "the build says what it has" {
+    run -0 in_tree all
+    assert_line --regexp '^fusion-tools .* tools in .*; oneDNN .*: (yes|NO); CUDA .*: (yes|NO)$'
+}
+
+@test "a back end that is demanded and missing fails the build" {
+    run -2 make -n B="$BATS_TEST_TMPDIR/b" HAVE_DNNL=1 CC=false all
+    assert_line --partial "HAVE_DNNL=1 but a program with oneDNN does not compile and link"
+    run -2 make -n B="$BATS_TEST_TMPDIR/b" HAVE_CUDA=1 NVCC=no-such-nvcc all
+    assert_line --partial "HAVE_CUDA=1 but "
+}
+
+@test "a back end that is forbidden is not used, and everything else builds and works" {
+    run -0 make -j2 B="$BATS_TEST_TMPDIR/b" HAVE_DNNL=0 HAVE_CUDA=0 CFLAGS=-O0 V=1 all
+    refute_output --partial ldnnl
+    assert_line --partial "oneDNN (--device cpu): NO; CUDA (--device cuda): NO"
+    for tool in "$BATS_TEST_TMPDIR"/b/bin/*; do
+        run -0 "$tool" --version
+    done
+}
+
+@test "other flags build everything again, the same flags nothing" {
+    run -0 in_tree -n all
+    refute_output --partial " -c "
+    mkdir "$BATS_TEST_TMPDIR/b"
+    echo "other flags" >"$BATS_TEST_TMPDIR/b/flags"
+    run -0 make -n B="$BATS_TEST_TMPDIR/b" all
+    assert_output --partial " -c "
+}
+
+@test "what is installed works by itself, and uninstall removes every file" {
+    local there=$BATS_TEST_TMPDIR/there
+    run -0 in_tree install DESTDIR="$there" PREFIX=/usr
+    for tool in "$ROOT"/tools/*.c; do
+        tool=$(basename "$tool" .c)
+        "$there/usr/bin/$tool" --version
+        assert_exists "$there/usr/share/man/man1/$tool.1"
+        assert_exists "$there/usr/share/bash-completion/completions/$tool"
+    done
+    assert_exists "$there/usr/share/man/man7/fusion-tools.7"
+    PATH=$there/usr/bin:/usr/bin:/bin run -0 make -n -f "$there/usr/share/fusion-tools/fusions.mk" \
+        INIT=1 DATA=x.safetensors resnet-concatenation
+    assert_line --partial "expert-load --arch 'resnet18' --init 1 --count 4 |"
+    run -0 in_tree uninstall DESTDIR="$there" PREFIX=/usr
+    assert_equal "$(find "$there" ! -type d)" ""
+    assert_not_exists "$there/usr/share/fusion-tools"
+}
+
+@test "completion offers options and their choices" {
+    # shellcheck source=/dev/null
+    source pipelines/completion.bash
+    _fusion_tools cifar-prep --hold ''
+    assert_equal "${COMPREPLY[*]}" "--holdout --holdout-fraction"
+}
+
+@test "help names the targets" {
+    run -0 make help
+    for target in all check demo install uninstall clean lint format sanitize all-fusions; do
+        assert_line --regexp "^  $target +[a-z]"
+    done
+}
