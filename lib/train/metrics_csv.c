@@ -1,0 +1,311 @@
+/* Metrics to CSV, one event at a time (see metrics_csv.h).
+ *
+ * The columns are two tables; a row is built in memory and leaves with one write.  RFC 4180 with
+ * newlines as Unix wants them: a value that was not finite is "nan", one that does not exist is an
+ * empty field. */
+#include "train/metrics_csv.h"
+
+#include "base/io.h"
+#include "base/jsonl.h"
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum source {
+    EVENT,        /* a member that the row's event must have */
+    EVENT_EXPERT, /* an array member that it must have: one column for each expert */
+    START         /* a member of the start event, or an empty field */
+};
+
+struct column {
+    const char *title; /* EVENT_EXPERT: with %d for the expert */
+    enum source source;
+    const char *member;
+};
+
+/* The original's columns in the original's order, then ours. */
+static const struct column epoch_columns[] = {
+    { "epoch", EVENT, "epoch" },
+    { "train_loss", EVENT, "train_loss" },
+    { "val_loss", EVENT, "val_loss" },
+    { "val_accuracy", EVENT, "val_accuracy" },
+    { "experts_lr", EVENT, "lr_experts" },
+    { "fusion_lr", EVENT, "lr_fusion" },
+    { "global_head_lr", EVENT, "lr_global_head" },
+    { "loss_global", EVENT, "loss_global" },
+    { "loss_individual", EVENT, "loss_individual" },
+    { "loss_total", EVENT, "loss_total" },
+    { "expert_%d_accuracy", EVENT_EXPERT, "expert_accuracy" },
+    { "expert_%d_loss", EVENT_EXPERT, "expert_loss" },
+    { "alpha", START, "alpha" },
+    { "fusion_type", START, "fusion" },
+    { "model_architecture", START, "arch" },
+    { "timestamp", EVENT, "timestamp" },
+    { "step", EVENT, "step" },
+    { "train_accuracy", EVENT, "train_accuracy" },
+    { "ensemble_accuracy", EVENT, "ensemble_accuracy" },
+    { "val_loss_global", EVENT, "val_loss_global" },
+    { "images_per_second", EVENT, "images_per_second" },
+    { "seconds", EVENT, "seconds" },
+    { "val", START, "val" },
+    { NULL, EVENT, NULL },
+};
+
+static const struct column step_columns[] = {
+    { "epoch", EVENT, "epoch" },
+    { "step", EVENT, "step" },
+    { "experts_lr", EVENT, "lr_experts" },
+    { "fusion_lr", EVENT, "lr_fusion" },
+    { "loss_global", EVENT, "loss_global" },
+    { "loss_individual", EVENT, "loss_individual" },
+    { "loss_total", EVENT, "loss_total" },
+    { "grad_norm", EVENT, "grad_norm" },
+    { "alpha", START, "alpha" },
+    { "fusion_type", START, "fusion" },
+    { "model_architecture", START, "arch" },
+    { NULL, EVENT, NULL },
+};
+
+struct table {
+    struct fx_json_reader reader;
+    const struct column *columns;
+    const char *row_event; /* the kind of event that makes a row, and its counting member */
+    json_t *start;         /* owned; NULL before the start event */
+    int n_experts;
+    int64_t last;  /* epoch or step of the last row; 0: none */
+    bool is_ended; /* the end event was there */
+    int out_fd;
+    const char *out_name; /* borrowed */
+    int64_t n_rows;
+};
+
+static enum fx_status fail_line(const struct table *table, struct fx_err *err, const char *what,
+                                const char *why)
+{
+    return fx_fail(err, FX_EINPUT, "%s: line %" PRId64 ": %s%s", table->reader.name,
+                   table->reader.line, what, why);
+}
+
+/* ---- fields ---------------------------------------------------------------------------------- */
+
+static void put_text(FILE *row, const char *text)
+{
+    if (strpbrk(text, ",\"\r\n") == NULL) {
+        fputs(text, row);
+        return;
+    }
+    fputc('"', row);
+    for (; *text != '\0'; text++) {
+        if (*text == '"')
+            fputc('"', row);
+        fputc(*text, row);
+    }
+    fputc('"', row);
+}
+
+/* The shortest text that reads back as the same number. */
+static void put_real(FILE *row, double value)
+{
+    char text[32];
+
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        if (strtod(text, NULL) == value)
+            break;
+    }
+    fputs(text, row);
+}
+
+/* False on a value that no field can hold. */
+static bool put_value(FILE *row, const json_t *value)
+{
+    switch (json_typeof(value)) {
+    case JSON_STRING:
+        put_text(row, json_string_value(value));
+        return true;
+    case JSON_INTEGER:
+        fprintf(row, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        return true;
+    case JSON_REAL:
+        put_real(row, json_real_value(value));
+        return true;
+    case JSON_NULL:
+        fputs("nan", row);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* ---- rows ------------------------------------------------------------------------------------ */
+
+static enum fx_status put_experts(const struct table *table, const struct column *column,
+                                  const json_t *array, FILE *row, struct fx_err *err)
+{
+    if (!json_is_array(array) || json_array_size(array) != (size_t)table->n_experts)
+        return fail_line(table, err, column->member, ": not an array with a value for each expert");
+    for (int k = 0; k < table->n_experts; k++) {
+        const json_t *value = json_array_get(array, (size_t)k);
+        if (k > 0)
+            fputc(',', row);
+        if (json_is_string(value) || !put_value(row, value))
+            return fail_line(table, err, column->member, ": not a number");
+    }
+    return FX_OK;
+}
+
+static enum fx_status put_field(const struct table *table, const struct column *column,
+                                const json_t *event, FILE *row, struct fx_err *err)
+{
+    const json_t *from = column->source == START ? table->start : event;
+    const json_t *value = json_object_get(from, column->member);
+
+    if (value == NULL)
+        return column->source == START ? FX_OK
+                                       : fail_line(table, err, column->member, ": is missing");
+    if (column->source == EVENT_EXPERT)
+        return put_experts(table, column, value, row, err);
+    if (!put_value(row, value))
+        return fail_line(table, err, column->member, ": neither a number nor text");
+    return FX_OK;
+}
+
+static void put_titles(const struct table *table, const struct column *column, FILE *row)
+{
+    const char *mark = strchr(column->title, '%');
+
+    if (mark == NULL) {
+        fputs(column->title, row);
+        return;
+    }
+    for (int k = 0; k < table->n_experts; k++)
+        fprintf(row, "%s%.*s%d%s", k > 0 ? "," : "", (int)(mark - column->title), column->title, k,
+                mark + 2);
+}
+
+/* Writes the fields of an event, or with event == NULL the titles, as one line. */
+static enum fx_status write_line(const struct table *table, const json_t *event, struct fx_err *err)
+{
+    char *text = NULL;
+    size_t n = 0;
+    enum fx_status status = FX_OK;
+    FILE *row = open_memstream(&text, &n);
+
+    if (row == NULL)
+        return fx_fail(err, FX_EFAIL, "%s: out of memory", table->out_name);
+    for (const struct column *c = table->columns; c->title != NULL && status == FX_OK; c++) {
+        if (c != table->columns)
+            fputc(',', row);
+        if (event == NULL)
+            put_titles(table, c, row);
+        else
+            status = put_field(table, c, event, row, err);
+    }
+    fputc('\n', row);
+    if (fclose(row) != 0 && status == FX_OK)
+        status = fx_fail(err, FX_EFAIL, "%s: out of memory", table->out_name);
+    if (status == FX_OK)
+        status = fx_write_full(table->out_fd, text, n, table->out_name, err);
+    free(text);
+    return status;
+}
+
+/* ---- events ---------------------------------------------------------------------------------- */
+
+static enum fx_status on_start(struct table *table, json_t *event, struct fx_err *err)
+{
+    const json_t *experts = json_object_get(event, "experts");
+
+    if (table->start != NULL)
+        return fail_line(table, err, "", "a second start event");
+    if (!json_is_integer(experts) || json_integer_value(experts) < 0 ||
+        json_integer_value(experts) > FX_METRICS_EXPERTS_MAX)
+        return fail_line(table, err, "experts", ": not a number of experts");
+    table->n_experts = (int)json_integer_value(experts);
+    table->start = json_incref(event);
+    return write_line(table, NULL, err);
+}
+
+static enum fx_status on_row(struct table *table, const json_t *event, struct fx_err *err)
+{
+    const json_t *number = json_object_get(event, table->row_event);
+
+    if (!json_is_integer(number))
+        return fail_line(table, err, table->row_event, ": not a whole number");
+    if (json_integer_value(number) <= table->last)
+        return fail_line(table, err, table->row_event, ": does not ascend");
+    table->last = json_integer_value(number);
+    FX_TRY(write_line(table, event, err));
+    table->n_rows++;
+    return FX_OK;
+}
+
+static enum fx_status on_end(struct table *table, const json_t *event, struct fx_err *err)
+{
+    static const char *const known[] = { "done", "stopped", "diverged", "failed" };
+    const char *status = json_string_value(json_object_get(event, "status"));
+    const char *reason = json_string_value(json_object_get(event, "reason"));
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (status != NULL && strcmp(status, known[i]) == 0)
+            table->is_ended = true;
+    if (!table->is_ended)
+        return fail_line(table, err, "status", ": not one of done, stopped, diverged, failed");
+    if (strcmp(status, "done") != 0)
+        fx_log_warn("%s: the run ended with status '%s'%s%s", table->reader.name, status,
+                    reason != NULL ? ": " : "", reason != NULL ? reason : "");
+    return FX_OK;
+}
+
+static enum fx_status on_event(struct table *table, json_t *event, struct fx_err *err)
+{
+    const char *kind = json_string_value(json_object_get(event, "event"));
+
+    if (kind == NULL)
+        return fail_line(table, err, "", "not an event: has no text 'event'");
+    if (table->is_ended)
+        return fail_line(table, err, "", "stands after the end event");
+    if (strcmp(kind, "start") == 0)
+        return on_start(table, event, err);
+    if (table->start == NULL)
+        return fail_line(table, err, "", "stands before the start event");
+    if (strcmp(kind, table->row_event) == 0)
+        return on_row(table, event, err);
+    return strcmp(kind, "end") == 0 ? on_end(table, event, err) : FX_OK;
+}
+
+static enum fx_status read_all(struct table *table, struct fx_err *err)
+{
+    for (;;) {
+        json_t *event;
+        FX_TRY(fx_json_line_read(&table->reader, &event, err));
+        if (event == NULL)
+            break;
+        enum fx_status status = on_event(table, event, err);
+        json_decref(event);
+        FX_TRY(status);
+    }
+    return table->is_ended ? FX_OK
+                           : fx_fail(err, FX_EINPUT, "%s: stream ends without an end event",
+                                     table->reader.name);
+}
+
+enum fx_status fx_metrics_csv(FILE *in, const char *in_name, bool by_step, int out_fd,
+                              const char *out_name, int64_t *n_rows, struct fx_err *err)
+{
+    struct table table = {
+        .reader = { .in = in, .name = in_name },
+        .columns = by_step ? step_columns : epoch_columns,
+        .row_event = by_step ? "step" : "epoch",
+        .out_fd = out_fd,
+        .out_name = out_name,
+    };
+    enum fx_status status = read_all(&table, err);
+
+    *n_rows = table.n_rows;
+    fx_json_reader_fini(&table.reader);
+    json_decref(table.start);
+    return status;
+}

@@ -1,0 +1,211 @@
+#!/usr/bin/env bats
+# metrics-csv: the columns of the original in the original's order, live, and nothing from a stream
+# that has no end.  Streams are written by hand from fusion-metrics(5).
+
+load helper
+
+start='{"event":"start","arch":"resnet18:width=8","fusion":"multiplicative","experts":2,'
+start+='"alpha":0.5,"val":"holdout"}'
+end='{"event":"end","status":"done"}'
+
+epoch() { # NUMBER
+    echo '{"event":"epoch","epoch":'"$1"',"step":70,"train_loss":4.5,"loss_global":1.5,' \
+        '"loss_individual":6,"loss_total":4.5,"train_accuracy":10,"val_loss":0.1,' \
+        '"val_loss_global":null,"val_accuracy":12.25,"expert_accuracy":[9,8.5],' \
+        '"expert_loss":[4.25,4.75],"ensemble_accuracy":11,"lr_experts":1e-05,' \
+        '"lr_fusion":0.001,"lr_global_head":0.002,"best":true,"images_per_second":25.5,' \
+        '"seconds":3,"val_seconds":1,"timestamp":"2026-01-02 03:04:05","later":[{}]}'
+}
+
+step() { # NUMBER
+    echo '{"event":"step","epoch":1,"step":'"$1"',"loss_total":23.1,"loss_global":4.6,' \
+        '"loss_individual":18.5,"grad_norm":7.25,"lr_experts":1e-05,"lr_fusion":0.0005}'
+}
+
+titles=epoch,train_loss,val_loss,val_accuracy,experts_lr,fusion_lr,global_head_lr
+titles+=,loss_global,loss_individual,loss_total
+titles+=,expert_0_accuracy,expert_1_accuracy,expert_0_loss,expert_1_loss
+titles+=,alpha,fusion_type,model_architecture,timestamp
+titles+=,step,train_accuracy,ensemble_accuracy,val_loss_global,images_per_second,seconds,val
+
+row() { # NUMBER
+    local row=$1,4.5,0.1,12.25,1e-05,0.001,0.002,1.5,6,4.5,9,8.5,4.25,4.75,0.5,multiplicative
+    echo "$row,resnet18:width=8,2026-01-02 03:04:05,70,10,11,nan,25.5,3,holdout"
+}
+
+left() { # every file in the folder, without those of bats
+    ls -A -I 'separate-stderr*'
+}
+
+stream() { # LINE...
+    printf '%s\n' "$@" >metrics.jsonl
+}
+
+@test "epochs become the original's columns, then ours" {
+    stream "$start" "$(step 1)" "$(epoch 1)" '{"event":"of a later version"}' "$(epoch 2)" "$end"
+    metrics-csv metrics.jsonl >out.csv
+    diff out.csv - <<<"$titles
+$(row 1)
+$(row 2)"
+    metrics-csv <metrics.jsonl | cmp - out.csv
+    metrics-csv -o again.csv - <metrics.jsonl
+    cmp again.csv out.csv
+}
+
+@test "steps become rows with --events step" {
+    stream "$start" "$(step 1)" "$(step 2)" "$(epoch 1)" "$end"
+    run -0 --separate-stderr metrics-csv --events step metrics.jsonl
+    assert_equal "${lines[0]}" "epoch,step,experts_lr,fusion_lr,loss_global,loss_individual,\
+loss_total,grad_norm,alpha,fusion_type,model_architecture"
+    assert_equal "${lines[2]}" \
+        "1,2,1e-05,0.0005,4.6,18.5,23.1,7.25,0.5,multiplicative,resnet18:width=8"
+    assert_equal "${#lines[@]}" 3
+}
+
+@test "four experts give the header of the original" {
+    stream "${start/\"experts\":2/\"experts\":4}" "$end"
+    run -0 --separate-stderr metrics-csv metrics.jsonl
+    assert_regex "$output" '^epoch,train_loss,val_loss,val_accuracy,experts_lr,fusion_lr,'\
+'global_head_lr,loss_global,loss_individual,loss_total,expert_0_accuracy,expert_1_accuracy,'\
+'expert_2_accuracy,expert_3_accuracy,expert_0_loss,expert_1_loss,expert_2_loss,expert_3_loss,'\
+'alpha,fusion_type,model_architecture,timestamp,'
+    assert_equal "$stderr" \
+        "metrics-csv: warning: the stream has no epoch event: the table has no rows"
+}
+
+@test "numbers keep their value, text with commas and quotes is quoted" {
+    local precise=0.1234567890123456
+    local odd='{"event":"start","arch":"densenet121:growth=8,blocks=2-2","fusion":"a \"b\"",'
+    stream "$odd"'"experts":2}' "$(epoch 1 | sed "s/12.25/$precise/")" "$end"
+    run -0 metrics-csv metrics.jsonl
+    assert_regex "${lines[1]}" ",$precise,"
+    assert_regex "${lines[1]}" ',,"a ""b""","densenet121:growth=8,blocks=2-2",'
+}
+
+@test "a row appears while the run goes on" {
+    mkfifo pipe
+    metrics-csv pipe >out.csv &
+    exec 5>pipe
+    printf '%s\n' "$start" "$(epoch 1)" >&5
+    for _ in $(seq 100); do
+        [ "$(wc -l <out.csv)" = 2 ] && break
+        sleep 0.05
+    done
+    assert_equal "$(cat out.csv)" "$titles
+$(row 1)"
+    echo "$end" >&5
+    exec 5>&-
+    wait $!
+}
+
+@test "any end is an end; one that is not done is reported" {
+    for how in stopped diverged failed; do
+        stream "$start" "$(epoch 1)" '{"event":"end","status":"'$how'","reason":"because"}'
+        run -0 --separate-stderr metrics-csv metrics.jsonl
+        assert_equal "$stderr" \
+            "metrics-csv: warning: metrics.jsonl: the run ended with status '$how': because"
+        assert_equal "${lines[1]}" "$(row 1)"
+    done
+}
+
+@test "a stream without an end is refused and leaves no file" {
+    stream "$start" "$(epoch 1)" "$(epoch 2)"
+    run -3 --separate-stderr bash -c 'set -o pipefail; cat metrics.jsonl | metrics-csv -o out.csv'
+    assert_equal "$output" ""
+    assert_equal "$stderr" "metrics-csv: stdin: stream ends without an end event"
+    assert_equal "$(left)" metrics.jsonl
+    # On stdout the rows that were complete have been written.
+    run -3 --separate-stderr metrics-csv metrics.jsonl
+    assert_equal "${lines[2]}" "$(row 2)"
+    fails_with 3 "metrics-csv: stdin: stream ends without an end event" metrics-csv </dev/null
+}
+
+@test "a stream cut in the middle of a line is refused" {
+    stream "$start" "$(epoch 1)" "$end"
+    head -c -9 metrics.jsonl >cut.jsonl
+    fails_with 3 'metrics-csv: cut.jsonl: line 3: cut off before its end' \
+        metrics-csv -o out.csv cut.jsonl
+    assert_not_exists out.csv
+}
+
+refused() { # WHY LINE...
+    local why=$1
+    shift
+    stream "$@"
+    fails_with 3 "metrics-csv: metrics.jsonl: line $#: $why" metrics-csv -o out.csv metrics.jsonl
+    assert_equal "$(left)" metrics.jsonl
+}
+
+@test "what is no event is refused with its line" {
+    refused "*" "$start" 'epoch 1'
+    refused "*" "$start" ''
+    refused "not a JSON object" "$start" '[1]'
+    refused "*" "$start" '{"event":"end","status":"done"} {}'
+    refused "*" "$start" '{"event":"end","event":"end","status":"done"}'
+    refused "not an event: has no text 'event'" "$start" '{"status":"done"}'
+    refused "not an event: has no text 'event'" "$start" '{"event":3}'
+}
+
+@test "events that do not fit together are refused with their line" {
+    refused "stands before the start event" "$(epoch 1)"
+    refused "stands before the start event" "$end"
+    refused "a second start event" "$start" "$(epoch 1)" "$start"
+    refused "stands after the end event" "$start" "$end" "$(epoch 1)"
+    refused "stands after the end event" "$start" "$end" "$end"
+    refused "epoch: does not ascend" "$start" "$(epoch 2)" "$(epoch 2)"
+    refused "epoch: does not ascend" "$start" "$(epoch 0)"
+    local why="status: not one of done, stopped, diverged, failed"
+    refused "$why" "$start" '{"event":"end","status":"so so"}'
+    refused "$why" "$start" '{"event":"end"}'
+}
+
+@test "members that are missing or of another kind are refused with their line" {
+    refused "val_accuracy: is missing" "$start" "$(epoch 1 | sed 's/"val_accuracy"/"accuracy"/')"
+    refused "val_accuracy: neither a number nor text" "$start" "$(epoch 1 | sed 's/12.25/[1]/')"
+    refused "expert_loss: not an array with a value for each expert" "$start" \
+        "$(epoch 1 | sed 's/\[4.25,4.75\]/[4.25]/')"
+    refused "expert_loss: not a number" "$start" "$(epoch 1 | sed 's/4.75/"4.75"/')"
+    refused "epoch: not a whole number" "$start" "$(epoch 1.5)"
+    refused "epoch: not a whole number" "$start" "$(epoch '"1"')"
+    refused "experts: not a number of experts" "${start/\"experts\":2/\"experts\":-1}"
+    refused "experts: not a number of experts" "${start/\"experts\":2/\"experts\":1000000000}"
+    refused "experts: not a number of experts" '{"event":"start"}'
+}
+
+@test "a producer that dies is noticed, a consumer that dies ends it quietly" {
+    stream "$start" "$(epoch 1)"
+    run -3 --separate-stderr bash -c 'set -o pipefail
+        { cat metrics.jsonl; kill -KILL $BASHPID; } | metrics-csv -o out.csv'
+    assert_equal "${stderr_lines[-1]}" "metrics-csv: stdin: stream ends without an end event"
+    assert_not_exists out.csv
+
+    { echo "$start"; for i in $(seq 2000); do epoch "$i"; done; echo "$end"; } >long.jsonl
+    run --separate-stderr bash -c 'metrics-csv long.jsonl | head -n 1; exit ${PIPESTATUS[0]}'
+    assert_equal "$status" 141
+    assert_equal "$stderr" ""
+}
+
+@test "a full disk is noticed" {
+    stream "$start" "$(epoch 1)" "$end"
+    run -1 --separate-stderr bash -c 'metrics-csv metrics.jsonl >/dev/full'
+    assert_equal "$stderr" "metrics-csv: stdout: No space left on device"
+}
+
+@test "killed in the middle, it leaves nothing under the final name" {
+    mkfifo pipe
+    metrics-csv -o out.csv pipe &
+    exec 5>pipe
+    printf '%s\n' "$start" "$(epoch 1)" >&5
+    sleep 0.2
+    kill -TERM $!
+    run -143 wait $!
+    exec 5>&-
+    rm pipe
+    assert_equal "$(left)" ""
+}
+
+@test "command lines that make no sense exit 2" {
+    run -2 metrics-csv --events hours
+    run -2 metrics-csv a.jsonl b.jsonl
+    run -1 metrics-csv no-such.jsonl
+}
