@@ -19,7 +19,7 @@ struct args {
     bool shuffle, resume, alpha_given;
 };
 
-enum { N_WORDS_MAX = 16 };
+enum { N_WORDS_MAX = 64 };
 
 /* Parses the blank-separated words after the tool's name; operands, joined by '|', into *operands.
  */
