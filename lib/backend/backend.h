@@ -54,7 +54,8 @@ enum fx_tensor_role { FX_ROLE_VALUE, FX_ROLE_GRAD, FX_ROLE_EXP_AVG, FX_ROLE_EXP_
 struct fx_batch {
     int n;
     const float *pixels; /* f32 (n, 3, 32, 32): finished input (fx_augment_batch); may be NULL
-                            for a back end that `applies_rows` and has the data set */
+                            for a back end that `applies_rows` and has the data set, and in
+                            operator tests, which fill INPUT nodes by value_write */
     const struct fx_augment_row *rows; /* n rows, NULL in evaluation */
     const struct fx_mix *mix;          /* NULL: none */
     const uint32_t *partner;           /* n positions, NULL: none */

@@ -1,0 +1,109 @@
+/* BatchNorm, a channel at a time.  With m = n * area, xhat = (x - mean) / std, std = sqrt(var +
+ * eps) and dz the gradient before the ReLU: dbias = sum dz,  dweight = sum dz * xhat, dx = weight /
+ * std * (dz - dbias / m - xhat * dweight / m). */
+#include "backend/ref/batchnorm.h"
+
+#include <math.h>
+#include <stddef.h>
+
+/* Where channel c of image n begins. */
+static size_t plane(const struct fx_batchnorm *k, int n, int c)
+{
+    return ((size_t)n * (size_t)k->c + (size_t)c) * (size_t)k->area;
+}
+
+void fx_ref_batchnorm_stats(const struct fx_batchnorm *k, const float *x, double *mean, double *var)
+{
+    double m = (double)k->n * k->area;
+
+    for (int c = 0; c < k->c; c++) {
+        double sum = 0, squares = 0;
+
+        for (int n = 0; n < k->n; n++)
+            for (int i = 0; i < k->area; i++)
+                sum += (double)x[plane(k, n, c) + (size_t)i];
+        mean[c] = sum / m;
+        for (int n = 0; n < k->n; n++) {
+            for (int i = 0; i < k->area; i++) {
+                double d = (double)x[plane(k, n, c) + (size_t)i] - mean[c];
+
+                squares += d * d;
+            }
+        }
+        var[c] = squares / m;
+    }
+}
+
+double fx_ref_batchnorm_unbiased(const struct fx_batchnorm *k, double var)
+{
+    double m = (double)k->n * k->area;
+
+    return m > 1 ? var * m / (m - 1) : var;
+}
+
+void fx_ref_batchnorm(const struct fx_batchnorm *k, const float *x, const double *mean,
+                      const double *var, const float *weight, const float *bias, float *y)
+{
+    for (int n = 0; n < k->n; n++) {
+        for (int c = 0; c < k->c; c++) {
+            double scale = (double)weight[c] / sqrt(var[c] + (double)k->eps);
+            const float *from = x + plane(k, n, c);
+            float *to = y + plane(k, n, c);
+
+            for (int i = 0; i < k->area; i++) {
+                double z = scale * ((double)from[i] - mean[c]) + (double)bias[c];
+
+                to[i] = (float)(k->relu && z < 0 ? 0 : z);
+            }
+        }
+    }
+}
+
+/* The gradient before the ReLU at one place. */
+static double before_relu(const struct fx_batchnorm *k, float y, float dy)
+{
+    return k->relu && y <= 0 ? 0 : (double)dy;
+}
+
+/* sums[0] = sum dz, sums[1] = sum dz * xhat, of channel c. */
+static void channel_sums(const struct fx_batchnorm *k, int c, const float *x, const float *y,
+                         const float *dy, double mean, double std, double sums[2])
+{
+    sums[0] = sums[1] = 0;
+    for (int n = 0; n < k->n; n++) {
+        size_t at = plane(k, n, c);
+
+        for (int i = 0; i < k->area; i++, at++) {
+            double dz = before_relu(k, y[at], dy[at]);
+
+            sums[0] += dz;
+            sums[1] += dz * ((double)x[at] - mean) / std;
+        }
+    }
+}
+
+void fx_ref_batchnorm_backward(const struct fx_batchnorm *k, const float *x, const float *y,
+                               const float *dy, const double *mean, const double *var,
+                               const float *weight, float *dx, float *dweight, float *dbias)
+{
+    double m = (double)k->n * k->area;
+
+    for (int c = 0; c < k->c; c++) {
+        double std = sqrt(var[c] + (double)k->eps), sums[2];
+
+        channel_sums(k, c, x, y, dy, mean[c], std, sums);
+        dbias[c] += (float)sums[0];
+        dweight[c] += (float)sums[1];
+        for (int n = 0; dx && n < k->n; n++) {
+            size_t at = plane(k, n, c);
+
+            for (int i = 0; i < k->area; i++, at++) {
+                double xhat = ((double)x[at] - mean[c]) / std;
+                double dz = before_relu(k, y[at], dy[at]);
+
+                dx[at] +=
+                    (float)((double)weight[c] / std * (dz - sums[0] / m - xhat * sums[1] / m));
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+/* The experts' vectors become one: element by element, or as tokens. */
+#include "backend/ref/fuse.h"
+
+#include "net/graph.h"
+
+#include <math.h>
+
+/* prod over j != skip of (x_j[i] + shift); skip = -1: over all. */
+static double product_but(int n_values, const float *const *x, float shift, size_t i, int skip)
+{
+    double product = 1;
+
+    for (int j = 0; j < n_values; j++)
+        if (j != skip)
+            product *= (double)x[j][i] + (double)shift;
+    return product;
+}
+
+void fx_ref_product(int n_values, size_t n_elements, const float *const *x, float shift, float *y)
+{
+    for (size_t i = 0; i < n_elements; i++)
+        y[i] = (float)product_but(n_values, x, shift, i, -1);
+}
+
+/* The others' product is computed anew rather than by division, which fails at zero. */
+void fx_ref_product_backward(int n_values, size_t n_elements, const float *const *x, float shift,
+                             const float *dy, float *const *dx)
+{
+    for (int k = 0; k < n_values; k++)
+        for (size_t i = 0; dx[k] && i < n_elements; i++)
+            dx[k][i] += (float)((double)dy[i] * product_but(n_values, x, shift, i, k));
+}
+
+static void softmax(int n, const float *w, double *p)
+{
+    double largest = (double)w[0], sum = 0;
+
+    for (int k = 1; k < n; k++)
+        largest = fmax(largest, (double)w[k]);
+    for (int k = 0; k < n; k++)
+        sum += p[k] = exp((double)w[k] - largest);
+    for (int k = 0; k < n; k++)
+        p[k] /= sum;
+}
+
+void fx_ref_weighted_sum(int n_values, size_t n_elements, const float *const *x, const float *w,
+                         float *y)
+{
+    double p[FX_NODE_MAX_INPUTS];
+
+    softmax(n_values, w, p);
+    for (size_t i = 0; i < n_elements; i++) {
+        double sum = 0;
+
+        for (int k = 0; k < n_values; k++)
+            sum += p[k] * (double)x[k][i];
+        y[i] = (float)sum;
+    }
+}
+
+/* dx_k = p_k dy;  with g_k = sum_i dy_i x_k,i (the gradient of p_k): dw_k = p_k (g_k - sum_j p_j
+ * g_j). */
+void fx_ref_weighted_sum_backward(int n_values, size_t n_elements, const float *const *x,
+                                  const float *w, const float *dy, float *const *dx, float *dw)
+{
+    double p[FX_NODE_MAX_INPUTS], g[FX_NODE_MAX_INPUTS], mean = 0;
+
+    softmax(n_values, w, p);
+    for (int k = 0; k < n_values; k++) {
+        g[k] = 0;
+        for (size_t i = 0; i < n_elements; i++)
+            g[k] += (double)dy[i] * (double)x[k][i];
+        for (size_t i = 0; dx[k] && i < n_elements; i++)
+            dx[k][i] += (float)(p[k] * (double)dy[i]);
+        mean += p[k] * g[k];
+    }
+    for (int k = 0; k < n_values; k++)
+        dw[k] += (float)(p[k] * (g[k] - mean));
+}
+
+/* Where token k of image i begins in (n, tokens, c). */
+static size_t token(int tokens, int c, int i, int k)
+{
+    return ((size_t)i * (size_t)tokens + (size_t)k) * (size_t)c;
+}
+
+void fx_ref_stack(int n_values, int n, int c, const float *const *x, float *y)
+{
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < n_values; k++)
+            for (int j = 0; j < c; j++)
+                y[token(n_values, c, i, k) + (size_t)j] = x[k][(size_t)i * (size_t)c + (size_t)j];
+}
+
+void fx_ref_stack_backward(int n_values, int n, int c, const float *dy, float *const *dx)
+{
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < n_values; k++)
+            for (int j = 0; dx[k] && j < c; j++)
+                dx[k][(size_t)i * (size_t)c + (size_t)j] +=
+                    dy[token(n_values, c, i, k) + (size_t)j];
+}
+
+void fx_ref_token_mean(int n, int tokens, int c, const float *x, float *y)
+{
+    for (int i = 0; i < n; i++) {
+        for (int j = 0; j < c; j++) {
+            double sum = 0;
+
+            for (int k = 0; k < tokens; k++)
+                sum += (double)x[token(tokens, c, i, k) + (size_t)j];
+            y[(size_t)i * (size_t)c + (size_t)j] = (float)(sum / tokens);
+        }
+    }
+}
+
+void fx_ref_token_mean_backward(int n, int tokens, int c, const float *dy, float *dx)
+{
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < tokens; k++)
+            for (int j = 0; j < c; j++)
+                dx[token(tokens, c, i, k) + (size_t)j] +=
+                    dy[(size_t)i * (size_t)c + (size_t)j] / (float)tokens;
+}

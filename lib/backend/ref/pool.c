@@ -1,0 +1,64 @@
+/* Average pooling and its gradient: each of the values averaged gets an equal part. */
+#include "backend/ref/pool.h"
+
+#include <stddef.h>
+
+void fx_ref_avgpool2(int n_planes, int h, int w, const float *x, float *y)
+{
+    int h_out = h / 2, w_out = w / 2;
+
+    for (int p = 0; p < n_planes; p++) {
+        const float *from = x + (size_t)p * (size_t)(h * w);
+        float *to = y + (size_t)p * (size_t)(h_out * w_out);
+
+        for (int i = 0; i < h_out; i++) {
+            for (int j = 0; j < w_out; j++) {
+                const float *corner = from + 2 * i * w + 2 * j;
+
+                to[i * w_out + j] = (float)(((double)corner[0] + (double)corner[1] +
+                                             (double)corner[w] + (double)corner[w + 1]) /
+                                            4);
+            }
+        }
+    }
+}
+
+void fx_ref_avgpool2_backward(int n_planes, int h, int w, const float *dy, float *dx)
+{
+    int h_out = h / 2, w_out = w / 2;
+
+    for (int p = 0; p < n_planes; p++) {
+        const float *from = dy + (size_t)p * (size_t)(h_out * w_out);
+        float *to = dx + (size_t)p * (size_t)(h * w);
+
+        for (int i = 0; i < h_out; i++) {
+            for (int j = 0; j < w_out; j++) {
+                float *corner = to + 2 * i * w + 2 * j;
+                float part = from[i * w_out + j] / 4;
+
+                corner[0] += part;
+                corner[1] += part;
+                corner[w] += part;
+                corner[w + 1] += part;
+            }
+        }
+    }
+}
+
+void fx_ref_globalpool(int n_planes, int area, const float *x, float *y)
+{
+    for (int p = 0; p < n_planes; p++) {
+        double sum = 0;
+
+        for (int i = 0; i < area; i++)
+            sum += (double)x[(size_t)p * (size_t)area + (size_t)i];
+        y[p] = (float)(sum / area);
+    }
+}
+
+void fx_ref_globalpool_backward(int n_planes, int area, const float *dy, float *dx)
+{
+    for (int p = 0; p < n_planes; p++)
+        for (int i = 0; i < area; i++)
+            dx[(size_t)p * (size_t)area + (size_t)i] += dy[p] / (float)area;
+}

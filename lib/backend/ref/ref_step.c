@@ -1,0 +1,204 @@
+/* The slots of a step: the order of the nodes, what is zeroed when, and the back-end table. */
+#include "backend/backends.h"
+#include "backend/host/loss.h"
+#include "backend/host/update.h"
+#include "backend/ref/batchnorm.h"
+#include "backend/ref/ref_backend.h"
+#include "backend/ref/ref_model.h"
+
+#include <string.h>
+
+static size_t value_bytes(const struct fx_program *program, int node)
+{
+    const struct fx_node *n = &program->model->graph->nodes[node];
+
+    return (size_t)program->n * (size_t)fx_shape_elements(n->shape) * sizeof(float);
+}
+
+static enum fx_status check_stop(const struct fx_program *program, struct fx_err *err)
+{
+    bool (*should_stop)(void) = program->model->device->options.should_stop;
+
+    if (should_stop && should_stop())
+        return fx_fail(err, FX_ESTOPPED, "stopped");
+    return FX_OK;
+}
+
+static enum fx_status input(struct fx_program *program, const struct fx_batch *batch,
+                            struct fx_err *err)
+{
+    int node = program->model->graph->input;
+
+    if (batch->n != program->n)
+        return fx_fail(err, FX_EUSAGE, "device ref: a batch of %d for a program of %d", batch->n,
+                       program->n);
+    program->batch = *batch;
+    if (batch->pixels)
+        memcpy(fx_ref_value(program, node), batch->pixels, value_bytes(program, node));
+    return FX_OK;
+}
+
+/* Hands the batch statistics of a BATCHNORM node to the store, in f32 and unbiased. */
+static void gather_statistics(struct fx_program *program, int number)
+{
+    const struct fx_node *node = &program->model->graph->nodes[number];
+    struct fx_batchnorm k = fx_ref_batchnorm_of(program, node);
+    const double *statistics = fx_ref_statistics(program, number);
+    float *mean = program->model->workspace.base, *var = mean + k.c;
+
+    for (int c = 0; c < k.c; c++) {
+        mean[c] = (float)statistics[c];
+        var[c] = (float)fx_ref_batchnorm_unbiased(&k, statistics[k.c + c]);
+    }
+    fx_store_gather(&program->model->store, node, mean, var);
+}
+
+static enum fx_status forward(struct fx_program *program, struct fx_err *err)
+{
+    const struct fx_graph *graph = program->model->graph;
+
+    for (int i = 0; i < graph->n_nodes; i++) {
+        FX_TRY(check_stop(program, err));
+        fx_ref_forward_node(program, i);
+        if (program->mode == FX_TRAIN && graph->nodes[i].kind == FX_NODE_BATCHNORM)
+            gather_statistics(program, i);
+    }
+    if (program->mode == FX_TRAIN)
+        fx_store_forward_done(&program->model->store);
+    return FX_OK;
+}
+
+static enum fx_status loss(struct fx_program *program, const struct fx_loss_config *config,
+                           struct fx_err *err)
+{
+    const struct fx_graph *graph = program->model->graph;
+    struct fx_heads heads = { .n = program->n,
+                              .n_classes = graph->n_classes,
+                              .n_experts = graph->n_experts };
+
+    if (graph->fused >= 0) {
+        heads.fused = fx_ref_value(program, graph->fused);
+        heads.d_fused = fx_ref_gradient(program, graph->fused);
+    }
+    for (int k = 0; k < graph->n_experts; k++) {
+        heads.experts[k] = fx_ref_value(program, graph->logits[k]);
+        heads.d_experts[k] = fx_ref_gradient(program, graph->logits[k]);
+    }
+    fx_loss_heads(&heads, &program->batch, config, &program->model->losses);
+    return check_stop(program, err);
+}
+
+/* Gradients of values start at zero, except those that loss (or a test) has written: the values
+ * that no node reads. */
+static void clear_gradients(struct fx_program *program, bool accumulate)
+{
+    struct fx_model *model = program->model;
+
+    for (int i = 0; i < model->graph->n_nodes; i++)
+        if (model->has_user[i] && fx_ref_gradient(program, i))
+            memset(fx_ref_gradient(program, i), 0, value_bytes(program, i));
+    if (!accumulate && model->store.grads)
+        memset(model->store.grads, 0, model->store.n_trained * sizeof(float));
+}
+
+static enum fx_status backward(struct fx_program *program, bool accumulate, struct fx_err *err)
+{
+    if (program->mode != FX_TRAIN)
+        return fx_fail(err, FX_EUSAGE, "device ref: an evaluation program has no backward pass");
+    clear_gradients(program, accumulate);
+    for (int i = program->model->graph->n_nodes - 1; i >= 0; i--) {
+        FX_TRY(check_stop(program, err));
+        fx_ref_backward_node(program, i);
+    }
+    return FX_OK;
+}
+
+static enum fx_status update(struct fx_program *program, const struct fx_update *config,
+                             const struct fx_sgd *sgd, struct fx_update_result *result,
+                             struct fx_err *err)
+{
+    struct fx_model *model = program->model;
+
+    return fx_host_update(&model->store, &model->losses, config, sgd, &fx_parallel_serial, result,
+                          err);
+}
+
+static void step_begin(struct fx_model *model)
+{
+    model->losses = (struct fx_losses){ 0 };
+    fx_store_step_begin(&model->store);
+}
+
+static enum fx_status losses_read(struct fx_model *model, struct fx_losses *losses,
+                                  struct fx_err *err)
+{
+    (void)err;
+    *losses = model->losses;
+    return FX_OK;
+}
+
+static enum fx_status tensor_write(struct fx_model *model, int param, enum fx_tensor_role role,
+                                   const void *data, struct fx_err *err)
+{
+    return fx_store_write(&model->store, param, role, data, err);
+}
+
+static enum fx_status tensor_read(struct fx_model *model, int param, enum fx_tensor_role role,
+                                  void *data, struct fx_err *err)
+{
+    return fx_store_read(&model->store, param, role, data, err);
+}
+
+/* The memory of a value or gradient that a test asks for. */
+static enum fx_status find_value(const struct fx_program *program, int node, bool gradient,
+                                 float **at, struct fx_err *err)
+{
+    *at = gradient ? fx_ref_gradient(program, node) : fx_ref_value(program, node);
+    if (!*at)
+        return fx_fail(err, FX_EUSAGE, "device ref: node %d has no gradient", node);
+    return FX_OK;
+}
+
+static enum fx_status value_read(struct fx_program *program, int node, bool gradient, float *data,
+                                 struct fx_err *err)
+{
+    float *at;
+
+    FX_TRY(find_value(program, node, gradient, &at, err));
+    memcpy(data, at, value_bytes(program, node));
+    return FX_OK;
+}
+
+static enum fx_status value_write(struct fx_program *program, int node, bool gradient,
+                                  const float *data, struct fx_err *err)
+{
+    float *at;
+
+    FX_TRY(find_value(program, node, gradient, &at, err));
+    memcpy(at, data, value_bytes(program, node));
+    return FX_OK;
+}
+
+const struct fx_backend fx_backend_ref = {
+    .name = "ref",
+    .applies_rows = false,
+    .device_open = fx_ref_device_open,
+    .device_close = fx_ref_device_close,
+    .dataset_load = NULL,
+    .model_create = fx_ref_model_create,
+    .model_destroy = fx_ref_model_destroy,
+    .model_memory = fx_ref_model_memory,
+    .model_allocate = fx_ref_model_allocate,
+    .program_create = fx_ref_program_create,
+    .tensor_write = tensor_write,
+    .tensor_read = tensor_read,
+    .input = input,
+    .forward = forward,
+    .loss = loss,
+    .backward = backward,
+    .update = update,
+    .step_begin = step_begin,
+    .losses_read = losses_read,
+    .value_read = value_read,
+    .value_write = value_write,
+};
