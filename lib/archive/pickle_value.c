@@ -119,6 +119,69 @@ struct fx_pickle_value *fx_pickle_at(const struct fx_pickle_value *seq, size_t i
     return seq->seq.items[i];
 }
 
+/* A pair of a dict, to be sorted by key and then by place. */
+struct pair {
+    const struct fx_pickle_value *key;
+    size_t i;
+};
+
+static bool is_plain_key(const struct fx_pickle_value *key)
+{
+    return key->kind == FX_PICKLE_TEXT || key->kind == FX_PICKLE_BYTES ||
+           key->kind == FX_PICKLE_INT;
+}
+
+static int compare_keys(const struct fx_pickle_value *x, const struct fx_pickle_value *y)
+{
+    if (x->kind != y->kind)
+        return x->kind < y->kind ? -1 : 1;
+    if (x->kind == FX_PICKLE_INT)
+        return (x->integer > y->integer) - (x->integer < y->integer);
+    if (x->bytes.n != y->bytes.n)
+        return x->bytes.n < y->bytes.n ? -1 : 1;
+    return x->bytes.n > 0 ? memcmp(x->bytes.at, y->bytes.at, x->bytes.n) : 0;
+}
+
+static int compare_pairs(const void *a, const void *b)
+{
+    const struct pair *x = a, *y = b;
+    int order = compare_keys(x->key, y->key);
+
+    return order != 0 ? order : (x->i > y->i) - (x->i < y->i);
+}
+
+bool fx_pickle_dict_prune(struct fx_pickle_value *dict)
+{
+    struct fx_pickle_value **items = dict->seq.items;
+    struct pair *pairs = malloc(dict->seq.n * sizeof(*pairs) + 1);
+    size_t n_pairs = 0, n_kept = 0;
+
+    if (!pairs)
+        return false;
+    for (size_t i = 0; i < dict->seq.n; i += 2)
+        if (is_plain_key(items[i]))
+            pairs[n_pairs++] = (struct pair){ items[i], i };
+    qsort(pairs, n_pairs, sizeof(*pairs), compare_pairs);
+    for (size_t i = 1, first = 0; i < n_pairs; i++) {
+        if (compare_keys(pairs[first].key, pairs[i].key) != 0) {
+            first = i;
+            continue;
+        }
+        items[pairs[first].i + 1] = items[pairs[i].i + 1];
+        items[pairs[i].i] = NULL;
+    }
+    free(pairs);
+    for (size_t i = 0; i < dict->seq.n; i += 2) {
+        if (!items[i])
+            continue;
+        items[n_kept] = items[i];
+        items[n_kept + 1] = items[i + 1];
+        n_kept += 2;
+    }
+    dict->seq.n = n_kept;
+    return true;
+}
+
 bool fx_pickle_integer(const struct fx_pickle_value *value, int64_t *integer)
 {
     if (!value || (value->kind != FX_PICKLE_INT && value->kind != FX_PICKLE_BOOL))
@@ -135,6 +198,13 @@ static void put_name(char *buf, size_t n, struct fx_pickle_bytes bytes)
     for (size_t i = 0; i < bytes.n && at + 1 < n; i++)
         buf[at++] = bytes.at[i] > ' ' && bytes.at[i] < 0x7f ? (char)bytes.at[i] : '?';
     buf[at] = '\0';
+}
+
+char *fx_pickle_printable(struct fx_pickle_bytes bytes, char *buf, size_t n)
+{
+    buf[0] = '\0';
+    put_name(buf, n, bytes);
+    return buf;
 }
 
 char *fx_pickle_describe(const struct fx_pickle_value *value, char *buf, size_t n)

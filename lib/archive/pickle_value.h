@@ -56,7 +56,10 @@ struct fx_pickle_value {
             struct fx_pickle_value *args;     /* TUPLE */
             struct fx_pickle_value *state;    /* what BUILD gave it, or NULL */
         } object;
-        struct fx_pickle_value *id; /* PERSISTENT */
+        struct {
+            struct fx_pickle_value *id;
+            struct fx_pickle_value *next; /* the PERSISTENT before this one in the pickle */
+        } persistent;
     };
 };
 
@@ -66,11 +69,12 @@ enum { FX_PICKLE_CELLS_MAX = 1 << 23, FX_PICKLE_STACK_MAX = 100000 };
 
 /* A tree and the memory of all its nodes. */
 struct fx_pickle {
-    struct fx_pickle_value *root;   /* owned by blocks */
-    struct fx_pickle_block *blocks; /* owned */
-    size_t n_cells;                 /* values and slots so far */
-    bool is_full;                   /* n_cells would have passed FX_PICKLE_CELLS_MAX */
-    size_t n_decode_left;           /* bytes that _codecs.encode may still make */
+    struct fx_pickle_value *root;            /* owned by blocks */
+    struct fx_pickle_value *last_persistent; /* head of the list of all of them, or NULL */
+    struct fx_pickle_block *blocks;          /* owned */
+    size_t n_cells;                          /* values and slots so far */
+    bool is_full;                            /* n_cells would have passed FX_PICKLE_CELLS_MAX */
+    size_t n_decode_left;                    /* bytes that _codecs.encode may still make */
 };
 
 void fx_pickle_fini(struct fx_pickle *pickle); /* accepts a zeroed record */
@@ -96,8 +100,13 @@ bool fx_pickle_is_call(const struct fx_pickle_value *value, const char *module, 
 struct fx_pickle_value *fx_pickle_get(const struct fx_pickle_value *dict, const char *key);
 /* Element i of a TUPLE or LIST, argument i of an OBJECT; NULL when there is none. */
 struct fx_pickle_value *fx_pickle_at(const struct fx_pickle_value *seq, size_t i);
+/* Drops the pairs of a DICT whose key stands again later, as Python does: the first place, the last
+ * value.  Keys are text or integers; pairs with other keys stay.  False when there is no memory. */
+bool fx_pickle_dict_prune(struct fx_pickle_value *dict);
 /* The integer of an INT or BOOL; false for every other kind. */
 bool fx_pickle_integer(const struct fx_pickle_value *value, int64_t *integer);
+/* The bytes as text for messages: '?' for what is not printable ASCII, cut to fit; returns buf. */
+char *fx_pickle_printable(struct fx_pickle_bytes bytes, char *buf, size_t n);
 /* "a dict", "torch.nn.Linear object" ... for messages, printable whatever the file says; returns
  * buf. */
 char *fx_pickle_describe(const struct fx_pickle_value *value, char *buf, size_t n);

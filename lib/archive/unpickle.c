@@ -362,8 +362,11 @@ static enum fx_status op_persistent(struct fx_machine *m, int unused)
     (void)unused;
     FX_TRY(fx_machine_pop(m, &id));
     value = fx_pickle_new(m->pickle, FX_PICKLE_PERSISTENT);
-    if (value)
-        value->id = id;
+    if (value) {
+        value->persistent.id = id;
+        value->persistent.next = m->pickle->last_persistent;
+        m->pickle->last_persistent = value;
+    }
     return fx_machine_push(m, value);
 }
 
