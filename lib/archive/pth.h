@@ -11,8 +11,8 @@
  * model) are unwrapped: only the state dict's tensors are returned; without a wrapper all tensors
  * are, under dotted paths.  The prefixes module., _module., _orig_mod. and model. are stripped when
  * all names carry them.  Scalars beside the state dict (epoch, acc, best_prec1 ...) become
- * metadata. The data borrows from `in` where it can and is owned by the set otherwise. FX_EINPUT:
- * "FILE: what: why". */
+ * metadata. The data borrows from `in` where it can and is owned by the set otherwise; it is
+ * not always aligned to its dtype: copy it, do not cast it.  FX_EINPUT: "FILE: what: why". */
 enum fx_status fx_pth_read(struct fx_tensor_set *set, const struct fx_input *in,
                            struct fx_err *err) FX_MUST_CHECK;
 

@@ -1,0 +1,159 @@
+/* Reading a .pth: container, object, state dict, names. */
+#include "archive/pth.h"
+
+#include "archive/pth_file.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { WRAPPERS_MAX = 4 };
+
+/* Keys under which training scripts keep the state dict, and what wrappers of a model put before
+ * its names: DataParallel, Opacus, torch.compile, a model kept in another one. */
+static const char *const wrapper_keys[] = { "model_state_dict", "state_dict", "net", "model" };
+static const char *const prefixes[] = { "module.", "_module.", "_orig_mod.", "model." };
+
+enum {
+    N_WRAPPER_KEYS = sizeof(wrapper_keys) / sizeof(*wrapper_keys),
+    N_PREFIXES = sizeof(prefixes) / sizeof(*prefixes),
+};
+
+bool fx_pth_is_pth(const uint8_t *bytes, size_t n_bytes)
+{
+    return fx_zip_is_zip(bytes, n_bytes) || fx_pth_is_legacy(bytes, n_bytes);
+}
+
+static bool begins_with(const struct fx_input *in, size_t at, const char *word)
+{
+    return in->n_bytes >= at + strlen(word) && memcmp(in->bytes + at, word, strlen(word)) == 0;
+}
+
+/* What a file is that is neither zip nor stream: people mix up exactly these. */
+static const char *guess(const struct fx_input *in)
+{
+    if (in->n_bytes == 0)
+        return "is empty";
+    if (begins_with(in, 257, "ustar"))
+        return "is a PyTorch checkpoint of 2016 (tar); load it once with an old torch and save it";
+    if (begins_with(in, 0, "version https://git-lfs"))
+        return "is a Git LFS pointer, not the file itself; run git lfs pull";
+    if (begins_with(in, 0, "<"))
+        return "is a web page, not a checkpoint";
+    if (begins_with(in, 0, "\x80"))
+        return "is a plain pickle, not written by torch.save";
+    return "is no PyTorch checkpoint: neither a zip nor a stream of torch.save";
+}
+
+enum fx_status fx_pth_refuse_expansion(const struct fx_pth_file *file, struct fx_err *err)
+{
+    return fx_fail(err, FX_EINPUT, "%s: expands to more than %d times its size: refused",
+                   file->in->name, FX_PTH_COPY_FACTOR);
+}
+
+enum fx_status fx_pth_copy_alloc(struct fx_pth_file *file, size_t n, uint8_t **block,
+                                 struct fx_err *err)
+{
+    if (n > file->n_copy_left)
+        return fx_pth_refuse_expansion(file, err);
+    *block = malloc(n + 1);
+    if (!*block)
+        return fx_fail(err, FX_EFAIL, "%s: out of memory", file->in->name);
+    if (fx_tensor_set_own(file->set, *block, err) != FX_OK) {
+        free(*block);
+        return err->status;
+    }
+    file->n_copy_left -= n;
+    return FX_OK;
+}
+
+/* Goes down to the state dict; the plain values beside it become metadata. */
+static enum fx_status unwrap(struct fx_pth_file *file, struct fx_pickle_value **value,
+                             struct fx_err *err)
+{
+    for (int depth = 0; depth < WRAPPERS_MAX; depth++) {
+        struct fx_pickle_value *inner = NULL;
+        size_t i = 0;
+
+        for (; i < N_WRAPPER_KEYS; i++) {
+            inner = fx_pickle_get(*value, wrapper_keys[i]);
+            if (inner && (inner->kind == FX_PICKLE_DICT || fx_pth_is_module(inner)))
+                break;
+        }
+        if (i == N_WRAPPER_KEYS)
+            break;
+        fx_log_verbose("%s: takes the tensors under '%s'", file->in->name, wrapper_keys[i]);
+        FX_TRY(fx_pth_put_scalars(file, *value, err));
+        *value = inner;
+    }
+    return FX_OK;
+}
+
+/* Whether every name begins with the prefix and has something behind it. */
+static bool all_have(const struct fx_tensor_set *set, const char *prefix)
+{
+    for (size_t i = 0; i < set->n_tensors; i++)
+        if (strncmp(set->tensors[i].name, prefix, strlen(prefix)) != 0 ||
+            set->tensors[i].name[strlen(prefix)] == '\0')
+            return false;
+    return set->n_tensors > 0;
+}
+
+static enum fx_status strip_prefixes(struct fx_tensor_set *set, const char *name,
+                                     struct fx_err *err)
+{
+    for (size_t p = 0; p < N_PREFIXES;) {
+        if (!all_have(set, prefixes[p])) {
+            p++;
+            continue;
+        }
+        fx_log_verbose("%s: strips '%s' from all names", name, prefixes[p]);
+        for (size_t i = 0; i < set->n_tensors; i++) {
+            char *stripped = strdup(set->tensors[i].name + strlen(prefixes[p]));
+            if (!stripped)
+                return fx_fail(err, FX_EFAIL, "%s: out of memory", name);
+            enum fx_status status = fx_tensor_set_rename(set, i, stripped, err);
+            free(stripped);
+            if (status != FX_OK)
+                return fx_err_prepend(err, "%s: ", name);
+        }
+        p = 0; /* prefixes stack: module._orig_mod. */
+    }
+    return FX_OK;
+}
+
+static enum fx_status read_file(struct fx_pth_file *file, struct fx_err *err)
+{
+    const struct fx_input *in = file->in;
+    struct fx_pickle_value *object;
+
+    if (fx_zip_is_zip(in->bytes, in->n_bytes))
+        FX_TRY(fx_pth_open_zip(file, err));
+    else if (fx_pth_is_legacy(in->bytes, in->n_bytes))
+        FX_TRY(fx_pth_open_legacy(file, err));
+    else
+        return fx_fail(err, FX_EINPUT, "%s: %s", in->name, guess(in));
+    object = file->pickle.root;
+    FX_TRY(unwrap(file, &object, err));
+    FX_TRY(fx_pth_walk(file, object, err));
+    if (file->set->n_tensors == 0)
+        return fx_fail(err, FX_EINPUT, "%s: holds no tensors", in->name);
+    return strip_prefixes(file->set, in->name, err);
+}
+
+enum fx_status fx_pth_read(struct fx_tensor_set *set, const struct fx_input *in, struct fx_err *err)
+{
+    struct fx_pth_file file = { .in = in, .set = set };
+    enum fx_status status;
+
+    fx_tensor_set_init(set);
+    file.n_copy_left = FX_PTH_COPY_BYTES;
+    if (in->n_bytes < (SIZE_MAX - file.n_copy_left) / FX_PTH_COPY_FACTOR)
+        file.n_copy_left += in->n_bytes * FX_PTH_COPY_FACTOR;
+    status = read_file(&file, err);
+    free(file.storages);
+    fx_pickle_fini(&file.pickle);
+    fx_pickle_fini(&file.keys);
+    fx_zip_close(&file.zip);
+    return status;
+}

@@ -1,0 +1,253 @@
+/* Names of a .pth: the walk over dicts, lists and pickled modules that finds every tensor, and the
+ * plain values beside a state dict. */
+#include "archive/pth_file.h"
+
+#include "archive/pickle_numpy.h"
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A checkpoint with optimizer state has some thousand values in a depth of five or six; whole
+ * pickled modules nest three dicts a level. */
+enum { DEPTH_MAX = 256, VISITS_MAX = 1 << 20, NAME_BYTES_MAX = 1024, SCALAR_BYTES_MAX = 4096 };
+
+struct walk {
+    struct fx_pth_file *file; /* borrowed */
+    char name[NAME_BYTES_MAX];
+    int depth;
+    int n_visits;
+    struct fx_err *err;
+};
+
+static enum fx_status bad(const struct walk *w, const char *why)
+{
+    return fx_fail(w->err, FX_EINPUT, "%s: %s%s%s", w->file->in->name, w->name,
+                   w->name[0] ? ": " : "", why);
+}
+
+/* ---- text ------------------------------------------------------------------------------------ */
+
+/* Whether the bytes are UTF-8 (RFC 3629) without control characters: names and metadata travel in
+ * JSON and in messages. */
+static bool is_clean_text(struct fx_pickle_bytes text)
+{
+    for (size_t i = 0; i < text.n;) {
+        uint8_t lead = text.at[i];
+        size_t n = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+        uint32_t code = n == 1 ? lead : lead & (0x7fu >> n);
+
+        if (lead < 0x20 || lead == 0x7f || (lead >= 0x80 && lead < 0xc2) || lead > 0xf4 ||
+            n > text.n - i)
+            return false;
+        for (size_t k = 1; k < n; k++) {
+            if ((text.at[i + k] & 0xc0) != 0x80)
+                return false;
+            code = code << 6 | (text.at[i + k] & 0x3f);
+        }
+        if ((n == 3 && (code < 0x800 || (code >= 0xd800 && code < 0xe000))) ||
+            (n == 4 && (code < 0x10000 || code > 0x10ffff)))
+            return false;
+        i += n;
+    }
+    return true;
+}
+
+/* A dict's key as text: a clean string or an integer. */
+static bool key_text(const struct fx_pickle_value *key, char *text, size_t n)
+{
+    if (key->kind == FX_PICKLE_INT)
+        return snprintf(text, n, "%" PRId64, key->integer) < (int)n;
+    if ((key->kind != FX_PICKLE_TEXT && key->kind != FX_PICKLE_BYTES) || key->bytes.n == 0 ||
+        key->bytes.n >= n || !is_clean_text(key->bytes))
+        return false;
+    memcpy(text, key->bytes.at, key->bytes.n);
+    text[key->bytes.n] = '\0';
+    return true;
+}
+
+/* ---- the walk -------------------------------------------------------------------------------- */
+
+static enum fx_status visit(struct walk *w, struct fx_pickle_value *value);
+
+/* Visits a child with ".key" behind the name, and takes that off again. */
+static enum fx_status visit_child(struct walk *w, const char *key, struct fx_pickle_value *child)
+{
+    size_t n = strlen(w->name);
+
+    if (n + 1 + strlen(key) >= sizeof(w->name))
+        return bad(w, "a name is longer than 1023 bytes");
+    snprintf(w->name + n, sizeof(w->name) - n, "%s%s", n > 0 ? "." : "", key);
+    FX_TRY(visit(w, child));
+    w->name[n] = '\0';
+    return FX_OK;
+}
+
+static enum fx_status visit_dict(struct walk *w, struct fx_pickle_value *dict)
+{
+    char key[NAME_BYTES_MAX];
+
+    if (!fx_pickle_dict_prune(dict))
+        return fx_fail(w->err, FX_EFAIL, "%s: out of memory", w->file->in->name);
+    for (size_t i = 0; i < dict->seq.n; i += 2) {
+        if (key_text(dict->seq.items[i], key, sizeof(key)))
+            FX_TRY(visit_child(w, key, dict->seq.items[i + 1]));
+        else if (fx_pth_is_tensor(dict->seq.items[i + 1]))
+            return bad(w, "a tensor's name is not printable text");
+        else
+            fx_log_verbose("%s: %s: skipped a key that is not printable text", w->file->in->name,
+                           w->name);
+    }
+    return FX_OK;
+}
+
+static enum fx_status visit_list(struct walk *w, struct fx_pickle_value *list)
+{
+    char key[24];
+
+    for (size_t i = 0; i < list->seq.n; i++) {
+        snprintf(key, sizeof(key), "%zu", i);
+        FX_TRY(visit_child(w, key, list->seq.items[i]));
+    }
+    return FX_OK;
+}
+
+bool fx_pth_is_module(const struct fx_pickle_value *value)
+{
+    const struct fx_pickle_value *state;
+
+    if (!value || value->kind != FX_PICKLE_OBJECT)
+        return false;
+    state = value->object.state;
+    return fx_pickle_get(state, "_parameters") && fx_pickle_get(state, "_buffers") &&
+           fx_pickle_get(state, "_modules");
+}
+
+/* Whether a module keeps this buffer out of its state dict. */
+static bool is_transient(const struct fx_pickle_value *state, const struct fx_pickle_value *key)
+{
+    const struct fx_pickle_value *names = fx_pickle_get(state, "_non_persistent_buffers_set");
+    char text[NAME_BYTES_MAX];
+
+    if (names && names->kind == FX_PICKLE_OBJECT) /* set([...]) of protocol 2 */
+        names = fx_pickle_at(names, 0);
+    if (!names || (names->kind != FX_PICKLE_LIST && names->kind != FX_PICKLE_SET) ||
+        !key_text(key, text, sizeof(text)))
+        return false;
+    for (size_t i = 0; i < names->seq.n; i++)
+        if (fx_pickle_is_text(names->seq.items[i], text))
+            return true;
+    return false;
+}
+
+/* The order of torch's state_dict(): parameters, buffers, then the modules inside. */
+static enum fx_status visit_module(struct walk *w, const struct fx_pickle_value *state)
+{
+    struct fx_pickle_value *buffers = fx_pickle_get(state, "_buffers");
+    char key[NAME_BYTES_MAX];
+
+    FX_TRY(visit(w, fx_pickle_get(state, "_parameters")));
+    for (size_t i = 0; buffers->kind == FX_PICKLE_DICT && i < buffers->seq.n; i += 2)
+        if (key_text(buffers->seq.items[i], key, sizeof(key)) &&
+            !is_transient(state, buffers->seq.items[i]))
+            FX_TRY(visit_child(w, key, buffers->seq.items[i + 1]));
+    return visit(w, fx_pickle_get(state, "_modules"));
+}
+
+static enum fx_status visit(struct walk *w, struct fx_pickle_value *value)
+{
+    enum fx_status status = FX_OK;
+
+    if (++w->n_visits > VISITS_MAX)
+        return bad(w, "more than a million values");
+    if (fx_pth_is_tensor(value))
+        return fx_pth_add_tensor(w->file, value, w->name[0] ? w->name : "tensor", w->err);
+    bool is_module = fx_pth_is_module(value);
+    if (!is_module && value->kind != FX_PICKLE_DICT && value->kind != FX_PICKLE_LIST &&
+        value->kind != FX_PICKLE_TUPLE) {
+        char what[96];
+        if (value->kind == FX_PICKLE_OBJECT)
+            fx_log_verbose("%s: %s: skipped %s", w->file->in->name, w->name,
+                           fx_pickle_describe(value, what, sizeof(what)));
+        return FX_OK;
+    }
+    if (value->is_open)
+        return bad(w, "contains itself");
+    if (++w->depth > DEPTH_MAX)
+        return bad(w, "nested too deeply");
+    value->is_open = true;
+    if (is_module)
+        status = visit_module(w, value->object.state);
+    else if (value->kind == FX_PICKLE_DICT)
+        status = visit_dict(w, value);
+    else
+        status = visit_list(w, value);
+    value->is_open = false;
+    w->depth--;
+    return status;
+}
+
+enum fx_status fx_pth_walk(struct fx_pth_file *file, struct fx_pickle_value *root,
+                           struct fx_err *err)
+{
+    struct walk w = { .file = file, .err = err };
+
+    return visit(&w, root);
+}
+
+/* ---- plain values beside the state dict ------------------------------------------------------ */
+
+/* The shortest decimal that reads back as the same number. */
+static void real_text(double real, int digits_min, int digits_max, char *text, size_t n)
+{
+    for (int digits = digits_min; digits <= digits_max; digits++) {
+        snprintf(text, n, "%.*g", digits, real);
+        if (digits_max == 9 ? strtof(text, NULL) == (float)real : strtod(text, NULL) == real)
+            return;
+    }
+}
+
+static bool scalar_text(const struct fx_pickle_value *value, char *text, size_t n)
+{
+    struct fx_pickle_array array;
+
+    switch (value->kind) {
+    case FX_PICKLE_BOOL:
+        snprintf(text, n, "%s", value->integer ? "true" : "false");
+        return true;
+    case FX_PICKLE_INT:
+        snprintf(text, n, "%" PRId64, value->integer);
+        return true;
+    case FX_PICKLE_REAL:
+        real_text(value->real, 15, 17, text, n);
+        return true;
+    case FX_PICKLE_TEXT:
+    case FX_PICKLE_BYTES:
+        return key_text(value, text, n);
+    default:
+        if (!fx_pickle_is_array(value) || fx_pickle_array_view(value, &array, "", NULL) != FX_OK ||
+            array.n_items != 1)
+            return false;
+        if (array.kind != 'f')
+            snprintf(text, n, "%" PRId64, fx_pickle_array_integer(&array, 0));
+        else if (array.item_bytes == 8)
+            real_text(fx_pickle_array_real(&array, 0), 15, 17, text, n);
+        else
+            real_text(fx_pickle_array_real(&array, 0), 6, 9, text, n);
+        return true;
+    }
+}
+
+enum fx_status fx_pth_put_scalars(struct fx_pth_file *file, const struct fx_pickle_value *dict,
+                                  struct fx_err *err)
+{
+    char key[NAME_BYTES_MAX], text[SCALAR_BYTES_MAX];
+
+    for (size_t i = 0; i < dict->seq.n; i += 2)
+        if (key_text(dict->seq.items[i], key, sizeof(key)) &&
+            scalar_text(dict->seq.items[i + 1], text, sizeof(text)))
+            FX_TRY(fx_tensor_set_put_meta(file->set, key, text, err));
+    return FX_OK;
+}
