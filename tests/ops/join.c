@@ -1,0 +1,112 @@
+/* ADD and CONCAT on every back end against ref, ref against finite differences. */
+#include "op_case.h"
+
+struct join {
+    int c[3], n_inputs, side, n;
+    bool relu;
+};
+
+static void build_add(struct fx_builder *b, const void *arg)
+{
+    const struct join *k = arg;
+    struct fx_value_shape shape = { 1, k->c[0], k->side, k->side };
+    int x = fx_build_input(b, shape), y = fx_build_input(b, shape);
+
+    fx_build_add(b, x, y, k->relu);
+}
+
+static void build_concat(struct fx_builder *b, const void *arg)
+{
+    const struct join *k = arg;
+    int xs[3];
+
+    for (int i = 0; i < k->n_inputs; i++)
+        xs[i] = fx_build_input(b, (struct fx_value_shape){ 1, k->c[i], k->side, k->side });
+    fx_build_concat(b, k->n_inputs, xs);
+}
+
+/* Concatenations that grow as in a dense block, read by more than one node on the way. */
+static void build_chain(struct fx_builder *b, const void *arg)
+{
+    const struct join *k = arg;
+    int xs[2] = { fx_build_input(b, (struct fx_value_shape){ 1, k->c[0], k->side, k->side }), 0 };
+
+    for (int i = 1; i < 3; i++) {
+        fx_builder_enter(b, "%d", i);
+        xs[1] =
+            fx_build_conv(b, "conv", fx_build_batchnorm(b, "bn", xs[0], false), k->c[i], 3, 1, 1);
+        xs[0] = fx_build_concat(b, 2, xs);
+        fx_builder_leave(b);
+    }
+    fx_build_batchnorm(b, "last", xs[0], false);
+}
+
+static void run_all(const char *name, op_build build, const struct join *sizes, size_t n_sizes)
+{
+    for (size_t i = 0; i < n_sizes; i++) {
+        const struct join *k = &sizes[i];
+        char what[128];
+        struct op_case c = { what, build, k, k->n, FX_TRAIN, k->relu };
+
+        snprintf(what, sizeof what, "%s%s %d %d %d channels, %dx%d, batch %d", name,
+                 k->relu ? "+relu" : "", k->c[0], k->c[1], k->c[2], k->side, k->side, k->n);
+        op_run_case(&c);
+    }
+}
+
+static void sums_agree(void **state)
+{
+    static const struct join sizes[] = {
+        { { 1 }, 2, 5, 1, false }, { { 3 }, 2, 7, 2, true },   { { 16 }, 2, 32, 1, true },
+        { { 31 }, 2, 5, 3, true }, { { 33 }, 2, 7, 5, false }, { { 48 }, 2, 4, 2, true },
+    };
+
+    (void)state;
+    run_all("add", build_add, sizes, sizeof sizes / sizeof *sizes);
+}
+
+static void concatenations_agree(void **state)
+{
+    static const struct join sizes[] = {
+        { { 16, 8 }, 2, 5, 1, false },     { { 3, 1 }, 2, 7, 2, false },
+        { { 24, 31 }, 2, 5, 3, false },    { { 32, 16, 48 }, 3, 4, 2, false },
+        { { 33, 8, 16 }, 3, 7, 1, false },
+    };
+
+    (void)state;
+    run_all("concat", build_concat, sizes, sizeof sizes / sizeof *sizes);
+}
+
+static void vectors_are_joined_too(void **state)
+{
+    static const struct join sizes[] = { { { 40, 40, 40 }, 3, 1, 3, false },
+                                         { { 7, 9 }, 2, 1, 2, false } };
+
+    (void)state;
+    run_all("concat", build_concat, sizes, sizeof sizes / sizeof *sizes);
+    run_all("add", build_add, sizes, sizeof sizes / sizeof *sizes);
+}
+
+static void growing_chains_agree(void **state)
+{
+    static const struct join sizes[] = {
+        { { 16, 8, 8 }, 0, 8, 2, false },
+        { { 6, 3, 3 }, 0, 5, 3, false },
+        { { 64, 32, 32 }, 0, 4, 2, false },
+    };
+
+    (void)state;
+    run_all("dense chain", build_chain, sizes, sizeof sizes / sizeof *sizes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sums_agree),
+        cmocka_unit_test(concatenations_agree),
+        cmocka_unit_test(vectors_are_joined_too),
+        cmocka_unit_test(growing_chains_agree),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
