@@ -62,6 +62,29 @@ loss_total,grad_norm,alpha,fusion_type,model_architecture"
     assert_equal "${#lines[@]}" 3
 }
 
+@test "measurements and the end become rows with --events eval and end" {
+    local eval='{"event":"eval","split":"test","images":40,"expert_accuracy":[9,8.5],'
+    eval+='"expert_loss":[4.25,4.75],"ensemble_accuracy":11,"images_per_second":25.5,"seconds":3,'
+    eval+='"timestamp":"2026-01-02 03:04:05"}'
+    stream "$start" "$eval" "$(epoch 1)" "${eval/\"images\"/\"epoch\":1,\"loss\":2,\"images\"}" \
+        "${end%\}},\"epoch\":1,\"test_accuracy\":12.5,\"test_expert_accuracy\":[10,11]}"
+    run -0 --separate-stderr metrics-csv --events eval metrics.jsonl
+    assert_equal "$output" "epoch,split,images,loss,accuracy,expert_0_accuracy,expert_1_accuracy,\
+expert_0_loss,expert_1_loss,ensemble_accuracy,images_per_second,seconds,fusion_type,\
+model_architecture,timestamp
+,test,40,,,9,8.5,4.25,4.75,11,25.5,3,multiplicative,resnet18:width=8,2026-01-02 03:04:05
+1,test,40,2,,9,8.5,4.25,4.75,11,25.5,3,multiplicative,resnet18:width=8,2026-01-02 03:04:05"
+    run -0 --separate-stderr metrics-csv --events end metrics.jsonl
+    assert_equal "$output" "status,epoch,step,best_epoch,best_val_accuracy,test_images,test_loss,\
+test_accuracy,test_expert_0_accuracy,test_expert_1_accuracy,test_ensemble_accuracy,val,alpha,\
+fusion_type,model_architecture,seconds,timestamp
+done,1,,,,,,12.5,10,11,,holdout,0.5,multiplicative,resnet18:width=8,,"
+    # A run that was stopped before its first epoch has none of the results.
+    stream "$start" '{"event":"end","status":"stopped"}'
+    run -0 --separate-stderr metrics-csv --events end metrics.jsonl
+    assert_equal "${lines[1]}" "stopped,,,,,,,,,,,holdout,0.5,multiplicative,resnet18:width=8,,"
+}
+
 @test "four experts give the header of the original" {
     stream "${start/\"experts\":2/\"experts\":4}" "$end"
     run -0 --separate-stderr metrics-csv metrics.jsonl

@@ -24,8 +24,7 @@ static enum fx_status run(const struct args *args, struct fx_err *err)
     if (in == NULL)
         return fx_fail_errno(err, "%s", args->input);
     FX_TRY_OUT(fx_output_open(&out, args->output, false, err));
-    FX_TRY_OUT(fx_metrics_csv(in, is_stdin ? "stdin" : args->input,
-                              strcmp(args->events, "step") == 0, out.fd,
+    FX_TRY_OUT(fx_metrics_csv(in, is_stdin ? "stdin" : args->input, args->events, out.fd,
                               out.is_stdout ? "stdout" : out.path, &n_rows, err));
     FX_TRY_OUT(fx_output_commit(&out, err));
     if (n_rows == 0)
@@ -43,7 +42,7 @@ int main(int argc, char **argv)
     struct args args = { .events = "epoch" };
     const struct fx_option options[] = {
         FX_OPTION_OUTPUT(&args.output),
-        { "events", 0, "NAME", FX_OPT_CHOICE, &args.events, 0, 0, "epoch|step",
+        { "events", 0, "NAME", FX_OPT_CHOICE, &args.events, 0, 0, "epoch|step|eval|end",
           "the events that make rows (default epoch)", NULL },
         { .type = FX_OPT_END },
     };

@@ -1,8 +1,8 @@
 /* Metrics to CSV, one event at a time (see metrics_csv.h).
  *
- * The columns are two tables; a row is built in memory and leaves with one write.  RFC 4180 with
- * newlines as Unix wants them: a value that was not finite is "nan", one that does not exist is an
- * empty field. */
+ * The columns are tables, one for each kind of row; a row is built in memory and leaves with one
+ * write.  RFC 4180 with newlines as Unix wants them: a value that was not finite is "nan", one that
+ * does not exist is an empty field. */
 #include "train/metrics_csv.h"
 
 #include "base/io.h"
@@ -16,11 +16,13 @@
 enum source {
     EVENT,        /* a member that the row's event must have */
     EVENT_EXPERT, /* an array member that it must have: one column for each expert */
-    START         /* a member of the start event, or an empty field */
+    OPTIONAL,     /* a member that it may have, or an empty field */
+    OPTIONAL_EXPERT,
+    START /* a member of the start event, or an empty field */
 };
 
 struct column {
-    const char *title; /* EVENT_EXPERT: with %d for the expert */
+    const char *title; /* of an array: with %d for the expert */
     enum source source;
     const char *member;
 };
@@ -68,11 +70,58 @@ static const struct column step_columns[] = {
     { NULL, EVENT, NULL },
 };
 
+static const struct column eval_columns[] = {
+    { "epoch", OPTIONAL, "epoch" },
+    { "split", EVENT, "split" },
+    { "images", EVENT, "images" },
+    { "loss", OPTIONAL, "loss" },
+    { "accuracy", OPTIONAL, "accuracy" },
+    { "expert_%d_accuracy", EVENT_EXPERT, "expert_accuracy" },
+    { "expert_%d_loss", EVENT_EXPERT, "expert_loss" },
+    { "ensemble_accuracy", EVENT, "ensemble_accuracy" },
+    { "images_per_second", EVENT, "images_per_second" },
+    { "seconds", EVENT, "seconds" },
+    { "fusion_type", START, "fusion" },
+    { "model_architecture", START, "arch" },
+    { "timestamp", EVENT, "timestamp" },
+    { NULL, EVENT, NULL },
+};
+
+static const struct column end_columns[] = {
+    { "status", EVENT, "status" },
+    { "epoch", OPTIONAL, "epoch" },
+    { "step", OPTIONAL, "step" },
+    { "best_epoch", OPTIONAL, "best_epoch" },
+    { "best_val_accuracy", OPTIONAL, "best_val_accuracy" },
+    { "test_images", OPTIONAL, "test_images" },
+    { "test_loss", OPTIONAL, "test_loss" },
+    { "test_accuracy", OPTIONAL, "test_accuracy" },
+    { "test_expert_%d_accuracy", OPTIONAL_EXPERT, "test_expert_accuracy" },
+    { "test_ensemble_accuracy", OPTIONAL, "test_ensemble_accuracy" },
+    { "val", START, "val" },
+    { "alpha", START, "alpha" },
+    { "fusion_type", START, "fusion" },
+    { "model_architecture", START, "arch" },
+    { "seconds", OPTIONAL, "seconds" },
+    { "timestamp", OPTIONAL, "timestamp" },
+    { NULL, EVENT, NULL },
+};
+
+static const struct kind {
+    const char *event;   /* the kind of event that makes a row */
+    const char *counter; /* its member that ascends from row to row; NULL: none */
+    const struct column *columns;
+} kinds[] = {
+    { "epoch", "epoch", epoch_columns },
+    { "step", "step", step_columns },
+    { "eval", NULL, eval_columns },
+    { "end", NULL, end_columns },
+};
+
 struct table {
     struct fx_json_reader reader;
-    const struct column *columns;
-    const char *row_event; /* the kind of event that makes a row, and its counting member */
-    json_t *start;         /* owned; NULL before the start event */
+    const struct kind *kind;
+    json_t *start; /* owned; NULL before the start event */
     int n_experts;
     int64_t last;  /* epoch or step of the last row; 0: none */
     bool is_ended; /* the end event was there */
@@ -144,6 +193,11 @@ static bool put_value(FILE *row, const json_t *value)
 static enum fx_status put_experts(const struct table *table, const struct column *column,
                                   const json_t *array, FILE *row, struct fx_err *err)
 {
+    if (array == NULL && column->source == OPTIONAL_EXPERT) {
+        for (int k = 1; k < table->n_experts; k++)
+            fputc(',', row);
+        return FX_OK;
+    }
     if (!json_is_array(array) || json_array_size(array) != (size_t)table->n_experts)
         return fail_line(table, err, column->member, ": not an array with a value for each expert");
     for (int k = 0; k < table->n_experts; k++) {
@@ -162,11 +216,12 @@ static enum fx_status put_field(const struct table *table, const struct column *
     const json_t *from = column->source == START ? table->start : event;
     const json_t *value = json_object_get(from, column->member);
 
-    if (value == NULL)
-        return column->source == START ? FX_OK
-                                       : fail_line(table, err, column->member, ": is missing");
-    if (column->source == EVENT_EXPERT)
+    if (value == NULL && (column->source == EVENT || column->source == EVENT_EXPERT))
+        return fail_line(table, err, column->member, ": is missing");
+    if (column->source == EVENT_EXPERT || column->source == OPTIONAL_EXPERT)
         return put_experts(table, column, value, row, err);
+    if (value == NULL)
+        return FX_OK;
     if (!put_value(row, value))
         return fail_line(table, err, column->member, ": neither a number nor text");
     return FX_OK;
@@ -195,8 +250,9 @@ static enum fx_status write_line(const struct table *table, const json_t *event,
 
     if (row == NULL)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", table->out_name);
-    for (const struct column *c = table->columns; c->title != NULL && status == FX_OK; c++) {
-        if (c != table->columns)
+    const struct column *first = table->kind->columns;
+    for (const struct column *c = first; c->title != NULL && status == FX_OK; c++) {
+        if (c != first)
             fputc(',', row);
         if (event == NULL)
             put_titles(table, c, row);
@@ -230,13 +286,16 @@ static enum fx_status on_start(struct table *table, json_t *event, struct fx_err
 
 static enum fx_status on_row(struct table *table, const json_t *event, struct fx_err *err)
 {
-    const json_t *number = json_object_get(event, table->row_event);
+    const char *counter = table->kind->counter;
 
-    if (!json_is_integer(number))
-        return fail_line(table, err, table->row_event, ": not a whole number");
-    if (json_integer_value(number) <= table->last)
-        return fail_line(table, err, table->row_event, ": does not ascend");
-    table->last = json_integer_value(number);
+    if (counter != NULL) {
+        const json_t *number = json_object_get(event, counter);
+        if (!json_is_integer(number))
+            return fail_line(table, err, counter, ": not a whole number");
+        if (json_integer_value(number) <= table->last)
+            return fail_line(table, err, counter, ": does not ascend");
+        table->last = json_integer_value(number);
+    }
     FX_TRY(write_line(table, event, err));
     table->n_rows++;
     return FX_OK;
@@ -271,9 +330,9 @@ static enum fx_status on_event(struct table *table, json_t *event, struct fx_err
         return on_start(table, event, err);
     if (table->start == NULL)
         return fail_line(table, err, "", "stands before the start event");
-    if (strcmp(kind, table->row_event) == 0)
-        return on_row(table, event, err);
-    return strcmp(kind, "end") == 0 ? on_end(table, event, err) : FX_OK;
+    if (strcmp(kind, "end") == 0)
+        FX_TRY(on_end(table, event, err));
+    return strcmp(kind, table->kind->event) == 0 ? on_row(table, event, err) : FX_OK;
 }
 
 static enum fx_status read_all(struct table *table, struct fx_err *err)
@@ -292,16 +351,18 @@ static enum fx_status read_all(struct table *table, struct fx_err *err)
                                      table->reader.name);
 }
 
-enum fx_status fx_metrics_csv(FILE *in, const char *in_name, bool by_step, int out_fd,
+enum fx_status fx_metrics_csv(FILE *in, const char *in_name, const char *event, int out_fd,
                               const char *out_name, int64_t *n_rows, struct fx_err *err)
 {
     struct table table = {
         .reader = { .in = in, .name = in_name },
-        .columns = by_step ? step_columns : epoch_columns,
-        .row_event = by_step ? "step" : "epoch",
+        .kind = kinds,
         .out_fd = out_fd,
         .out_name = out_name,
     };
+
+    while (strcmp(table.kind->event, event) != 0)
+        table.kind++;
     enum fx_status status = read_all(&table, err);
 
     *n_rows = table.n_rows;
