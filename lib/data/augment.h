@@ -20,28 +20,33 @@ enum fx_augment_policy {
 
 enum { FX_MAX_AUGMENT_OPS = 4 };
 
-/* One pixel operation with its resolved magnitude (torchvision's names). */
+/* One pixel operation on uint8 with its resolved magnitude.  Names and results are those of
+ * torchvision 0.14 on PIL images: nearest pixel, black outside, bit for bit. */
 enum fx_op_kind {
     FX_OP_IDENTITY,
-    FX_OP_SHEAR_X,
-    FX_OP_SHEAR_Y,
-    FX_OP_TRANSLATE_X,
-    FX_OP_TRANSLATE_Y,
-    FX_OP_ROTATE,
-    FX_OP_BRIGHTNESS,
-    FX_OP_COLOR,
-    FX_OP_CONTRAST,
-    FX_OP_SHARPNESS,
-    FX_OP_POSTERIZE,
-    FX_OP_SOLARIZE,
-    FX_OP_AUTOCONTRAST,
-    FX_OP_EQUALIZE,
-    FX_OP_HUE
+    FX_OP_SHEAR_X,      /* tangent of the angle */
+    FX_OP_SHEAR_Y,      /* tangent of the angle */
+    FX_OP_TRANSLATE_X,  /* pixels to the right; the fraction is cut off */
+    FX_OP_TRANSLATE_Y,  /* pixels down; the fraction is cut off */
+    FX_OP_ROTATE,       /* degrees, counter-clockwise */
+    FX_OP_BRIGHTNESS,   /* factor: 0 black, 1 unchanged */
+    FX_OP_COLOR,        /* factor: 0 grey, 1 unchanged (torchvision's saturation) */
+    FX_OP_CONTRAST,     /* factor: 0 the mean grey, 1 unchanged */
+    FX_OP_SHARPNESS,    /* factor: 0 smoothed, 1 unchanged */
+    FX_OP_POSTERIZE,    /* bits kept, 0..8 */
+    FX_OP_SOLARIZE,     /* values from this threshold on are inverted */
+    FX_OP_AUTOCONTRAST, /* none */
+    FX_OP_EQUALIZE,     /* none */
+    FX_OP_HUE,          /* share of the colour circle, -0.5..0.5 */
+    FX_N_OPS
 };
 struct fx_op {
     uint8_t kind; /* enum fx_op_kind */
     float magnitude;
 };
+
+/* "ShearX", "Rotate" ...; NULL beyond the last kind. */
+const char *fx_op_name(enum fx_op_kind kind);
 
 /* The decisions for one image of the epoch: plain data, the same for every backend. */
 struct fx_augment_row {
@@ -88,6 +93,9 @@ void fx_augment_epoch(const struct fx_augment_config *config, struct fx_index_li
  *   partner  out  n positions in the batch, caller's memory (identity when nothing is mixed) */
 void fx_augment_mix(const struct fx_augment_config *config, uint32_t epoch, uint32_t batch, int n,
                     struct fx_mix *mix, uint32_t *partner);
+
+/* fx_pixel_op: one operation in place; image u8 (3, 32, 32). */
+void fx_pixel_op(const struct fx_op *op, uint8_t *image);
 
 /* fx_augment_apply_u8: crop, flip and operations of one row.  src, dst u8 (3, 32, 32); dst must not
  * alias src. */

@@ -37,6 +37,8 @@ static void crop_and_flip(const struct fx_augment_row *row, const uint8_t *src, 
 void fx_augment_apply_u8(const struct fx_augment_row *row, const uint8_t *src, uint8_t *dst)
 {
     crop_and_flip(row, src, dst);
+    for (int i = 0; i < row->n_ops; i++)
+        fx_pixel_op(&row->ops[i], dst);
 }
 
 /* ---- floats -----------------------------------------------------------------------------------

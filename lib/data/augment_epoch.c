@@ -4,6 +4,7 @@
  * on which other images are trained on. */
 #include "data/augment.h"
 
+#include "data/augment_policy.h"
 #include "data/draws.h"
 
 #include <stdlib.h>
@@ -103,6 +104,8 @@ void fx_augment_epoch(const struct fx_augment_config *config, struct fx_index_li
     }
     if (config->policy == FX_AUGMENT_NONE)
         return;
-    for (int64_t i = 0; i < images.n; i++)
+    for (int64_t i = 0; i < images.n; i++) {
         decide_crop(config, epoch, &rows[i]);
+        fx_augment_decide(config->policy, config->seed, epoch, &rows[i]);
+    }
 }
