@@ -158,3 +158,40 @@ b/best_iid_wideresnet28_10_expert_1.pth"
     assert_output --partial "Error 3"
     assert_not_exists "$(csv resnet concatenation)"
 }
+
+@test "the table shows what the runs reached, and nothing for a run that is not done" {
+    rm bin/metrics-csv
+    mkdir -p out/runs/{resnet-concatenation,densenet-concatenation,resnext-concatenation}
+    local start='{"event":"start","arch":"densenet121:growth=8,blocks=2-2","experts":4}'
+    local end='{"event":"end","status":"done","test_images":40,"test_accuracy":12.5,'
+    end+='"test_expert_accuracy":[10,11,12,13.25],"test_ensemble_accuracy":15}'
+    printf '%s\n' "$start" "$end" >out/runs/densenet-concatenation/metrics.jsonl
+    printf '%s\n' "$start" '{"event":"end","status":"stopped"}' \
+        >out/runs/resnet-concatenation/metrics.jsonl
+    echo "$start" >out/runs/resnext-concatenation/metrics.jsonl
+    run -0 fusions table
+    assert_line --regexp '^densenet-concatenation +10.00 +11.00 +12.00 +13.25 +11.56 +15.00 +12.50'
+    assert_line --regexp ' 40$'
+    assert_line --regexp '^resnet-concatenation( +-){7} +stopped$'
+    assert_line --regexp '^resnext-concatenation( +-){7} +unfinished$'
+}
+
+@test "curves are drawn of every log, and of all together" {
+    local titles=epoch,train_loss,val_loss,val_accuracy,experts_lr,fusion_lr,global_head_lr
+    titles+=,loss_global,val_loss_global,expert_0_accuracy,expert_1_accuracy,ensemble_accuracy
+    mkdir -p out/csv_logs/{resnet,densenet}_fusions
+    for family in resnet densenet; do
+        printf '%s\n' "$titles" 1,9,9,10,1e-4,1e-3,1e-3,4,4,8,9,11 \
+            2,8,8,20,1e-4,1e-3,1e-3,3,3,12,13,21 >"$(csv $family concatenation)"
+    done
+    fusions curves
+    for name in resnet_concatenation densenet_concatenation all; do
+        assert_equal "$(head -c 4 out/curves/$name.png | tail -c 3)" PNG
+        grep -q '</svg>' out/curves/$name.svg
+    done
+    run -0 "$ROOT/pipelines/plot-curves" -t "$(csv resnet concatenation)"
+    assert_output --partial "resnet concatenation"
+    echo "$titles" >empty.csv
+    run -3 "$ROOT/pipelines/plot-curves" empty.csv
+    assert_output "plot-curves: empty.csv: no epoch in it"
+}
