@@ -2,8 +2,10 @@
 # runs side by side on the CPU, the table of what came out, the learning curves.  For the source
 # tree only: the maker of the data set is not installed.
 DEMO ?= demo
+DEMO_EPOCHS ?= 8
+DEMO_IMAGES ?= 4000
 DEMO_RUN = $(MAKE) --no-print-directory OUT=$(DEMO) DATA=$(DEMO)/cifar-100-python.tar.gz INIT=1 \
-	DEVICE=cpu BATCH=20 EPOCHS=8 AUGMENT=basic \
+	CLASSES=10 DEVICE=cpu BATCH=20 EPOCHS=$(DEMO_EPOCHS) AUGMENT=basic \
 	TRAIN_FLAGS='--mix none --lr-experts 0.003 --lr-fusion 0.003 --experts-lr-scale 1' \
 	ARCH_densenet=densenet121:growth=8,blocks=2-2-2-2 \
 	ARCH_resnet=resnet18:width=8 \
@@ -19,6 +21,6 @@ demo: all $(DEMO)/cifar-100-python.tar.gz ## everything once, small: a table and
 # Images of ten made-up classes, in the layout of the official archive.
 $(DEMO)/cifar-100-python.tar.gz: | $(B)/tests/mkcifar
 	mkdir -p $(DEMO)
-	mkcifar --train 4000 --test 500 -o $@
+	mkcifar --train $(DEMO_IMAGES) --test 500 -o $@
 
 .PHONY: demo

@@ -12,6 +12,7 @@ DATA ?= cifar-100-python.tar.gz#            the archive, or a data set made by c
 HOLDOUT ?=#                                 .npy file with the image numbers to fuse on
 EXPERTS ?= expert_training/checkpoints#     FAMILY/expert_K_best.pth, or best_iid_NET_expert_K.pth
 INIT ?=#                                    a seed: fresh experts instead of files
+CLASSES ?=#                                 of fresh experts; 10 for CIFAR-10
 OUT ?= fusion_checkpoints
 DEVICE ?= cpu#                              cpu, cuda (run i on GPU i), cuda:N
 THREADS ?=#                                 of each run; cores divided by the runs side by side
@@ -80,7 +81,8 @@ option = $(if $(2),$(1) $(2))
 expert = $(firstword $(wildcard $(foreach name,$(EXPERTS)/$(family)/expert_$(1)_best \
 	$(EXPERTS)/best_iid_$(FLAT_$(family))_expert_$(1),$(name).safetensors $(name).pth)) \
 	$(EXPERTS)/$(family)/expert_$(1)_best.pth)
-experts = $(if $(INIT),--init $(INIT) --count 4,$(foreach k,0 1 2 3,$(call expert,$(k))))
+experts = $(if $(INIT),$(strip --init $(INIT) --count 4 \
+	$(call option,--classes,$(CLASSES))),$(foreach k,0 1 2 3,$(call expert,$(k))))
 
 # Runs side by side share the cores: -jN of them, but no more than were asked for.  (Make puts -jN
 # into MAKEFLAGS only while a recipe is expanded.)

@@ -8,8 +8,8 @@ setup_file() {
     export PREPARED=$BATS_FILE_TMPDIR/prepared
     mkdir "$PREPARED"
     cd "$PREPARED" || return
-    mkcifar -o cifar-100-python.tar.gz --train 200 --test 40
-    cifar-prep -o cifar100.safetensors cifar-100-python.tar.gz
+    mkcifar -o cifar-100-python.tar.gz --classes 100 --train 500 --test 100
+    cifar-prep --export-splits . -o cifar100.safetensors cifar-100-python.tar.gz
     expert-load --quiet --arch resnet18:width=8 --init 1 -o experts.safetensors
     ckpt-split --quiet -d parts experts.safetensors
     for k in 0 1 2 3; do
