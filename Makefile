@@ -135,10 +135,12 @@ export PATH := $(CURDIR)/$(B)/bin:$(CURDIR)/$(B)/tests:$(PATH)
 include pipelines/fusions.mk
 include pipelines/demo.mk
 include tests/check.mk
+include bench/bench.mk
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 .PHONY: all unit sanitize clean install uninstall dist help
 
--include $(LIB_OBJ:.o=.d) $(TOOLS:%=$(B)/tools/%.d) $(UNIT_BINS:=.d) $(MAKER_BINS:=.d)
+-include $(LIB_OBJ:.o=.d) $(TOOLS:%=$(B)/tools/%.d) $(UNIT_BINS:=.d) $(MAKER_BINS:=.d) \
+	$(BENCH_BINS:=.d)
