@@ -1,0 +1,260 @@
+/* The commit point of a step on every back end: nothing but update changes the model, and update
+ * changes it only when the step is finite. */
+#include "model_case.h"
+
+static const struct model_options options = {
+    "resnet18:width=8,blocks=1-1", "multiplicative", 2, 3, 0.2, FX_PRECISION_FP32, NULL
+};
+static const char *const devices[] = { "ref", "cpu" };
+enum { N_DEVICES = 2 };
+
+/* Every tensor that a checkpoint would hold, one after the other. */
+struct snapshot {
+    uint8_t *bytes;
+    size_t n;
+};
+
+static void snapshot_add(struct snapshot *s, struct model_case *m, int param,
+                         enum fx_tensor_role role)
+{
+    const struct fx_param *p = &m->graph.params[param];
+    size_t n = p->kind == FX_PARAM_COUNTER ? 8 : (size_t)p->n_elements * sizeof(float);
+    struct fx_err err = { 0 };
+
+    s->bytes = realloc(s->bytes, s->n + n);
+    assert_non_null(s->bytes);
+    /* a buffer of its own, aligned for any element */
+    void *data = malloc(n);
+
+    assert_non_null(data);
+    model_check(m->backend->tensor_read(m->model, param, role, data, &err), &err);
+    memcpy(s->bytes + s->n, data, n);
+    free(data);
+    s->n += n;
+}
+
+static struct snapshot snapshot_take(struct model_case *m)
+{
+    struct snapshot s = { 0 };
+
+    for (int i = 0; i < m->graph.n_params; i++) {
+        snapshot_add(&s, m, i, FX_ROLE_VALUE);
+        if (m->graph.params[i].kind == FX_PARAM_TRAINED) {
+            snapshot_add(&s, m, i, FX_ROLE_EXP_AVG);
+            snapshot_add(&s, m, i, FX_ROLE_EXP_AVG_SQ);
+        }
+    }
+    return s;
+}
+
+static bool snapshot_equal(const struct snapshot *a, const struct snapshot *b)
+{
+    return a->n == b->n && memcmp(a->bytes, b->bytes, a->n) == 0;
+}
+
+static void whole_step(struct model_case *m, int step)
+{
+    struct fx_err err = { 0 };
+    double norm;
+
+    m->backend->step_begin(m->model);
+    model_check(model_gradients(m, false, &err), &err);
+    model_check(model_update(m, step, &norm, &err), &err);
+}
+
+/* A step abandoned before update changes nothing, and the next step is the one that would have
+ * been. */
+static void an_abandoned_step_leaves_no_trace(void **state)
+{
+    (void)state;
+    for (int d = 0; d < N_DEVICES; d++) {
+        struct model_case a, b;
+        struct snapshot before, after, straight;
+        struct fx_err err = { 0 };
+
+        if (!model_open(&a, devices[d], &options)) {
+            model_close(&a);
+            continue;
+        }
+        assert_true(model_open(&b, devices[d], &options));
+        whole_step(&a, 1);
+        whole_step(&b, 1);
+        before = snapshot_take(&a);
+        a.backend->step_begin(a.model);
+        model_check(model_gradients(&a, false, &err), &err);
+        after = snapshot_take(&a);
+        assert_true(snapshot_equal(&before, &after));
+        free(after.bytes);
+        whole_step(&a, 2);
+        whole_step(&b, 2);
+        after = snapshot_take(&a);
+        straight = snapshot_take(&b);
+        assert_true(snapshot_equal(&after, &straight));
+        assert_false(snapshot_equal(&before, &after));
+        free(before.bytes);
+        free(after.bytes);
+        free(straight.bytes);
+        model_close(&a);
+        model_close(&b);
+    }
+}
+
+static int stop_after;
+
+static bool stop_soon(void)
+{
+    return stop_after > 0 && --stop_after == 0;
+}
+
+/* should_stop ends the call with FX_ESTOPPED, wherever it says so. */
+static void a_stop_ends_the_step(void **state)
+{
+    (void)state;
+    for (int d = 0; d < N_DEVICES; d++) {
+        struct model_options o = options;
+        struct model_case m;
+        struct snapshot before, after;
+
+        o.should_stop = stop_soon;
+        stop_after = 0;
+        if (!model_open(&m, devices[d], &o)) {
+            model_close(&m);
+            continue;
+        }
+        before = snapshot_take(&m);
+        for (int polls = 1; polls < 40; polls += 13) {
+            struct fx_err err = { 0 };
+
+            stop_after = polls;
+            m.backend->step_begin(m.model);
+            assert_int_equal(model_gradients(&m, false, &err), FX_ESTOPPED);
+            stop_after = 0;
+            after = snapshot_take(&m);
+            assert_true(snapshot_equal(&before, &after));
+            free(after.bytes);
+        }
+        free(before.bytes);
+        model_close(&m);
+    }
+}
+
+static void a_step_that_is_not_finite_is_refused(void **state)
+{
+    (void)state;
+    for (int d = 0; d < N_DEVICES; d++) {
+        struct model_case m;
+        struct snapshot before, after;
+        struct fx_err err = { 0 };
+        double norm;
+
+        if (!model_open(&m, devices[d], &options)) {
+            model_close(&m);
+            continue;
+        }
+        whole_step(&m, 1);
+        before = snapshot_take(&m);
+        m.pixels[MODEL_IMAGE + 5] = INFINITY;
+        m.backend->step_begin(m.model);
+        model_check(model_gradients(&m, false, &err), &err);
+        assert_int_equal(model_update(&m, 2, &norm, &err), FX_EDIVERGED);
+        after = snapshot_take(&m);
+        assert_true(snapshot_equal(&before, &after));
+        free(before.bytes);
+        free(after.bytes);
+        model_close(&m);
+    }
+}
+
+static void an_evaluation_changes_nothing(void **state)
+{
+    (void)state;
+    for (int d = 0; d < N_DEVICES; d++) {
+        struct model_case m;
+        struct snapshot before, after;
+        struct fx_losses first, second;
+
+        if (!model_open(&m, devices[d], &options)) {
+            model_close(&m);
+            continue;
+        }
+        whole_step(&m, 1);
+        before = snapshot_take(&m);
+        first = model_evaluate(&m);
+        second = model_evaluate(&m);
+        after = snapshot_take(&m);
+        assert_true(snapshot_equal(&before, &after));
+        assert_int_equal(first.n_images, m.n);
+        assert_memory_equal(&first.total, &second.total, sizeof(double));
+        free(before.bytes);
+        free(after.bytes);
+        model_close(&m);
+    }
+}
+
+/* accumulate adds: two equal micro-batches have twice the gradient, and the same norm at
+ * grad_scale 1/2. */
+static void gradients_accumulate(void **state)
+{
+    (void)state;
+    for (int d = 0; d < N_DEVICES; d++) {
+        struct fx_update update = { .step = 1, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8 };
+        struct fx_update_result once, twice;
+        struct fx_err err = { 0 };
+        struct model_case m;
+
+        if (!model_open(&m, devices[d], &options)) {
+            model_close(&m);
+            continue;
+        }
+        m.backend->step_begin(m.model);
+        model_check(model_gradients(&m, false, &err), &err);
+        update.grad_scale = 1;
+        model_check(m.backend->update(m.train, &update, NULL, &once, &err), &err);
+        m.backend->step_begin(m.model);
+        model_check(model_gradients(&m, false, &err), &err);
+        model_check(model_gradients(&m, true, &err), &err);
+        update.grad_scale = 0.5;
+        model_check(m.backend->update(m.train, &update, NULL, &twice, &err), &err);
+        assert_float_equal(twice.grad_norm / once.grad_norm, 1, 1e-5);
+        model_close(&m);
+    }
+}
+
+/* The plan is known before the memory: every role of a training model has a size. */
+static void the_plan_is_known_first(void **state)
+{
+    (void)state;
+    for (int d = 0; d < N_DEVICES; d++) {
+        struct fx_memory memory;
+        struct model_case m;
+        int64_t trained = 0;
+
+        if (!model_open(&m, devices[d], &options)) {
+            model_close(&m);
+            continue;
+        }
+        m.backend->model_memory(m.model, &memory);
+        for (int i = 0; i < m.graph.n_params; i++)
+            if (m.graph.params[i].kind == FX_PARAM_TRAINED)
+                trained += m.graph.params[i].n_elements;
+        assert_true(memory.parameters >= (size_t)trained * sizeof(float));
+        assert_true(memory.gradients >= (size_t)trained * sizeof(float));
+        assert_true(memory.optimizer >= 2 * (size_t)trained * sizeof(float));
+        assert_true(memory.activations > (size_t)m.n * MODEL_IMAGE * sizeof(float));
+        model_close(&m);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_abandoned_step_leaves_no_trace),
+        cmocka_unit_test(a_stop_ends_the_step),
+        cmocka_unit_test(a_step_that_is_not_finite_is_refused),
+        cmocka_unit_test(an_evaluation_changes_nothing),
+        cmocka_unit_test(gradients_accumulate),
+        cmocka_unit_test(the_plan_is_known_first),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
