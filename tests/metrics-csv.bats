@@ -221,7 +221,9 @@ refused() { # WHY LINE...
     printf '%s\n' "$start" "$(epoch 1)" >&5
     sleep 0.2
     kill -TERM $!
-    run -143 wait $!
+    local how=0
+    wait $! || how=$?
+    assert_equal "$how" 143
     exec 5>&-
     rm pipe
     assert_equal "$(left)" ""
