@@ -1,0 +1,16 @@
+/* The shortest of 15, 16 and 17 digits that reads back: 15 always survive a double, 17 always do.
+ */
+#include "train/number.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+char *fx_number_text(double value, char *buf, size_t n)
+{
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(buf, n, "%.*g", digits, value);
+        if (strtod(buf, NULL) == value)
+            break;
+    }
+    return buf;
+}

@@ -1,0 +1,200 @@
+/* Settings as data: one table turns them into JSON, into a command line and into a comparison. */
+#include "train/settings.h"
+
+#include "train/number.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* KIND_ON is a flag that stands unless --no-NAME is given, KIND_OFF one that does not unless --NAME
+ * is. */
+enum setting_kind { KIND_STRING, KIND_INT, KIND_REAL, KIND_ON, KIND_OFF };
+
+/* One setting.  `fact` has no option: it comes with the data or the experts. */
+struct setting {
+    const char *name;
+    enum setting_kind kind;
+    size_t offset;
+    bool fact;
+};
+
+#define ROW(name, kind, field)                                                                     \
+    {                                                                                              \
+        name, kind, offsetof(struct fx_settings, field), false                                     \
+    }
+#define FACT(name, kind, field)                                                                    \
+    {                                                                                              \
+        name, kind, offsetof(struct fx_settings, field), true                                      \
+    }
+
+static const struct setting table[] = {
+    FACT("arch", KIND_STRING, arch),
+    FACT("data", KIND_STRING, data_digest),
+    ROW("fusion", KIND_STRING, fusion),
+    ROW("expert", KIND_STRING, expert),
+    ROW("recipe", KIND_STRING, recipe),
+    ROW("alpha", KIND_REAL, alpha),
+    ROW("epochs", KIND_INT, epochs),
+    ROW("batch", KIND_INT, batch),
+    ROW("accumulate", KIND_INT, accumulate),
+    ROW("seed", KIND_INT, seed),
+    ROW("precision", KIND_STRING, precision),
+    ROW("augment", KIND_STRING, augment),
+    ROW("mix", KIND_STRING, mix),
+    ROW("cutmix-alpha", KIND_REAL, cutmix_alpha),
+    ROW("mixup-alpha", KIND_REAL, mixup_alpha),
+    ROW("label-smoothing", KIND_REAL, label_smoothing),
+    ROW("distill", KIND_REAL, distill),
+    ROW("dropout", KIND_REAL, dropout),
+    ROW("expert-dropout", KIND_REAL, expert_dropout),
+    ROW("clip", KIND_REAL, clip),
+    ROW("clip-experts", KIND_REAL, clip_experts),
+    ROW("clip-fusion", KIND_REAL, clip_fusion),
+    ROW("lr-experts", KIND_REAL, lr_experts),
+    ROW("lr-fusion", KIND_REAL, lr_fusion),
+    ROW("lr-head", KIND_REAL, lr_head),
+    ROW("experts-lr-scale", KIND_REAL, experts_lr_scale),
+    ROW("weight-decay", KIND_REAL, weight_decay),
+    ROW("schedule", KIND_STRING, schedule),
+    ROW("patience", KIND_INT, patience),
+    ROW("val", KIND_STRING, val),
+    ROW("val-limit", KIND_INT, val_limit),
+    ROW("shuffle", KIND_ON, shuffle),
+    ROW("log-steps", KIND_OFF, log_steps),
+};
+
+enum { N_SETTINGS = sizeof table / sizeof *table };
+
+void fx_settings_rates(const struct fx_settings *settings, double lr[FX_N_GROUPS])
+{
+    lr[FX_GROUP_EXPERTS] = settings->lr_experts * settings->experts_lr_scale;
+    lr[FX_GROUP_FUSION] = settings->lr_fusion;
+    lr[FX_GROUP_HEAD] = settings->lr_head;
+}
+
+static const void *field(const struct fx_settings *settings, const struct setting *row)
+{
+    return (const char *)settings + row->offset;
+}
+
+/* NULL for a string that is not set: the setting does not apply to this tool. */
+static json_t *setting_value(const struct fx_settings *settings, const struct setting *row)
+{
+    const void *at = field(settings, row);
+
+    switch (row->kind) {
+    case KIND_STRING:
+        return *(const char *const *)at == NULL ? NULL : json_string(*(const char *const *)at);
+    case KIND_INT:
+        return json_integer(*(const int64_t *)at);
+    case KIND_REAL:
+        return json_real(*(const double *)at);
+    case KIND_ON:
+    case KIND_OFF:
+        return json_boolean(*(const bool *)at);
+    }
+    return NULL;
+}
+
+static bool setting_applies(const struct fx_settings *settings, const struct setting *row)
+{
+    return row->kind != KIND_STRING || *(const char *const *)field(settings, row) != NULL;
+}
+
+json_t *fx_settings_json(const struct fx_settings *settings)
+{
+    json_t *object = json_object();
+
+    for (int i = 0; object != NULL && i < N_SETTINGS; i++) {
+        if (!setting_applies(settings, &table[i]))
+            continue;
+        if (json_object_set_new(object, table[i].name, setting_value(settings, &table[i])) != 0) {
+            json_decref(object);
+            object = NULL;
+        }
+    }
+    return object;
+}
+
+/* A value as a person reads it. */
+static const char *value_text(const json_t *value, char *buf, size_t n)
+{
+    if (json_is_string(value))
+        snprintf(buf, n, "%s", json_string_value(value));
+    else if (json_is_real(value))
+        fx_number_text(json_real_value(value), buf, n);
+    else if (json_is_integer(value))
+        snprintf(buf, n, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    else if (json_is_boolean(value))
+        snprintf(buf, n, "%s", json_is_true(value) ? "yes" : "no");
+    else
+        snprintf(buf, n, "nothing");
+    return buf;
+}
+
+/* With constant rates the number of epochs decides only where the run ends. */
+static bool may_change(const struct fx_settings *settings, const struct setting *row)
+{
+    return strcmp(row->name, "epochs") == 0 && strcmp(settings->schedule, "constant") == 0;
+}
+
+enum fx_status fx_settings_check(const struct fx_settings *settings, const json_t *started,
+                                 struct fx_err *err)
+{
+    char was[128], is[128];
+
+    for (int i = 0; i < N_SETTINGS; i++) {
+        const json_t *old = json_object_get(started, table[i].name);
+        json_t *now = setting_value(settings, &table[i]);
+        bool same =
+            (old == NULL && now == NULL) || (old != NULL && now != NULL && json_equal(old, now));
+        value_text(old, was, sizeof was);
+        value_text(now, is, sizeof is);
+        json_decref(now);
+        if (!same && !may_change(settings, &table[i]))
+            return fx_fail(err, FX_EUSAGE, "%s: the run was started with %s, not %s", table[i].name,
+                           was, is);
+    }
+    return FX_OK;
+}
+
+/* " --NAME VALUE", or nothing where the option would say what is so anyway. */
+static void print_option(FILE *out, const struct fx_settings *settings, const struct setting *row)
+{
+    const void *at = field(settings, row);
+    char text[128];
+
+    if (row->fact || !setting_applies(settings, row))
+        return;
+    if (row->kind == KIND_ON || row->kind == KIND_OFF) {
+        bool is_on = *(const bool *)at;
+        if (is_on != (row->kind == KIND_ON))
+            fprintf(out, " --%s%s", is_on ? "" : "no-", row->name);
+        return;
+    }
+    if (row->kind == KIND_REAL && *(const double *)at < 0)
+        return;
+    json_t *value = setting_value(settings, row);
+    fprintf(out, " --%s %s", row->name, value_text(value, text, sizeof text));
+    json_decref(value);
+}
+
+char *fx_settings_command(const struct fx_settings *settings)
+{
+    char *text = NULL;
+    size_t n_text;
+    FILE *out = open_memstream(&text, &n_text);
+
+    if (out == NULL)
+        return NULL;
+    fputs(settings->tool, out);
+    for (int i = 0; i < N_SETTINGS; i++)
+        print_option(out, settings, &table[i]);
+    if (fclose(out) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
