@@ -1,0 +1,52 @@
+/* The engine: one graph on one device, compiled for what a tool needs. */
+#ifndef FX_TRAIN_ENGINE_H
+#define FX_TRAIN_ENGINE_H
+
+#include "backend/backend.h"
+#include "net/model.h"
+#include "tensor/tensor.h"
+
+/* What to compile. */
+struct fx_engine_options {
+    const char *device;    /* "ref", "cpu", "cuda:1" */
+    const char *precision; /* "fp32", "bf16" */
+    int threads;           /* 0: as many as the process may use */
+    bool trains;
+    int train_n; /* images of a full training batch; 0: none */
+    int tail_n;  /* images of the last, partial batch of an epoch; 0: none */
+    int eval_n;  /* images of an evaluation batch */
+};
+
+struct fx_engine {
+    const struct fx_backend *backend;
+    struct fx_device *device;               /* owned */
+    const struct fx_graph *graph;           /* borrowed: outlives the engine */
+    struct fx_model *model;                 /* owned */
+    struct fx_program *train, *tail, *eval; /* owned by the model; NULL: not compiled */
+    int train_n, tail_n, eval_n, threads;
+};
+
+/* fx_engine_open: opens the device and compiles; model_memory is known afterwards and nothing large
+ * is allocated.  should_stop is polled during the work (NULL: never). */
+enum fx_status fx_engine_open(struct fx_engine *engine, const struct fx_graph *graph,
+                              const struct fx_engine_options *options, bool (*should_stop)(void),
+                              struct fx_err *err) FX_MUST_CHECK;
+enum fx_status fx_engine_allocate(struct fx_engine *engine, struct fx_err *err) FX_MUST_CHECK;
+void fx_engine_close(struct fx_engine *engine); /* accepts a zeroed record */
+
+/* fx_engine_load: parameters, running statistics and counters from a checked set (fx_checkpoint_
+ * check).  What the set does not hold of fusion module and head gets its initial value from seed;
+ * with set == NULL that is everything. */
+enum fx_status fx_engine_load(struct fx_engine *engine, const struct fx_tensor_set *set,
+                              uint64_t seed, struct fx_err *err) FX_MUST_CHECK;
+
+/* The node whose logits decide: the fused head's, or the first expert's where there is none. */
+static inline int fx_engine_head(const struct fx_engine *engine)
+{
+    return engine->graph->fused >= 0 ? engine->graph->fused : engine->graph->logits[0];
+}
+
+/* The processors that this process may run on. */
+int fx_engine_default_threads(void);
+
+#endif

@@ -1,0 +1,48 @@
+/* Which images: the parts of a data set that can be measured or trained on. */
+#include "train/evaluate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum fx_status fx_index_difference(struct fx_index_list from, struct fx_index_list drop,
+                                   int64_t **numbers, int64_t *n, struct fx_err *err)
+{
+    int64_t *left = malloc((size_t)(from.n > 0 ? from.n : 1) * sizeof *left);
+    int64_t n_left = 0;
+
+    if (left == NULL)
+        return fx_fail(err, FX_EFAIL, "out of memory for the list of images");
+    for (int64_t i = 0, j = 0; i < from.n; i++) {
+        while (j < drop.n && drop.values[j] < from.values[i])
+            j++;
+        if (j == drop.n || drop.values[j] != from.values[i])
+            left[n_left++] = from.values[i];
+    }
+    *numbers = left;
+    *n = n_left;
+    return FX_OK;
+}
+
+enum fx_status fx_part_find(const struct fx_dataset *dataset, const char *name, int64_t limit,
+                            struct fx_part *part, int64_t **numbers, struct fx_err *err)
+{
+    *part = (struct fx_part){ .name = name, .images = &dataset->train };
+    *numbers = NULL;
+    if (strcmp(name, "test") == 0) {
+        part->images = &dataset->test;
+        part->n = dataset->test.n;
+    } else if (strcmp(name, "train") == 0) {
+        part->n = dataset->train.n;
+    } else if (strcmp(name, "val") == 0) {
+        part->numbers = dataset->val.values;
+        part->n = dataset->val.n;
+    } else {
+        FX_TRY(fx_index_difference(dataset->fusion_holdout, dataset->val, numbers, &part->n, err));
+        part->numbers = *numbers;
+    }
+    if (limit > 0 && part->n > limit)
+        part->n = limit;
+    if (part->n == 0)
+        return fx_fail(err, FX_EUSAGE, "the data set has no %s images", name);
+    return FX_OK;
+}
