@@ -1,0 +1,35 @@
+/* What people watch while a run works: one line redrawn on a terminal, plain lines elsewhere. */
+#ifndef FX_TRAIN_PROGRESS_H
+#define FX_TRAIN_PROGRESS_H
+
+#include "backend/backend.h"
+#include "train/evaluate.h"
+#include "train/settings.h"
+#include "train/state.h"
+
+/* Rates and running numbers of this process; no part of the state. */
+struct fx_progress {
+    int64_t epochs, steps_per_epoch, train_images;
+    int64_t n_images;                                /* since `start` */
+    double start, next_line;                         /* seconds */
+    double fused_correct, expert_correct, n_counted; /* of the epoch, in this process */
+    int n_experts;
+    bool has_fused;
+};
+
+void fx_progress_begin(struct fx_progress *progress);
+void fx_progress_begin_epoch(struct fx_progress *progress);
+
+/* After a step: redraws the line, or prints one at most every 30 seconds. */
+void fx_progress_step(struct fx_progress *progress, const struct fx_state *state,
+                      const struct fx_losses *losses);
+
+/* After a validation: always one line. */
+void fx_progress_epoch(const struct fx_progress *progress, int64_t epoch, double train_loss,
+                       const struct fx_measure *val, bool is_best, double seconds);
+
+/* Before the first step, and the test of the best checkpoint. */
+void fx_progress_initial(const struct fx_measure *measure);
+void fx_progress_test(const struct fx_measure *measure, int64_t best_epoch);
+
+#endif
