@@ -1,0 +1,140 @@
+/* Names, lock, leftovers and generations. */
+#include "train/rundir.h"
+
+#include "base/io.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char *join(const char *dir, const char *name)
+{
+    char *path = NULL;
+
+    return asprintf(&path, "%s/%s", dir, name) < 0 ? NULL : path;
+}
+
+static enum fx_status name_files(struct fx_rundir *rundir, const char *dir, struct fx_err *err)
+{
+    rundir->dir = strdup(dir);
+    rundir->best = join(dir, "best.safetensors");
+    rundir->best_previous = join(dir, "best.previous.safetensors");
+    rundir->last = join(dir, "last.safetensors");
+    rundir->last_previous = join(dir, "last.previous.safetensors");
+    rundir->history = join(dir, "history.jsonl");
+    rundir->clock = join(dir, "clock");
+    rundir->lock = join(dir, "lock");
+    if (rundir->dir == NULL || rundir->best == NULL || rundir->best_previous == NULL ||
+        rundir->last == NULL || rundir->last_previous == NULL || rundir->history == NULL ||
+        rundir->clock == NULL || rundir->lock == NULL)
+        return fx_fail(err, FX_EFAIL, "%s: out of memory", dir);
+    return FX_OK;
+}
+
+static enum fx_status take_lock(struct fx_rundir *rundir, struct fx_err *err)
+{
+    rundir->lock_fd = open(rundir->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (rundir->lock_fd < 0)
+        return fx_fail_errno(err, "%s", rundir->lock);
+    if (flock(rundir->lock_fd, LOCK_EX | LOCK_NB) == 0)
+        return FX_OK;
+    if (errno == EWOULDBLOCK)
+        return fx_fail(err, FX_EFAIL, "%s: another process is training here", rundir->dir);
+    return fx_fail_errno(err, "%s", rundir->lock);
+}
+
+/* Temporary files of fx_output_open: ".NAME.PID-RANDOM.tmp".  With the lock held nobody else is
+ * writing them. */
+static void remove_leftovers(const char *dir)
+{
+    DIR *stream = opendir(dir);
+
+    for (struct dirent *entry; stream != NULL && (entry = readdir(stream)) != NULL;) {
+        const char *dot = strrchr(entry->d_name, '.');
+        bool is_ours =
+            strncmp(entry->d_name, ".best.", 6) == 0 || strncmp(entry->d_name, ".last.", 6) == 0;
+        if (is_ours && strcmp(dot, ".tmp") == 0)
+            unlinkat(dirfd(stream), entry->d_name, 0);
+    }
+    if (stream != NULL)
+        closedir(stream);
+}
+
+static bool exists(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0;
+}
+
+enum fx_status fx_rundir_open(struct fx_rundir *rundir, const char *dir, bool resume,
+                              bool *has_state, struct fx_err *err)
+{
+    *rundir = (struct fx_rundir){ .lock_fd = -1 };
+    FX_TRY(name_files(rundir, dir, err));
+    FX_TRY(fx_make_dirs(dir, err));
+    FX_TRY(take_lock(rundir, err));
+    *has_state = exists(rundir->last) || exists(rundir->last_previous);
+    if (!resume && (*has_state || exists(rundir->history) || exists(rundir->best)))
+        return fx_fail(err, FX_EUSAGE,
+                       "%s: holds a run already: give --resume to continue it, or another "
+                       "--checkpoint-dir",
+                       dir);
+    remove_leftovers(dir);
+    return FX_OK;
+}
+
+void fx_rundir_close(struct fx_rundir *rundir)
+{
+    if (rundir->dir != NULL && rundir->lock_fd >= 0)
+        close(rundir->lock_fd);
+    free(rundir->dir);
+    free(rundir->best);
+    free(rundir->best_previous);
+    free(rundir->last);
+    free(rundir->last_previous);
+    free(rundir->history);
+    free(rundir->clock);
+    free(rundir->lock);
+    *rundir = (struct fx_rundir){ .lock_fd = -1 };
+}
+
+enum fx_status fx_rundir_keep(const char *newer, const char *older, struct fx_err *err)
+{
+    if (unlink(older) != 0 && errno != ENOENT)
+        return fx_fail_errno(err, "%s", older);
+    if (link(newer, older) == 0 || errno == ENOENT)
+        return FX_OK;
+    /* A file system without hard links: for an instant only `older` exists, which is enough. */
+    return rename(newer, older) == 0 ? FX_OK : fx_fail_errno(err, "%s", older);
+}
+
+void fx_rundir_clock_write(const struct fx_rundir *rundir, long long step, double seconds)
+{
+    FILE *out = fopen(rundir->clock, "w");
+
+    if (out == NULL)
+        return;
+    fprintf(out, "%lld %.3f\n", step, seconds);
+    fclose(out);
+}
+
+double fx_rundir_clock_read(const struct fx_rundir *rundir, long long step)
+{
+    FILE *in = fopen(rundir->clock, "r");
+    long long of_step = -1;
+    double seconds = 0;
+
+    if (in == NULL)
+        return 0;
+    if (fscanf(in, "%lld %lf", &of_step, &seconds) != 2 || of_step != step)
+        seconds = 0;
+    fclose(in);
+    return seconds;
+}

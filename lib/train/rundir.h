@@ -1,0 +1,35 @@
+/* The directory of a run: its files, and the lock that keeps a second process out. */
+#ifndef FX_TRAIN_RUNDIR_H
+#define FX_TRAIN_RUNDIR_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+
+struct fx_rundir {
+    char *dir;                  /* owned, as are the names below */
+    char *best, *best_previous; /* best.safetensors, best.previous.safetensors */
+    char *last, *last_previous; /* last.safetensors and the generation before */
+    char *history, *clock;      /* history.jsonl; clock: seconds of the unfinished epoch */
+    char *lock;                 /* lock: held while a process works here */
+    int lock_fd;                /* owned; -1: not held */
+};
+
+/* fx_rundir_open: makes the directory, takes the lock and removes temporary files that a killed
+ * process left.  FX_EFAIL when another process holds the lock; FX_EUSAGE when the directory holds a
+ * run and resume is false.  *has_state says whether there is a checkpoint to resume from. */
+enum fx_status fx_rundir_open(struct fx_rundir *rundir, const char *dir, bool resume,
+                              bool *has_state, struct fx_err *err) FX_MUST_CHECK;
+void fx_rundir_close(struct fx_rundir *rundir); /* accepts a zeroed record */
+
+/* fx_rundir_keep: makes `older` name what `newer` names now, so that the rename that replaces
+ * `newer` leaves its content reachable.  Nothing to do when there is no `newer`. */
+enum fx_status fx_rundir_keep(const char *newer, const char *older,
+                              struct fx_err *err) FX_MUST_CHECK;
+
+/* The seconds that an unfinished epoch has taken so far.  They are no part of the checkpoint, which
+ * has the same bytes however often the run was stopped.  Kept for the same step only; 0 without. */
+void fx_rundir_clock_write(const struct fx_rundir *rundir, long long step, double seconds);
+double fx_rundir_clock_read(const struct fx_rundir *rundir, long long step);
+
+#endif
