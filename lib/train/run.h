@@ -1,0 +1,44 @@
+/* A training run from its parts to its last line: what fusion-train and expert-train share. */
+#ifndef FX_TRAIN_RUN_H
+#define FX_TRAIN_RUN_H
+
+#include "train/engine.h"
+#include "train/evaluate.h"
+#include "train/settings.h"
+#include "tensor/safetensors.h"
+
+/* Where and how to run; none of it decides the result.  Strings are borrowed. */
+struct fx_run_options {
+    const char *checkpoint_dir;
+    const char *device;
+    const char *task; /* NULL: none */
+    int64_t threads;  /* 0: as many as the process may use */
+    double checkpoint_minutes;
+    bool resume;
+};
+
+/* An open stream of tensors. */
+struct fx_stream {
+    struct fx_input input;    /* owned */
+    struct fx_tensor_set set; /* owned */
+};
+void fx_stream_close(struct fx_stream *stream); /* accepts a zeroed or closed record */
+
+/* What to train; everything borrowed. */
+struct fx_run_plan {
+    const struct fx_settings *settings; /* complete */
+    const struct fx_dataset *dataset;
+    const struct fx_graph *graph;
+    struct fx_index_list images; /* numbers to train on, sorted */
+    struct fx_part val, test;
+    /* Initial values of a fresh run, checked; fx_run closes it once the engine has them.  An empty
+     * set: everything from the seed. */
+    struct fx_stream *initial;
+};
+
+/* fx_run: trains, or goes on training, until the run is finished; metrics on stdout.  Returns
+ * FX_ESTOPPED with the state on the disk when a signal asked, FX_EDIVERGED likewise. */
+enum fx_status fx_run(const struct fx_run_plan *plan, const struct fx_run_options *options,
+                      struct fx_err *err) FX_MUST_CHECK;
+
+#endif

@@ -1,0 +1,53 @@
+/* The training loop: from a state to the end of the run, commit point by commit point. */
+#ifndef FX_TRAIN_TRAINER_H
+#define FX_TRAIN_TRAINER_H
+
+#include "train/evaluate.h"
+#include "train/feeder.h"
+#include "train/history.h"
+#include "train/progress.h"
+#include "train/restore.h"
+#include "train/schedule.h"
+
+/* Everything the loop works on.  Pointers are borrowed from run.c. */
+struct fx_trainer {
+    const struct fx_settings *settings;
+    const struct fx_dataset *dataset;
+    struct fx_engine *engine;
+    struct fx_feeder *feeder;
+    struct fx_history *history;
+    struct fx_saver saver;
+    struct fx_schedule schedule;
+    struct fx_part val, test;
+    struct fx_progress progress;
+    float *logits; /* (batch, classes): of the head that decides */
+
+    struct fx_state state; /* committed: what a checkpoint written now would say */
+    struct fx_best best;   /* of the run so far; ahead of state.best at the end of --steps only */
+    bool is_dirty;         /* the state has moved since last.safetensors was written */
+    bool is_torn;          /* a step's parameters are committed, its state is not: never save */
+    int64_t n_batches;     /* of an epoch */
+    double save_seconds;   /* between two checkpoints, at most */
+    double saved_at;       /* fx_seconds of the last one */
+    double epoch_start;    /* fx_seconds, moved back by what earlier processes took */
+    double seconds_before; /* of the run, in earlier processes */
+};
+
+/* fx_trainer_step: one optimiser step: `accumulate` micro-batches, then the commit.  FX_ESTOPPED
+ * abandons it without a trace, FX_EDIVERGED leaves the state of the step before. */
+enum fx_status fx_trainer_step(struct fx_trainer *trainer, struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_trainer_emit: records a line of metrics, and says it on stdout.  Frees line. */
+enum fx_status fx_trainer_emit(struct fx_trainer *trainer, char *line,
+                               struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_trainer_save: history and last.safetensors agree on the disk afterwards. */
+enum fx_status fx_trainer_save(struct fx_trainer *trainer, struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_trainer_is_finished: the state is where --epochs, --steps or --patience ends the run. */
+bool fx_trainer_is_finished(const struct fx_settings *settings, const struct fx_state *state);
+
+/* fx_trainer_loop: trains and validates until the run is finished. */
+enum fx_status fx_trainer_loop(struct fx_trainer *trainer, struct fx_err *err) FX_MUST_CHECK;
+
+#endif

@@ -1,0 +1,155 @@
+#!/usr/bin/env bats
+# fusion-train from outside: a tiny data set and four tiny experts are trained with the ref back end;
+# the metrics, the files and the refusals are looked at.
+
+load helper
+
+setup_file() {
+    cd "$BATS_FILE_TMPDIR" || return
+    mkcifar --train 200 --test 20 --classes 5 -o cifar.tar.gz
+    cifar-prep -q -o data.safetensors cifar.tar.gz
+    expert-load -q --arch resnet18:width=2,blocks=1-1-1-1 --classes 5 --init 1 -o experts.safetensors
+}
+
+setup() {
+    cd "$BATS_TEST_TMPDIR" || return
+    data=$BATS_FILE_TMPDIR/data.safetensors
+    experts=$BATS_FILE_TMPDIR/experts.safetensors
+}
+
+# train DIR OPTION...: a short run; later options replace earlier ones.
+train() {
+    local dir=$1
+    shift
+    fusion-train -q --fusion multiplicative --data "$data" --experts "$experts" \
+        --checkpoint-dir "$dir" --device ref --epochs 2 --batch 16 --augment basic "$@"
+}
+
+# The events of a kind, as one jq expression's values.
+events() { # FILE KIND EXPRESSION
+    python3 -c '
+import json, sys
+for line in open(sys.argv[1]):
+    e = json.loads(line)
+    if e["event"] == sys.argv[2]:
+        print(eval(sys.argv[3]))' "$@"
+}
+
+# The metadata of a checkpoint: the value of a key.
+meta() { # FILE KEY
+    python3 -c '
+import json, struct, sys
+f = open(sys.argv[1], "rb")
+n, = struct.unpack("<Q", f.read(8))
+print(json.loads(f.read(n))["__metadata__"].get(sys.argv[2]))' "$@"
+}
+
+@test "a run writes one stream from start to end, and both checkpoints" {
+    train run >metrics.jsonl
+    assert_equal "$(events metrics.jsonl start 'e["experts"], e["classes"], e["train_images"], e["val_images"], e["test_images"]')" \
+        "(4, 5, 36, 4, 20)"
+    assert_equal "$(events metrics.jsonl epoch 'e["epoch"], e["step"]')" "(1, 3)
+(2, 6)"
+    assert_equal "$(events metrics.jsonl eval 'e["epoch"], e["split"], e["images"]')" "(0, 'val', 4)"
+    assert_equal "$(events metrics.jsonl end 'e["status"], e["test_images"]')" "('done', 20)"
+    assert_equal "$(tail -n 1 metrics.jsonl | cut -c 1-14)" '{"event":"end"'
+    assert_equal "$(meta run/last.safetensors epoch)" 2
+    assert_equal "$(meta run/best.safetensors val_accuracy)" \
+        "$(events metrics.jsonl end '"%g" % e["best_val_accuracy"]')"
+    cmp metrics.jsonl run/history.jsonl
+}
+
+@test "experts come from standard input as well" {
+    train a >a.jsonl
+    train b --experts - <"$experts" >b.jsonl
+    cmp a/best.safetensors b/best.safetensors
+}
+
+@test "twice is the same, another seed is not" {
+    train a --log-steps >a.jsonl
+    train b --log-steps >b.jsonl
+    train c --log-steps --seed 43 >c.jsonl
+    cmp a/best.safetensors b/best.safetensors
+    cmp a/last.safetensors b/last.safetensors
+    run -1 cmp -s a/last.safetensors c/last.safetensors
+    assert_equal "$(events a.jsonl step e)" "$(events b.jsonl step e)"
+}
+
+@test "a step event for each step, with --log-steps only" {
+    train run --log-steps >metrics.jsonl
+    assert_equal "$(events metrics.jsonl step 'e["step"]' | paste -sd ' ')" "1 2 3 4 5 6"
+    train quiet >metrics.jsonl
+    assert_equal "$(events metrics.jsonl step e)" ""
+}
+
+@test "--steps ends a run within an epoch, measured and with both checkpoints" {
+    train run --steps 2 >metrics.jsonl
+    assert_equal "$(events metrics.jsonl epoch 'e["epoch"], e["step"]')" "(1, 2)"
+    assert_equal "$(events metrics.jsonl end 'e["status"], e["step"], e["best_epoch"]')" \
+        "('done', 2, 1)"
+    assert_equal "$(meta run/last.safetensors step)" 2
+    assert_equal "$(meta run/best.safetensors step)" 2
+}
+
+@test "--val test trains on the whole holdout and says what chose the best" {
+    train run --val test >metrics.jsonl
+    assert_equal "$(events metrics.jsonl start 'e["val"], e["train_images"], e["val_images"]')" \
+        "('test', 40, 20)"
+    train limited --val test --val-limit 7 >metrics.jsonl
+    assert_equal "$(events metrics.jsonl start 'e["val_images"], e["test_images"]')" "(7, 7)"
+}
+
+@test "given rates are final, only the scale multiplies the experts'" {
+    train run --steps 1 --lr-experts 0.01 --lr-fusion 0.02 --experts-lr-scale 0.5 >metrics.jsonl
+    assert_equal "$(events metrics.jsonl start 'e["lr_experts"], e["lr_fusion"], e["lr_global_head"]')" \
+        "(0.005, 0.02, 0.02)"
+}
+
+@test "--print-schedule prints the rates without training" {
+    run -0 fusion-train --print-schedule --fusion concatenation --arch resnet18 --epochs 2
+    assert_equal "$output" "epoch	lr_experts	lr_fusion	lr_global_head
+1	1e-05	0.001	0.001
+2	5.5e-06	0.00055	0.00055"
+}
+
+@test "the log names the task on each line" {
+    run -0 bash -c 'fusion-train --fusion multiplicative --data "$1" --experts "$2" --task t-0 \
+        --checkpoint-dir run --device ref --steps 1 --batch 4 --val-limit 4 2>&1 >/dev/null' - \
+        "$data" "$experts"
+    [ "${#lines[@]}" -gt 5 ]
+    for line in "${lines[@]}"; do
+        assert_regex "$line" '^\[t-0\] fusion-train: '
+    done
+}
+
+@test "a run that does not fit into memory is refused with the number, and leaves no run" {
+    fails_with 1 "fusion-train: memory: the run needs * GiB and * is *: reduce --batch (now 1000000)" \
+        train run --batch 1000000 --val test
+    assert_not_exists run/history.jsonl
+    assert_not_exists run/last.safetensors
+}
+
+@test "a directory that holds a run is refused without --resume" {
+    train run --steps 1 >/dev/null
+    fails_with 2 "fusion-train: run: holds a run already: give --resume*" train run --steps 1
+}
+
+@test "what is missing or wrong is named" {
+    fails_with 2 "fusion-train: --fusion NAME is required" fusion-train -q
+    fails_with 2 "fusion-train: --data FILE is required" fusion-train -q --fusion concatenation
+    fails_with 1 "fusion-train: no.safetensors: No such file*" train run --data no.safetensors
+    fails_with 3 "fusion-train: stdin:*" train run --experts - </dev/null
+    fails_with 2 "fusion-train: no: unexpected operand" train run no
+    assert_not_exists run/history.jsonl
+}
+
+@test "experts with another number of classes than the data are refused by name" {
+    expert-load -q --arch resnet18:width=2,blocks=1-1-1-1 --classes 7 --init 1 -o seven.safetensors
+    fails_with 3 "fusion-train: seven.safetensors: the experts have 7 classes, the data set * has 5" \
+        train run --experts seven.safetensors
+}
+
+@test "a stream that is cut is refused" {
+    head -c 5000 "$experts" >cut.safetensors
+    fails_with 3 "fusion-train: *" train run --experts - <cut.safetensors
+}

@@ -1,0 +1,245 @@
+/* fusion-train: experts and a data set go in, metrics and a directory of checkpoints come out. */
+#include "base/log.h"
+#include "base/tool.h"
+#include "train/checkpoint.h"
+#include "train/clock.h"
+#include "train/print_schedule.h"
+#include "train/train_options.h"
+#include "train/usage.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct args {
+    struct fx_train_args train;
+    const char *experts; /* NULL or "-": stdin */
+    const char *arch;    /* for --print-schedule without experts */
+};
+
+/* Everything a run is made of; zeroed, then opened in order. */
+struct inputs {
+    struct fx_dataset dataset;
+    struct fx_stream experts;
+    struct fx_checkpoint_info info;
+    struct fx_graph graph;
+    char *arch;          /* owned: outlives the stream */
+    int64_t *images;     /* owned */
+    int64_t *val_images; /* owned; NULL where the part needs none */
+};
+
+static void inputs_close(struct inputs *in)
+{
+    free(in->arch);
+    free(in->images);
+    free(in->val_images);
+    fx_graph_fini(&in->graph);
+    fx_stream_close(&in->experts);
+    fx_dataset_close(&in->dataset);
+}
+
+static const char *experts_name(const struct args *args)
+{
+    return args->experts != NULL ? args->experts : "stdin";
+}
+
+/* The experts' metadata and tensors, and the graph they must fit. */
+static enum fx_status read_experts(const struct args *args, struct inputs *in, struct fx_err *err)
+{
+    const struct fx_settings *settings = &args->train.settings;
+
+    FX_TRY(fx_safetensors_read(&in->experts.set, &in->experts.input, args->experts, err));
+    if (fx_checkpoint_info_get(&in->experts.set, &in->info, err) != FX_OK)
+        return fx_err_prepend(err, "%s: ", experts_name(args));
+    struct fx_model_config model = { .arch = in->info.arch,
+                                     .fusion = settings->fusion,
+                                     .n_experts = in->info.n_experts,
+                                     .n_classes = in->info.n_classes,
+                                     .expert_dropout = settings->expert_dropout,
+                                     .fusion_dropout = settings->dropout };
+    FX_TRY(fx_model_build(&in->graph, &model, err));
+    if (fx_checkpoint_check(&in->experts.set, &in->graph, false, err) != FX_OK)
+        return fx_err_prepend(err, "%s: ", experts_name(args));
+    in->arch = strdup(in->info.arch);
+    return in->arch != NULL ? FX_OK : fx_fail(err, FX_EFAIL, "out of memory");
+}
+
+static enum fx_status check_classes(const struct args *args, const struct inputs *in,
+                                    struct fx_err *err)
+{
+    if (in->info.n_classes == in->dataset.n_classes)
+        return FX_OK;
+    return fx_fail(err, FX_EINPUT, "%s: the experts have %d classes, the data set %s has %d",
+                   experts_name(args), in->info.n_classes, args->train.data, in->dataset.n_classes);
+}
+
+static int width_of(const struct fx_graph *graph)
+{
+    return graph->nodes[graph->features[0]].shape.c;
+}
+
+/* Which images train, choose and test. */
+static enum fx_status choose_images(struct args *args, struct inputs *in, struct fx_run_plan *plan,
+                                    struct fx_err *err)
+{
+    const struct fx_settings *settings = &args->train.settings;
+    bool by_test = settings->val[0] == 't';
+    struct fx_index_list none = { 0 };
+
+    FX_TRY(fx_part_find(&in->dataset, by_test ? "test" : "val", settings->val_limit, &plan->val,
+                        &in->val_images, err));
+    FX_TRY(
+        fx_part_find(&in->dataset, "test", settings->val_limit, &plan->test, &in->val_images, err));
+    FX_TRY(fx_index_difference(in->dataset.fusion_holdout, by_test ? none : in->dataset.val,
+                               &in->images, &plan->images.n, err));
+    plan->images.values = in->images;
+    if (plan->images.n == 0)
+        return fx_fail(err, FX_EUSAGE, "%s: no images to train on: the holdout is empty",
+                       args->train.data);
+    return FX_OK;
+}
+
+static void announce(const struct args *args, const struct inputs *in,
+                     const struct fx_run_plan *plan)
+{
+    const struct fx_settings *s = &args->train.settings;
+    double lr[FX_N_GROUPS];
+
+    fx_settings_rates(s, lr);
+    fx_log_info("%d experts %s, fusion %s, width %d", in->info.n_experts, s->arch, s->fusion,
+                width_of(&in->graph));
+    fx_log_info("data %s: %lld images to train on; best checkpoint chosen on %lld %s; %lld test "
+                "images",
+                args->train.data, (long long)plan->images.n, (long long)plan->val.n,
+                s->val[0] == 't' ? "TEST images" : "images of the holdout",
+                (long long)plan->test.n);
+    fx_log_info("recipe %s: rates %g experts, %g fusion, %g head, %s over %lld epochs of batches "
+                "of %lld, augment %s, mix %s",
+                s->recipe, lr[FX_GROUP_EXPERTS], lr[FX_GROUP_FUSION], lr[FX_GROUP_HEAD],
+                s->schedule, (long long)s->epochs, (long long)s->batch, s->augment, s->mix);
+}
+
+static enum fx_status train(struct args *args, struct inputs *in, struct fx_err *err)
+{
+    struct fx_settings *settings = &args->train.settings;
+    struct fx_run_plan plan = {
+        .settings = settings, .dataset = &in->dataset, .graph = &in->graph, .initial = &in->experts
+    };
+
+    FX_TRY(fx_train_check(&args->train, err));
+    FX_TRY(fx_dataset_open(&in->dataset, args->train.data, err));
+    FX_TRY(read_experts(args, in, err));
+    FX_TRY(check_classes(args, in, err));
+    settings->arch = in->arch;
+    settings->data_digest = in->dataset.digest;
+    FX_TRY(fx_recipe_fusion(settings, &args->train.given, width_of(&in->graph), err));
+    FX_TRY(choose_images(args, in, &plan, err));
+    announce(args, in, &plan);
+    return fx_run(&plan, &args->train.run, err);
+}
+
+/* The rates need the width of the features and nothing else. */
+static enum fx_status print_schedule(struct args *args, struct inputs *in, struct fx_err *err)
+{
+    struct fx_settings *settings = &args->train.settings;
+    struct fx_model_config model = { .arch = args->arch,
+                                     .fusion = settings->fusion,
+                                     .n_experts = 1,
+                                     .n_classes = 100,
+                                     .expert_dropout = -1,
+                                     .fusion_dropout = -1 };
+
+    settings->arch = args->arch;
+    if (args->arch != NULL) {
+        FX_TRY(fx_model_build(&in->graph, &model, err));
+    } else {
+        FX_TRY(read_experts(args, in, err));
+        settings->arch = in->arch;
+    }
+    FX_TRY(fx_recipe_fusion(settings, &args->train.given, width_of(&in->graph), err));
+    return fx_print_schedule(settings, stdout, err);
+}
+
+static enum fx_status run(struct args *args, struct fx_err *err)
+{
+    struct inputs in = { 0 };
+    double start = fx_seconds();
+    enum fx_status status;
+
+    fx_log_set_task(args->train.run.task);
+    if (args->train.settings.fusion == NULL)
+        return fx_fail(err, FX_EUSAGE, "--fusion NAME is required");
+    if (args->train.print_schedule)
+        return print_schedule(args, &in, err);
+    fx_log_info("%s", fx_tool_command_line());
+    status = train(args, &in, err);
+    inputs_close(&in);
+    fx_log_usage(fx_seconds() - start);
+    return status;
+}
+
+static void fill_rows(struct fx_option *rows, struct args *args)
+{
+    struct fx_settings *s = &args->train.settings;
+    struct fx_given *g = &args->train.given;
+    const struct fx_option own[] = {
+        { "fusion", 0, "NAME", FX_OPT_CHOICE, &s->fusion, 0, 0,
+          "multiplicative|multiplicativeAddition|TransformerBase|concatenation|simpleAddition|"
+          "multiplicativeShifted",
+          "fusion module (required)", NULL },
+        { "recipe", 0, "NAME", FX_OPT_CHOICE, &s->recipe, 0, 0, "mission|reported",
+          "where the defaults come from (default: mission)", NULL },
+        { "experts", 0, "FILE", FX_OPT_STRING, &args->experts, 0, 0, NULL,
+          "experts stream (default: standard input)", NULL },
+        { "arch", 0, "NAME", FX_OPT_STRING, &args->arch, 0, 0, NULL,
+          "with --print-schedule: the experts' architecture, in place of a stream", NULL },
+        { "alpha", 0, "X", FX_OPT_REAL, &s->alpha, 0, 1e6, NULL,
+          "weight of the experts' own losses (default: 1)", NULL },
+        { "distill", 0, "X", FX_OPT_REAL, &s->distill, 0, 1e6, NULL,
+          "weight of the distillation between experts (default: 0)", NULL },
+        { "dropout", 0, "P", FX_OPT_REAL, &s->dropout, 0, 0.99, NULL,
+          "dropout of the fusion module (default: 0.2)", NULL },
+        { "lr-fusion", 0, "X", FX_OPT_REAL, &s->lr_fusion, 0, 1e3, NULL,
+          "learning rate of fusion module and head (default: the recipe's)", &g->lr_fusion },
+        { "lr-head", 0, "X", FX_OPT_REAL, &s->lr_head, 0, 1e3, NULL,
+          "learning rate of the head alone (default: the recipe's)", &g->lr_head },
+        { "experts-lr-scale", 0, "X", FX_OPT_REAL, &s->experts_lr_scale, 0, 1e3, NULL,
+          "factor of the experts' rate, also of a given one (default: 0.1)", NULL },
+        { "clip-experts", 0, "X", FX_OPT_REAL, &s->clip_experts, 0, 1e9, NULL,
+          "limit of the experts' own gradient norm; replaces --clip (default: none)", NULL },
+        { "clip-fusion", 0, "X", FX_OPT_REAL, &s->clip_fusion, 0, 1e9, NULL,
+          "limit of the norms of fusion module and head; replaces --clip (default: none)", NULL },
+    };
+    int n = (int)(sizeof own / sizeof *own);
+
+    for (int i = 0; i < n; i++)
+        rows[i] = own[i];
+    fx_train_rows(rows, n, &args->train);
+}
+
+int main(int argc, char **argv)
+{
+    struct args args = { 0 };
+    struct fx_option rows[FX_TRAIN_ROWS_MAX];
+    const struct fx_tool tool = {
+        .name = "fusion-train",
+        .synopsis = "--fusion NAME --data FILE --checkpoint-dir DIR [options] < EXPERTS",
+        .summary = "Train experts together with a fusion module and a head. Reads the experts from "
+                   "standard\ninput, writes metrics (JSON Lines) to standard output and "
+                   "checkpoints to DIR.",
+        .options = rows,
+        .example = "expert-load --arch resnet18 expert_*.pth |\n"
+                   "    fusion-train --fusion multiplicative --data cifar100.safetensors "
+                   "--checkpoint-dir run > run.jsonl",
+        .built_with = fx_train_built_with(),
+    };
+    struct fx_err err = { 0 };
+
+    fx_train_args_init(&args.train, "fusion-train");
+    args.train.settings.recipe = "mission";
+    fill_rows(rows, &args);
+    int n_operands = fx_tool_start(&tool, argc, argv);
+    enum fx_status status = n_operands > 0
+                                ? fx_fail(&err, FX_EUSAGE, "%s: unexpected operand", argv[0])
+                                : run(&args, &err);
+    return fx_tool_exit(status, &err);
+}
