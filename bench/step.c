@@ -1,0 +1,216 @@
+/* One whole training step of a fusion model, timed: our side of bench/compare.py.
+ *
+ * The same as bench/torch_step.py: random images, fresh weights, default dropout; forward, losses
+ * with smoothing, backward, clip, AdamW.  Prints one JSON object. */
+#include "backend/backend.h"
+#include "base/tool.h"
+#include "net/model.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+enum { IMAGE_VALUES = 3 * 32 * 32, STEPS_MAX = 1000, BATCH_MAX = 4096 };
+
+struct args {
+    const char *arch, *fusion, *device, *precision;
+    int64_t batch, steps, warmup, threads;
+};
+
+/* Everything a step needs; owned. */
+struct bench {
+    const struct fx_backend *backend;
+    struct fx_device *device;
+    struct fx_model *model;
+    struct fx_program *program;
+    struct fx_graph graph;
+    struct fx_memory memory;
+    float *pixels;
+    uint8_t *labels;
+    uint32_t *numbers;
+};
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static enum fx_status open_model(struct bench *b, const struct args *args, struct fx_err *err)
+{
+    struct fx_model_config config = { .arch = args->arch,
+                                      .fusion = args->fusion,
+                                      .n_experts = 4,
+                                      .n_classes = 100,
+                                      .expert_dropout = -1,
+                                      .fusion_dropout = -1 };
+    struct fx_device_options options = { .n_threads = (int)args->threads,
+                                         .precision = strcmp(args->precision, "bf16") == 0
+                                                          ? FX_PRECISION_BF16
+                                                          : FX_PRECISION_FP32 };
+
+    FX_TRY(fx_model_build(&b->graph, &config, err));
+    FX_TRY(fx_backend_find(&b->backend, args->device, &options, err));
+    FX_TRY(b->backend->device_open(&b->device, &options, err));
+    FX_TRY(b->backend->model_create(&b->model, b->device, &b->graph, true, err));
+    FX_TRY(b->backend->program_create(&b->program, b->model, FX_TRAIN, (int)args->batch, err));
+    b->backend->model_memory(b->model, &b->memory);
+    return b->backend->model_allocate(b->model, err);
+}
+
+static enum fx_status write_initial_values(const struct bench *b, struct fx_err *err)
+{
+    for (int i = 0; i < b->graph.n_params; i++) {
+        const struct fx_param *param = &b->graph.params[i];
+        enum fx_status status = FX_OK;
+
+        if (param->kind == FX_PARAM_COUNTER)
+            continue;
+        float *values = malloc((size_t)param->n_elements * sizeof *values);
+        if (values == NULL)
+            return fx_fail(err, FX_EFAIL, "out of memory");
+        fx_param_init_fill(param, 42, values);
+        status = b->backend->tensor_write(b->model, i, FX_ROLE_VALUE, values, err);
+        free(values);
+        FX_TRY(status);
+    }
+    return FX_OK;
+}
+
+/* Noise and labels that stay the same: the step's time does not depend on them. */
+static enum fx_status make_batch(struct bench *b, int n, struct fx_err *err)
+{
+    uint32_t noise = 1;
+
+    b->pixels = malloc((size_t)n * IMAGE_VALUES * sizeof *b->pixels);
+    b->labels = malloc((size_t)n);
+    b->numbers = malloc((size_t)n * sizeof *b->numbers);
+    if (b->pixels == NULL || b->labels == NULL || b->numbers == NULL)
+        return fx_fail(err, FX_EFAIL, "out of memory");
+    for (int i = 0; i < n * IMAGE_VALUES; i++) {
+        noise = noise * 1664525u + 1013904223u;
+        b->pixels[i] = (float)(noise >> 8) * (4.0f / (1 << 24)) - 2.0f;
+    }
+    for (int i = 0; i < n; i++) {
+        b->labels[i] = (uint8_t)(i * 37 % 100);
+        b->numbers[i] = (uint32_t)i;
+    }
+    return FX_OK;
+}
+
+static enum fx_status run_step(const struct bench *b, const struct args *args, int64_t step,
+                               struct fx_err *err)
+{
+    struct fx_batch batch = { .n = (int)args->batch,
+                              .pixels = b->pixels,
+                              .labels = b->labels,
+                              .numbers = b->numbers,
+                              .seed = 42,
+                              .epoch = (uint32_t)step };
+    struct fx_loss_config loss = { .alpha = 1.0f, .label_smoothing = 0.1f };
+    struct fx_update update = { .step = step,
+                                .lr = { 1e-5, 1e-3, 1e-3 },
+                                .beta1 = 0.9,
+                                .beta2 = 0.999,
+                                .eps = 1e-8,
+                                .weight_decay = 1e-4,
+                                .clip = 1.0,
+                                .grad_scale = 1.0 };
+    struct fx_update_result result;
+    struct fx_losses losses;
+
+    b->backend->step_begin(b->model);
+    FX_TRY(b->backend->input(b->program, &batch, err));
+    FX_TRY(b->backend->forward(b->program, err));
+    FX_TRY(b->backend->loss(b->program, &loss, err));
+    FX_TRY(b->backend->backward(b->program, false, err));
+    FX_TRY(b->backend->update(b->program, &update, NULL, &result, err));
+    return b->backend->losses_read(b->model, &losses, err);
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static enum fx_status measure(const struct bench *b, const struct args *args, struct fx_err *err)
+{
+    double seconds[STEPS_MAX];
+    struct rusage usage;
+    size_t planned = b->memory.parameters + b->memory.gradients + b->memory.optimizer +
+                     b->memory.activations + b->memory.workspace;
+
+    for (int64_t i = -args->warmup; i < args->steps; i++) {
+        double start = now();
+        FX_TRY(run_step(b, args, i + args->warmup + 1, err));
+        if (i >= 0)
+            seconds[i] = now() - start;
+    }
+    qsort(seconds, (size_t)args->steps, sizeof seconds[0], compare_doubles);
+    double median = (seconds[(args->steps - 1) / 2] + seconds[args->steps / 2]) / 2;
+    getrusage(RUSAGE_SELF, &usage);
+    printf("{\"images_per_second\":%.6g,\"step_seconds\":%.6g,\"peak_rss_bytes\":%ld,"
+           "\"planned_bytes\":%zu}\n",
+           (double)args->batch / median, median, usage.ru_maxrss * 1024L, planned);
+    return FX_OK;
+}
+
+static void close_model(struct bench *b)
+{
+    if (b->model != NULL)
+        b->backend->model_destroy(b->model);
+    if (b->device != NULL)
+        b->backend->device_close(b->device);
+    fx_graph_fini(&b->graph);
+    free(b->pixels);
+    free(b->labels);
+    free(b->numbers);
+}
+
+static enum fx_status run(const struct args *args, struct fx_err *err)
+{
+    struct bench b = { 0 };
+    enum fx_status status;
+
+    FX_TRY_OUT(open_model(&b, args, err));
+    FX_TRY_OUT(write_initial_values(&b, err));
+    FX_TRY_OUT(make_batch(&b, (int)args->batch, err));
+    FX_TRY_OUT(measure(&b, args, err));
+out:
+    close_model(&b);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct args args = { "resnet18", "multiplicative", "cpu", "fp32", 8, 4, 2, 2 };
+    struct fx_option options[] = {
+        { "arch", 0, "NAME", FX_OPT_STRING, &args.arch, 0, 0, NULL, "the experts", NULL },
+        { "fusion", 0, "NAME", FX_OPT_STRING, &args.fusion, 0, 0, NULL, "fusion module", NULL },
+        { "device", 0, "NAME", FX_OPT_STRING, &args.device, 0, 0, NULL, "back end (cpu)", NULL },
+        { "precision", 0, "NAME", FX_OPT_CHOICE, &args.precision, 0, 0, "fp32|bf16",
+          "of activations and convolutions (fp32)", NULL },
+        { "batch", 0, "N", FX_OPT_INT, &args.batch, 1, BATCH_MAX, NULL, "images (8)", NULL },
+        { "steps", 0, "N", FX_OPT_INT, &args.steps, 1, STEPS_MAX, NULL, "timed steps (4)", NULL },
+        { "warmup", 0, "N", FX_OPT_INT, &args.warmup, 0, 100, NULL, "steps before (2)", NULL },
+        { "threads", 0, "N", FX_OPT_INT, &args.threads, 1, 1024, NULL, "threads (2)", NULL },
+        { NULL, 0, NULL, FX_OPT_END, NULL, 0, 0, NULL, NULL, NULL },
+    };
+    struct fx_tool tool = { "step",
+                            "[options]",
+                            "Time training steps of a fusion model.",
+                            options,
+                            "step --arch resnet18 --batch 32",
+                            NULL };
+    struct fx_err err = { 0 };
+
+    fx_tool_start(&tool, argc, argv);
+    return fx_tool_exit(run(&args, &err), &err);
+}
