@@ -1,0 +1,43 @@
+#!/usr/bin/env bats
+# Bad input: each file made by tests/bad/make_bad.py gets one clear line and the right exit status,
+# and leaves nothing behind.  `make check` runs this file with the sanitizer build as well.
+
+load helper
+
+# refuses SECTION COMMAND...: makes the section's files and gives each, in place of the word FILE,
+# to the command.  It runs in an empty folder, which must be empty afterwards.
+refuses() {
+    local section=$1 name why said rc count=0
+    shift
+    python3 "$ROOT/tests/bad/make_bad.py" "$BATS_TEST_TMPDIR/bad" "$section"
+    mkdir scratch
+    cd scratch
+    while IFS=$'\t' read -r name why; do
+        local file=$BATS_TEST_TMPDIR/bad/$name rc=0
+        timeout 100 "${@//FILE/$file}" >../stdout 2>../stderr || rc=$?
+        said=$(cat ../stderr)
+        # shellcheck disable=SC2053
+        [[ $rc == 3 && $said == "$1: $file: "$why && $said != *$'\n'* ]] ||
+            fail "$name: exit status $rc
+wanted: $1: $file: $why
+said:   $said"
+        [ ! -s ../stdout ] || fail "$name: something on stdout"
+        [ -z "$(ls -A)" ] || fail "$name: left $(ls -A)"
+        count=$((count + 1))
+    done <../bad.list
+    [ "$count" -gt 0 ] || fail "no case in $section"
+    echo "# $section: $count files refused" >&3
+}
+
+small_archive() {
+    mkcifar --train 200 --test 5 -o small.tar.gz
+}
+
+@test "metrics that are none" {
+    refuses metrics metrics-csv -o out.csv FILE
+}
+
+@test "holdouts that are none" {
+    small_archive
+    refuses npy cifar-prep --holdout FILE -o out.safetensors ../small.tar.gz
+}
