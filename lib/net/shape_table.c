@@ -132,8 +132,9 @@ static void print_sum(const struct fx_graph *graph, int lane, const char *what, 
     struct fx_model_size size;
 
     fx_model_measure(graph, lane, &size);
-    fprintf(out, "%s: %" PRId64 " parameters in %" PRId64 " entries, %.1f MMAC, %.1f MB\n", what,
-            size.parameters, size.entries, (double)size.macs / 1e6, (double)size.bytes / 1e6);
+    fprintf(out,
+            "%s: %" PRId64 " parameters in %" PRId64 " entries, %.1f MMAC, %" PRId64 " bytes\n",
+            what, size.parameters, size.entries, (double)size.macs / 1e6, size.bytes);
 }
 
 enum fx_status fx_model_print_shapes(const struct fx_graph *graph, FILE *out, struct fx_err *err)
