@@ -9,8 +9,8 @@ setup_file() {
 }
 
 setup() {
-    [ -n "$AUGMENT_PYTHON" ] && "$AUGMENT_PYTHON" -c 'import torchvision, PIL' 2>/dev/null ||
-        skip "no torchvision"
+    cd "$BATS_TEST_TMPDIR" || return
+    "${AUGMENT_PYTHON:-false}" -c 'import torchvision, PIL' 2>/dev/null || skip "no torchvision"
 }
 
 @test "augment: every operation at every magnitude equals torchvision's, pixel by pixel" {
