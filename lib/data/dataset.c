@@ -242,8 +242,9 @@ static enum fx_status read_all(struct fx_dataset *ds, struct fx_err *err)
 enum fx_status fx_dataset_open(struct fx_dataset *ds, const char *path, struct fx_err *err)
 {
     *ds = (struct fx_dataset){ 0 };
-    FX_TRY(fx_safetensors_read(&ds->set, &ds->input, path, err));
-    enum fx_status status = read_all(ds, err);
+    enum fx_status status = fx_safetensors_read(&ds->set, &ds->input, path, err);
+    if (status == FX_OK)
+        status = read_all(ds, err);
     if (status != FX_OK)
         fx_dataset_close(ds);
     return status;
