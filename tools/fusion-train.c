@@ -22,16 +22,14 @@ struct inputs {
     struct fx_stream experts;
     struct fx_checkpoint_info info;
     struct fx_graph graph;
-    char *arch;          /* owned: outlives the stream */
-    int64_t *images;     /* owned */
-    int64_t *val_images; /* owned; NULL where the part needs none */
+    char *arch;      /* owned: outlives the stream */
+    int64_t *images; /* owned */
 };
 
 static void inputs_close(struct inputs *in)
 {
     free(in->arch);
     free(in->images);
-    free(in->val_images);
     fx_graph_fini(&in->graph);
     fx_stream_close(&in->experts);
     fx_dataset_close(&in->dataset);
@@ -85,10 +83,9 @@ static enum fx_status choose_images(struct args *args, struct inputs *in, struct
     bool by_test = settings->val[0] == 't';
     struct fx_index_list none = { 0 };
 
-    FX_TRY(fx_part_find(&in->dataset, by_test ? "test" : "val", settings->val_limit, &plan->val,
-                        &in->val_images, err));
     FX_TRY(
-        fx_part_find(&in->dataset, "test", settings->val_limit, &plan->test, &in->val_images, err));
+        fx_part_find(&in->dataset, by_test ? "test" : "val", settings->val_limit, &plan->val, err));
+    FX_TRY(fx_part_find(&in->dataset, "test", settings->val_limit, &plan->test, err));
     FX_TRY(fx_index_difference(in->dataset.fusion_holdout, by_test ? none : in->dataset.val,
                                &in->images, &plan->images.n, err));
     plan->images.values = in->images;

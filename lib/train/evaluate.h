@@ -38,12 +38,11 @@ enum fx_status fx_evaluate(struct fx_engine *engine, const struct fx_dataset *da
                            const struct fx_part *part, fx_logits_sink sink, void *ctx,
                            struct fx_measure *measure, struct fx_err *err) FX_MUST_CHECK;
 
-/* The part that an option names: "test", "val", "holdout" (fusion images without val) or "train"
+/* The part that an option names: "test", "val", "holdout" (the whole fusion holdout) or "train"
  * (all training images), cut to its first `limit` images (0: all).  FX_EUSAGE when the data set has
- * none of them.  *numbers (may come back NULL) is malloc'ed for the caller. */
+ * none of them. */
 enum fx_status fx_part_find(const struct fx_dataset *dataset, const char *name, int64_t limit,
-                            struct fx_part *part, int64_t **numbers,
-                            struct fx_err *err) FX_MUST_CHECK;
+                            struct fx_part *part, struct fx_err *err) FX_MUST_CHECK;
 
 /* The numbers of `from` that are not in `drop` (both sorted); *numbers is malloc'ed. */
 enum fx_status fx_index_difference(struct fx_index_list from, struct fx_index_list drop,

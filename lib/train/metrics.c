@@ -126,17 +126,15 @@ static double expert_dropout(const struct fx_graph *graph)
     return 0;
 }
 
-static void put_run(struct event *event, const struct fx_settings *settings,
-                    const struct fx_start_facts *facts)
+/* What every stream begins with. */
+static void put_tool(struct event *event, const struct fx_settings *settings, const char *command,
+                     const struct fx_start_facts *facts)
 {
     const struct fx_graph *graph = facts->graph;
-    char *command = fx_settings_command(settings);
 
     put_text(event, "tool", settings->tool);
     put_text(event, "version", fx_version);
-    event->failed |= command == NULL;
     put_text(event, "command_line", command);
-    free(command);
     put_text(event, "task", facts->task);
     put_timestamp(event);
     put_text(event, "arch", settings->arch);
@@ -146,15 +144,25 @@ static void put_run(struct event *event, const struct fx_settings *settings,
     put_int(event, "classes", graph->n_classes);
     put_int(event, "parameters", n_trained(graph));
     put_text(event, "data_digest", settings->data_digest);
+}
+
+static void put_machine(struct event *event, const struct fx_settings *settings,
+                        const struct fx_start_facts *facts)
+{
+    put_text(event, "device", facts->device);
+    put_text(event, "precision", settings->precision);
+    put_int(event, "threads", facts->threads);
+}
+
+static void put_images(struct event *event, const struct fx_settings *settings,
+                       const struct fx_start_facts *facts)
+{
     put_int(event, "train_images", facts->train_images);
     put_int(event, "val_images", facts->val_images);
     put_int(event, "test_images", facts->test_images);
     put_text(event, "val", settings->val);
     if (settings->val_limit > 0)
         put_int(event, "val_limit", settings->val_limit);
-    put_text(event, "device", facts->device);
-    put_text(event, "precision", settings->precision);
-    put_int(event, "threads", facts->threads);
 }
 
 static void put_recipe(struct event *event, const struct fx_settings *settings,
@@ -209,10 +217,27 @@ enum fx_status fx_metrics_start(const struct fx_settings *settings,
                                 const struct fx_start_facts *facts, char **line, struct fx_err *err)
 {
     struct event event = begin("start");
+    char *command = fx_settings_command(settings);
 
-    put_run(&event, settings, facts);
+    event.failed |= command == NULL;
+    put_tool(&event, settings, command, facts);
+    free(command);
+    put_images(&event, settings, facts);
+    put_machine(&event, settings, facts);
     put_recipe(&event, settings, facts);
     put_optimizer(&event, settings);
+    return finish(&event, line, err);
+}
+
+enum fx_status fx_metrics_start_eval(const struct fx_settings *settings,
+                                     const struct fx_start_facts *facts, char **line,
+                                     struct fx_err *err)
+{
+    struct event event = begin("start");
+
+    put_tool(&event, settings, fx_tool_command_line(), facts);
+    put_machine(&event, settings, facts);
+    put_int(&event, "batch", settings->batch);
     return finish(&event, line, err);
 }
 
@@ -326,8 +351,10 @@ enum fx_status fx_metrics_end(const struct fx_end_facts *facts, char **line, str
 
     put_text(&event, "status", facts->status);
     put_text(&event, "reason", facts->reason);
-    put_int(&event, "epoch", facts->epoch);
-    put_int(&event, "step", facts->step);
+    if (facts->epoch >= 0) {
+        put_int(&event, "epoch", facts->epoch);
+        put_int(&event, "step", facts->step);
+    }
     if (facts->best.epoch > 0) {
         put_int(&event, "best_epoch", facts->best.epoch);
         put_real(&event, "best_val_accuracy", facts->best.accuracy);

@@ -23,6 +23,11 @@ enum fx_status fx_metrics_start(const struct fx_settings *settings,
                                 const struct fx_start_facts *facts, char **line,
                                 struct fx_err *err) FX_MUST_CHECK;
 
+/* The start of an evaluation: tool, arch, fusion, data_digest, precision and batch are set. */
+enum fx_status fx_metrics_start_eval(const struct fx_settings *settings,
+                                     const struct fx_start_facts *facts, char **line,
+                                     struct fx_err *err) FX_MUST_CHECK;
+
 struct fx_step_facts {
     int64_t epoch, step;
     double total, fused, individual, grad_norm, lr_experts, lr_fusion;
@@ -47,9 +52,9 @@ enum fx_status fx_metrics_eval(const struct fx_measure *measure, const char *spl
                                char **line, struct fx_err *err) FX_MUST_CHECK;
 
 struct fx_end_facts {
-    const char *status; /* "done", "stopped", "diverged", "failed" */
-    const char *reason; /* NULL when done */
-    int64_t epoch, step;
+    const char *status;  /* "done", "stopped", "diverged", "failed" */
+    const char *reason;  /* NULL when done */
+    int64_t epoch, step; /* epoch < 0: no training */
     struct fx_best best;
     const struct fx_measure *test; /* NULL: not measured */
     double seconds;

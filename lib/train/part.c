@@ -24,22 +24,17 @@ enum fx_status fx_index_difference(struct fx_index_list from, struct fx_index_li
 }
 
 enum fx_status fx_part_find(const struct fx_dataset *dataset, const char *name, int64_t limit,
-                            struct fx_part *part, int64_t **numbers, struct fx_err *err)
+                            struct fx_part *part, struct fx_err *err)
 {
-    *part = (struct fx_part){ .name = name, .images = &dataset->train };
-    *numbers = NULL;
-    if (strcmp(name, "test") == 0) {
-        part->images = &dataset->test;
-        part->n = dataset->test.n;
-    } else if (strcmp(name, "train") == 0) {
-        part->n = dataset->train.n;
-    } else if (strcmp(name, "val") == 0) {
-        part->numbers = dataset->val.values;
-        part->n = dataset->val.n;
-    } else {
-        FX_TRY(fx_index_difference(dataset->fusion_holdout, dataset->val, numbers, &part->n, err));
-        part->numbers = *numbers;
-    }
+    bool is_test = strcmp(name, "test") == 0, is_val = strcmp(name, "val") == 0;
+    bool is_holdout = strcmp(name, "holdout") == 0;
+    const struct fx_index_list *list = is_val       ? &dataset->val
+                                       : is_holdout ? &dataset->fusion_holdout
+                                                    : NULL;
+
+    *part = (struct fx_part){ .name = name, .images = is_test ? &dataset->test : &dataset->train };
+    part->numbers = list != NULL ? list->values : NULL;
+    part->n = list != NULL ? list->n : part->images->n;
     if (limit > 0 && part->n > limit)
         part->n = limit;
     if (part->n == 0)

@@ -110,3 +110,11 @@ void fx_progress_test(const struct fx_measure *measure, int64_t best_epoch)
     fx_log_info("best epoch %lld on %lld test images: %s", (long long)best_epoch,
                 (long long)measure->n, describe(measure, scores, sizeof scores));
 }
+
+void fx_progress_measure(const char *part, const struct fx_measure *measure)
+{
+    char scores[192];
+
+    fx_log_info("%lld %s images: %s", (long long)measure->n, part,
+                describe(measure, scores, sizeof scores));
+}

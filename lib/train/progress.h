@@ -31,5 +31,7 @@ void fx_progress_epoch(const struct fx_progress *progress, int64_t epoch, double
 /* Before the first step, and the test of the best checkpoint. */
 void fx_progress_initial(const struct fx_measure *measure);
 void fx_progress_test(const struct fx_measure *measure, int64_t best_epoch);
+/* Any other measurement. */
+void fx_progress_measure(const char *part, const struct fx_measure *measure);
 
 #endif

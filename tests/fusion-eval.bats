@@ -1,0 +1,114 @@
+#!/usr/bin/env bats
+# fusion-eval from outside: what it measures equals what training measured, and what its logits say.
+
+load helper
+
+setup_file() {
+    cd "$BATS_FILE_TMPDIR" || return
+    mkcifar --train 200 --test 20 --classes 5 -o cifar.tar.gz
+    cifar-prep -q -o data.safetensors cifar.tar.gz
+    expert-load -q --arch resnet18:width=2,blocks=1-1-1-1 --classes 5 --init 1 -o experts.safetensors
+    fusion-train -q --fusion concatenation --data data.safetensors --experts experts.safetensors \
+        --checkpoint-dir run --device ref --epochs 2 --batch 16 --augment none >run.jsonl
+}
+
+setup() {
+    cd "$BATS_TEST_TMPDIR" || return
+    data=$BATS_FILE_TMPDIR/data.safetensors
+    experts=$BATS_FILE_TMPDIR/experts.safetensors
+    run=$BATS_FILE_TMPDIR/run
+}
+
+measure() { # OPTION...
+    fusion-eval -q --data "$data" --device ref "$@"
+}
+
+# The value of a Python expression over the events of a kind, `e` being one.
+events() { # FILE KIND EXPRESSION
+    python3 -c '
+import json, sys
+for line in open(sys.argv[1]):
+    e = json.loads(line)
+    if e["event"] == sys.argv[2]:
+        print(eval(sys.argv[3]))' "$@"
+}
+
+@test "the test accuracy of best is the one that training reported" {
+    measure "$run/best.safetensors" >eval.jsonl
+    assert_equal "$(events eval.jsonl eval 'e["split"], e["images"]')" "('test', 20)"
+    assert_equal \
+        "$(events eval.jsonl eval 'e["accuracy"], e["loss"], e["ece"], e["expert_accuracy"], e["ensemble_accuracy"]')" \
+        "$(events "$run.jsonl" end 'e["test_accuracy"], e["test_loss"], e["test_ece"], e["test_expert_accuracy"], e["test_ensemble_accuracy"]')"
+    assert_equal "$(events eval.jsonl end 'e["status"]')" done
+}
+
+@test "the validation of the last epoch is the one of last.safetensors" {
+    measure --split val - <"$run/last.safetensors" >eval.jsonl
+    assert_equal "$(events eval.jsonl eval 'e["accuracy"], e["expert_loss"]')" \
+        "$(events "$run.jsonl" epoch 'e["val_accuracy"], e["expert_loss"]' | tail -n 1)"
+}
+
+@test "an experts stream has no fused result" {
+    measure --split holdout --limit 7 "$experts" >eval.jsonl
+    assert_equal "$(events eval.jsonl eval '"accuracy" in e, "loss" in e, len(e["expert_accuracy"]), e["images"]')" \
+        "(False, False, 4, 7)"
+}
+
+@test "the size of a batch changes nothing but rounding" {
+    for batch in 1 3 20 128; do
+        measure --batch $batch "$run/best.safetensors" >$batch.jsonl
+        assert_equal "$(events $batch.jsonl eval '"%.4f %.4f" % (e["loss"], e["expert_loss"][3])')" \
+            "$(events 1.jsonl eval '"%.4f %.4f" % (e["loss"], e["expert_loss"][3])')"
+    done
+}
+
+@test "the logits are those that were measured" {
+    measure --split val --logits logits.safetensors --batch 3 "$run/best.safetensors" >eval.jsonl
+    python3 - "$data" >out.txt <<'END'
+import json, math, struct, sys
+def read(path):
+    f = open(path, "rb")
+    n, = struct.unpack("<Q", f.read(8))
+    header, body = json.loads(f.read(n)), f.read()
+    return {k: (v, body[slice(*v["data_offsets"])]) for k, v in header.items() if k != "__metadata__"}
+data, logits = read(sys.argv[1]), read("logits.safetensors")
+assert sorted(logits) == ["expert.0", "expert.1", "expert.2", "expert.3", "global"], sorted(logits)
+val = struct.unpack("<%dq" % data["split.val"][0]["shape"][0], data["split.val"][1])
+labels = [data["train.fine"][1][i] for i in val]
+def score(rows):
+    loss = right = 0
+    for row, label in zip(rows, labels):
+        top = max(row)
+        loss += math.log(sum(math.exp(x - top) for x in row)) + top - row[label]
+        right += row.index(top) == label
+    return "%.5f %.2f" % (loss / len(rows), 100 * right / len(rows))
+def rows(name):
+    head, raw = logits[name]
+    n, c = head["shape"]
+    assert (n, c, head["dtype"]) == (len(val), 5, "F32"), head
+    flat = struct.unpack("<%df" % (n * c), raw)
+    return [flat[i * c:(i + 1) * c] for i in range(n)]
+experts = [rows("expert.%d" % k) for k in range(4)]
+mean = [[sum(x) / 4 for x in zip(*four)] for four in zip(*experts)]
+print(score(rows("global")), *[score(e) for e in experts], score(mean))
+END
+    assert_equal "$(cat out.txt)" "$(events eval.jsonl eval '" ".join("%.5f %.2f" % x for x in
+        [(e["loss"], e["accuracy"])] + list(zip(e["expert_loss"], e["expert_accuracy"])) +
+        [(e["ensemble_loss"], e["ensemble_accuracy"])])')"
+}
+
+@test "bad input is refused, and leaves no logits" {
+    fails_with 2 "fusion-eval: --data FILE is required" fusion-eval -q "$run/best.safetensors"
+    head -c 20000 "$run/best.safetensors" >cut.safetensors
+    fails_with 3 "fusion-eval: cut.safetensors: *" measure --logits l.safetensors cut.safetensors
+    fails_with 3 "fusion-eval: *data.safetensors: metadata: no \"arch\"*" measure "$data"
+    fails_with 2 "fusion-eval: b: one checkpoint at a time" measure a b
+    assert_not_exists l.safetensors
+}
+
+@test "a full disk is an error and leaves no logits" {
+    [ -e /dev/full ] || skip "no /dev/full"
+    run -1 --separate-stderr bash -c 'fusion-eval -q --data "$1" --device ref --limit 2 "$2" >/dev/full' \
+        - "$data" "$run/best.safetensors"
+    assert_equal "${stderr_lines[0]}" "fusion-eval: stdout: No space left on device"
+}

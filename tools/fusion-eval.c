@@ -1,0 +1,263 @@
+/* fusion-eval: a checkpoint or experts stream and a data set go in, one measurement comes out. */
+#include "base/io.h"
+#include "base/log.h"
+#include "base/tool.h"
+#include "tensor/safetensors.h"
+#include "train/checkpoint.h"
+#include "train/clock.h"
+#include "train/memory.h"
+#include "train/metrics.h"
+#include "train/progress.h"
+#include "train/run.h"
+#include "train/usage.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct args {
+    struct fx_settings settings;
+    struct fx_run_options run;
+    const char *input; /* NULL or "-": stdin */
+    const char *data, *split, *logits;
+    int64_t limit;
+};
+
+/* Everything that is opened; zeroed first. */
+struct evaluation {
+    struct fx_dataset dataset;
+    struct fx_stream stream;
+    struct fx_checkpoint_info info;
+    struct fx_graph graph;
+    struct fx_engine engine;
+    struct fx_part part;
+    struct fx_tensor_set wanted; /* logits, when they were asked for */
+    struct fx_output output;
+};
+
+static void evaluation_close(struct evaluation *ev)
+{
+    fx_output_abandon(&ev->output);
+    fx_tensor_set_fini(&ev->wanted);
+    fx_engine_close(&ev->engine);
+    fx_graph_fini(&ev->graph);
+    fx_stream_close(&ev->stream);
+    fx_dataset_close(&ev->dataset);
+}
+
+/* ---- logits -----------------------------------------------------------------------------------
+ */
+
+static const char *head_name(int head, char *buf, size_t n)
+{
+    if (head < 0)
+        snprintf(buf, n, "global");
+    else
+        snprintf(buf, n, "expert.%d", head);
+    return buf;
+}
+
+/* Opens the file first: a folder that cannot be written is noticed before the work. */
+static enum fx_status logits_open(struct evaluation *ev, const char *path, struct fx_err *err)
+{
+    int64_t shape[2] = { ev->part.n, ev->graph.n_classes };
+    char name[24];
+    void *data;
+
+    FX_TRY(fx_output_open(&ev->output, path, true, err));
+    for (int head = ev->graph.fused >= 0 ? -1 : 0; head < ev->graph.n_experts; head++)
+        FX_TRY(fx_tensor_set_alloc(&ev->wanted, head_name(head, name, sizeof name), FX_F32, 2,
+                                   shape, &data, err));
+    FX_TRY(fx_tensor_set_put_meta(&ev->wanted, "split", ev->part.name, err));
+    return fx_tensor_set_put_meta(&ev->wanted, "arch", ev->info.arch, err);
+}
+
+static enum fx_status logits_take(void *ctx, int head, int64_t first, int n, const float *logits,
+                                  struct fx_err *err)
+{
+    struct evaluation *ev = ctx;
+    char name[24];
+    struct fx_tensor *tensor = fx_tensor_set_find(&ev->wanted, head_name(head, name, sizeof name));
+    size_t classes = (size_t)ev->graph.n_classes;
+
+    if (tensor == NULL)
+        return fx_fail(err, FX_EFAIL, "%s: no place for these logits", name);
+    memcpy((float *)tensor->data + (size_t)first * classes, logits,
+           (size_t)n * classes * sizeof *logits);
+    return FX_OK;
+}
+
+static enum fx_status logits_write(struct evaluation *ev, const char *path, struct fx_err *err)
+{
+    FX_TRY(fx_safetensors_write(&ev->wanted, ev->output.fd, path, NULL, NULL, err));
+    return fx_output_commit(&ev->output, err);
+}
+
+/* ---- from the command line to a loaded engine -------------------------------------------------
+ */
+
+static enum fx_status open_inputs(const struct args *args, struct evaluation *ev,
+                                  struct fx_err *err)
+{
+    const char *name = args->input != NULL ? args->input : "stdin";
+
+    FX_TRY(fx_dataset_open(&ev->dataset, args->data, err));
+    FX_TRY(fx_part_find(&ev->dataset, args->split, args->limit, &ev->part, err));
+    FX_TRY(fx_safetensors_read(&ev->stream.set, &ev->stream.input, args->input, err));
+    if (fx_checkpoint_info_get(&ev->stream.set, &ev->info, err) != FX_OK)
+        return fx_err_prepend(err, "%s: ", name);
+    if (ev->info.n_classes != ev->dataset.n_classes)
+        return fx_fail(err, FX_EINPUT, "%s: the model has %d classes, the data set %s has %d", name,
+                       ev->info.n_classes, args->data, ev->dataset.n_classes);
+    struct fx_model_config model = { .arch = ev->info.arch,
+                                     .fusion = ev->info.fusion,
+                                     .n_experts = ev->info.n_experts,
+                                     .n_classes = ev->info.n_classes,
+                                     .expert_dropout = -1,
+                                     .fusion_dropout = -1 };
+    if (fx_model_build(&ev->graph, &model, err) != FX_OK ||
+        fx_checkpoint_check(&ev->stream.set, &ev->graph, true, err) != FX_OK)
+        return fx_err_prepend(err, "%s: ", name);
+    return FX_OK;
+}
+
+static enum fx_status open_engine(const struct args *args, struct evaluation *ev,
+                                  struct fx_err *err)
+{
+    int64_t batch = args->settings.batch < ev->part.n ? args->settings.batch : ev->part.n;
+    struct fx_engine_options options = { .device = args->run.device,
+                                         .precision = args->settings.precision,
+                                         .threads = (int)args->run.threads,
+                                         .eval_n = (int)batch };
+    struct fx_memory_plan plan = { .batches = (size_t)batch * FX_IMAGE_BYTES * sizeof(float),
+                                   .experts =
+                                       ev->stream.input.is_mapped ? 0 : ev->stream.input.n_bytes };
+
+    FX_TRY(fx_engine_open(&ev->engine, &ev->graph, &options, NULL, err));
+    ev->engine.backend->model_memory(ev->engine.model, &plan.model);
+    FX_TRY(fx_memory_check(&plan, batch, err));
+    FX_TRY(fx_engine_allocate(&ev->engine, err));
+    return fx_engine_load(&ev->engine, &ev->stream.set, 0, err);
+}
+
+/* ---- metrics ----------------------------------------------------------------------------------
+ */
+
+static enum fx_status say(char *line, struct fx_err *err)
+{
+    enum fx_status status = fx_write_full(STDOUT_FILENO, line, strlen(line), "stdout", err);
+
+    free(line);
+    return status;
+}
+
+static enum fx_status say_start(const struct args *args, const struct evaluation *ev,
+                                struct fx_err *err)
+{
+    struct fx_settings settings = args->settings;
+    struct fx_start_facts facts = { .task = args->run.task,
+                                    .device = args->run.device,
+                                    .threads = ev->engine.threads,
+                                    .graph = &ev->graph };
+    char *line;
+
+    settings.arch = ev->info.arch;
+    settings.fusion = ev->info.fusion;
+    settings.data_digest = ev->dataset.digest;
+    FX_TRY(fx_metrics_start_eval(&settings, &facts, &line, err));
+    return say(line, err);
+}
+
+static enum fx_status say_result(const struct evaluation *ev, const struct fx_measure *measure,
+                                 double seconds, struct fx_err *err)
+{
+    struct fx_end_facts end = { .status = "done", .epoch = -1, .seconds = seconds };
+    char *line;
+
+    FX_TRY(fx_metrics_eval(measure, ev->part.name, -1, &line, err));
+    FX_TRY(say(line, err));
+    FX_TRY(fx_metrics_end(&end, &line, err));
+    return say(line, err);
+}
+
+/* ---- the whole --------------------------------------------------------------------------------
+ */
+
+static enum fx_status evaluate(const struct args *args, struct evaluation *ev, struct fx_err *err)
+{
+    double start = fx_seconds();
+    struct fx_measure measure;
+
+    if (args->data == NULL)
+        return fx_fail(err, FX_EUSAGE, "--data FILE is required");
+    FX_TRY(open_inputs(args, ev, err));
+    if (args->logits != NULL)
+        FX_TRY(logits_open(ev, args->logits, err));
+    FX_TRY(open_engine(args, ev, err));
+    FX_TRY(say_start(args, ev, err));
+    FX_TRY(fx_evaluate(&ev->engine, &ev->dataset, &ev->part,
+                       args->logits != NULL ? logits_take : NULL, ev, &measure, err));
+    if (args->logits != NULL)
+        FX_TRY(logits_write(ev, args->logits, err));
+    fx_progress_measure(ev->part.name, &measure);
+    return say_result(ev, &measure, fx_seconds() - start, err);
+}
+
+static enum fx_status run(const struct args *args, struct fx_err *err)
+{
+    struct evaluation ev = { .output.fd = -1 };
+    double start = fx_seconds();
+
+    fx_log_set_task(args->run.task);
+    enum fx_status status = evaluate(args, &ev, err);
+    evaluation_close(&ev);
+    fx_log_usage(fx_seconds() - start);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct args args = { .settings = { .tool = "fusion-eval", .precision = "fp32", .batch = 128 },
+                         .run = { .device = "cpu" },
+                         .split = "test" };
+    const struct fx_option rows[] = {
+        { "data", 0, "FILE", FX_OPT_STRING, &args.data, 0, 0, NULL,
+          "data set of cifar-prep (required)", NULL },
+        { "split", 0, "NAME", FX_OPT_CHOICE, &args.split, 0, 0, "test|val|holdout|train",
+          "images to measure (default: test)", NULL },
+        { "limit", 0, "N", FX_OPT_INT, &args.limit, 0, 1e9, NULL,
+          "at most the first N of them; 0: all (default)", NULL },
+        { "logits", 0, "FILE", FX_OPT_STRING, &args.logits, 0, 0, NULL,
+          "write the logits of every image and head to FILE", NULL },
+        { "batch", 0, "N", FX_OPT_INT, &args.settings.batch, 1, 1e6, NULL,
+          "images of a batch (default: 128)", NULL },
+        { "device", 0, "NAME", FX_OPT_STRING, &args.run.device, 0, 0, NULL,
+          "cpu, ref or cuda[:N] (default: cpu)", NULL },
+        { "threads", 0, "N", FX_OPT_INT, &args.run.threads, 1, 1024, NULL,
+          "CPU threads (default: as many as the process may use)", NULL },
+        { "precision", 0, "NAME", FX_OPT_CHOICE, &args.settings.precision, 0, 0, "fp32|bf16",
+          "arithmetic of the experts (default: fp32)", NULL },
+        { "task", 0, "NAME", FX_OPT_STRING, &args.run.task, 0, 0, NULL,
+          "put [NAME] before every line of the log", NULL },
+        { .type = FX_OPT_END },
+    };
+    const struct fx_tool tool = {
+        .name = "fusion-eval",
+        .synopsis = "--data FILE [options] [CHECKPOINT]",
+        .summary = "Measure a checkpoint or an experts stream on a part of the data set: fused "
+                   "head, each\nexpert, and the mean of the experts' logits.",
+        .options = rows,
+        .example = "fusion-eval --data cifar100.safetensors run/best.safetensors",
+        .built_with = fx_train_built_with(),
+    };
+    struct fx_err err = { 0 };
+    enum fx_status status;
+
+    int n_operands = fx_tool_start(&tool, argc, argv);
+    args.input = n_operands > 0 ? argv[0] : NULL;
+    if (n_operands > 1)
+        status = fx_fail(&err, FX_EUSAGE, "%s: one checkpoint at a time", argv[1]);
+    else
+        status = run(&args, &err);
+    return fx_tool_exit(status, &err);
+}
