@@ -77,25 +77,37 @@ static size_t largest_param(const struct fx_graph *graph)
     return max;
 }
 
+/* The bytes of a parameter: from the set, or its initial value made in buf.  A stream made
+ * elsewhere may hold tensors that are not aligned to their type: those are copied. */
+static const void *param_data(const struct fx_param *param, const struct fx_tensor *tensor,
+                              uint64_t seed, void *buf)
+{
+    if (tensor != NULL && (uintptr_t)tensor->data % sizeof(int64_t) == 0)
+        return tensor->data;
+    if (tensor != NULL)
+        memcpy(buf, tensor->data, tensor->n_bytes);
+    else if (param->kind == FX_PARAM_COUNTER)
+        memset(buf, 0, sizeof(int64_t));
+    else
+        fx_param_init_fill(param, seed, buf);
+    return buf;
+}
+
 enum fx_status fx_engine_load(struct fx_engine *engine, const struct fx_tensor_set *set,
                               uint64_t seed, struct fx_err *err)
 {
     const struct fx_graph *graph = engine->graph;
     enum fx_status status = FX_OK;
-    void *fresh = malloc(largest_param(graph));
+    void *buf = malloc(largest_param(graph));
 
-    if (fresh == NULL)
+    if (buf == NULL)
         return fx_fail(err, FX_EFAIL, "out of memory for the initial values");
     for (int i = 0; i < graph->n_params && status == FX_OK; i++) {
         const struct fx_param *param = &graph->params[i];
-        const struct fx_tensor *tensor = set == NULL ? NULL : fx_tensor_set_find(set, param->name);
-        const void *data = tensor != NULL ? tensor->data : fresh;
-        if (tensor == NULL && param->kind == FX_PARAM_COUNTER)
-            memset(fresh, 0, sizeof(int64_t));
-        else if (tensor == NULL)
-            fx_param_init_fill(param, seed, fresh);
-        status = engine->backend->tensor_write(engine->model, i, FX_ROLE_VALUE, data, err);
+        const struct fx_tensor *tensor = fx_tensor_set_find(set, param->name);
+        status = engine->backend->tensor_write(engine->model, i, FX_ROLE_VALUE,
+                                               param_data(param, tensor, seed, buf), err);
     }
-    free(fresh);
+    free(buf);
     return status;
 }

@@ -35,8 +35,8 @@ enum fx_status fx_engine_allocate(struct fx_engine *engine, struct fx_err *err) 
 void fx_engine_close(struct fx_engine *engine); /* accepts a zeroed record */
 
 /* fx_engine_load: parameters, running statistics and counters from a checked set (fx_checkpoint_
- * check).  What the set does not hold of fusion module and head gets its initial value from seed;
- * with set == NULL that is everything. */
+ * check).  What the set does not hold gets its initial value from seed: fusion module and head,
+ * or with an empty set everything. */
 enum fx_status fx_engine_load(struct fx_engine *engine, const struct fx_tensor_set *set,
                               uint64_t seed, struct fx_err *err) FX_MUST_CHECK;
 

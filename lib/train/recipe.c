@@ -146,6 +146,7 @@ enum fx_status fx_recipe_expert(struct fx_settings *settings, const struct fx_gi
         return fx_fail(err, FX_EUSAGE, "--arch %s: no recipe for this family", settings->arch);
     set_real(&settings->lr_experts, given->lr_experts, 0.1);
     settings->experts_lr_scale = 1.0;
+    settings->lr_fusion = settings->lr_head = settings->lr_experts;
     set_real(&settings->weight_decay, given->weight_decay, r->weight_decay);
     set_real(&settings->label_smoothing, given->label_smoothing, r->label_smoothing);
     set_real(&settings->expert_dropout, given->expert_dropout, r->dropout);

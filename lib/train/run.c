@@ -130,7 +130,7 @@ static struct fx_feeder_options feeder_options(const struct run *run)
                                        : FX_MIX_NONE,
                      .mix_alpha = is_mixup ? settings->mixup_alpha : settings->cutmix_alpha,
                      .shuffle = settings->shuffle,
-                     .seed = (uint64_t)settings->seed },
+                     .seed = fx_settings_key(settings) },
         .batch = (int)settings->batch,
         .needs_pixels = !run->engine.backend->applies_rows,
     };

@@ -12,57 +12,55 @@
  * is. */
 enum setting_kind { KIND_STRING, KIND_INT, KIND_REAL, KIND_ON, KIND_OFF };
 
-/* One setting.  `fact` has no option: it comes with the data or the experts. */
+/* Which tools have an option of this name; without one, the data or the experts bring the value. */
+enum setting_owner { OF_BOTH, OF_FUSION, OF_EXPERT, OF_NONE };
+
 struct setting {
     const char *name;
     enum setting_kind kind;
     size_t offset;
-    bool fact;
+    enum setting_owner owner;
 };
 
-#define ROW(name, kind, field)                                                                     \
+#define ROW(name, kind, field, owner)                                                              \
     {                                                                                              \
-        name, kind, offsetof(struct fx_settings, field), false                                     \
-    }
-#define FACT(name, kind, field)                                                                    \
-    {                                                                                              \
-        name, kind, offsetof(struct fx_settings, field), true                                      \
+        name, kind, offsetof(struct fx_settings, field), owner                                     \
     }
 
 static const struct setting table[] = {
-    FACT("arch", KIND_STRING, arch),
-    FACT("data", KIND_STRING, data_digest),
-    ROW("fusion", KIND_STRING, fusion),
-    ROW("expert", KIND_STRING, expert),
-    ROW("recipe", KIND_STRING, recipe),
-    ROW("alpha", KIND_REAL, alpha),
-    ROW("epochs", KIND_INT, epochs),
-    ROW("batch", KIND_INT, batch),
-    ROW("accumulate", KIND_INT, accumulate),
-    ROW("seed", KIND_INT, seed),
-    ROW("precision", KIND_STRING, precision),
-    ROW("augment", KIND_STRING, augment),
-    ROW("mix", KIND_STRING, mix),
-    ROW("cutmix-alpha", KIND_REAL, cutmix_alpha),
-    ROW("mixup-alpha", KIND_REAL, mixup_alpha),
-    ROW("label-smoothing", KIND_REAL, label_smoothing),
-    ROW("distill", KIND_REAL, distill),
-    ROW("dropout", KIND_REAL, dropout),
-    ROW("expert-dropout", KIND_REAL, expert_dropout),
-    ROW("clip", KIND_REAL, clip),
-    ROW("clip-experts", KIND_REAL, clip_experts),
-    ROW("clip-fusion", KIND_REAL, clip_fusion),
-    ROW("lr-experts", KIND_REAL, lr_experts),
-    ROW("lr-fusion", KIND_REAL, lr_fusion),
-    ROW("lr-head", KIND_REAL, lr_head),
-    ROW("experts-lr-scale", KIND_REAL, experts_lr_scale),
-    ROW("weight-decay", KIND_REAL, weight_decay),
-    ROW("schedule", KIND_STRING, schedule),
-    ROW("patience", KIND_INT, patience),
-    ROW("val", KIND_STRING, val),
-    ROW("val-limit", KIND_INT, val_limit),
-    ROW("shuffle", KIND_ON, shuffle),
-    ROW("log-steps", KIND_OFF, log_steps),
+    ROW("arch", KIND_STRING, arch, OF_EXPERT),
+    ROW("data", KIND_STRING, data_digest, OF_NONE),
+    ROW("fusion", KIND_STRING, fusion, OF_FUSION),
+    ROW("expert", KIND_STRING, expert, OF_EXPERT),
+    ROW("recipe", KIND_STRING, recipe, OF_FUSION),
+    ROW("alpha", KIND_REAL, alpha, OF_FUSION),
+    ROW("epochs", KIND_INT, epochs, OF_BOTH),
+    ROW("batch", KIND_INT, batch, OF_BOTH),
+    ROW("accumulate", KIND_INT, accumulate, OF_BOTH),
+    ROW("seed", KIND_INT, seed, OF_BOTH),
+    ROW("precision", KIND_STRING, precision, OF_BOTH),
+    ROW("augment", KIND_STRING, augment, OF_BOTH),
+    ROW("mix", KIND_STRING, mix, OF_BOTH),
+    ROW("cutmix-alpha", KIND_REAL, cutmix_alpha, OF_BOTH),
+    ROW("mixup-alpha", KIND_REAL, mixup_alpha, OF_BOTH),
+    ROW("label-smoothing", KIND_REAL, label_smoothing, OF_BOTH),
+    ROW("distill", KIND_REAL, distill, OF_FUSION),
+    ROW("dropout", KIND_REAL, dropout, OF_FUSION),
+    ROW("expert-dropout", KIND_REAL, expert_dropout, OF_BOTH),
+    ROW("clip", KIND_REAL, clip, OF_BOTH),
+    ROW("clip-experts", KIND_REAL, clip_experts, OF_FUSION),
+    ROW("clip-fusion", KIND_REAL, clip_fusion, OF_FUSION),
+    ROW("lr-experts", KIND_REAL, lr_experts, OF_BOTH),
+    ROW("lr-fusion", KIND_REAL, lr_fusion, OF_FUSION),
+    ROW("lr-head", KIND_REAL, lr_head, OF_FUSION),
+    ROW("experts-lr-scale", KIND_REAL, experts_lr_scale, OF_FUSION),
+    ROW("weight-decay", KIND_REAL, weight_decay, OF_BOTH),
+    ROW("schedule", KIND_STRING, schedule, OF_BOTH),
+    ROW("patience", KIND_INT, patience, OF_BOTH),
+    ROW("val", KIND_STRING, val, OF_BOTH),
+    ROW("val-limit", KIND_INT, val_limit, OF_BOTH),
+    ROW("shuffle", KIND_ON, shuffle, OF_BOTH),
+    ROW("log-steps", KIND_OFF, log_steps, OF_BOTH),
 };
 
 enum { N_SETTINGS = sizeof table / sizeof *table };
@@ -72,6 +70,15 @@ void fx_settings_rates(const struct fx_settings *settings, double lr[FX_N_GROUPS
     lr[FX_GROUP_EXPERTS] = settings->lr_experts * settings->experts_lr_scale;
     lr[FX_GROUP_FUSION] = settings->lr_fusion;
     lr[FX_GROUP_HEAD] = settings->lr_head;
+}
+
+uint64_t fx_settings_key(const struct fx_settings *settings)
+{
+    uint64_t seed = (uint64_t)settings->seed;
+
+    if (settings->expert == NULL || strcmp(settings->expert, "all") == 0)
+        return seed;
+    return seed + ((uint64_t)(settings->expert[0] - '0') + 1) * 0x100000000u;
 }
 
 static const void *field(const struct fx_settings *settings, const struct setting *row)
@@ -160,13 +167,19 @@ enum fx_status fx_settings_check(const struct fx_settings *settings, const json_
     return FX_OK;
 }
 
+static bool is_option(const struct fx_settings *settings, const struct setting *row)
+{
+    return row->owner == OF_BOTH ||
+           row->owner == (settings->fusion != NULL ? OF_FUSION : OF_EXPERT);
+}
+
 /* " --NAME VALUE", or nothing where the option would say what is so anyway. */
 static void print_option(FILE *out, const struct fx_settings *settings, const struct setting *row)
 {
     const void *at = field(settings, row);
     char text[128];
 
-    if (row->fact || !setting_applies(settings, row))
+    if (!is_option(settings, row) || !setting_applies(settings, row))
         return;
     if (row->kind == KIND_ON || row->kind == KIND_OFF) {
         bool is_on = *(const bool *)at;

@@ -18,7 +18,7 @@ struct fx_settings {
     const char *arch;   /* of the experts; one for each, separated by ';', where they differ */
     const char *fusion; /* NULL: one expert alone */
     const char *recipe; /* "mission", "reported"; NULL: an expert's */
-    const char *expert; /* expert-train: "0" .. "3" or "all"; else NULL */
+    const char *expert; /* expert-train: "0" .. "7" or "all"; else NULL */
     const char *data_digest;
     const char *precision; /* "fp32", "bf16" */
     const char *val;       /* "holdout", "test": which images choose the best checkpoint */
@@ -47,6 +47,10 @@ struct fx_settings {
 
 /* The rates that the schedule starts from: final, with experts_lr_scale. */
 void fx_settings_rates(const struct fx_settings *settings, double lr[FX_N_GROUPS]);
+
+/* The key of the random numbers: the seed; with an expert's number K it is seed + (K + 1) * 2^32,
+ * so that experts of one seed differ in everything. */
+uint64_t fx_settings_key(const struct fx_settings *settings);
 
 /* fx_settings_json: a new object (owned by the caller) with one member per setting that decides the
  * result, named as its option.  NULL when out of memory. */

@@ -1,0 +1,200 @@
+/* expert-train: a data set goes in, one trained expert and its metrics come out.
+ *
+ * The same loop as fusion-train, with one expert, no fusion module, and the recipe that the
+ * original trained its experts with. */
+#include "base/log.h"
+#include "base/tool.h"
+#include "train/clock.h"
+#include "train/export.h"
+#include "train/print_schedule.h"
+#include "train/train_options.h"
+#include "train/usage.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct args {
+    struct fx_train_args train;
+    const char *output; /* NULL: the checkpoint in the directory is enough */
+};
+
+/* Everything a run is made of; zeroed, then opened in order. */
+struct inputs {
+    struct fx_dataset dataset;
+    struct fx_stream nothing; /* an expert starts from the seed */
+    struct fx_graph graph;
+    int64_t *images; /* owned */
+};
+
+static void inputs_close(struct inputs *in)
+{
+    free(in->images);
+    fx_graph_fini(&in->graph);
+    fx_dataset_close(&in->dataset);
+}
+
+static enum fx_status build(const struct args *args, struct inputs *in, int n_classes,
+                            struct fx_err *err)
+{
+    struct fx_model_config model = { .arch = args->train.settings.arch,
+                                     .n_experts = 1,
+                                     .n_classes = n_classes,
+                                     .expert_dropout = args->train.settings.expert_dropout };
+
+    return fx_model_build(&in->graph, &model, err);
+}
+
+/* Every training image but those that choose the best checkpoint. */
+static enum fx_status all_images(struct inputs *in, bool by_test, struct fx_index_list *images,
+                                 struct fx_err *err)
+{
+    struct fx_index_list none = { 0 }, all = { .n = in->dataset.train.n };
+    int64_t *numbers = malloc((size_t)all.n * sizeof *numbers);
+
+    if (numbers == NULL)
+        return fx_fail(err, FX_EFAIL, "out of memory for the list of images");
+    for (int64_t i = 0; i < all.n; i++)
+        numbers[i] = i;
+    all.values = numbers;
+    enum fx_status status =
+        fx_index_difference(all, by_test ? none : in->dataset.val, &in->images, &images->n, err);
+    free(numbers);
+    images->values = in->images;
+    return status;
+}
+
+/* Which images train, choose and test. */
+static enum fx_status choose_images(const struct args *args, struct inputs *in,
+                                    struct fx_run_plan *plan, struct fx_err *err)
+{
+    const struct fx_settings *settings = &args->train.settings;
+    bool by_test = strcmp(settings->val, "test") == 0;
+    int number = settings->expert[0] - '0';
+
+    FX_TRY(
+        fx_part_find(&in->dataset, by_test ? "test" : "val", settings->val_limit, &plan->val, err));
+    FX_TRY(fx_part_find(&in->dataset, "test", settings->val_limit, &plan->test, err));
+    if (strcmp(settings->expert, "all") == 0)
+        return all_images(in, by_test, &plan->images, err);
+    if (number >= in->dataset.n_experts || in->dataset.expert[number].n == 0)
+        return fx_fail(err, FX_EUSAGE, "--expert %d: %s has the shares of %d experts", number,
+                       args->train.data, in->dataset.n_experts);
+    plan->images = in->dataset.expert[number];
+    return FX_OK;
+}
+
+static void announce(const struct args *args, const struct fx_run_plan *plan)
+{
+    const struct fx_settings *s = &args->train.settings;
+
+    fx_log_info("expert %s: %s", s->expert, s->arch);
+    fx_log_info("data %s: %lld images to train on; best checkpoint chosen on %lld %s; %lld test "
+                "images",
+                args->train.data, (long long)plan->images.n, (long long)plan->val.n,
+                strcmp(s->val, "test") == 0 ? "TEST images" : "images of the holdout",
+                (long long)plan->test.n);
+    fx_log_info("rate %g, %s over %lld epochs of batches of %lld, augment %s, mix %s",
+                s->lr_experts, s->schedule, (long long)s->epochs, (long long)s->batch, s->augment,
+                s->mix);
+}
+
+static enum fx_status export(const struct args *args, const struct inputs *in, struct fx_err *err) {
+    char best[4096];
+
+    if (args->output == NULL) return FX_OK;
+    snprintf(best, sizeof best, "%s/best.safetensors", args->train.run.checkpoint_dir);
+    return fx_export_expert(best, &in->graph, args->output, err);
+}
+
+static enum fx_status train(struct args *args, struct inputs *in, struct fx_err *err)
+{
+    struct fx_settings *settings = &args->train.settings;
+    struct fx_run_plan plan = {
+        .settings = settings, .dataset = &in->dataset, .graph = &in->graph, .initial = &in->nothing
+    };
+
+    FX_TRY(fx_train_check(&args->train, err));
+    FX_TRY(fx_dataset_open(&in->dataset, args->train.data, err));
+    FX_TRY(build(args, in, in->dataset.n_classes, err));
+    settings->data_digest = in->dataset.digest;
+    FX_TRY(choose_images(args, in, &plan, err));
+    announce(args, &plan);
+    FX_TRY(fx_run(&plan, &args->train.run, err));
+    return export(args, in, err);
+}
+
+static enum fx_status check(const struct args *args, struct fx_err *err)
+{
+    const struct fx_settings *settings = &args->train.settings;
+
+    if (settings->arch == NULL)
+        return fx_fail(err, FX_EUSAGE, "--arch NAME is required");
+    if (settings->expert == NULL)
+        return fx_fail(err, FX_EUSAGE, "--expert K or --expert all is required");
+    if (strchr(settings->arch, ';') != NULL)
+        return fx_fail(err, FX_EUSAGE, "--arch %s: one expert has one architecture",
+                       settings->arch);
+    return FX_OK;
+}
+
+static enum fx_status run(struct args *args, struct fx_err *err)
+{
+    struct inputs in = { 0 };
+    double start = fx_seconds();
+    enum fx_status status;
+
+    fx_log_set_task(args->train.run.task);
+    FX_TRY(check(args, err));
+    FX_TRY(fx_recipe_expert(&args->train.settings, &args->train.given, err));
+    if (args->train.print_schedule)
+        return fx_print_schedule(&args->train.settings, stdout, err);
+    fx_log_info("%s", fx_tool_command_line());
+    status = train(args, &in, err);
+    inputs_close(&in);
+    fx_log_usage(fx_seconds() - start);
+    return status;
+}
+
+static void fill_rows(struct fx_option *rows, struct args *args)
+{
+    struct fx_settings *s = &args->train.settings;
+    const struct fx_option own[] = {
+        { "arch", 0, "NAME", FX_OPT_STRING, &s->arch, 0, 0, NULL,
+          "architecture, as in fusion-tools(7) (required)", NULL },
+        { "expert", 0, "K", FX_OPT_CHOICE, &s->expert, 0, 0, "0|1|2|3|4|5|6|7|all",
+          "train on the share of expert K, or on all training images (required)", NULL },
+        { "output", 'o', "FILE", FX_OPT_STRING, &args->output, 0, 0, NULL,
+          "write the best expert to FILE at the end: .pth or .safetensors", NULL },
+    };
+    int n = (int)(sizeof own / sizeof *own);
+
+    for (int i = 0; i < n; i++)
+        rows[i] = own[i];
+    fx_train_rows(rows, n, &args->train);
+}
+
+int main(int argc, char **argv)
+{
+    struct args args = { 0 };
+    struct fx_option rows[FX_TRAIN_ROWS_MAX];
+    const struct fx_tool tool = {
+        .name = "expert-train",
+        .synopsis = "--arch NAME --expert K --data FILE --checkpoint-dir DIR [options]",
+        .summary = "Train one expert on its share of the data set, or one network on all of it. "
+                   "Writes metrics\n(JSON Lines) to standard output and checkpoints to DIR.",
+        .options = rows,
+        .example = "expert-train --arch resnet18 --expert 0 --data cifar100.safetensors \\\n"
+                   "    --checkpoint-dir expert_0 -o expert_0_best.pth > expert_0.jsonl",
+        .built_with = fx_train_built_with(),
+    };
+    struct fx_err err = { 0 };
+
+    fx_train_args_init(&args.train, "expert-train");
+    fill_rows(rows, &args);
+    int n_operands = fx_tool_start(&tool, argc, argv);
+    enum fx_status status = n_operands > 0
+                                ? fx_fail(&err, FX_EUSAGE, "%s: unexpected operand", argv[0])
+                                : run(&args, &err);
+    return fx_tool_exit(status, &err);
+}
