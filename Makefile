@@ -48,8 +48,12 @@ ALL_CPPFLAGS := -Ilib -D_GNU_SOURCE -DFX_HAVE_DNNL=$(HAVE_DNNL) -DFX_HAVE_CUDA=$
 ALL_CFLAGS := -std=c17 $(WARNINGS) $(WERROR) -fno-math-errno $(CFLAGS) \
 	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 ALL_LDFLAGS := $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN))
-LDLIBS := -larchive -ljansson -lz -lmd -lm -lpthread $(if $(filter 1,$(HAVE_DNNL)),-ldnnl) \
+LDLIBS := -larchive -ljansson -lz -lmd -lm -lpthread $(if $(filter 1,$(HAVE_DNNL)),-ldnnl -lgomp) \
 	$(if $(filter 1,$(HAVE_CUDA)),$(CUDA_LIBS))
+
+# The cpu back end's loops share oneDNN's OpenMP threads; plain vectors are wider than SSE's.
+$(B)/lib/backend/cpu/%.o: ALL_CFLAGS += -fopenmp
+$(B)/lib/backend/cpu/loops_plain.o: ALL_CFLAGS += -Wno-psabi
 
 # Other flags than last time rebuild everything: every object depends on the file that holds them.
 FLAGS := $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(LDLIBS) $(VERSION)

@@ -4,6 +4,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if FX_HAVE_DNNL
+#define CPU_ENTRY                                                                                  \
+    {                                                                                              \
+        "cpu", &fx_backend_cpu, NULL                                                               \
+    }
+#define CPU_NAME " cpu"
+#else
+#define CPU_ENTRY                                                                                  \
+    {                                                                                              \
+        "cpu", NULL, "this build has no oneDNN back end"                                           \
+    }
+#define CPU_NAME ""
+#endif
+
 #if FX_HAVE_CUDA
 #define CUDA_ENTRY                                                                                 \
     {                                                                                              \
@@ -25,7 +39,7 @@ static const struct {
     const char *missing;
 } entries[] = {
     { "ref", &fx_backend_ref, NULL },
-    { "cpu", NULL, "this build has no oneDNN back end" },
+    CPU_ENTRY,
     CUDA_ENTRY,
 };
 enum { N_ENTRIES = sizeof entries / sizeof *entries };
@@ -68,5 +82,5 @@ enum fx_status fx_backend_find(const struct fx_backend **backend, const char *de
 
 const char *fx_backend_names(void)
 {
-    return "ref" CUDA_NAME;
+    return "ref" CPU_NAME CUDA_NAME;
 }

@@ -1,0 +1,204 @@
+/* What must be known of each node before the first step is written: who reads it, whether it is
+ * stored, computed again or part of a concatenation, and whether anything wants its gradient. */
+#include "backend/cpu/lower.h"
+
+#include <stdlib.h>
+
+int fx_lower_lane(const struct fx_model *model, const struct fx_node *node)
+{
+    return node->lane == FX_LANE_FUSION ? model->n_lanes : node->lane;
+}
+
+int fx_lower_input(const struct fx_lowering *l, const struct fx_node *node, int i)
+{
+    int v = node->inputs[i];
+
+    while (l->program->mode == FX_EVAL && l->graph->nodes[v].kind == FX_NODE_DROPOUT)
+        v = l->graph->nodes[v].inputs[0];
+    return v;
+}
+
+/* A map or a vector: by its maker, or by its input. */
+static bool is_map(const struct fx_lowering *l, const struct fx_node *node)
+{
+    switch (node->kind) {
+    case FX_NODE_CONV2D:
+    case FX_NODE_BATCHNORM:
+    case FX_NODE_AVGPOOL2:
+        return true;
+    case FX_NODE_ADD:
+    case FX_NODE_CONCAT:
+    case FX_NODE_DROPOUT:
+        return l->uses[node->inputs[0]].is_map;
+    case FX_NODE_INPUT:
+        return node->shape.h * node->shape.w > 1;
+    default:
+        return false;
+    }
+}
+
+/* An INPUT of 1 x 1 pixels is a map if a map's node reads it. */
+static bool reads_maps(enum fx_node_kind kind)
+{
+    return kind == FX_NODE_CONV2D || kind == FX_NODE_BATCHNORM || kind == FX_NODE_AVGPOOL2 ||
+           kind == FX_NODE_GLOBALPOOL;
+}
+
+static enum fx_status find_maps(struct fx_lowering *l)
+{
+    const struct fx_graph *graph = l->graph;
+
+    for (int i = 0; i < graph->n_nodes; i++)
+        l->uses[i].is_map = is_map(l, &graph->nodes[i]);
+    for (int i = 0; i < graph->n_nodes; i++)
+        for (int j = 0; j < graph->nodes[i].n_inputs; j++)
+            if (reads_maps(graph->nodes[i].kind) &&
+                graph->nodes[graph->nodes[i].inputs[j]].kind == FX_NODE_INPUT)
+                l->uses[graph->nodes[i].inputs[j]].is_map = true;
+    for (int i = 0; i < graph->n_nodes; i++) {
+        const struct fx_node *node = &graph->nodes[i];
+
+        for (int j = 0; j < node->n_inputs; j++) {
+            bool wants_map = reads_maps(node->kind) || l->uses[i].is_map;
+
+            if (l->uses[node->inputs[j]].is_map != wants_map)
+                return fx_fail(l->err, FX_EUSAGE, "node %d: mixes maps and vectors", i);
+        }
+    }
+    return FX_OK;
+}
+
+/* Users, and the values that the caller may read: inputs, features, logits and loose ends. */
+static void find_users(struct fx_lowering *l)
+{
+    const struct fx_graph *graph = l->graph;
+    bool eval = l->program->mode == FX_EVAL;
+
+    for (int i = 0; i < graph->n_nodes; i++) {
+        const struct fx_node *node = &graph->nodes[i];
+
+        for (int j = 0; j < node->n_inputs; j++)
+            l->uses[fx_lower_input(l, node, j)].n_users++;
+    }
+    for (int i = 0; i < graph->n_nodes; i++) {
+        l->uses[i].n_left = l->uses[i].n_users;
+        l->uses[i].is_kept |= graph->nodes[i].kind == FX_NODE_INPUT || l->uses[i].n_users == 0;
+        if (eval && graph->nodes[i].kind == FX_NODE_DROPOUT)
+            l->uses[fx_lower_input(l, &graph->nodes[i], 0)].is_kept |= l->uses[i].is_kept;
+    }
+}
+
+static void find_wanted_gradients(struct fx_lowering *l)
+{
+    const struct fx_graph *graph = l->graph;
+
+    for (int i = 0; i < graph->n_nodes; i++) {
+        const struct fx_node *node = &graph->nodes[i];
+        bool wants = node->n_params > 0;
+
+        if (node->kind == FX_NODE_INPUT)
+            wants = graph->input_gradients;
+        for (int j = 0; j < node->n_inputs; j++)
+            wants = wants || l->uses[node->inputs[j]].wants_grad;
+        l->uses[i].wants_grad = wants;
+    }
+}
+
+/* A DROPOUT whose input is a norm that nothing else reads is applied with the norm. */
+static void fuse_dropouts(struct fx_lowering *l)
+{
+    for (int i = 0; i < l->graph->n_nodes; i++) {
+        const struct fx_node *node = &l->graph->nodes[i];
+
+        l->uses[i].fused_drop = -1;
+        if (node->kind == FX_NODE_DROPOUT && l->uses[i].is_map && l->program->mode == FX_TRAIN) {
+            int x = node->inputs[0];
+
+            if (l->graph->nodes[x].kind == FX_NODE_BATCHNORM && l->uses[x].n_users == 1)
+                l->uses[x].fused_drop = i;
+        }
+    }
+}
+
+/* Can be written straight into the beginning of a wider buffer. */
+static bool can_be_prefix(const struct fx_lowering *l, int v)
+{
+    enum fx_node_kind kind = l->graph->nodes[v].kind;
+
+    return l->uses[v].group < 0 && !l->uses[v].is_kept && l->uses[v].fused_drop < 0 &&
+           (kind == FX_NODE_BATCHNORM || kind == FX_NODE_AVGPOOL2);
+}
+
+/* Joins each CONCAT of maps to the chain that its first input ends, or starts a new one. */
+static void find_groups(struct fx_lowering *l)
+{
+    for (int i = 0; i < l->graph->n_nodes; i++)
+        l->uses[i].group = -1;
+    for (int i = 0; i < l->graph->n_nodes; i++) {
+        const struct fx_node *node = &l->graph->nodes[i];
+        int first, group;
+
+        if (node->kind != FX_NODE_CONCAT || !l->uses[i].is_map)
+            continue;
+        first = fx_lower_input(l, node, 0);
+        group = l->uses[first].group;
+        if (group < 0 || l->groups[group].tip != first) {
+            group = l->n_groups++;
+            if (can_be_prefix(l, first))
+                l->uses[first].group = group;
+        }
+        l->uses[i].group = group;
+        l->groups[group].tip = i;
+        l->groups[group].view.buffer = -1;
+    }
+}
+
+/* Does the backward pass of a user read this value itself? */
+static bool user_needs_value(const struct fx_node *user)
+{
+    return user->kind == FX_NODE_CONV2D || user->kind == FX_NODE_BATCHNORM;
+}
+
+/* A norm's result is computed again if that is needed at all and only for convolutions: cheaper
+ * than keeping it, as its input is kept anyway. */
+static void find_deferred(struct fx_lowering *l)
+{
+    for (int i = 0; i < l->graph->n_nodes; i++) {
+        const struct fx_node *node = &l->graph->nodes[i];
+        bool is_norm = node->kind == FX_NODE_BATCHNORM && l->uses[i].fused_drop < 0;
+
+        if (node->kind == FX_NODE_DROPOUT && l->uses[i].is_map)
+            is_norm = l->uses[node->inputs[0]].fused_drop == i;
+        l->uses[i].is_deferred = is_norm && !l->uses[i].is_kept && l->uses[i].group < 0;
+    }
+    for (int i = 0; i < l->graph->n_nodes; i++)
+        for (int j = 0; j < l->graph->nodes[i].n_inputs; j++)
+            if (l->graph->nodes[i].kind == FX_NODE_BATCHNORM)
+                l->uses[fx_lower_input(l, &l->graph->nodes[i], j)].is_deferred = false;
+}
+
+static void find_needed(struct fx_lowering *l)
+{
+    for (int i = 0; i < l->graph->n_nodes; i++) {
+        const struct fx_node *node = &l->graph->nodes[i];
+
+        if (node->kind == FX_NODE_ADD && node->relu)
+            l->uses[i].is_needed = true;
+        if (user_needs_value(node))
+            l->uses[fx_lower_input(l, node, 0)].is_needed = true;
+    }
+}
+
+enum fx_status fx_lower_analyse(struct fx_lowering *l)
+{
+    FX_TRY(find_maps(l));
+    find_users(l);
+    fuse_dropouts(l);
+    find_groups(l);
+    if (l->program->mode == FX_TRAIN) {
+        find_wanted_gradients(l);
+        find_deferred(l);
+        find_needed(l);
+    }
+    return FX_OK;
+}

@@ -1,0 +1,292 @@
+/* Devices, models and programs of the cpu back end: what is made, bound and freed. */
+#include "backend/cpu/lower.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- device ---- */
+
+static const struct fx_loops *loops_for(enum fx_dnnl_isa isa, bool bf16)
+{
+#if defined(__x86_64__)
+    if (bf16)
+        return &fx_loops_avx512_bf16;
+    if (isa >= FX_DNNL_AVX512)
+        return &fx_loops_avx512;
+    if (isa == FX_DNNL_AVX2)
+        return &fx_loops_avx2;
+#endif
+    return &fx_loops_plain;
+}
+
+enum fx_status fx_cpu_device_open(struct fx_device **out, const struct fx_device_options *options,
+                                  struct fx_err *err)
+{
+    enum fx_dnnl_isa isa = fx_dnnl_isa();
+    bool bf16 = options->precision == FX_PRECISION_BF16;
+    struct fx_device *device;
+    enum fx_status status;
+
+    *out = NULL;
+    if (options->n_threads < 1)
+        return fx_fail(err, FX_EUSAGE, "device cpu: needs at least one thread");
+    if (bf16 && isa < FX_DNNL_AVX512_BF16)
+        return fx_fail(err, FX_EDEVICE, "device cpu: this processor has no bf16 (AVX512_BF16)");
+    device = calloc(1, sizeof *device);
+    if (!device)
+        return fx_fail(err, FX_EFAIL, "device cpu: out of memory");
+    device->options = *options;
+    device->bf16 = bf16;
+    device->loops = loops_for(isa, bf16);
+    status = fx_dnnl_open(&device->dnnl, err);
+    if (status != FX_OK) {
+        free(device);
+        return status;
+    }
+    *out = device;
+    return FX_OK;
+}
+
+void fx_cpu_device_close(struct fx_device *device)
+{
+    if (!device)
+        return;
+    fx_dnnl_close(device->dnnl);
+    free(device);
+}
+
+/* ---- parameters: the packed weights of convolutions, C order for the rest ---- */
+
+static enum fx_status pack(void *ctx, int param, const float *plain, float *packed,
+                           struct fx_err *err)
+{
+    const struct fx_model *model = ctx;
+
+    (void)err;
+    if (model->layouts[param])
+        fx_weight_pack(model->layouts[param], plain, packed);
+    else
+        memcpy(packed, plain, (size_t)model->graph->params[param].n_elements * sizeof *plain);
+    return FX_OK;
+}
+
+static enum fx_status unpack(void *ctx, int param, const float *packed, float *plain,
+                             struct fx_err *err)
+{
+    const struct fx_model *model = ctx;
+
+    (void)err;
+    if (model->layouts[param])
+        fx_weight_unpack(model->layouts[param], packed, plain);
+    else
+        memcpy(plain, packed, (size_t)model->graph->params[param].n_elements * sizeof *plain);
+    return FX_OK;
+}
+
+static enum fx_status set_layouts(struct fx_model *model, struct fx_err *err)
+{
+    const struct fx_graph *graph = model->graph;
+
+    model->layouts = calloc((size_t)graph->n_params + 1, sizeof(struct fx_weight_layout *));
+    if (!model->layouts)
+        return fx_fail(err, FX_EFAIL, "device cpu: out of memory for the model");
+    for (int i = 0; i < graph->n_nodes; i++) {
+        const struct fx_node *node = &graph->nodes[i];
+        struct fx_weight_layout *layout;
+
+        if (node->kind != FX_NODE_CONV2D)
+            continue;
+        layout = malloc(sizeof *layout);
+        if (!layout)
+            return fx_fail(err, FX_EFAIL, "device cpu: out of memory for the model");
+        *layout = fx_weight_layout_of(node, graph->nodes[node->inputs[0]].shape.c,
+                                      model->device->loops->lanes);
+        free(model->layouts[node->params[0]]);
+        model->layouts[node->params[0]] = layout;
+        fx_store_set_packed(&model->store, node->params[0], fx_weight_floats(layout));
+    }
+    return FX_OK;
+}
+
+/* ---- model ---- */
+
+static int count_lanes(const struct fx_graph *graph)
+{
+    int n = 1;
+
+    for (int i = 0; i < graph->n_nodes; i++)
+        if (graph->nodes[i].lane >= n)
+            n = graph->nodes[i].lane + 1;
+    return n;
+}
+
+enum fx_status fx_cpu_model_create(struct fx_model **out, struct fx_device *device,
+                                   const struct fx_graph *graph, bool trains, struct fx_err *err)
+{
+    struct fx_model *model = calloc(1, sizeof *model);
+    struct fx_packing packing = { pack, unpack, model };
+    int threads = device->options.n_threads;
+    enum fx_status status;
+
+    *out = NULL;
+    if (!model)
+        return fx_fail(err, FX_EFAIL, "device cpu: out of memory for the model");
+    model->device = device;
+    model->graph = graph;
+    model->trains = trains;
+    model->n_lanes = count_lanes(graph);
+    if (model->n_lanes > FX_GRAPH_MAX_EXPERTS) {
+        status = fx_fail(err, FX_EUSAGE, "device cpu: more than %d lanes", FX_GRAPH_MAX_EXPERTS);
+        goto out;
+    }
+    /* Gradients of a shared INPUT are added by one lane after the other. */
+    model->split = graph->input_gradients ? (struct fx_lane_split){ 1, threads }
+                                          : fx_lane_split_of(model->n_lanes, threads);
+    FX_TRY_OUT(fx_store_init(&model->store, graph, trains, &packing, err));
+    FX_TRY_OUT(set_layouts(model, err));
+    FX_TRY_OUT(fx_pool_create(&model->pool, threads, model->split.n_threads, err));
+    for (int w = 0; w < model->split.n_workers; w++)
+        FX_TRY_OUT(fx_dnnl_stream_open(&model->streams[w], device->dnnl, err));
+    *out = model;
+    return FX_OK;
+out:
+    fx_cpu_model_destroy(model);
+    return status;
+}
+
+void fx_cpu_model_destroy(struct fx_model *model)
+{
+    if (!model)
+        return;
+    while (model->programs) {
+        struct fx_program *program = model->programs;
+
+        model->programs = program->next;
+        fx_cpu_program_destroy(program);
+    }
+    fx_pool_destroy(model->pool);
+    for (int w = 0; w < FX_GRAPH_MAX_EXPERTS; w++) {
+        fx_dnnl_stream_close(model->streams[w]);
+        fx_arena_destroy(&model->workspaces[w]);
+    }
+    for (int i = 0; model->layouts && i < model->graph->n_params; i++)
+        free(model->layouts[i]);
+    free(model->layouts);
+    fx_arena_destroy(&model->activations);
+    fx_store_fini(&model->store);
+    free(model);
+}
+
+void fx_cpu_model_memory(const struct fx_model *model, struct fx_memory *memory)
+{
+    *memory = (struct fx_memory){ 0 };
+    fx_store_memory(&model->store, memory);
+    memory->activations = model->activation_bytes;
+    memory->workspace = (size_t)model->split.n_workers * model->workspace_bytes;
+}
+
+enum fx_status fx_cpu_model_allocate(struct fx_model *model, struct fx_err *err)
+{
+    if (model->store.is_allocated)
+        return fx_fail(err, FX_EUSAGE, "device cpu: the model has its memory already");
+    FX_TRY(fx_store_allocate(&model->store, err));
+    FX_TRY(fx_arena_create(&model->activations, model->activation_bytes, "activations", err));
+    for (int w = 0; w < model->split.n_workers; w++)
+        FX_TRY(fx_arena_create(&model->workspaces[w], model->workspace_bytes, "workspace", err));
+    for (struct fx_program *p = model->programs; p; p = p->next)
+        fx_cpu_program_bind(p);
+    return FX_OK;
+}
+
+/* ---- program ---- */
+
+/* On a worker: oneDNN compiles for the OpenMP threads that the calling thread would use. */
+static enum fx_status lower_job(void *ctx, int worker, struct fx_err *err)
+{
+    (void)worker;
+    return fx_lower_program(ctx, err);
+}
+
+enum fx_status fx_cpu_program_create(struct fx_program **out, struct fx_model *model,
+                                     enum fx_mode mode, int n, struct fx_err *err)
+{
+    struct fx_program *program;
+    enum fx_status status;
+
+    *out = NULL;
+    if (model->store.is_allocated)
+        return fx_fail(err, FX_EUSAGE, "device cpu: programs are made before the memory");
+    if (n < 1 || (mode == FX_TRAIN && !model->trains))
+        return fx_fail(err, FX_EUSAGE, "device cpu: no such program (batch %d)", n);
+    program = calloc(1, sizeof *program);
+    if (!program)
+        return fx_fail(err, FX_EFAIL, "device cpu: out of memory for a program");
+    program->model = model;
+    program->mode = mode;
+    program->n = n;
+    program->nodes = calloc((size_t)model->graph->n_nodes + 1, sizeof *program->nodes);
+    if (!program->nodes) {
+        status = fx_fail(err, FX_EFAIL, "device cpu: out of memory for a program");
+        goto out;
+    }
+    for (int i = 0; i < model->graph->n_nodes; i++)
+        program->nodes[i].value.buffer = program->nodes[i].gradient.buffer = -1;
+    FX_TRY_OUT(fx_pool_run(model->pool, 1, lower_job, program, err));
+    program->next = model->programs;
+    model->programs = program;
+    if (program->plan.n_bytes > model->activation_bytes)
+        model->activation_bytes = program->plan.n_bytes;
+    if (program->workspace_bytes > model->workspace_bytes)
+        model->workspace_bytes = program->workspace_bytes;
+    *out = program;
+    return FX_OK;
+out:
+    fx_cpu_program_destroy(program);
+    return status;
+}
+
+void fx_cpu_program_destroy(struct fx_program *program)
+{
+    for (int i = 0; program->nodes && i < program->model->graph->n_nodes; i++)
+        for (int d = 0; d < 3; d++)
+            fx_dnnl_conv_destroy(program->nodes[i].conv.directions[d]);
+    for (int lane = 0; lane < FX_MAX_LANES_OF_GRAPH; lane++)
+        free(program->lanes[lane].steps);
+    fx_plan_fini(&program->plan);
+    free(program->nodes);
+    free(program);
+}
+
+static void *address(const struct fx_program *program, int buffer)
+{
+    return (char *)program->model->activations.base + program->plan.buffers[buffer].offset;
+}
+
+static void bind_node(const struct fx_program *program, struct fx_node_state *state)
+{
+    if (state->value.buffer >= 0)
+        state->value.data = address(program, state->value.buffer);
+    if (state->gradient.buffer >= 0)
+        state->gradient.data = address(program, state->gradient.buffer);
+    if (state->stats.stride > 0) {
+        state->stats.mean = address(program, state->stats.buffer);
+        state->stats.var = state->stats.mean + state->stats.stride;
+        state->stats.unbiased = state->stats.var + state->stats.stride;
+    }
+    if (state->mask.n_words > 0)
+        state->mask.words = address(program, state->mask.buffer);
+}
+
+void fx_cpu_program_bind(struct fx_program *program)
+{
+    for (int i = 0; i < program->model->graph->n_nodes; i++)
+        bind_node(program, &program->nodes[i]);
+    for (int lane = 0; lane < FX_MAX_LANES_OF_GRAPH; lane++)
+        for (int s = 0; s < program->lanes[lane].n_steps; s++)
+            for (int v = 0; v < FX_STEP_MAX_VIEWS; v++) {
+                struct fx_view *view = &program->lanes[lane].steps[s].views[v];
+
+                if (view->image_bytes > 0)
+                    view->data = address(program, view->buffer);
+            }
+}

@@ -1,0 +1,300 @@
+/* The slots of a step on the cpu, and the back-end table. */
+#include "backend/backends.h"
+#include "backend/cpu/cpu_profile.h"
+#include "backend/cpu/program.h"
+#include "backend/host/loss.h"
+#include "backend/host/update.h"
+
+#include <string.h>
+#include <time.h>
+
+static enum fx_status check_stop(const struct fx_model *model, struct fx_err *err)
+{
+    bool (*should_stop)(void) = model->device->options.should_stop;
+
+    if (should_stop && should_stop())
+        return fx_fail(err, FX_ESTOPPED, "stopped");
+    return FX_OK;
+}
+
+/* ---- input ---- */
+
+struct input_job {
+    const struct fx_program *program;
+    const struct fx_view *to;
+    struct fx_value_shape shape;
+    const float *from;
+};
+
+static void pack_image(void *ctx, size_t i)
+{
+    const struct input_job *job = ctx;
+    const struct fx_loops *loops = job->program->model->device->loops;
+
+    fx_map_pack(loops, job->shape.c, job->shape.h * job->shape.w,
+                job->from + i * (size_t)fx_shape_elements(job->shape),
+                fx_view_at(job->to, loops, (int)i, 0));
+}
+
+/* Values of a node from C order. */
+static void write_value(const struct fx_program *program, int node, const struct fx_view *to,
+                        const float *from)
+{
+    struct fx_value_shape shape = program->model->graph->nodes[node].shape;
+    struct input_job job = { program, to, shape, from };
+    struct fx_parallel parallel = fx_pool_parallel(program->model->pool);
+
+    if (to->is_map)
+        parallel.run(parallel.pool, (size_t)program->n, pack_image, &job);
+    else
+        memcpy(to->data, from,
+               (size_t)program->n * (size_t)fx_shape_elements(shape) * sizeof(float));
+}
+
+static enum fx_status input(struct fx_program *program, const struct fx_batch *batch,
+                            struct fx_err *err)
+{
+    int node = program->model->graph->input;
+
+    if (batch->n != program->n)
+        return fx_fail(err, FX_EUSAGE, "device cpu: a batch of %d for a program of %d", batch->n,
+                       program->n);
+    program->batch = *batch;
+    if (batch->pixels)
+        write_value(program, node, &program->nodes[node].value, batch->pixels);
+    return FX_OK;
+}
+
+/* ---- running steps ---- */
+
+struct pass {
+    struct fx_program *program;
+    bool is_backward;
+    bool accumulate;
+};
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static enum fx_status run_lane(const struct pass *pass, int lane, int worker, struct fx_err *err)
+{
+    struct fx_model *model = pass->program->model;
+    struct fx_steps *steps = &pass->program->lanes[lane];
+    struct fx_run run = { .program = pass->program,
+                          .stream = model->streams[worker],
+                          .workspace = model->workspaces[worker].base,
+                          .accumulate = pass->accumulate };
+    int first = pass->is_backward ? steps->n_forward : 0;
+    int end = pass->is_backward ? steps->n_steps : steps->n_forward;
+    uint64_t begin = now_ns();
+
+    for (int i = first; i < end; i++) {
+        uint64_t done;
+
+        FX_TRY(check_stop(model, err));
+        FX_TRY(steps->steps[i].fn(&steps->steps[i], &run, err));
+        done = now_ns();
+        steps->steps[i].ns += done - begin;
+        begin = done;
+    }
+    return FX_OK;
+}
+
+static enum fx_status lanes_job(void *ctx, int worker, struct fx_err *err)
+{
+    const struct pass *pass = ctx;
+    const struct fx_model *model = pass->program->model;
+
+    /* Backward in the other direction, as the steps were written. */
+    for (int i = 0; i < model->n_lanes; i++) {
+        int lane = pass->is_backward ? model->n_lanes - 1 - i : i;
+
+        if (lane % model->split.n_workers == worker)
+            FX_TRY(run_lane(pass, lane, worker, err));
+    }
+    return FX_OK;
+}
+
+static enum fx_status head_job(void *ctx, int worker, struct fx_err *err)
+{
+    const struct pass *pass = ctx;
+
+    return run_lane(pass, pass->program->model->n_lanes, worker, err);
+}
+
+static enum fx_status forward(struct fx_program *program, struct fx_err *err)
+{
+    struct fx_model *model = program->model;
+    struct pass pass = { .program = program };
+
+    FX_TRY(fx_pool_run(model->pool, model->split.n_workers, lanes_job, &pass, err));
+    FX_TRY(fx_pool_run(model->pool, 1, head_job, &pass, err));
+    if (program->mode == FX_TRAIN)
+        fx_store_forward_done(&model->store);
+    return FX_OK;
+}
+
+/* ---- loss ---- */
+
+static enum fx_status loss(struct fx_program *program, const struct fx_loss_config *config,
+                           struct fx_err *err)
+{
+    const struct fx_graph *graph = program->model->graph;
+    const struct fx_node_state *nodes = program->nodes;
+    struct fx_heads heads = { .n = program->n,
+                              .n_classes = graph->n_classes,
+                              .n_experts = graph->n_experts };
+
+    if (graph->fused >= 0) {
+        heads.fused = nodes[graph->fused].value.data;
+        heads.d_fused = nodes[graph->fused].gradient.data;
+    }
+    for (int k = 0; k < graph->n_experts; k++) {
+        heads.experts[k] = nodes[graph->logits[k]].value.data;
+        heads.d_experts[k] = nodes[graph->logits[k]].gradient.data;
+    }
+    fx_loss_heads(&heads, &program->batch, config, &program->model->losses);
+    return check_stop(program->model, err);
+}
+
+/* ---- backward ---- */
+
+/* What the vectors' nodes add to starts at zero: their gradients, except those that loss (or a
+ * test) has written, and their parameters'. */
+static void clear_vectors(const struct fx_program *program, bool accumulate)
+{
+    const struct fx_graph *graph = program->model->graph;
+
+    for (int i = 0; i < graph->n_nodes; i++) {
+        const struct fx_node *node = &graph->nodes[i];
+        const struct fx_node_state *state = &program->nodes[i];
+
+        if (!state->is_vector)
+            continue;
+        if (state->gradient.data && !state->is_output)
+            memset(state->gradient.data, 0,
+                   (size_t)program->n * (size_t)fx_shape_elements(node->shape) * sizeof(float));
+        for (int p = 0; p < node->n_params && !accumulate; p++)
+            memset(fx_store_at(&program->model->store, node->params[p], FX_ROLE_GRAD), 0,
+                   program->model->store.slots[node->params[p]].n * sizeof(float));
+    }
+}
+
+static enum fx_status backward(struct fx_program *program, bool accumulate, struct fx_err *err)
+{
+    struct fx_model *model = program->model;
+    struct pass pass = { .program = program, .is_backward = true, .accumulate = accumulate };
+
+    if (program->mode != FX_TRAIN)
+        return fx_fail(err, FX_EUSAGE, "device cpu: an evaluation program has no backward pass");
+    clear_vectors(program, accumulate);
+    FX_TRY(fx_pool_run(model->pool, 1, head_job, &pass, err));
+    return fx_pool_run(model->pool, model->split.n_workers, lanes_job, &pass, err);
+}
+
+/* ---- update, losses, parameters ---- */
+
+static enum fx_status update(struct fx_program *program, const struct fx_update *config,
+                             const struct fx_sgd *sgd, struct fx_update_result *result,
+                             struct fx_err *err)
+{
+    struct fx_model *model = program->model;
+    struct fx_parallel parallel = fx_pool_parallel(model->pool);
+
+    return fx_host_update(&model->store, &model->losses, config, sgd, &parallel, result, err);
+}
+
+static void step_begin(struct fx_model *model)
+{
+    model->losses = (struct fx_losses){ 0 };
+    fx_store_step_begin(&model->store);
+}
+
+static enum fx_status losses_read(struct fx_model *model, struct fx_losses *losses,
+                                  struct fx_err *err)
+{
+    (void)err;
+    *losses = model->losses;
+    return FX_OK;
+}
+
+static enum fx_status tensor_write(struct fx_model *model, int param, enum fx_tensor_role role,
+                                   const void *data, struct fx_err *err)
+{
+    return fx_store_write(&model->store, param, role, data, err);
+}
+
+static enum fx_status tensor_read(struct fx_model *model, int param, enum fx_tensor_role role,
+                                  void *data, struct fx_err *err)
+{
+    return fx_store_read(&model->store, param, role, data, err);
+}
+
+/* ---- values, for tests and logits ---- */
+
+static enum fx_status find_value(const struct fx_program *program, int node, bool gradient,
+                                 const struct fx_view **view, struct fx_err *err)
+{
+    const struct fx_node_state *state = &program->nodes[node];
+
+    *view = gradient ? &state->gradient : &state->value;
+    if ((*view)->buffer < 0 || !program->plan.buffers[(*view)->buffer].is_kept)
+        return fx_fail(err, FX_EUSAGE, "device cpu: the %s of node %d is not kept",
+                       gradient ? "gradient" : "value", node);
+    return FX_OK;
+}
+
+static enum fx_status value_read(struct fx_program *program, int node, bool gradient, float *data,
+                                 struct fx_err *err)
+{
+    struct fx_value_shape s = program->model->graph->nodes[node].shape;
+    const struct fx_loops *loops = program->model->device->loops;
+    const struct fx_view *view;
+    size_t n = (size_t)fx_shape_elements(s);
+
+    FX_TRY(find_value(program, node, gradient, &view, err));
+    if (!view->is_map)
+        memcpy(data, view->data, (size_t)program->n * n * sizeof(float));
+    for (int i = 0; view->is_map && i < program->n; i++)
+        fx_map_unpack(loops, s.c, s.h * s.w, fx_view_at(view, loops, i, 0), data + (size_t)i * n);
+    return FX_OK;
+}
+
+static enum fx_status value_write(struct fx_program *program, int node, bool gradient,
+                                  const float *data, struct fx_err *err)
+{
+    const struct fx_view *view;
+
+    FX_TRY(find_value(program, node, gradient, &view, err));
+    write_value(program, node, view, data);
+    return FX_OK;
+}
+
+const struct fx_backend fx_backend_cpu = {
+    .name = "cpu",
+    .applies_rows = false,
+    .device_open = fx_cpu_device_open,
+    .device_close = fx_cpu_device_close,
+    .dataset_load = NULL,
+    .model_create = fx_cpu_model_create,
+    .model_destroy = fx_cpu_model_destroy,
+    .model_memory = fx_cpu_model_memory,
+    .model_allocate = fx_cpu_model_allocate,
+    .program_create = fx_cpu_program_create,
+    .tensor_write = tensor_write,
+    .tensor_read = tensor_read,
+    .input = input,
+    .forward = forward,
+    .loss = loss,
+    .backward = backward,
+    .update = update,
+    .step_begin = step_begin,
+    .losses_read = losses_read,
+    .value_read = value_read,
+    .value_write = value_write,
+};

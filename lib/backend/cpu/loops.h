@@ -1,0 +1,77 @@
+/* The inner loops of the cpu back end, compiled once for each instruction set and value type from
+ * loops_template.h and chosen at run time by oneDNN's view of the machine.
+ *
+ * A span is n pixels of one image and one channel block, `lanes` channels a pixel, packed: n *
+ * lanes values.  Values are f32 or bf16; coefficients and sums are f32, one for each lane.  Nothing
+ * here allocates, fails or knows shapes beyond the span.  Loops use no fused multiply-add and no
+ * reassociation, so every instruction set with the same number of lanes gives the same bits. */
+#ifndef FX_BACKEND_CPU_LOOPS_H
+#define FX_BACKEND_CPU_LOOPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { FX_MAX_LANES = 16 };
+
+/* A vector of per-channel numbers of one block. */
+struct fx_lanes {
+    _Alignas(64) float v[FX_MAX_LANES];
+};
+
+/* Which lanes of which pixel dropout keeps: one word a pixel, bit l for lane l.  NULL words: all.
+ */
+struct fx_kept {
+    const uint16_t *words; /* borrowed */
+    float factor;          /* of what is kept: 1 / (1 - p) */
+};
+
+/* BatchNorm's backward pass over a block.  With z = scale * x + shift (the value before ReLU) and
+ * g = dy where ReLU and dropout let it pass, else 0:
+ *   dx = slope * g + bend * (x - mean) + lift */
+struct fx_bn_back {
+    struct fx_lanes scale, shift, mean;
+    struct fx_lanes slope, bend, lift;
+    bool relu;
+};
+
+struct fx_loops {
+    int lanes;
+    size_t value_bytes;
+
+    void (*to_f32)(const void *x, float *y, size_t n_values);
+    void (*from_f32)(const float *x, void *y, size_t n_values);
+
+    /* mean and sum of squared deviations from it, of n pixels */
+    void (*moments)(const void *x, size_t n, float *mean, float *m2);
+    /* y = scale * x + shift, then ReLU, then dropout; y may be x */
+    void (*bn_apply)(const void *x, void *y, size_t n, const struct fx_lanes *scale,
+                     const struct fx_lanes *shift, bool relu, struct fx_kept kept);
+    /* sum_g = sum of g, sum_gx = sum of g * (x - mean) */
+    void (*bn_sums)(const void *x, const void *dy, size_t n, const struct fx_bn_back *b,
+                    struct fx_kept kept, float *sum_g, float *sum_gx);
+    /* dx = or +=; dx may be dy when it is = */
+    void (*bn_back)(const void *x, const void *dy, void *dx, size_t n, const struct fx_bn_back *b,
+                    struct fx_kept kept, bool accumulate);
+
+    /* y = a + b, then ReLU; y may be a or b */
+    void (*add)(const void *a, const void *b, void *y, size_t n, bool relu);
+    /* dx = dy where y > 0, else 0; dx may be dy */
+    void (*relu_back)(const void *y, const void *dy, void *dx, size_t n);
+    /* y = x * factor where kept, else 0; y may be x */
+    void (*drop)(const void *x, void *y, size_t n, struct fx_kept kept);
+
+    void (*sum)(const void *x, size_t n, float *sum);
+    void (*fill)(void *y, size_t n, const float *value);
+    /* 2x2 means of rows of w_in pixels; y has h x w pixels */
+    void (*avgpool2)(const void *x, void *y, int h, int w, int w_in);
+    /* dx (h_in x w_in) = a quarter of dy, 0 in an odd last row or column */
+    void (*avgpool2_back)(const void *dy, void *dx, int h_in, int w_in);
+};
+
+extern const struct fx_loops fx_loops_plain; /* 8 lanes, f32, any CPU */
+extern const struct fx_loops fx_loops_avx2;  /* 8 lanes, f32 */
+extern const struct fx_loops fx_loops_avx512;
+extern const struct fx_loops fx_loops_avx512_bf16; /* values in bf16 */
+
+#endif

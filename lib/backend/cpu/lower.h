@@ -1,0 +1,130 @@
+/* From graph to steps.  One walk forward and one back, lane by lane; each kind of node has a file
+ * with its two functions here and the loops that its steps run.
+ *
+ * Values.  A BATCHNORM (with the DROPOUT behind it) whose result only convolutions need again is
+ * *deferred*: its value lives for a moment in the forward pass and is computed again from its input
+ * in the backward pass, so only the inputs of norms and the results of sums are stored.
+ *
+ * Gradients.  The walk back keeps a view of each value's gradient so far and counts who shares the
+ * buffer.  A node hands its result on with fx_lower_contribute; where a value has a gradient
+ * already the two are added, in place when nobody else looks at it.  So a residual sum costs
+ * nothing: both branches share its gradient, and the norm at the branch's start adds to it in
+ * place. */
+#ifndef FX_BACKEND_CPU_LOWER_H
+#define FX_BACKEND_CPU_LOWER_H
+
+#include "backend/cpu/program.h"
+
+/* A chain of concatenations in one buffer. */
+struct fx_group {
+    int tip;             /* the last CONCAT node of the chain */
+    struct fx_view view; /* of the tip: all channels */
+};
+
+/* What the analysis knows of each node. */
+struct fx_use {
+    int n_users;  /* nodes that read the value, in the mode of the program */
+    int n_left;   /* of them, not yet written in the forward walk */
+    bool is_map;  /* blocked; else a vector */
+    bool is_kept; /* for the caller */
+    bool is_deferred;
+    bool is_needed;  /* the backward pass reads the stored value */
+    bool wants_grad; /* something trained (or a wanted input) lies behind it */
+    int fused_drop;  /* BATCHNORM: the DROPOUT that is applied with it, or -1 */
+    int group;       /* number of the buffer of which the value is a prefix, or -1 */
+};
+
+struct fx_lowering {
+    struct fx_program *program;
+    const struct fx_graph *graph;
+    const struct fx_loops *loops;
+    struct fx_use *uses;     /* owned */
+    struct fx_group *groups; /* owned */
+    int n_groups;
+    struct fx_view *values; /* owned: where each value is now; buffer -1: nowhere */
+    struct fx_view *grads;  /* owned: the gradient so far */
+    struct fx_steps *steps; /* of the current lane */
+    int lane;
+    bool is_backward;
+    struct fx_err *err;
+};
+
+/* fx_lower_program: fills lanes, nodes and plan of a program whose model, mode and n are set. */
+enum fx_status fx_lower_program(struct fx_program *program, struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_lower_analyse: fills uses and groups (analysis.c). */
+enum fx_status fx_lower_analyse(struct fx_lowering *l) FX_MUST_CHECK;
+
+/* fx_lower_input: the node that really makes input i of a node: in evaluation a DROPOUT is its
+ * input. */
+int fx_lower_input(const struct fx_lowering *l, const struct fx_node *node, int i);
+/* The lane whose steps a node belongs to; the head's is model->n_lanes. */
+int fx_lower_lane(const struct fx_model *model, const struct fx_node *node);
+
+/* ---- buffers and steps of the current lane ---- */
+
+/* A new exact map of c channels in a new buffer. */
+enum fx_status fx_lower_new_map(struct fx_lowering *l, int c, int area, int w,
+                                struct fx_view *view) FX_MUST_CHECK;
+/* A new buffer of bytes that is kept. */
+enum fx_status fx_lower_new_kept(struct fx_lowering *l, size_t n_bytes, int *buffer) FX_MUST_CHECK;
+/* Appends a step; its views' buffers are alive at it. */
+enum fx_status fx_lower_emit(struct fx_lowering *l, struct fx_step step) FX_MUST_CHECK;
+/* Buffer `buffer` (no view) is alive at the step that comes next. */
+void fx_lower_touch(struct fx_lowering *l, int buffer);
+
+/* ---- values ---- */
+
+/* Where value v is; in the walk back a deferred one is computed again first. */
+enum fx_status fx_lower_value(struct fx_lowering *l, int v, struct fx_view *view) FX_MUST_CHECK;
+/* An exact copy of a view that is none; the view itself otherwise. */
+enum fx_status fx_lower_exact(struct fx_lowering *l, const struct fx_view *view,
+                              struct fx_view *exact) FX_MUST_CHECK;
+/* Forward: where to write node's value: in its group, over the dying map `over` (a node, -1: none),
+ * or in a new buffer. */
+enum fx_status fx_lower_place_value(struct fx_lowering *l, int node, int over,
+                                    struct fx_view *view) FX_MUST_CHECK;
+
+/* ---- gradients (walk back) ---- */
+
+/* Nobody else shares the view's buffer, so it may be overwritten. */
+bool fx_lower_is_exclusive(const struct fx_lowering *l, const struct fx_view *view);
+/* Adds a reference; drops one. */
+void fx_lower_share(struct fx_lowering *l, const struct fx_view *view);
+void fx_lower_release(struct fx_lowering *l, const struct fx_view *view);
+/* Hands `view` (one reference of which passes to v) to the gradient of value v. */
+enum fx_status fx_lower_contribute(struct fx_lowering *l, int v,
+                                   const struct fx_view *view) FX_MUST_CHECK;
+
+/* ---- the kinds of nodes; steps read and write maps of whole batches ---- */
+
+enum fx_status fx_lower_conv(struct fx_lowering *l, int node) FX_MUST_CHECK;
+enum fx_status fx_lower_conv_back(struct fx_lowering *l, int node) FX_MUST_CHECK;
+enum fx_status fx_lower_norm(struct fx_lowering *l, int node) FX_MUST_CHECK;
+enum fx_status fx_lower_norm_back(struct fx_lowering *l, int node) FX_MUST_CHECK;
+/* Emits the step that computes norm `node` (with its dropout) into view. */
+enum fx_status fx_lower_norm_apply(struct fx_lowering *l, int node,
+                                   const struct fx_view *view) FX_MUST_CHECK;
+enum fx_status fx_lower_add(struct fx_lowering *l, int node) FX_MUST_CHECK;
+enum fx_status fx_lower_add_back(struct fx_lowering *l, int node) FX_MUST_CHECK;
+/* dst += src, the same channels of two views. */
+enum fx_status fx_lower_add_into(struct fx_lowering *l, int node, const struct fx_view *dst,
+                                 const struct fx_view *src) FX_MUST_CHECK;
+enum fx_status fx_lower_concat(struct fx_lowering *l, int node) FX_MUST_CHECK;
+enum fx_status fx_lower_concat_back(struct fx_lowering *l, int node) FX_MUST_CHECK;
+/* to = channels first .. of from; to is exact. */
+enum fx_status fx_lower_copy_out(struct fx_lowering *l, int node, const struct fx_view *from,
+                                 int first, const struct fx_view *to) FX_MUST_CHECK;
+enum fx_status fx_lower_drop(struct fx_lowering *l, int node) FX_MUST_CHECK;
+enum fx_status fx_lower_drop_back(struct fx_lowering *l, int node) FX_MUST_CHECK;
+/* Emits the step that draws the mask of DROPOUT `node`. */
+enum fx_status fx_lower_mask(struct fx_lowering *l, int node) FX_MUST_CHECK;
+enum fx_status fx_lower_avgpool(struct fx_lowering *l, int node) FX_MUST_CHECK;
+enum fx_status fx_lower_avgpool_back(struct fx_lowering *l, int node) FX_MUST_CHECK;
+enum fx_status fx_lower_globalpool(struct fx_lowering *l, int node) FX_MUST_CHECK;
+enum fx_status fx_lower_globalpool_back(struct fx_lowering *l, int node) FX_MUST_CHECK;
+/* All nodes on vectors. */
+enum fx_status fx_lower_vector(struct fx_lowering *l, int node) FX_MUST_CHECK;
+enum fx_status fx_lower_vector_back(struct fx_lowering *l, int node) FX_MUST_CHECK;
+
+#endif

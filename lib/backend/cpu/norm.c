@@ -1,0 +1,294 @@
+/* BATCHNORM with the ReLU and the dropout behind it.
+ *
+ * Forward: the statistics of each channel once, however many norms read it, then one pass that
+ * writes the result.  Backward: two sums over the batch, then one pass that writes or adds the
+ * gradient.  A channel block of the whole batch is walked through before the next one, so that the
+ * second walk finds it in the cache.  Sums are f32 within an image's block and double beyond. */
+#include "backend/cpu/lower.h"
+
+#include <math.h>
+
+enum { WEIGHT, BIAS, RUNNING_MEAN, RUNNING_VAR }; /* places in node->params */
+
+/* ---- statistics ---- */
+
+/* Adds a span of n pixels with its mean and squared deviations to those of `count` pixels.
+ * Source: Chan, Golub, LeVeque, "Updating formulae ... computing sample variances" (1979). */
+static void merge_moments(int lanes, double count, double n, const float *span_mean,
+                          const float *span_m2, double *mean, double *m2)
+{
+    for (int l = 0; l < lanes; l++) {
+        double delta = (double)span_mean[l] - mean[l];
+
+        mean[l] += delta * n / (count + n);
+        m2[l] += (double)span_m2[l] + delta * delta * count * n / (count + n);
+    }
+}
+
+static void block_stats(const struct fx_loops *loops, const struct fx_view *x, int n, int block,
+                        const struct fx_stats *stats)
+{
+    double mean[FX_MAX_LANES] = { 0 }, m2[FX_MAX_LANES] = { 0 };
+    double count = (double)n * x->area;
+    struct fx_lanes span_mean, span_m2;
+
+    for (int i = 0; i < n; i++) {
+        loops->moments(fx_view_at(x, loops, i, block), (size_t)x->area, span_mean.v, span_m2.v);
+        merge_moments(loops->lanes, (double)i * x->area, x->area, span_mean.v, span_m2.v, mean, m2);
+    }
+    for (int l = 0; l < loops->lanes; l++) {
+        int c = block * loops->lanes + l;
+
+        if (c >= x->c)
+            break;
+        stats->mean[c] = (float)mean[l];
+        stats->var[c] = (float)(m2[l] / count);
+        stats->unbiased[c] = (float)(count > 1 ? m2[l] / (count - 1) : m2[l] / count);
+    }
+}
+
+/* views: x.  first: the channels before it are known. */
+static enum fx_status run_stats(const struct fx_step *s, const struct fx_run *run,
+                                struct fx_err *err)
+{
+    const struct fx_model *model = run->program->model;
+    const struct fx_loops *loops = model->device->loops;
+    const struct fx_norm_op *op = s->op;
+    int n_blocks = fx_blocks(s->views[0].c, loops->lanes);
+
+    (void)err;
+    if (s->first < s->views[0].c) {
+#pragma omp parallel for
+        for (int block = s->first / loops->lanes; block < n_blocks; block++)
+            block_stats(loops, &s->views[0], run->program->n, block, op->stats);
+    }
+    fx_store_gather((struct fx_store *)&model->store, fx_step_node(s, run), op->stats->mean,
+                    op->stats->unbiased);
+    return FX_OK;
+}
+
+/* ---- coefficients ---- */
+
+/* What a norm does to the channels of one block; zeros beyond the last channel, so that padding
+ * stays zero and what lies behind a prefix has no effect. */
+struct coefficients {
+    struct fx_lanes scale, shift, mean, invstd;
+};
+
+static void coefficients_of(const struct fx_step *s, const struct fx_run *run, int block,
+                            struct coefficients *k)
+{
+    const struct fx_store *store = &run->program->model->store;
+    const struct fx_node *node = fx_step_node(s, run);
+    const struct fx_norm_op *op = s->op;
+    bool train = run->program->mode == FX_TRAIN;
+    const float *weight = fx_store_at(store, node->params[WEIGHT], FX_ROLE_VALUE);
+    const float *bias = fx_store_at(store, node->params[BIAS], FX_ROLE_VALUE);
+    const float *mean =
+        train ? op->stats->mean : fx_store_at(store, node->params[RUNNING_MEAN], FX_ROLE_VALUE);
+    const float *var =
+        train ? op->stats->var : fx_store_at(store, node->params[RUNNING_VAR], FX_ROLE_VALUE);
+    int lanes = run->program->model->device->loops->lanes;
+
+    *k = (struct coefficients){ 0 };
+    for (int l = 0, c = block * lanes; l < lanes && c < node->shape.c; l++, c++) {
+        double invstd = 1 / sqrt((double)var[c] + (double)node->eps);
+        double scale = (double)weight[c] * invstd;
+
+        k->invstd.v[l] = (float)invstd;
+        k->mean.v[l] = mean[c];
+        k->scale.v[l] = (float)scale;
+        k->shift.v[l] = (float)((double)bias[c] - (double)mean[c] * scale);
+    }
+}
+
+/* The dropout words of block `block` of image i. */
+static struct fx_kept kept_of(const struct fx_norm_op *op, const struct fx_view *v, int lanes,
+                              int i, int block)
+{
+    struct fx_kept kept = { NULL, 1.0f };
+
+    if (op->mask) {
+        size_t blocks = (size_t)fx_blocks(v->c, lanes);
+
+        kept.words = op->mask->words + ((size_t)i * blocks + (size_t)block) * (size_t)v->area;
+        kept.factor = op->mask->factor;
+    }
+    return kept;
+}
+
+/* ---- forward ---- */
+
+/* views: x, y */
+static enum fx_status run_apply(const struct fx_step *s, const struct fx_run *run,
+                                struct fx_err *err)
+{
+    const struct fx_loops *loops = run->program->model->device->loops;
+    const struct fx_view *x = &s->views[0], *y = &s->views[1];
+    bool relu = fx_step_node(s, run)->relu;
+
+    (void)err;
+#pragma omp parallel for
+    for (int block = 0; block < fx_blocks(x->c, loops->lanes); block++) {
+        struct coefficients k;
+
+        coefficients_of(s, run, block, &k);
+        for (int i = 0; i < run->program->n; i++)
+            loops->bn_apply(fx_view_at(x, loops, i, block), fx_view_at(y, loops, i, block),
+                            (size_t)x->area, &k.scale, &k.shift, relu,
+                            kept_of(s->op, x, loops->lanes, i, block));
+    }
+    return FX_OK;
+}
+
+/* ---- backward ---- */
+
+/* Sums over the batch of a block: of g, and of g * (x - mean); then the parameters' gradients and
+ * the three coefficients of dx. */
+static void block_sums(const struct fx_step *s, const struct fx_run *run, int block,
+                       const struct coefficients *k, struct fx_bn_back *b)
+{
+    const struct fx_store *store = &run->program->model->store;
+    const struct fx_loops *loops = run->program->model->device->loops;
+    const struct fx_node *node = fx_step_node(s, run);
+    const struct fx_view *x = &s->views[0], *dy = &s->views[1];
+    float *d_weight = fx_store_at(store, node->params[WEIGHT], FX_ROLE_GRAD);
+    float *d_bias = fx_store_at(store, node->params[BIAS], FX_ROLE_GRAD);
+    double sum_g[FX_MAX_LANES] = { 0 }, sum_gx[FX_MAX_LANES] = { 0 };
+    double count = (double)run->program->n * x->area;
+    struct fx_lanes g, gx;
+
+    for (int i = 0; i < run->program->n; i++) {
+        loops->bn_sums(fx_view_at(x, loops, i, block), fx_view_at(dy, loops, i, block),
+                       (size_t)x->area, b, kept_of(s->op, x, loops->lanes, i, block), g.v, gx.v);
+        for (int l = 0; l < loops->lanes; l++) {
+            sum_g[l] += (double)g.v[l];
+            sum_gx[l] += (double)gx.v[l];
+        }
+    }
+    for (int l = 0, c = block * loops->lanes; l < loops->lanes && c < x->c; l++, c++) {
+        double invstd = (double)k->invstd.v[l], scale = (double)k->scale.v[l];
+        float dw = (float)(sum_gx[l] * invstd), db = (float)sum_g[l];
+
+        d_weight[c] = run->accumulate ? d_weight[c] + dw : dw;
+        d_bias[c] = run->accumulate ? d_bias[c] + db : db;
+        b->slope.v[l] = (float)scale;
+        b->bend.v[l] = (float)(-scale * invstd * invstd * sum_gx[l] / count);
+        b->lift.v[l] = (float)(-scale * sum_g[l] / count);
+    }
+}
+
+/* views: x, dy, dx (absent: only the parameters' gradients) */
+static enum fx_status run_back(const struct fx_step *s, const struct fx_run *run,
+                               struct fx_err *err)
+{
+    const struct fx_loops *loops = run->program->model->device->loops;
+    const struct fx_view *x = &s->views[0], *dy = &s->views[1], *dx = &s->views[2];
+
+    (void)err;
+#pragma omp parallel for
+    for (int block = 0; block < fx_blocks(x->c, loops->lanes); block++) {
+        struct coefficients k;
+        struct fx_bn_back b = { .relu = fx_step_node(s, run)->relu };
+
+        coefficients_of(s, run, block, &k);
+        b.scale = k.scale;
+        b.shift = k.shift;
+        b.mean = k.mean;
+        block_sums(s, run, block, &k, &b);
+        for (int i = 0; dx->data && i < run->program->n; i++)
+            loops->bn_back(fx_view_at(x, loops, i, block), fx_view_at(dy, loops, i, block),
+                           fx_view_at(dx, loops, i, block), (size_t)x->area, &b,
+                           kept_of(s->op, x, loops->lanes, i, block), s->accumulate);
+    }
+    return FX_OK;
+}
+
+/* ---- lowering ---- */
+
+/* The statistics belong to the map that the norm reads: a value, or a chain of concatenations. */
+static enum fx_status stats_of(struct fx_lowering *l, int x, const struct fx_stats **stats,
+                               int *first)
+{
+    int group = l->uses[x].group;
+    int owner = group < 0 ? x : l->groups[group].tip;
+    struct fx_stats *st = &l->program->nodes[owner].stats;
+
+    if (st->stride == 0) {
+        st->stride = fx_blocks(l->graph->nodes[owner].shape.c, FX_MAX_LANES) * FX_MAX_LANES;
+        FX_TRY(fx_lower_new_kept(l, 3 * (size_t)st->stride * sizeof(float), &st->buffer));
+    }
+    *stats = st;
+    *first = st->n_known;
+    if (l->graph->nodes[x].shape.c > st->n_known)
+        st->n_known = l->graph->nodes[x].shape.c;
+    return FX_OK;
+}
+
+enum fx_status fx_lower_norm_apply(struct fx_lowering *l, int node, const struct fx_view *view)
+{
+    struct fx_step step = { .fn = run_apply, .name = "norm apply", .node = node };
+    int x = fx_lower_input(l, &l->graph->nodes[node], 0);
+
+    step.op = &l->program->nodes[node].norm;
+    if (l->uses[node].fused_drop >= 0)
+        fx_lower_touch(l, l->program->nodes[l->uses[node].fused_drop].mask.buffer);
+    FX_TRY(fx_lower_value(l, x, &step.views[0]));
+    step.views[1] = *view;
+    return fx_lower_emit(l, step);
+}
+
+enum fx_status fx_lower_norm(struct fx_lowering *l, int node)
+{
+    struct fx_norm_op *op = &l->program->nodes[node].norm;
+    int x = fx_lower_input(l, &l->graph->nodes[node], 0);
+    struct fx_view y;
+
+    if (l->program->mode == FX_TRAIN) {
+        struct fx_step step = { .fn = run_stats, .name = "norm stats", .node = node, .op = op };
+
+        FX_TRY(stats_of(l, x, &op->stats, &step.first));
+        FX_TRY(fx_lower_value(l, x, &step.views[0]));
+        FX_TRY(fx_lower_emit(l, step));
+    }
+    if (l->uses[node].fused_drop >= 0)
+        return FX_OK; /* applied there */
+    FX_TRY(fx_lower_place_value(l, node, x, &y));
+    return fx_lower_norm_apply(l, node, &y);
+}
+
+enum fx_status fx_lower_norm_back(struct fx_lowering *l, int node)
+{
+    int x = fx_lower_input(l, &l->graph->nodes[node], 0);
+    struct fx_view *dy = &l->grads[node], *dx = &l->grads[x];
+    struct fx_step step = { .fn = run_back, .name = "norm backward", .node = node };
+    struct fx_view made;
+
+    step.op = &l->program->nodes[node].norm;
+    if (l->uses[node].fused_drop >= 0)
+        fx_lower_touch(l, l->program->nodes[l->uses[node].fused_drop].mask.buffer);
+    FX_TRY(fx_lower_value(l, x, &step.views[0]));
+    step.views[1] = *dy;
+    if (!l->uses[x].wants_grad) {
+        FX_TRY(fx_lower_emit(l, step));
+        fx_lower_release(l, dy);
+        return FX_OK;
+    }
+    if (dx->buffer >= 0 && fx_lower_is_exclusive(l, dx)) {
+        step.views[2] = *dx;
+        step.accumulate = true;
+        FX_TRY(fx_lower_emit(l, step));
+        fx_lower_release(l, dy);
+        return FX_OK;
+    }
+    if (dy->is_exact && fx_lower_is_exclusive(l, dy)) {
+        made = *dy; /* over the gradient that it comes from */
+    } else {
+        FX_TRY(fx_lower_new_map(l, dy->c, dy->area, dy->w, &made));
+        fx_lower_share(l, &made);
+        fx_lower_release(l, dy);
+    }
+    step.views[2] = made;
+    FX_TRY(fx_lower_emit(l, step));
+    return fx_lower_contribute(l, x, &made);
+}
