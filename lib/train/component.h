@@ -1,0 +1,19 @@
+/* A file that holds a model or a part of it: .pth or safetensors, told apart by its bytes. */
+#ifndef FX_TRAIN_COMPONENT_H
+#define FX_TRAIN_COMPONENT_H
+
+#include "base/io.h"
+#include "tensor/tensor.h"
+
+struct fx_component {
+    struct fx_input input;    /* owned */
+    struct fx_tensor_set set; /* owned; borrows from input */
+};
+
+/* fx_component_open: reads the file ("-" or NULL: stdin) with fx_pth_read or fx_safetensors_parse.
+ * FX_EINPUT: "FILE: what: why".  Call fx_component_close also after a failure. */
+enum fx_status fx_component_open(struct fx_component *component, const char *path,
+                                 struct fx_err *err) FX_MUST_CHECK;
+void fx_component_close(struct fx_component *component); /* accepts a zeroed record */
+
+#endif
