@@ -1,0 +1,161 @@
+#!/usr/bin/env bats
+# ckpt-join from outside: the way back from ckpt-split, components in any mix, and every difference
+# reported.  Models written by PyTorch are in tests/torch/pth.bats.
+
+load helper
+
+arch=resnet18:width=8,blocks=1-1-1-1
+
+setup_file() {
+    cd "$BATS_FILE_TMPDIR" || return
+    expert-load --quiet --init 1 --arch "$arch" -o experts.safetensors
+    /usr/bin/python3 - <<'END'
+import json, random, struct
+random.seed(1)
+def write(path, tensors):
+    head, blob = {}, b''
+    for name, shape in tensors.items():
+        n = 1
+        for side in shape: n *= side
+        raw = struct.pack(f'<{n}f', *[random.gauss(0, 1) for _ in range(n)])
+        at = [len(blob), len(blob) + 4 * n]
+        head[name] = {'dtype': 'F32', 'shape': shape, 'data_offsets': at}
+        blob += raw
+    head['__metadata__'] = {'epoch': '3', 'val_accuracy': '71.25'}
+    text = json.dumps(head).encode()
+    open(path, 'wb').write(struct.pack('<Q', len(text)) + text + blob)
+D = 64
+fusion = {f'norms.{k}.{p}': [D] for k in range(4) for p in ('weight', 'bias')}
+fusion.update({f'mlp.{i}.weight': [D, D] for i in (0, 3)})
+fusion.update({f'mlp.{i}.bias': [D] for i in (0, 3)})
+write('fusion.safetensors', fusion)
+write('head.safetensors', {'weight': [100, D], 'bias': [100]})
+END
+    ckpt-join --quiet --arch "$arch" --fusion multiplicative -o model.safetensors \
+        experts.safetensors fusion.safetensors head.safetensors
+    ckpt-split --quiet -d parts model.safetensors
+    ckpt-split --quiet -d parts --format safetensors model.safetensors
+}
+
+# The bytes of all tensors: what stands behind the header.
+body() {
+    local n
+    n=$(od -An -tu8 -N8 "$1")
+    tail -c +$((n + 9)) "$1"
+}
+join() { ckpt-join --quiet --arch "$arch" --fusion multiplicative -o joined.safetensors "$@"; }
+whole() { # every tensor is that of the model that was split
+    local model=$BATS_FILE_TMPDIR/model.safetensors
+    cmp <(expert-load --list joined.safetensors) <(expert-load --list "$model")
+    cmp <(body joined.safetensors) <(body "$model")
+}
+
+@test "split and join give the same tensors" {
+    cd "$BATS_FILE_TMPDIR/parts"
+    join experts/*.pth fusion/*.pth global/*.pth
+    whole
+}
+
+@test "from safetensors, from a mix, in another order" {
+    cd "$BATS_FILE_TMPDIR/parts"
+    join global/*.safetensors experts/*.safetensors fusion/*.pth
+    whole
+    join fusion/*.pth experts/*_{0,1}_best.pth global/*.pth experts/*_{2,3}_best.safetensors
+    whole
+    join ../experts.safetensors fusion/*.pth global/*.pth
+    whole
+}
+
+@test "experts are numbered in the order of the operands" {
+    cd "$BATS_FILE_TMPDIR/parts"
+    join experts/*_{1,0,2,3}_best.pth fusion/*.pth global/*.pth
+    run ! cmp -s <(body joined.safetensors) <(body ../model.safetensors)
+    ckpt-split --quiet -d swapped --format safetensors joined.safetensors
+    cmp <(body swapped/experts/resnet_expert_0_best.safetensors) \
+        <(body experts/resnet_expert_1_best.safetensors)
+}
+
+@test "a whole model comes through unchanged, also from a pipe" {
+    cp "$BATS_FILE_TMPDIR/model.safetensors" .
+    join model.safetensors
+    whole
+    rm joined.safetensors
+    ckpt-join --quiet --arch "$arch" --fusion multiplicative - <model.safetensors |
+        cat >joined.safetensors
+    whole
+}
+
+@test "the metadata keeps what the files agree on" {
+    cd "$BATS_FILE_TMPDIR"
+    expert-load --verbose --list model.safetensors 2>said >/dev/null
+    for line in "arch = $arch" "fusion = multiplicative" "experts = 4" "classes = 100" "epoch = 3" \
+        "val_accuracy = 71.25" "source.1 = fusion.safetensors" "tool = ckpt-join"; do
+        grep -qF "model.safetensors: $line" said || fail "no: $line"
+    done
+}
+
+@test "usage" {
+    fails_with 2 'ckpt-join: --arch: which architecture?' ckpt-join --fusion multiplicative x
+    fails_with 2 'ckpt-join: --fusion: which fusion module?' ckpt-join --arch "$arch" x
+    fails_with 2 'ckpt-join: no files given' ckpt-join --arch "$arch" --fusion multiplicative
+    fails_with 2 'ckpt-join: *nosuch*' ckpt-join --arch "$arch" --fusion nosuch x
+    fails_with 2 'ckpt-join: 7 files given, 4 experts, fusion and head wanted' \
+        ckpt-join --arch "$arch" --fusion multiplicative a b c d e f g
+}
+
+@test "components that no file brings are named" {
+    cd "$BATS_FILE_TMPDIR/parts"
+    fails_with 3 'ckpt-join: the files together: no tensors of expert_backbones.3, global_head' \
+        ckpt-join --arch "$arch" --fusion multiplicative experts/*_{0,1,2}_best.pth fusion/*.pth
+    fails_with 3 'ckpt-join: ../experts.safetensors: no tensors of fusion_module, global_head' \
+        ckpt-join --arch "$arch" --fusion multiplicative ../experts.safetensors
+}
+
+@test "a component given twice is named" {
+    cd "$BATS_FILE_TMPDIR/parts"
+    run -3 --separate-stderr ckpt-join --arch "$arch" --fusion multiplicative -o no.safetensors \
+        ../experts.safetensors fusion/*.pth global/*.pth global/*.safetensors
+    assert_regex "${stderr_lines[0]}" \
+        "_head_best.safetensors: global_head.bias: also in global/.*pth$"
+    assert_regex "${stderr_lines[-1]}" "does not fit $arch: 2 given twice$"
+    assert_not_exist no.safetensors
+}
+
+@test "the fusion module of another fusion is reported tensor by tensor" {
+    cd "$BATS_FILE_TMPDIR/parts"
+    run -3 --separate-stderr ckpt-join --arch "$arch" --fusion concatenation \
+        experts/*.pth fusion/*.pth global/*.pth
+    assert_equal "$output" ""
+    assert_equal "${#stderr_lines[@]}" 1
+    assert_regex "${stderr_lines[0]}" \
+        "fusion_best.pth: mlp.0.weight: shape \(64, 64\), expected \(64, 256\)$"
+}
+
+@test "a tensor that is missing in a whole model is named with its whole name" {
+    cp "$BATS_FILE_TMPDIR/model.safetensors" .
+    /usr/bin/python3 - <<'END'
+import json, struct
+data = open('model.safetensors', 'rb').read()
+n, = struct.unpack('<Q', data[:8])
+head, body = json.loads(data[8:8 + n]), data[8 + n:]
+head.pop('__metadata__')
+gone = head.pop('expert_backbones.2.linear.bias')
+b, e = gone['data_offsets']
+for v in head.values():
+    if v['data_offsets'][0] >= e: v['data_offsets'] = [x - (e - b) for x in v['data_offsets']]
+text = json.dumps(head).encode()
+open('model.safetensors', 'wb').write(struct.pack('<Q', len(text)) + text + body[:b] + body[e:])
+END
+    said='model.safetensors: expert_backbones.2.linear.bias: missing, expected (100,) F32'
+    fails_with 3 "ckpt-join: $said" \
+        ckpt-join --arch "$arch" --fusion multiplicative model.safetensors
+}
+
+@test "a damaged file leaves nothing" {
+    cd "$BATS_FILE_TMPDIR/parts"
+    head -c 5000 global/*.pth >"$BATS_TEST_TMPDIR/cut.pth"
+    cut=$BATS_TEST_TMPDIR/cut.pth
+    fails_with 3 "ckpt-join: $cut: *" ckpt-join --arch "$arch" --fusion multiplicative \
+        -o "$BATS_TEST_TMPDIR/out" experts/*.pth fusion/*.pth "$cut"
+    assert_equal "$(find "$BATS_TEST_TMPDIR" -name '*out*')" ""
+}

@@ -1,0 +1,334 @@
+/* ckpt-split: a checkpoint in, one file for each component out, for PyTorch and for ckpt-join
+ * (ckpt-split(1)). */
+#include "archive/pth.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/tool.h"
+#include "net/model.h"
+#include "tensor/safetensors.h"
+#include "train/checkpoint.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct args {
+    const char *input, *dir, *format;
+    bool list;
+};
+
+enum { N_PARTS_MAX = FX_GRAPH_MAX_EXPERTS + 2, TEXT_BYTES = 256, PATH_BYTES = 4096 };
+
+/* One component: the tensors whose names begin with the prefix, and the file they go to. */
+struct part {
+    char prefix[TEXT_BYTES], arch[TEXT_BYTES];
+    char folder[TEXT_BYTES], stem[TEXT_BYTES * 2];
+    struct fx_tensor_set set;
+    struct fx_output data, json;
+};
+
+struct checkpoint {
+    struct fx_input input;
+    struct fx_tensor_set set;
+    struct fx_checkpoint_info info;
+    struct fx_graph graph;
+    struct part parts[N_PARTS_MAX];
+    int n_parts;
+};
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+static enum fx_status read_checkpoint(struct checkpoint *c, const char *path, struct fx_err *err)
+{
+    struct fx_model_config config = { .expert_dropout = -1, .fusion_dropout = -1 };
+
+    FX_TRY(fx_safetensors_read(&c->set, &c->input, path, err));
+    if (fx_checkpoint_info_get(&c->set, &c->info, err) != FX_OK)
+        return fx_err_prepend(err, "%s: ", c->input.name);
+    config.arch = c->info.arch;
+    config.fusion = c->info.fusion;
+    config.n_experts = c->info.n_experts;
+    config.n_classes = c->info.n_classes;
+    if (fx_model_build(&c->graph, &config, err) != FX_OK) {
+        /* The words are the file's, not the user's. */
+        err->status = err->status == FX_EUSAGE ? FX_EINPUT : err->status;
+        return fx_err_prepend(err, "%s: metadata: ", c->input.name);
+    }
+    if (fx_checkpoint_check(&c->set, &c->graph, c->info.fusion != NULL, err) != FX_OK)
+        return fx_err_prepend(err, "%s: ", c->input.name);
+    return FX_OK;
+}
+
+/* ---- the layout ------------------------------------------------------------------------------ */
+
+/* The architecture of expert k: the k-th of a list, or the one for all. */
+static void arch_of(const char *archs, int k, char text[TEXT_BYTES])
+{
+    const char *at = archs;
+
+    for (int i = 0; i < k && strchr(at, ';'); i++)
+        at = strchr(at, ';') + 1;
+    snprintf(text, TEXT_BYTES, "%.*s", (int)strcspn(at, ";"), at);
+}
+
+/* How the mission's folders call a family. */
+static const char *family_of(const char *arch)
+{
+    static const char *const names[][2] = {
+        { "densenet", "densenet" },
+        { "resnet", "resnet" },
+        { "improved_wideresnet", "improved_wide_resnet" },
+        { "preact_resnext", "resnext" },
+    };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        if (strncmp(arch, names[i][0], strlen(names[i][0])) == 0)
+            return names[i][1];
+    return "other";
+}
+
+static struct part *new_part(struct checkpoint *c, const char *folder)
+{
+    struct part *part = &c->parts[c->n_parts++];
+
+    fx_tensor_set_init(&part->set);
+    part->data.fd = part->json.fd = -1;
+    snprintf(part->folder, sizeof(part->folder), "%s", folder);
+    return part;
+}
+
+/* Which components there are and how their files are called (reference: the mission's layout). */
+static void lay_out(struct checkpoint *c)
+{
+    const char *family = NULL;
+
+    for (int k = 0; k < c->info.n_experts; k++) {
+        struct part *part = new_part(c, "experts");
+        arch_of(c->info.arch, k, part->arch);
+        const char *own = family_of(part->arch);
+        family = !family || strcmp(family, own) == 0 ? own : "mixed";
+        snprintf(part->prefix, sizeof(part->prefix), "expert_backbones.%d.", k);
+        snprintf(part->stem, sizeof(part->stem), "%s_expert_%d_best", own, k);
+    }
+    if (!c->info.fusion)
+        return;
+    struct part *fusion = new_part(c, "fusion"), *head = new_part(c, "global");
+    snprintf(fusion->arch, sizeof(fusion->arch), "%s", c->info.arch);
+    snprintf(fusion->prefix, sizeof(fusion->prefix), "fusion_module.");
+    snprintf(fusion->stem, sizeof(fusion->stem), "%s_%s_fusion_best", family, c->info.fusion);
+    snprintf(head->arch, sizeof(head->arch), "%s", c->info.arch);
+    snprintf(head->prefix, sizeof(head->prefix), "global_head.");
+    snprintf(head->stem, sizeof(head->stem), "%s_%s_global_head_best", family, c->info.fusion);
+}
+
+static const struct part *part_of(const struct checkpoint *c, const char *name)
+{
+    for (int i = 0; i < c->n_parts; i++)
+        if (strncmp(name, c->parts[i].prefix, strlen(c->parts[i].prefix)) == 0)
+            return &c->parts[i];
+    return NULL;
+}
+
+/* ---- list ------------------------------------------------------------------------------------ */
+
+/* Name, dtype, shape, offset in the file, and the component's file ("-": a trainer's own state). */
+static void list(const struct checkpoint *c, const char *format)
+{
+    char shape[TEXT_BYTES];
+
+    for (size_t i = 0; i < c->set.n_tensors; i++) {
+        const struct fx_tensor *tensor = &c->set.tensors[i];
+        const struct part *part = part_of(c, tensor->name);
+        fprintf(stdout, "%s\t%s\t%s\t%td\t", tensor->name, fx_dtype_name(tensor->dtype),
+                fx_shape_text(tensor->n_dims, tensor->shape, shape, sizeof(shape)),
+                (const uint8_t *)tensor->data - c->input.bytes);
+        if (part)
+            fprintf(stdout, "%s/%s.%s\n", part->folder, part->stem, format);
+        else
+            fprintf(stdout, "-\n");
+    }
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+/* What the checkpoint says about the run, for each component: the keys with their own place. */
+static const char *const run_keys[] = { "fusion", "classes",     "epoch",       "step",
+                                        "seed",   "data_digest", "val_accuracy" };
+enum { N_RUN_KEYS = sizeof(run_keys) / sizeof(*run_keys) };
+
+/* The component's tensors under their bare names, in the graph's order, and its metadata. */
+static enum fx_status fill_set(const struct checkpoint *c, struct part *part, struct fx_err *err)
+{
+    size_t n_prefix = strlen(part->prefix);
+
+    for (int i = 0; i < c->graph.n_params; i++) {
+        const char *name = c->graph.params[i].name;
+        const struct fx_tensor *tensor = fx_tensor_set_find(&c->set, name);
+        if (strncmp(name, part->prefix, n_prefix) == 0)
+            FX_TRY(fx_tensor_set_add(&part->set, name + n_prefix, tensor->dtype, tensor->n_dims,
+                                     tensor->shape, tensor->data, err));
+    }
+    FX_TRY(fx_tensor_set_put_meta(&part->set, "arch", part->arch, err));
+    for (size_t i = 0; i < N_RUN_KEYS; i++) {
+        const char *value = fx_tensor_set_meta(&c->set, run_keys[i]);
+        if (value)
+            FX_TRY(fx_tensor_set_put_meta(&part->set, run_keys[i], value, err));
+    }
+    FX_TRY(fx_tensor_set_put_meta(&part->set, "tool", "ckpt-split", err));
+    FX_TRY(fx_tensor_set_put_meta(&part->set, "version", fx_version, err));
+    return fx_tensor_set_put_meta(&part->set, "source", c->input.name, err);
+}
+
+/* A number where the text is one, except for names and digests, which may look like one. */
+static json_t *json_value(const char *key, const char *text)
+{
+    static const char *const numbers[] = { "classes", "epoch", "step", "seed", "val_accuracy" };
+    json_t *value = NULL;
+
+    for (size_t i = 0; !value && i < sizeof(numbers) / sizeof(*numbers); i++)
+        if (strcmp(key, numbers[i]) == 0)
+            value = json_loads(text, JSON_DECODE_ANY, NULL);
+    if (value && json_is_number(value))
+        return value;
+    json_decref(value);
+    return json_string(text);
+}
+
+/* {"component": ..., the component's metadata, "checkpoint": {all of the checkpoint's}} */
+static json_t *describe(const struct checkpoint *c, const struct part *part)
+{
+    json_t *object = json_object(), *all = json_object();
+    bool failed = !object || !all;
+
+    failed = failed || json_object_set_new(object, "component",
+                                           json_stringn(part->prefix, strlen(part->prefix) - 1));
+    for (size_t i = 0; !failed && i < part->set.n_meta; i++)
+        failed = json_object_set_new(object, part->set.meta[i].key,
+                                     json_value(part->set.meta[i].key, part->set.meta[i].value));
+    for (size_t i = 0; !failed && i < c->set.n_meta; i++)
+        failed = json_object_set_new(all, c->set.meta[i].key, json_string(c->set.meta[i].value));
+    if (!failed)
+        failed = json_object_set(object, "checkpoint", all) != 0;
+    json_decref(all);
+    if (!failed)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
+static enum fx_status open_part(struct part *part, const char *dir, const char *suffix,
+                                struct fx_output *out, struct fx_err *err)
+{
+    char path[PATH_BYTES];
+
+    if (snprintf(path, sizeof(path), "%s/%s", dir, part->folder) >= (int)sizeof(path))
+        return fx_fail(err, FX_EUSAGE, "-d %s: path too long", dir);
+    FX_TRY(fx_make_dirs(path, err));
+    if (snprintf(path, sizeof(path), "%s/%s/%s.%s", dir, part->folder, part->stem, suffix) >=
+        (int)sizeof(path))
+        return fx_fail(err, FX_EUSAGE, "-d %s: path too long", dir);
+    return fx_output_open(out, path, true, err);
+}
+
+static enum fx_status write_json(const struct checkpoint *c, const struct part *part,
+                                 struct fx_err *err)
+{
+    json_t *object = describe(c, part);
+    char *text = object ? json_dumps(object, JSON_INDENT(2)) : NULL;
+    enum fx_status status;
+
+    if (!text)
+        status = fx_fail(err, FX_EFAIL, "%s: out of memory", part->json.path);
+    else
+        status = fx_write_full(part->json.fd, text, strlen(text), part->json.path, err);
+    if (status == FX_OK)
+        status = fx_write_full(part->json.fd, "\n", 1, part->json.path, err);
+    free(text);
+    json_decref(object);
+    return status;
+}
+
+static enum fx_status write_part(const struct checkpoint *c, struct part *part,
+                                 const struct args *args, struct fx_err *err)
+{
+    FX_TRY(fill_set(c, part, err));
+    FX_TRY(open_part(part, args->dir, args->format, &part->data, err));
+    FX_TRY(open_part(part, args->dir, "json", &part->json, err));
+    if (strcmp(args->format, "pth") == 0)
+        FX_TRY(fx_pth_write(&part->set, part->data.fd, part->stem, part->data.path, err));
+    else
+        FX_TRY(fx_safetensors_write(&part->set, part->data.fd, part->data.path, NULL, NULL, err));
+    return write_json(c, part, err);
+}
+
+/* Everything is written under temporary names before the first file gets its final one. */
+static enum fx_status write_parts(struct checkpoint *c, const struct args *args, struct fx_err *err)
+{
+    for (int i = 0; i < c->n_parts; i++)
+        FX_TRY(write_part(c, &c->parts[i], args, err));
+    for (int i = 0; i < c->n_parts; i++) {
+        FX_TRY(fx_output_commit(&c->parts[i].data, err));
+        FX_TRY(fx_output_commit(&c->parts[i].json, err));
+    }
+    fx_log_info("%s: %d components written to %s", c->input.name, c->n_parts, args->dir);
+    return FX_OK;
+}
+
+static enum fx_status run(const struct args *args, struct fx_err *err)
+{
+    struct checkpoint c = { 0 };
+    enum fx_status status;
+
+    FX_TRY_OUT(read_checkpoint(&c, args->input, err));
+    lay_out(&c);
+    if (args->list)
+        list(&c, args->format);
+    else
+        status = write_parts(&c, args, err);
+out:
+    for (int i = 0; i < c.n_parts; i++) {
+        fx_output_abandon(&c.parts[i].data);
+        fx_output_abandon(&c.parts[i].json);
+        fx_tensor_set_fini(&c.parts[i].set);
+    }
+    fx_graph_fini(&c.graph);
+    fx_tensor_set_fini(&c.set);
+    fx_input_close(&c.input);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct args args = { .format = "pth" };
+    const struct fx_option options[] = {
+        { "directory", 'd', "DIR", FX_OPT_STRING, &args.dir, 0, 0, NULL,
+          "write the files below DIR, which is made if it is not there", NULL },
+        { "format", 0, "FORMAT", FX_OPT_CHOICE, &args.format, 0, 0, "pth|safetensors",
+          "pth or safetensors (default pth)", NULL },
+        { "list", 0, NULL, FX_OPT_FLAG, &args.list, 0, 0, NULL,
+          "print name, dtype, shape, offset and file of every tensor, and write nothing", NULL },
+        { .type = FX_OPT_END },
+    };
+    const struct fx_tool tool = {
+        .name = "ckpt-split",
+        .synopsis = "-d DIR [options] [CHECKPOINT]",
+        .summary = "Write each expert, the fusion module and the global head of a checkpoint as a "
+                   "file of its own,\nwhich PyTorch loads, with a .json beside it that says where "
+                   "it comes from.",
+        .options = options,
+        .example = "ckpt-split -d resnet_fusions/multiplicative run/best.safetensors",
+    };
+    struct fx_err err = { 0 };
+    enum fx_status status;
+
+    int n_operands = fx_tool_start(&tool, argc, argv);
+    args.input = n_operands > 0 ? argv[0] : NULL;
+    if (n_operands > 1)
+        status = fx_fail(&err, FX_EUSAGE, "%s: one checkpoint at a time", argv[1]);
+    else if (!args.list && !args.dir)
+        status = fx_fail(&err, FX_EUSAGE, "-d: which directory? (or --list)");
+    else
+        status = run(&args, &err);
+    return fx_tool_exit(status, &err);
+}
