@@ -24,8 +24,8 @@ void fx_adamw(const struct fx_adamw_step *s, size_t n, float *restrict p, const 
 {
     for (size_t i = 0; i < n; i++) {
         float gi = s->scale * g[i];
-        float mi = s->beta1 * m[i] + (1.0f - s->beta1) * gi;
-        float vi = s->beta2 * v[i] + (1.0f - s->beta2) * gi * gi;
+        float mi = s->beta1 * m[i] + s->rest1 * gi;
+        float vi = s->beta2 * v[i] + s->rest2 * gi * gi;
 
         m[i] = mi;
         v[i] = vi;

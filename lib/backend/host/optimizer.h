@@ -16,6 +16,7 @@ struct fx_adamw_step {
     float scale; /* of the gradient: clip coefficient and micro-batches */
     float keep;  /* 1 - lr * weight_decay */
     float beta1, beta2;
+    float rest1, rest2;    /* 1 - beta, from doubles: in float 1 - 0.999 is off by 1e-5 */
     float rate;            /* lr / (1 - beta1^t) */
     float root_correction; /* sqrt(1 - beta2^t) */
     float eps;

@@ -86,6 +86,8 @@ static struct fx_adamw_step adamw_step(const struct fx_update *u, double lr, dou
         .keep = (float)(1.0 - lr * u->weight_decay),
         .beta1 = (float)u->beta1,
         .beta2 = (float)u->beta2,
+        .rest1 = (float)(1.0 - u->beta1),
+        .rest2 = (float)(1.0 - u->beta2),
         .rate = (float)(lr / correction1),
         .root_correction = (float)sqrt(correction2),
         .eps = (float)u->eps,
