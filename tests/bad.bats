@@ -7,24 +7,28 @@ load helper
 # refuses SECTION COMMAND...: makes the section's files and gives each, in place of the word FILE,
 # to the command.  It runs in an empty folder, which must be empty afterwards.
 refuses() {
-    local section=$1 name why said rc count=0
+    local section=$1 file name why said rc count=0 wrong=""
     shift
     python3 "$ROOT/tests/bad/make_bad.py" "$BATS_TEST_TMPDIR/bad" "$section"
     mkdir scratch
     cd scratch
     while IFS=$'\t' read -r name why; do
-        local file=$BATS_TEST_TMPDIR/bad/$name rc=0
+        file=$BATS_TEST_TMPDIR/bad/$name
+        rc=0
         timeout 100 "${@//FILE/$file}" >../stdout 2>../stderr || rc=$?
         said=$(cat ../stderr)
         # shellcheck disable=SC2053
         [[ $rc == 3 && $said == "$1: $file: "$why && $said != *$'\n'* ]] ||
-            fail "$name: exit status $rc
-wanted: $1: $file: $why
-said:   $said"
-        [ ! -s ../stdout ] || fail "$name: something on stdout"
-        [ -z "$(ls -A)" ] || fail "$name: left $(ls -A)"
+            wrong+="$name: exit status $rc
+  wanted: $1: $file: $why
+  said:   $said
+"
+        [ ! -s ../stdout ] || wrong+="$name: something on stdout"$'\n'
+        [ -z "$(ls -A)" ] || wrong+="$name: left $(ls -A)"$'\n'
+        rm -rf ./* ./.[!.]*
         count=$((count + 1))
     done <../bad.list
+    [ -z "$wrong" ] || fail "$wrong"
     [ "$count" -gt 0 ] || fail "no case in $section"
     echo "# $section: $count files refused" >&3
 }
@@ -40,4 +44,8 @@ small_archive() {
 @test "holdouts that are none" {
     small_archive
     refuses npy cifar-prep --holdout FILE -o out.safetensors ../small.tar.gz
+}
+
+@test "archives that are none" {
+    refuses cifar cifar-prep -o out.safetensors FILE
 }

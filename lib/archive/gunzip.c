@@ -95,6 +95,7 @@ static enum fx_status inflate_some(struct fx_gunzip *gz, uint8_t *buf, size_t n,
     z->next_out = buf;
     z->avail_out = (uInt)n;
     int code = inflate(z, Z_NO_FLUSH);
+    gz->n_in += gz->end - gz->at - z->avail_in;
     gz->at = gz->end - z->avail_in;
     *n_read = n - z->avail_out;
     if (code == Z_STREAM_END)
@@ -117,6 +118,19 @@ static enum fx_status copy_some(struct fx_gunzip *gz, uint8_t *buf, size_t n, si
     return FX_OK;
 }
 
+static enum fx_status check_size(const struct fx_gunzip *gz, struct fx_err *err)
+{
+    if (gz->n_out > FX_GUNZIP_BYTES_MAX)
+        return fx_fail(err, FX_EINPUT, "%s: inflates to more than %" PRIu64 " MiB", gz->name,
+                       FX_GUNZIP_BYTES_MAX >> 20);
+    if (gz->is_gzip && gz->n_out > FX_GUNZIP_SHRUNK_BYTES_MAX &&
+        gz->n_out / FX_GUNZIP_RATIO_MAX > gz->n_in)
+        return fx_fail(err, FX_EINPUT,
+                       "%s: inflates to more than %" PRIu64 " MiB at more than %d to 1", gz->name,
+                       FX_GUNZIP_SHRUNK_BYTES_MAX >> 20, FX_GUNZIP_RATIO_MAX);
+    return FX_OK;
+}
+
 enum fx_status fx_gunzip_read(struct fx_gunzip *gz, void *buf, size_t n, size_t *n_read,
                               struct fx_err *err)
 {
@@ -130,10 +144,7 @@ enum fx_status fx_gunzip_read(struct fx_gunzip *gz, void *buf, size_t n, size_t 
             FX_TRY(next_member(gz, err));
     }
     gz->n_out += *n_read;
-    if (gz->n_out > FX_GUNZIP_BYTES_MAX)
-        return fx_fail(err, FX_EINPUT, "%s: inflates to more than %" PRIu64 " MiB", gz->name,
-                       FX_GUNZIP_BYTES_MAX >> 20);
-    return FX_OK;
+    return check_size(gz, err);
 }
 
 void fx_gunzip_close(struct fx_gunzip *gz)

@@ -12,9 +12,12 @@
 #include <stdint.h>
 #include <zlib.h>
 
-/* The most that one archive may inflate to: 1.4 million CIFAR images.  What a bomb costs is the
- * seconds until it reaches this, never memory. */
+/* Bombs are stopped by two limits: what an archive may inflate to at all (1.4 million CIFAR
+ * images), and what it may inflate to when it is shrunk as no photographs can be (these: 1.1 to 1).
+ */
 #define FX_GUNZIP_BYTES_MAX (UINT64_C(1) << 32)
+#define FX_GUNZIP_SHRUNK_BYTES_MAX (UINT64_C(1) << 28)
+enum { FX_GUNZIP_RATIO_MAX = 100 };
 
 enum { FX_GUNZIP_INPUT_BYTES = 1 << 16 };
 
@@ -26,7 +29,7 @@ struct fx_gunzip {
     bool fd_at_end;
     bool is_gzip, in_member;
     z_stream inflater;
-    uint64_t n_out; /* bytes delivered so far */
+    uint64_t n_in, n_out; /* compressed bytes used and bytes delivered so far */
 };
 
 /* fx_gunzip_open: opens path ("-" or NULL: stdin) and looks at its first bytes.  FX_EINPUT when

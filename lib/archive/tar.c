@@ -88,11 +88,14 @@ enum fx_status fx_tar_next(struct fx_tar *tar, struct fx_tar_entry *entry, struc
         return drain(tar, err);
     /* A warning is about names or times in other character sets. */
     if (code != ARCHIVE_OK && code != ARCHIVE_WARN)
-        return fail(tar, "not a tar or tar.gz archive", err);
+        return fail(tar, tar->has_begun ? "the tar is damaged" : "not a tar or tar.gz archive",
+                    err);
+    tar->has_begun = true;
     const char *path = archive_entry_pathname(header);
     entry->path = path != NULL ? path : "?";
-    entry->is_file =
-        archive_entry_filetype(header) == AE_IFREG && archive_entry_hardlink(header) == NULL;
+    entry->is_file = archive_entry_filetype(header) == AE_IFREG &&
+                     archive_entry_hardlink(header) == NULL &&
+                     archive_entry_sparse_count(header) == 0;
     entry->is_folder = archive_entry_filetype(header) == AE_IFDIR;
     entry->n_bytes = archive_entry_size(header);
     if (leads_outside(entry->path))

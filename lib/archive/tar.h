@@ -13,6 +13,7 @@ struct fx_tar {
     struct fx_gunzip input;
     struct archive *reader;      /* owned */
     uint8_t *block;              /* owned: what the reader looks at */
+    bool has_begun;              /* one header was right: what follows is tar */
     enum fx_status input_status; /* of a failed read, with its message: libarchive keeps neither */
     struct fx_err input_err;
 };
@@ -20,7 +21,7 @@ struct fx_tar {
 /* One member; valid until the next call. */
 struct fx_tar_entry {
     const char *path; /* borrowed */
-    bool is_file;     /* a regular file, no link */
+    bool is_file;     /* a regular file: no link, no holes (a GiB of them costs nothing) */
     bool is_folder;
     int64_t n_bytes; /* as announced */
 };

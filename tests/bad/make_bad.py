@@ -12,6 +12,9 @@ import os
 import sys
 
 
+sys.dont_write_bytecode = True
+
+
 def main(folder, section):
     os.makedirs(folder)
     names = set()
