@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const char fx_version[] = FX_VERSION;
 
@@ -76,6 +77,33 @@ static void print_version(const struct fx_tool *tool)
         printf("%s\n", tool->built_with);
 }
 
+static const char *started_name; /* borrowed */
+
+/* SIGBUS: the bytes of a mapped input are not there any more.  Async-signal-safe. */
+static void on_lost_mapping(int signal_number)
+{
+    static const char why[] = ": a mapped input file was cut short while it was read\n";
+    char line[128] = { 0 };
+
+    (void)signal_number;
+    fx_output_sweep();
+    strncat(line, started_name, sizeof line - sizeof why);
+    strcat(line, why);
+    ssize_t put = write(STDERR_FILENO, line, strlen(line));
+    (void)put; /* there is no one left to tell */
+    _exit(FX_EINPUT);
+}
+
+static void catch_signals(const char *name)
+{
+    struct sigaction lost = { .sa_handler = on_lost_mapping };
+
+    started_name = name;
+    sigemptyset(&lost.sa_mask);
+    sigaction(SIGBUS, &lost, NULL);
+    fx_output_guard();
+}
+
 int fx_tool_start(const struct fx_tool *tool, int argc, char **argv)
 {
     struct fx_option_shared shared = { 0 };
@@ -85,7 +113,7 @@ int fx_tool_start(const struct fx_tool *tool, int argc, char **argv)
     setvbuf(stderr, NULL, _IOLBF, BUFSIZ);
     fx_log_set(tool->name, FX_LOG_NORMAL);
     remember_command_line(tool->name, argc, argv);
-    fx_output_guard();
+    catch_signals(tool->name);
     enum fx_status status = fx_option_parse(tool, argc, argv, &shared, &n_operands, &err);
     if (status != FX_OK) {
         fx_log_error("%s", err.msg);

@@ -274,6 +274,30 @@ static void test_beta_moments(void **state)
     }
 }
 
+/* Where the distribution function is simple: Beta(1/2, 1/2) and Beta(2, 2) fill twenty cells of
+ * equal probability evenly. */
+static void test_beta_distribution(void **state)
+{
+    static const double alphas[2] = { 0.5, 2.0 };
+
+    (void)state;
+    for (int a = 0; a < 2; a++) {
+        struct fx_augment_config config = { .mix = FX_MIX_MIXUP,
+                                            .mix_alpha = alphas[a],
+                                            .seed = 4 };
+        int cells[20] = { 0 };
+        for (uint32_t batch = 0; batch < 20000; batch++) {
+            struct fx_mix mix;
+            uint32_t partner[1];
+            fx_augment_mix(&config, 1, batch, 1, &mix, partner);
+            double x = (double)mix.lam;
+            double below = a == 0 ? 2 / M_PI * asin(sqrt(x)) : x * x * (3 - 2 * x);
+            cells[below < 1 ? (int)(20 * below) : 19]++;
+        }
+        assert_uniform(cells, 20);
+    }
+}
+
 static void test_cutmix_box(void **state)
 {
     struct fx_augment_config config = { .mix = FX_MIX_CUTMIX, .mix_alpha = 1.0, .seed = 5 };
@@ -350,6 +374,7 @@ int main(void)
         cmocka_unit_test(test_normalize),
         cmocka_unit_test(test_partner_permutation),
         cmocka_unit_test(test_beta_moments),
+        cmocka_unit_test(test_beta_distribution),
         cmocka_unit_test(test_cutmix_box),
         cmocka_unit_test(test_mix_in_place),
     };

@@ -190,8 +190,27 @@ static void test_input(void **state)
 /* ---- processes --------------------------------------------------------------------------------
  */
 
-/* Runs body in a child with stdout to a file or device, stderr collected in said; its wait status.
- */
+/* Stdout of the child that runs a body. */
+static void open_stdout(const char *path)
+{
+    int ends[2];
+
+    if (strcmp(path, "closed") == 0) {
+        close(STDOUT_FILENO);
+        return;
+    }
+    if (strcmp(path, "no reader") != 0) {
+        dup2(open(path, O_WRONLY), STDOUT_FILENO);
+        return;
+    }
+    if (pipe(ends) != 0)
+        _exit(97);
+    close(ends[0]);
+    dup2(ends[1], STDOUT_FILENO);
+}
+
+/* Runs body in a child with stdout to a device, closed, or a pipe without reader; stderr collected
+ * in said; its wait status. */
 static int in_child(void (*body)(void), const char *stdout_path, char *said, size_t n)
 {
     int ends[2], status;
@@ -200,8 +219,7 @@ static int in_child(void (*body)(void), const char *stdout_path, char *said, siz
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
-        int fd = open(stdout_path, O_WRONLY);
-        dup2(fd, STDOUT_FILENO);
+        open_stdout(stdout_path);
         dup2(ends[1], STDERR_FILENO);
         body();
         _exit(99);
@@ -232,6 +250,19 @@ static void print_and_exit(void)
     _exit(fx_tool_exit(FX_OK, NULL));
 }
 
+/* As under a parent that ignores SIGPIPE. */
+static void print_without_sigpipe(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    print_and_exit();
+}
+
+static void exit_silently(void)
+{
+    start_test_tool();
+    _exit(fx_tool_exit(FX_OK, NULL));
+}
+
 static void fail_and_exit(void)
 {
     struct fx_err err = { 0 };
@@ -242,6 +273,20 @@ static void fail_and_exit(void)
         _exit(97);
     fx_log_set_task("task-0");
     _exit(fx_tool_exit(fx_fail(&err, FX_EINPUT, "%s: bad\n\033[1m", "file"), &err));
+}
+
+static void read_what_was_cut(void)
+{
+    struct fx_output out = { 0 };
+    struct fx_input in;
+    struct fx_err err = { 0 };
+
+    start_test_tool();
+    if (start_file(&out, "short", "bytes") != FX_OK || fx_output_commit(&out, &err) != FX_OK ||
+        fx_input_open(&in, in_dir("short"), &err) != FX_OK || truncate(in_dir("short"), 0) != 0)
+        _exit(97);
+    unlink(in_dir("short"));
+    _exit(start_file(&out, "half", "half") == FX_OK ? in.bytes[0] : 97);
 }
 
 static void wait_for_signal(void)
@@ -303,7 +348,13 @@ static void test_exit(void **state)
     } cases[] = {
         { print_and_exit, "/dev/null", 0, 0, "" },
         { print_and_exit, "/dev/full", 1, 0, "unit-tool: stdout: No space left on device\n" },
+        { print_and_exit, "closed", 1, 0, "unit-tool: stdout: Bad file descriptor\n" },
+        { exit_silently, "closed", 0, 0, "" },
+        { print_and_exit, "no reader", 0, SIGPIPE, "" },
+        { print_without_sigpipe, "no reader", 0, SIGPIPE, "" },
         { fail_and_exit, "/dev/null", 3, 0, "[task-0] unit-tool: file: bad??[1m\n" },
+        { read_what_was_cut, "/dev/null", 3, 0,
+          "unit-tool: a mapped input file was cut short while it was read\n" },
         { wait_for_signal, "/dev/null", 0, SIGTERM, "" },
         { stop_by_term, "/dev/null", 75, 0, "unit-tool: stopped\n" },
         { stop_by_int, "/dev/null", 0, SIGINT, "unit-tool: stopped\n" },

@@ -144,6 +144,7 @@ static const struct bad_case bad_cases[] = {
       2, "overlap" },
     /* 9: size */
     { A_U8("[2]", "[0,1]"), 1, "span 1 bytes" },
+    { A_U8("[1]", "[0,2]"), 2, "span 2 bytes" },
     { "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4, "span 4 bytes" },
     { A_U8("[4294967296,4294967296]", "[0,0]"), 0, "overflows" },
     { A_U8("[9223372036854775807,9223372036854775807,0]", "[0,0]"), 0, "overflows" },
