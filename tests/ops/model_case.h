@@ -36,6 +36,7 @@ struct model_options {
     double dropout; /* of experts and fusion */
     enum fx_precision precision;
     bool (*should_stop)(void);
+    bool only_evaluates;
 };
 
 static void model_check(enum fx_status status, const struct fx_err *err)
@@ -114,8 +115,10 @@ static bool model_open(struct model_case *m, const char *device, const struct mo
     }
     model_check(status, &err);
     model_check(fx_model_build(&m->graph, &config, &err), &err);
-    model_check(m->backend->model_create(&m->model, m->device, &m->graph, true, &err), &err);
-    model_check(m->backend->program_create(&m->train, m->model, FX_TRAIN, o->n, &err), &err);
+    model_check(m->backend->model_create(&m->model, m->device, &m->graph, !o->only_evaluates, &err),
+                &err);
+    if (!o->only_evaluates)
+        model_check(m->backend->program_create(&m->train, m->model, FX_TRAIN, o->n, &err), &err);
     model_check(m->backend->program_create(&m->eval, m->model, FX_EVAL, o->n, &err), &err);
     model_check(m->backend->model_allocate(m->model, &err), &err);
     m->mix = (struct fx_mix){ .kind = FX_MIX_CUTMIX, .lam = 0.7f };

@@ -409,7 +409,7 @@ static void op_check_slopes(const struct op_case *c, struct op_run *run)
 }
 
 /* The whole comparison of one case. */
-static void op_run_case(const struct op_case *c)
+static inline void op_run_case(const struct op_case *c)
 {
     struct op_run ref, run;
 

@@ -3,7 +3,7 @@
 #include "model_case.h"
 
 static const struct model_options options = {
-    "resnet18:width=8,blocks=1-1", "multiplicative", 2, 3, 0.2, FX_PRECISION_FP32, NULL
+    "resnet18:width=8,blocks=1-1", "multiplicative", 2, 3, 0.2, FX_PRECISION_FP32, NULL, false
 };
 static const char *const devices[] = { "ref", "cpu" };
 enum { N_DEVICES = 2 };
@@ -245,6 +245,33 @@ static void the_plan_is_known_first(void **state)
     }
 }
 
+/* A model that does not train: no gradients, no moments, the same evaluation. */
+static void a_model_may_only_evaluate(void **state)
+{
+    (void)state;
+    for (int d = 0; d < N_DEVICES; d++) {
+        struct model_options o = options;
+        struct fx_memory memory;
+        struct fx_losses losses, expected;
+        struct model_case m, trainer;
+
+        o.only_evaluates = true;
+        if (!model_open(&m, devices[d], &o)) {
+            model_close(&m);
+            continue;
+        }
+        assert_true(model_open(&trainer, devices[d], &options));
+        m.backend->model_memory(m.model, &memory);
+        assert_int_equal(memory.gradients, 0);
+        assert_int_equal(memory.optimizer, 0);
+        losses = model_evaluate(&m);
+        expected = model_evaluate(&trainer);
+        assert_float_equal(losses.total, expected.total, 1e-9);
+        model_close(&m);
+        model_close(&trainer);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +281,7 @@ int main(void)
         cmocka_unit_test(an_evaluation_changes_nothing),
         cmocka_unit_test(gradients_accumulate),
         cmocka_unit_test(the_plan_is_known_first),
+        cmocka_unit_test(a_model_may_only_evaluate),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
