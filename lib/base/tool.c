@@ -77,19 +77,14 @@ static void print_version(const struct fx_tool *tool)
         printf("%s\n", tool->built_with);
 }
 
-static const char *started_name; /* borrowed */
+static char lost_line[128]; /* made at the start: a handler cannot print */
 
 /* SIGBUS: the bytes of a mapped input are not there any more.  Async-signal-safe. */
 static void on_lost_mapping(int signal_number)
 {
-    static const char why[] = ": a mapped input file was cut short while it was read\n";
-    char line[128] = { 0 };
-
     (void)signal_number;
     fx_output_sweep();
-    strncat(line, started_name, sizeof line - sizeof why);
-    strcat(line, why);
-    ssize_t put = write(STDERR_FILENO, line, strlen(line));
+    ssize_t put = write(STDERR_FILENO, lost_line, strlen(lost_line));
     (void)put; /* there is no one left to tell */
     _exit(FX_EINPUT);
 }
@@ -98,7 +93,8 @@ static void catch_signals(const char *name)
 {
     struct sigaction lost = { .sa_handler = on_lost_mapping };
 
-    started_name = name;
+    snprintf(lost_line, sizeof lost_line,
+             "%s: a mapped input file was cut short while it was read\n", name);
     sigemptyset(&lost.sa_mask);
     sigaction(SIGBUS, &lost, NULL);
     fx_output_guard();

@@ -3,7 +3,6 @@ magnitude a policy can ask for, and the policies' choices against torchvision's 
 
     augment_ops.py ops [FILE]   compare the operations; FILE: raw u8 (n, 3, 32, 32) images to add
     augment_ops.py policies     compare what the policies choose
-    augment_ops.py speed        images per second of each policy, ours and torchvision's, one core
 
 Runs the program augment-probe, which must be on the PATH.
 """
@@ -12,7 +11,6 @@ import math
 import struct
 import subprocess
 import sys
-import time
 from collections import Counter
 
 import numpy as np
@@ -192,36 +190,6 @@ def compare_policies():
     return True
 
 
-# ---- speed ---------------------------------------------------------------------------------------
-
-def torchvision_policy(name):
-    crop = [transforms.RandomCrop(32, padding=4, padding_mode="reflect"),
-            transforms.RandomHorizontalFlip()]
-    finish = [transforms.ToTensor(), transforms.Normalize((0.5071, 0.4865, 0.4409),
-                                                          (0.2673, 0.2564, 0.2762))]
-    extra = {"none": [], "basic": [], "light": [RandAugment(2, 9)],
-             "baseline": [transforms.ColorJitter(0.2, 0.2, 0.2, 0.1)],
-             "strong": [RandAugment(3, 14)], "sota": [TrivialAugmentWide()]}[name]
-    erase = {"none": 0, "basic": 0, "light": 0.1, "baseline": 0.25, "strong": 0.3, "sota": 0.25}[name]
-    return transforms.Compose((crop if name != "none" else []) + extra + finish
-                              + ([transforms.RandomErasing(erase)] if erase else []))
-
-
-def compare_speed():
-    torch.set_num_threads(1)
-    pictures = [Image.fromarray(image.transpose(1, 2, 0)) for image in test_images()]
-    print("policy      ours img/s  torchvision img/s  ratio")
-    for name in ("none", "basic", "light", "baseline", "strong", "sota"):
-        ours, policy = float(probe("speed", name)), torchvision_policy(name)
-        n, start = 0, time.perf_counter()
-        while time.perf_counter() - start < 0.5:
-            policy(pictures[n % len(pictures)])
-            n += 1
-        other = n / (time.perf_counter() - start)
-        print(f"{name:10s} {ours:11.0f} {other:18.0f} {ours / other:6.0f}")
-    return True
-
-
 def main():
     mode = sys.argv[1]
     if mode == "ops":
@@ -231,7 +199,7 @@ def main():
                                      .reshape(-1, 3, 32, 32)])
         ok = compare_ops(images)
     else:
-        ok = {"policies": compare_policies, "speed": compare_speed}[mode]()
+        ok = compare_policies()
     sys.exit(0 if ok else 1)
 
 
