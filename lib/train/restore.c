@@ -23,7 +23,7 @@ static enum fx_status verify(const struct fx_tensor_set *set, const char *path, 
     if (stored == NULL || stored->n_bytes != 4)
         return fx_fail(err, FX_EINPUT, "%s: no checksum: not a checkpoint to resume from", path);
     for (size_t i = 0; i < set->n_tensors && &set->tensors[i] != stored; i++)
-        fx_checksum_add(&sum, set->tensors[i].data, set->tensors[i].n_bytes);
+        fx_checksum_add(&sum, &set->tensors[i], set->tensors[i].data);
     for (size_t i = 0; i < set->n_meta; i++)
         fx_checksum_add_meta(&sum, set->meta[i].key, set->meta[i].value);
     for (int i = 0; i < 4; i++)
@@ -123,7 +123,7 @@ static uint32_t tensors_crc(const struct fx_tensor_set *set)
     struct fx_checksum sum = { 0 };
 
     for (size_t i = 0; i < set->n_tensors; i++)
-        fx_checksum_add(&sum, set->tensors[i].data, set->tensors[i].n_bytes);
+        fx_checksum_add(&sum, &set->tensors[i], set->tensors[i].data);
     return sum.tensors;
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static char *join(const char *dir, const char *name)
@@ -37,16 +38,25 @@ static enum fx_status name_files(struct fx_rundir *rundir, const char *dir, stru
     return FX_OK;
 }
 
+/* A process that was just killed may take a moment to be gone: the lock is asked for LOCK_TRIES
+ * times before this one gives up. */
+enum { LOCK_TRIES = 100, LOCK_PAUSE_MS = 20 };
+
 static enum fx_status take_lock(struct fx_rundir *rundir, struct fx_err *err)
 {
+    const struct timespec pause = { .tv_nsec = LOCK_PAUSE_MS * 1000000L };
+
     rundir->lock_fd = open(rundir->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (rundir->lock_fd < 0)
         return fx_fail_errno(err, "%s", rundir->lock);
-    if (flock(rundir->lock_fd, LOCK_EX | LOCK_NB) == 0)
-        return FX_OK;
-    if (errno == EWOULDBLOCK)
-        return fx_fail(err, FX_EFAIL, "%s: another process is training here", rundir->dir);
-    return fx_fail_errno(err, "%s", rundir->lock);
+    for (int i = 0; i < LOCK_TRIES; i++) {
+        if (flock(rundir->lock_fd, LOCK_EX | LOCK_NB) == 0)
+            return FX_OK;
+        if (errno != EWOULDBLOCK)
+            return fx_fail_errno(err, "%s", rundir->lock);
+        nanosleep(&pause, NULL);
+    }
+    return fx_fail(err, FX_EFAIL, "%s: another process is training here", rundir->dir);
 }
 
 /* Temporary files of fx_output_open: ".NAME.PID-RANDOM.tmp".  With the lock held nobody else is

@@ -15,9 +15,16 @@
 /* ---- checksum ---------------------------------------------------------------------------------
  */
 
-void fx_checksum_add(struct fx_checksum *sum, const void *bytes, size_t n)
+void fx_checksum_add(struct fx_checksum *sum, const struct fx_tensor *tensor, const void *bytes)
 {
-    sum->tensors = (uint32_t)crc32_z(sum->tensors, bytes, n);
+    const char *dtype = fx_dtype_name(tensor->dtype);
+    uLong crc = sum->tensors;
+
+    crc = crc32_z(crc, (const Bytef *)tensor->name, strlen(tensor->name) + 1);
+    crc = crc32_z(crc, (const Bytef *)dtype, strlen(dtype) + 1);
+    crc = crc32_z(crc, (const Bytef *)tensor->shape,
+                  (size_t)tensor->n_dims * sizeof *tensor->shape);
+    sum->tensors = (uint32_t)crc32_z(crc, bytes, tensor->n_bytes);
 }
 
 /* Pairs are combined by exclusive or: their order in the file does not matter.  "format" is the
@@ -142,7 +149,7 @@ static enum fx_status fetch(void *ctx, const struct fx_tensor *tensor, void *buf
         memcpy(buf, self->state_text, tensor->n_bytes);
     else
         FX_TRY(fetch_param(self, tensor, buf, err));
-    fx_checksum_add(&self->sum, buf, tensor->n_bytes);
+    fx_checksum_add(&self->sum, tensor, buf);
     return FX_OK;
 }
 

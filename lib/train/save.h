@@ -9,12 +9,12 @@
 
 #include <zlib.h>
 
-/* The checksum of a checkpoint: CRC-32 of the tensors' bytes in file order, combined with one of
- * each metadata pair, so that a torn or altered file is noticed. */
+/* The checksum of a checkpoint: CRC-32 of the tensors in file order (name, dtype, shape, bytes),
+ * combined with one of each metadata pair, so that a torn or altered file is noticed. */
 struct fx_checksum {
     uint32_t tensors, meta;
 };
-void fx_checksum_add(struct fx_checksum *sum, const void *bytes, size_t n);
+void fx_checksum_add(struct fx_checksum *sum, const struct fx_tensor *tensor, const void *bytes);
 void fx_checksum_add_meta(struct fx_checksum *sum, const char *key, const char *value);
 
 /* Names of the tensors that only last.safetensors has.  The checksum's name is the last in file

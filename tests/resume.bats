@@ -1,0 +1,327 @@
+#!/usr/bin/env bats
+# A run can be killed anywhere: whatever stopped it, the same command with --resume ends with the
+# bytes of a run that was never stopped, times apart.  Tiny runs with a checkpoint after every step
+# are killed at random moments; SEED=n repeats a failure.
+
+load helper
+
+setup_file() {
+    cd "$BATS_FILE_TMPDIR" || return
+    mkcifar --train 200 --test 20 --classes 5 -o cifar.tar.gz
+    cifar-prep -q -o data.safetensors cifar.tar.gz
+    expert-load -q --arch resnet18:width=2,blocks=1-1-1-1 --classes 5 --init 1 -o experts.safetensors
+    echo "# resume.bats: SEED=${SEED:=$RANDOM}" >&3
+    export SEED
+}
+
+setup() {
+    cd "$BATS_TEST_TMPDIR" || return
+    data=$BATS_FILE_TMPDIR/data.safetensors
+    experts=$BATS_FILE_TMPDIR/experts.safetensors
+    settings=(--device ref)
+    RANDOM=$SEED
+}
+
+# train DIR OPTION...: starts or goes on.  $under stands before the program.
+train() {
+    local dir=$1
+    shift
+    ${under:-} fusion-train -q --fusion multiplicative --data "$data" --experts "$experts" \
+        --checkpoint-dir "$dir" --resume --epochs 3 --batch 8 --augment strong --log-steps \
+        --checkpoint-minutes 0 "${settings[@]}" "$@"
+}
+
+# Metrics without what depends on the clock.
+timeless() { # FILE
+    sed -E 's/"(timestamp|seconds|val_seconds|images_per_second)":("[^"]*"|[0-9.e+-]+)//g' "$1"
+}
+
+# same_run A B: checkpoints, metrics and table of two finished runs, in A, A.jsonl, B, B.jsonl.
+same_run() {
+    cmp "$1/best.safetensors" "$2/best.safetensors"
+    cmp "$1/last.safetensors" "$2/last.safetensors"
+    diff <(timeless "$1.jsonl") <(timeless "$2.jsonl")
+    diff <(timeless "$1.jsonl") <(timeless "$2/history.jsonl")
+    assert_equal "$(metrics-csv "$1.jsonl" | cut -d , -f 1-10)" \
+        "$(metrics-csv "$2.jsonl" | cut -d , -f 1-10)"
+    # Nothing is left over.
+    run -1 bash -c 'ls -A "$1" | grep -E "tmp$|^best.previous"' - "$2"
+}
+
+now_ms() {
+    echo $(($(date +%s%N) / 1000000))
+}
+
+# stop_after MS SIGNAL DIR: runs until the signal comes; the exit status is the run's.
+stop_after() {
+    local under
+    printf -v under 'timeout --preserve-status -s %s %d.%03d' "$2" $(($1 / 1000)) $(($1 % 1000))
+    train "$3" >"$3.jsonl" 2>"$3.err"
+}
+
+# kill_often N SIGNAL...: N stops at random moments of as many runs as that takes, each compared with
+# a run that was left alone.
+kill_often() {
+    local n=$1 start length status signal
+    shift
+    start=$(now_ms)
+    train whole >whole.jsonl
+    length=$(($(now_ms) - start))
+    while [ "$n" -gt 0 ]; do
+        signal=${*:$((RANDOM % $# + 1)):1}
+        status=0
+        stop_after $((RANDOM % (length / 2) + 1)) "$signal" often || status=$?
+        case $signal:$status in
+        *:0)
+            same_run whole often
+            rm -r often
+            ;;
+        KILL:137 | TERM:75 | USR1:75 | INT:130 | TERM:143 | USR1:138) # the last two: at start
+            n=$((n - 1))
+            ;;
+        *)
+            cat often.err
+            fail "SIG$signal ended the run with status $status"
+            ;;
+        esac
+    done
+    train often >often.jsonl
+    same_run whole often
+}
+
+@test "20 times SIGKILL" {
+    kill_often 20 KILL
+}
+
+@test "20 times SIGTERM, SIGUSR1 or SIGINT" {
+    kill_often 20 TERM USR1 INT
+}
+
+@test "with few checkpoints, accumulation, mixup, and no shuffle" {
+    settings+=(--checkpoint-minutes 10 --accumulate 2 --mix mixup --no-shuffle --val test)
+    kill_often 8 KILL TERM
+}
+
+@test "on two threads of the cpu back end" {
+    [ "${HAVE_DNNL:-1}" = 1 ] || skip "no oneDNN"
+    settings=(--device cpu --threads 2)
+    kill_often 8 KILL TERM
+}
+
+@test "in bf16" {
+    [ "${HAVE_DNNL:-1}" = 1 ] || skip "no oneDNN"
+    settings=(--device cpu --precision bf16)
+    run train probe --steps 1
+    [ "$status" -ne 77 ] || skip "no bf16 on this processor"
+    kill_often 8 KILL TERM
+}
+
+@test "an expert alone" {
+    train() {
+        local dir=$1
+        shift
+        ${under:-} expert-train -q --arch resnet18:width=2,blocks=1-1-1-1 --expert 1 --data "$data" \
+            --checkpoint-dir "$dir" --resume --epochs 3 --batch 32 --augment strong --log-steps \
+            --checkpoint-minutes 0 --device ref "$@"
+    }
+    kill_often 8 KILL TERM
+}
+
+@test "a stop says which signal it was, in the stream and on stderr" {
+    run -75 stop_after 400 TERM often
+    assert_equal "$(tail -n 1 often.jsonl | grep -o '"status":"[a-z]*","reason":"stopped by SIG[A-Z0-9]*')" \
+        '"status":"stopped","reason":"stopped by SIGTERM'
+    assert_equal "$(cat often.err)" \
+        "fusion-train: stopped by SIGTERM; run the same command with --resume to go on"
+    run -0 metrics-csv often.jsonl
+}
+
+@test "a consumer that dies ends the run with its state saved" {
+    train whole >whole.jsonl
+    for lines in 1 3 6 9; do
+        run -141 bash -o pipefail -c '"$@" | head -n '$lines' >/dev/null' - bash -c \
+            "$(declare -f train); $(declare -p data experts settings); exec 2>/dev/null; train often"
+    done
+    assert_exists often/last.safetensors
+    train often >often.jsonl
+    same_run whole often
+}
+
+# damage FILE AT: flips a bit.
+damage() {
+    python3 - "$@" <<'END'
+import sys
+f = open(sys.argv[1], "r+b")
+f.seek(int(sys.argv[2]))
+byte = f.read(1)[0]
+f.seek(-1, 1)
+f.write(bytes([byte ^ 4]))
+END
+}
+
+@test "a damaged last.safetensors is noticed, and the one before is used" {
+    train whole >whole.jsonl
+    run -75 stop_after 500 TERM often
+    cp -r often kept
+    size=$(stat -c %s often/last.safetensors)
+    for at in 3 40 $((RANDOM % size)) $((RANDOM % size)) $((size - 200)) $((size - 2)); do
+        rm -r often
+        cp -r kept often
+        damage often/last.safetensors "$at"
+        run --separate-stderr train often; [ $status = 0 ] || fail "at $at: $stderr"
+        echo "$output" >often.jsonl
+        assert_regex "${stderr_lines[0]}" \
+            "^fusion-train: warning: often/last.safetensors: .*; going back to the checkpoint before it"
+        same_run whole often
+    done
+}
+
+@test "a torn or missing last.safetensors is noticed, and the one before is used" {
+    train whole >whole.jsonl
+    run -75 stop_after 500 TERM often
+    cp -r often kept
+    for n in 0 7 1000 -1; do
+        rm -r often
+        cp -r kept often
+        head -c "$n" kept/last.safetensors >often/last.safetensors
+        [ "$n" -gt 0 ] || rm often/last.safetensors
+        train often >often.jsonl 2>often.err
+        grep -q "going back to the checkpoint before it" often.err
+        same_run whole often
+    done
+}
+
+@test "two damaged generations are refused, and nothing is touched" {
+    run -75 stop_after 500 TERM often
+    damage often/last.safetensors 5000
+    damage often/last.previous.safetensors 5000
+    sum=$(cat often/*.safetensors often/history.jsonl | sha256sum)
+    run -3 --separate-stderr train often
+    assert_regex "${stderr_lines[-1]}" "^fusion-train: neither generation of the checkpoint can be read: "
+    assert_equal "$(cat often/*.safetensors often/history.jsonl | sha256sum)" "$sum"
+}
+
+@test "a damaged best.safetensors is made again, or refused, never passed on" {
+    train whole >whole.jsonl
+    train often --steps 7 >/dev/null 2>&1
+    damage often/best.safetensors 5000
+    run train often
+    [ "$status" -eq 3 ] || { echo "$output" >often.jsonl && same_run whole often; }
+    # At the end: the file that is tested is the file that was written.
+    rm -r often
+    cp -r whole often
+    sed -i '$d' often/history.jsonl
+    damage often/best.safetensors 5000
+    run train often
+    [ "$status" -eq 3 ] || { echo "$output" >often.jsonl && same_run whole often; }
+}
+
+@test "a line that was cut is replaced, a history that is too short is refused" {
+    train whole >whole.jsonl
+    run -75 stop_after 500 TERM often
+    cp often/history.jsonl kept.jsonl
+    printf '{"event":"st' >>often/history.jsonl
+    train often >often.jsonl
+    same_run whole often
+    rm -r often
+    run -75 stop_after 500 TERM often
+    sed -i '$d' often/history.jsonl
+    run -3 --separate-stderr train often
+    assert_regex "${stderr_lines[0]}" "^fusion-train: often/history.jsonl: .* lines where the checkpoint"
+}
+
+@test "a disk that is full in the middle of a checkpoint" {
+    train whole >whole.jsonl
+    size=$(stat -c %s whole/last.safetensors)
+    # The signal of the limit is ignored: write(2) fails, as on a full disk.
+    for kib in 1 $((size / 2048)) $((size / 1024)); do
+        run -1 --separate-stderr bash -c "$(declare -f train); $(declare -p data experts settings)
+            trap '' XFSZ; ulimit -f $kib; train often"
+        assert_regex "${stderr_lines[*]}" "File too large"
+        run -1 bash -c 'ls -A often | grep "tmp$"'
+    done
+    train often >often.jsonl
+    same_run whole often
+}
+
+@test "a setting that decides the result is refused by its name, the others are free" {
+    train often --steps 2 >/dev/null
+    for option in "alpha 0.5" "seed 1" "batch 7" "augment none" "mix none" "label-smoothing 0.2" \
+        "lr-experts 1" "lr-fusion 1" "experts-lr-scale 1" "weight-decay 1" "schedule constant" \
+        "epochs 9" "val test" "val-limit 3" "clip 2" "clip-experts 2" "accumulate 2" "distill 1" \
+        "dropout 0.3" "expert-dropout 0.3" "patience 3" "precision bf16" "cutmix-alpha 2" \
+        "fusion concatenation" "recipe reported"; do
+        # shellcheck disable=SC2086
+        run -2 --separate-stderr train often --steps 2 --$option
+        assert_regex "${stderr_lines[0]}" \
+            "^fusion-train: often: cannot resume: ${option%% *}: the run was started with .*, not"
+    done
+    fails_with 2 "*cannot resume: shuffle: the run was started with yes, not no" \
+        train often --steps 2 --no-shuffle
+    fails_with 2 "fusion-train: --steps 1: the run has done 2 already" train often --steps 1
+    cifar-prep -q --seed 3 -o other.safetensors "$BATS_FILE_TMPDIR/cifar.tar.gz"
+    fails_with 2 "*cannot resume: data: the run was started with *" \
+        train often --steps 2 --data other.safetensors
+    train often --steps 2 --threads 1 --task t --checkpoint-minutes 3 >/dev/null
+}
+
+@test "--steps can be raised: the longer run is that of one command" {
+    train whole --initial >whole.jsonl
+    train often --steps 2 --initial >/dev/null
+    train often --steps 7 --initial >/dev/null
+    train often --initial >often.jsonl
+    sed -i 's/"steps":2,//' often.jsonl often/history.jsonl
+    same_run whole often
+}
+
+@test "--epochs can be raised with constant rates" {
+    settings+=(--schedule constant)
+    train whole >whole.jsonl
+    train often --epochs 1 >/dev/null
+    train often >often.jsonl
+    cmp whole/best.safetensors often/best.safetensors
+    diff <(timeless whole.jsonl | tail -n +2) <(timeless often.jsonl | tail -n +2)
+}
+
+@test "a finished run is repeated, byte for byte" {
+    train whole >whole.jsonl
+    sum=$(cat whole/* | sha256sum)
+    train whole | cmp - whole.jsonl
+    assert_equal "$(cat whole/* | sha256sum)" "$sum"
+}
+
+@test "a second process in the same directory is refused" {
+    settings+=(--epochs 50)
+    train often >often.jsonl 2>/dev/null &
+    while [ ! -s often.jsonl ]; do sleep 0.05; done
+    fails_with 1 "fusion-train: often: another process is training here" train often
+    kill -s TERM "$(pgrep -P $!)"
+    wait $! || assert_equal $? 75
+}
+
+@test "the experts on standard input are read and checked, and not used" {
+    train whole >whole.jsonl
+    train often --steps 2 --initial >/dev/null
+    expert-load -q --arch resnet18:width=2,blocks=1-1-1-1 --classes 5 --init 9 |
+        train often --experts - --initial >often.jsonl
+    sed -i 's/"steps":2,//' often.jsonl often/history.jsonl
+    same_run whole often
+    run -3 --separate-stderr train often --experts - </dev/null
+}
+
+@test "rates that blow up end the run with status 4 and the last good state" {
+    run -4 --separate-stderr train often --lr-experts 1000 --lr-fusion 1000 --experts-lr-scale 1000 \
+        --clip 0
+    assert_regex "${stderr_lines[0]}" "^fusion-train: training diverged: "
+    assert_regex "${lines[-1]}" '"event":"end","status":"diverged","reason":"training diverged: '
+    python3 - <<'END'
+import json, math, struct
+f = open("often/last.safetensors", "rb")
+n, = struct.unpack("<Q", f.read(8))
+header, body = json.loads(f.read(n)), f.read()
+for name, t in header.items():
+    if name != "__metadata__" and t["dtype"] == "F32":
+        raw = body[slice(*t["data_offsets"])]
+        assert all(map(math.isfinite, struct.unpack("<%df" % (len(raw) // 4), raw))), name
+END
+}
