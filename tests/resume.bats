@@ -310,8 +310,7 @@ END
 }
 
 @test "rates that blow up end the run with status 4 and the last good state" {
-    run -4 --separate-stderr train often --lr-experts 1000 --lr-fusion 1000 --experts-lr-scale 1000 \
-        --clip 0
+    run -4 --separate-stderr train often --lr-experts 1000 --lr-fusion 1000 --experts-lr-scale 1000
     assert_regex "${stderr_lines[0]}" "^fusion-train: training diverged: "
     assert_regex "${lines[-1]}" '"event":"end","status":"diverged","reason":"training diverged: '
     python3 - <<'END'

@@ -22,8 +22,8 @@ void fx_checksum_add(struct fx_checksum *sum, const struct fx_tensor *tensor, co
 
     crc = crc32_z(crc, (const Bytef *)tensor->name, strlen(tensor->name) + 1);
     crc = crc32_z(crc, (const Bytef *)dtype, strlen(dtype) + 1);
-    crc = crc32_z(crc, (const Bytef *)tensor->shape,
-                  (size_t)tensor->n_dims * sizeof *tensor->shape);
+    crc =
+        crc32_z(crc, (const Bytef *)tensor->shape, (size_t)tensor->n_dims * sizeof *tensor->shape);
     sum->tensors = (uint32_t)crc32_z(crc, bytes, tensor->n_bytes);
 }
 

@@ -2,6 +2,7 @@
  * commit they live in `pending`, so that an abandoned step leaves no trace. */
 #include "backend/host/store.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { RUNNING_MEAN = 2, RUNNING_VAR = 3 }; /* places in a BATCHNORM node's params */
@@ -35,6 +36,16 @@ void fx_store_gather(struct fx_store *store, const struct fx_node *batchnorm, co
 void fx_store_forward_done(struct fx_store *store)
 {
     store->n_forwards++;
+}
+
+bool fx_store_pending_is_finite(const struct fx_store *store)
+{
+    if (store->n_forwards == 0)
+        return true;
+    for (size_t i = 0; i < store->n_running; i++)
+        if (!isfinite(store->pending[i]))
+            return false;
+    return true;
 }
 
 void fx_store_commit(struct fx_store *store)

@@ -92,6 +92,9 @@ void fx_store_step_begin(struct fx_store *store);
 void fx_store_gather(struct fx_store *store, const struct fx_node *batchnorm, const float *mean,
                      const float *var);
 void fx_store_forward_done(struct fx_store *store);
+/* Whether every statistic that commit would make visible is finite: activations can overflow while
+ * the loss stays finite, because normalised overflow is 0. */
+bool fx_store_pending_is_finite(const struct fx_store *store);
 void fx_store_commit(struct fx_store *store); /* called by fx_host_update */
 
 #endif

@@ -120,6 +120,8 @@ enum fx_status fx_host_update(struct fx_store *store, const struct fx_losses *lo
         return fx_fail(err, FX_EDIVERGED, "training diverged: the loss is not finite");
     if (!isfinite(norm))
         return fx_fail(err, FX_EDIVERGED, "training diverged: the gradient is not finite");
+    if (!fx_store_pending_is_finite(store))
+        return fx_fail(err, FX_EDIVERGED, "training diverged: a running statistic is not finite");
     group_scales(update, norm, norms, scales);
     for (int g = 0; g < FX_N_GROUPS; g++) {
         if (sgd)
