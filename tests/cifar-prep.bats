@@ -171,7 +171,8 @@ END
     cmp splits/expert_train_indices.npy "$SPLITS/expert_train_indices.npy"
     assert_equal "$(metadata c.safetensors digest)" \
         b1e6283ddae9f98505a543c8a784f3f05c14840f9824057aa46b0964817914c5
-    # Twice the data set is 354 MiB.
+    # Twice the data set is 354 MiB; the address sanitizer keeps what was freed.
+    [[ $FX_BUILD != *address* ]] || return 0
     local memory
     memory=$(grep -o 'peak memory [0-9]*' <<<"$stderr")
     assert [ "${memory##* }" -lt 354 ]

@@ -12,7 +12,7 @@ epoch() { # NUMBER
     echo '{"event":"epoch","epoch":'"$1"',"step":70,"train_loss":4.5,"loss_global":1.5,' \
         '"loss_individual":6,"loss_total":4.5,"train_accuracy":10,"val_loss":0.1,' \
         '"val_loss_global":null,"val_accuracy":12.25,"expert_accuracy":[9,8.5],' \
-        '"expert_loss":[4.25,4.75],"ensemble_accuracy":11,"lr_experts":1e-05,' \
+        '"expert_loss":[4.25,4.75],"ensemble_accuracy":11,"ensemble_loss":2.5,"lr_experts":1e-05,' \
         '"lr_fusion":0.001,"lr_global_head":0.002,"best":true,"images_per_second":25.5,' \
         '"seconds":3,"val_seconds":1,"timestamp":"2026-01-02 03:04:05","later":[{}]}'
 }
@@ -27,10 +27,11 @@ titles+=,loss_global,loss_individual,loss_total
 titles+=,expert_0_accuracy,expert_1_accuracy,expert_0_loss,expert_1_loss
 titles+=,alpha,fusion_type,model_architecture,timestamp
 titles+=,step,train_accuracy,ensemble_accuracy,val_loss_global,images_per_second,seconds,val
+titles+=,ensemble_loss,val_ece
 
 row() { # NUMBER
     local row=$1,4.5,0.1,12.25,1e-05,0.001,0.002,1.5,6,4.5,9,8.5,4.25,4.75,0.5,multiplicative
-    echo "$row,resnet18:width=8,2026-01-02 03:04:05,70,10,11,nan,25.5,3,holdout"
+    echo "$row,resnet18:width=8,2026-01-02 03:04:05,70,10,11,nan,25.5,3,holdout,2.5,"
 }
 
 left() { # every file in the folder, without those of bats

@@ -126,29 +126,31 @@ static void transpose_pixels(const uint8_t *src, size_t n, uint8_t *images)
                 images[i * FX_CIFAR_IMAGE_BYTES + p] = src[p * n + i];
 }
 
-/* Makes the part's images of the pixels.  In C order inside the member's bytes they are moved to
- * its front and the member becomes the images: no second copy of 150 MB. */
+/* Makes the part's images of the pixels.  The labels are copied, so the member's bytes may be
+ * overwritten and become the images: there is no second copy of 150 MB, unless pixels in Fortran
+ * order lie in those very bytes. */
 static enum fx_status take_pixels(const struct fx_pickle_array *pixels, uint8_t **bytes,
                                   size_t n_bytes, struct fx_cifar_part *part, const char *where,
                                   struct fx_err *err)
 {
-    const uint8_t *at = pixels->data.at;
+    const struct fx_pickle_bytes data = pixels->data;
     bool is_inside =
-        (uintptr_t)at >= (uintptr_t)*bytes && (uintptr_t)at < (uintptr_t)*bytes + n_bytes;
+        (uintptr_t)data.at >= (uintptr_t)*bytes && (uintptr_t)data.at < (uintptr_t)*bytes + n_bytes;
+    bool is_adopted = n_bytes >= data.n && !(is_inside && pixels->is_fortran);
+    uint8_t *images = is_adopted ? *bytes : malloc(data.n);
 
-    if (is_inside && !pixels->is_fortran) {
-        memmove(*bytes, at, pixels->data.n);
-        part->images = *bytes;
-        *bytes = NULL;
-        return FX_OK;
-    }
-    part->images = malloc(pixels->data.n);
-    if (part->images == NULL)
+    if (images == NULL)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", where);
     if (pixels->is_fortran)
-        transpose_pixels(at, part->n, part->images);
+        transpose_pixels(data.at, part->n, images);
     else
-        memcpy(part->images, at, pixels->data.n);
+        memmove(images, data.at, data.n);
+    if (is_adopted) {
+        *bytes = NULL;
+        uint8_t *shrunk = realloc(images, data.n);
+        images = shrunk != NULL ? shrunk : images;
+    }
+    part->images = images;
     return FX_OK;
 }
 

@@ -52,6 +52,8 @@ static const struct column epoch_columns[] = {
     { "images_per_second", EVENT, "images_per_second" },
     { "seconds", EVENT, "seconds" },
     { "val", START, "val" },
+    { "ensemble_loss", OPTIONAL, "ensemble_loss" },
+    { "val_ece", OPTIONAL, "val_ece" },
     { NULL, EVENT, NULL },
 };
 
