@@ -5,42 +5,29 @@
 #include <string.h>
 
 #if FX_HAVE_DNNL
-#define CPU_ENTRY                                                                                  \
-    {                                                                                              \
-        "cpu", &fx_backend_cpu, NULL                                                               \
-    }
+#define CPU_TABLE &fx_backend_cpu
 #define CPU_NAME " cpu"
 #else
-#define CPU_ENTRY                                                                                  \
-    {                                                                                              \
-        "cpu", NULL, "this build has no oneDNN back end"                                           \
-    }
+#define CPU_TABLE NULL
 #define CPU_NAME ""
 #endif
 
 #if FX_HAVE_CUDA
-#define CUDA_ENTRY                                                                                 \
-    {                                                                                              \
-        "cuda", &fx_backend_cuda, NULL                                                             \
-    }
+#define CUDA_TABLE &fx_backend_cuda
 #define CUDA_NAME " cuda"
 #else
-#define CUDA_ENTRY                                                                                 \
-    {                                                                                              \
-        "cuda", NULL, "this build has no CUDA back end"                                            \
-    }
+#define CUDA_TABLE NULL
 #define CUDA_NAME ""
 #endif
 
-/* backend NULL: known, but not in this build, for the reason given. */
 static const struct {
     const char *name;
-    const struct fx_backend *backend;
-    const char *missing;
+    const struct fx_backend *backend; /* NULL: known, but not in this build */
+    const char *missing;              /* why not */
 } entries[] = {
     { "ref", &fx_backend_ref, NULL },
-    CPU_ENTRY,
-    CUDA_ENTRY,
+    { "cpu", CPU_TABLE, "this build has no oneDNN back end" },
+    { "cuda", CUDA_TABLE, "this build has no CUDA back end" },
 };
 enum { N_ENTRIES = sizeof entries / sizeof *entries };
 
