@@ -226,13 +226,13 @@ class NextBlock(nn.Module):
 
 
 class PreActResNeXt(Expert):
-    def __init__(self, n_classes, dropout=0.3, depth=29, cardinality=8, base_width=64):
+    def __init__(self, n_classes, dropout=0.3, depth=29, cardinality=8, base_width=64, width=64):
         super().__init__()
         n = (depth - 2) // 9
-        self.conv1 = conv(3, 64, 3)
-        c = 64
+        self.conv1 = conv(3, width, 3)
+        c = width
         for i in range(3):
-            planes = 64 << i
+            planes = width << i
             stage = []
             for j in range(n):
                 stride = 2 if i > 0 and j == 0 else 1
