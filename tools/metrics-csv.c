@@ -2,7 +2,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/tool.h"
-#include "train/metrics_csv.h"
+#include "track/metrics_csv.h"
 
 #include <inttypes.h>
 #include <stdio.h>

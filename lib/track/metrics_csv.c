@@ -3,13 +3,12 @@
  * The columns are tables, one for each kind of row; a row is built in memory and leaves with one
  * write.  RFC 4180 with newlines as Unix wants them: a value that was not finite is "nan", one that
  * does not exist is an empty field. */
-#include "train/metrics_csv.h"
+#include "track/metrics_csv.h"
 
 #include "base/io.h"
-#include "base/jsonl.h"
 #include "base/log.h"
+#include "track/events.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -121,23 +120,13 @@ static const struct kind {
 };
 
 struct table {
-    struct fx_json_reader reader;
+    struct fx_events events;
     const struct kind *kind;
-    json_t *start; /* owned; NULL before the start event */
-    int n_experts;
-    int64_t last;  /* epoch or step of the last row; 0: none */
-    bool is_ended; /* the end event was there */
+    int64_t last; /* epoch or step of the last row; 0: none */
     int out_fd;
     const char *out_name; /* borrowed */
     int64_t n_rows;
 };
-
-static enum fx_status fail_line(const struct table *table, struct fx_err *err, const char *what,
-                                const char *why)
-{
-    return fx_fail(err, FX_EINPUT, "%s: line %" PRId64 ": %s%s", table->reader.name,
-                   table->reader.line, what, why);
-}
 
 /* ---- fields ---------------------------------------------------------------------------------- */
 
@@ -196,18 +185,19 @@ static enum fx_status put_experts(const struct table *table, const struct column
                                   const json_t *array, FILE *row, struct fx_err *err)
 {
     if (array == NULL && column->source == OPTIONAL_EXPERT) {
-        for (int k = 1; k < table->n_experts; k++)
+        for (int k = 1; k < table->events.n_experts; k++)
             fputc(',', row);
         return FX_OK;
     }
-    if (!json_is_array(array) || json_array_size(array) != (size_t)table->n_experts)
-        return fail_line(table, err, column->member, ": not an array with a value for each expert");
-    for (int k = 0; k < table->n_experts; k++) {
+    if (!json_is_array(array) || json_array_size(array) != (size_t)table->events.n_experts)
+        return fx_events_fail(&table->events, err, column->member,
+                              ": not an array with a value for each expert");
+    for (int k = 0; k < table->events.n_experts; k++) {
         const json_t *value = json_array_get(array, (size_t)k);
         if (k > 0)
             fputc(',', row);
         if (json_is_string(value) || !put_value(row, value))
-            return fail_line(table, err, column->member, ": not a number");
+            return fx_events_fail(&table->events, err, column->member, ": not a number");
     }
     return FX_OK;
 }
@@ -215,17 +205,17 @@ static enum fx_status put_experts(const struct table *table, const struct column
 static enum fx_status put_field(const struct table *table, const struct column *column,
                                 const json_t *event, FILE *row, struct fx_err *err)
 {
-    const json_t *from = column->source == START ? table->start : event;
+    const json_t *from = column->source == START ? table->events.start : event;
     const json_t *value = json_object_get(from, column->member);
 
     if (value == NULL && (column->source == EVENT || column->source == EVENT_EXPERT))
-        return fail_line(table, err, column->member, ": is missing");
+        return fx_events_fail(&table->events, err, column->member, ": is missing");
     if (column->source == EVENT_EXPERT || column->source == OPTIONAL_EXPERT)
         return put_experts(table, column, value, row, err);
     if (value == NULL)
         return FX_OK;
     if (!put_value(row, value))
-        return fail_line(table, err, column->member, ": neither a number nor text");
+        return fx_events_fail(&table->events, err, column->member, ": neither a number nor text");
     return FX_OK;
 }
 
@@ -237,7 +227,7 @@ static void put_titles(const struct table *table, const struct column *column, F
         fputs(column->title, row);
         return;
     }
-    for (int k = 0; k < table->n_experts; k++)
+    for (int k = 0; k < table->events.n_experts; k++)
         fprintf(row, "%s%.*s%d%s", k > 0 ? "," : "", (int)(mark - column->title), column->title, k,
                 mark + 2);
 }
@@ -272,20 +262,6 @@ static enum fx_status write_line(const struct table *table, const json_t *event,
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
-static enum fx_status on_start(struct table *table, json_t *event, struct fx_err *err)
-{
-    const json_t *experts = json_object_get(event, "experts");
-
-    if (table->start != NULL)
-        return fail_line(table, err, "", "a second start event");
-    if (!json_is_integer(experts) || json_integer_value(experts) < 0 ||
-        json_integer_value(experts) > FX_METRICS_EXPERTS_MAX)
-        return fail_line(table, err, "experts", ": not a number of experts");
-    table->n_experts = (int)json_integer_value(experts);
-    table->start = json_incref(event);
-    return write_line(table, NULL, err);
-}
-
 static enum fx_status on_row(struct table *table, const json_t *event, struct fx_err *err)
 {
     const char *counter = table->kind->counter;
@@ -293,9 +269,9 @@ static enum fx_status on_row(struct table *table, const json_t *event, struct fx
     if (counter != NULL) {
         const json_t *number = json_object_get(event, counter);
         if (!json_is_integer(number))
-            return fail_line(table, err, counter, ": not a whole number");
+            return fx_events_fail(&table->events, err, counter, ": not a whole number");
         if (json_integer_value(number) <= table->last)
-            return fail_line(table, err, counter, ": does not ascend");
+            return fx_events_fail(&table->events, err, counter, ": does not ascend");
         table->last = json_integer_value(number);
     }
     FX_TRY(write_line(table, event, err));
@@ -303,37 +279,23 @@ static enum fx_status on_row(struct table *table, const json_t *event, struct fx
     return FX_OK;
 }
 
-static enum fx_status on_end(struct table *table, const json_t *event, struct fx_err *err)
+static void report_end(const struct table *table, const json_t *event)
 {
-    static const char *const known[] = { "done", "stopped", "diverged", "failed" };
-    const char *status = json_string_value(json_object_get(event, "status"));
-    const char *reason = json_string_value(json_object_get(event, "reason"));
+    const char *status = fx_event_text(event, "status");
+    const char *reason = fx_event_text(event, "reason");
 
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-        if (status != NULL && strcmp(status, known[i]) == 0)
-            table->is_ended = true;
-    if (!table->is_ended)
-        return fail_line(table, err, "status", ": not one of done, stopped, diverged, failed");
     if (strcmp(status, "done") != 0)
-        fx_log_warn("%s: the run ended with status '%s'%s%s", table->reader.name, status,
+        fx_log_warn("%s: the run ended with status '%s'%s%s", table->events.reader.name, status,
                     reason != NULL ? ": " : "", reason != NULL ? reason : "");
-    return FX_OK;
 }
 
-static enum fx_status on_event(struct table *table, json_t *event, struct fx_err *err)
+static enum fx_status on_event(struct table *table, const json_t *event, const char *kind,
+                               struct fx_err *err)
 {
-    const char *kind = json_string_value(json_object_get(event, "event"));
-
-    if (kind == NULL)
-        return fail_line(table, err, "", "not an event: has no text 'event'");
-    if (table->is_ended)
-        return fail_line(table, err, "", "stands after the end event");
     if (strcmp(kind, "start") == 0)
-        return on_start(table, event, err);
-    if (table->start == NULL)
-        return fail_line(table, err, "", "stands before the start event");
+        return write_line(table, NULL, err);
     if (strcmp(kind, "end") == 0)
-        FX_TRY(on_end(table, event, err));
+        report_end(table, event);
     return strcmp(kind, table->kind->event) == 0 ? on_row(table, event, err) : FX_OK;
 }
 
@@ -341,23 +303,21 @@ static enum fx_status read_all(struct table *table, struct fx_err *err)
 {
     for (;;) {
         json_t *event;
-        FX_TRY(fx_json_line_read(&table->reader, &event, err));
+        const char *kind;
+        FX_TRY(fx_events_next(&table->events, &event, &kind, err));
         if (event == NULL)
-            break;
-        enum fx_status status = on_event(table, event, err);
+            return FX_OK;
+        enum fx_status status = on_event(table, event, kind, err);
         json_decref(event);
         FX_TRY(status);
     }
-    return table->is_ended ? FX_OK
-                           : fx_fail(err, FX_EINPUT, "%s: stream ends without an end event",
-                                     table->reader.name);
 }
 
 enum fx_status fx_metrics_csv(FILE *in, const char *in_name, const char *event, int out_fd,
                               const char *out_name, int64_t *n_rows, struct fx_err *err)
 {
     struct table table = {
-        .reader = { .in = in, .name = in_name },
+        .events = { .reader = { .in = in, .name = in_name } },
         .kind = kinds,
         .out_fd = out_fd,
         .out_name = out_name,
@@ -368,7 +328,6 @@ enum fx_status fx_metrics_csv(FILE *in, const char *in_name, const char *event, 
     enum fx_status status = read_all(&table, err);
 
     *n_rows = table.n_rows;
-    fx_json_reader_fini(&table.reader);
-    json_decref(table.start);
+    fx_events_fini(&table.events);
     return status;
 }

@@ -1,13 +1,11 @@
 /* A metrics stream as a CSV table: what metrics-csv does (fusion-metrics(5), metrics-csv(1)). */
-#ifndef FX_TRAIN_METRICS_CSV_H
-#define FX_TRAIN_METRICS_CSV_H
+#ifndef FX_TRACK_METRICS_CSV_H
+#define FX_TRACK_METRICS_CSV_H
 
 #include "base/status.h"
 
 #include <stdint.h>
 #include <stdio.h>
-
-enum { FX_METRICS_EXPERTS_MAX = 64 };
 
 /* fx_metrics_csv: reads events from `in` up to its end and writes the header as soon as the start
  * event is there and a row for every event of one kind as soon as it is there, each with one write.

@@ -1,0 +1,92 @@
+/* The order of a metrics stream, in one place for everyone who reads one. */
+#include "track/events.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+enum fx_status fx_events_fail(const struct fx_events *events, struct fx_err *err, const char *what,
+                              const char *why)
+{
+    return fx_fail(err, FX_EINPUT, "%s: line %" PRId64 ": %s%s", events->reader.name,
+                   events->reader.line, what, why);
+}
+
+const char *fx_event_text(const json_t *event, const char *member)
+{
+    return json_string_value(json_object_get(event, member));
+}
+
+int64_t fx_event_seconds(const json_t *event, const char *member, int64_t otherwise)
+{
+    const char *text = fx_event_text(event, member);
+    struct tm local = { .tm_isdst = -1 };
+    const char *end = text != NULL ? strptime(text, "%Y-%m-%d %H:%M:%S", &local) : NULL;
+
+    return end != NULL && *end == '\0' ? (int64_t)mktime(&local) : otherwise;
+}
+
+static enum fx_status on_start(struct fx_events *events, json_t *event, struct fx_err *err)
+{
+    const json_t *experts = json_object_get(event, "experts");
+
+    if (events->start != NULL)
+        return fx_events_fail(events, err, "", "a second start event");
+    if (!json_is_integer(experts) || json_integer_value(experts) < 0 ||
+        json_integer_value(experts) > FX_EVENTS_EXPERTS_MAX)
+        return fx_events_fail(events, err, "experts", ": not a number of experts");
+    events->n_experts = (int)json_integer_value(experts);
+    events->start = json_incref(event);
+    return FX_OK;
+}
+
+static enum fx_status on_end(struct fx_events *events, const json_t *event, struct fx_err *err)
+{
+    static const char *const known[] = { "done", "stopped", "diverged", "failed" };
+    const char *status = fx_event_text(event, "status");
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (status != NULL && strcmp(status, known[i]) == 0)
+            events->is_ended = true;
+    return events->is_ended ? FX_OK
+                            : fx_events_fail(events, err, "status",
+                                             ": not one of done, stopped, diverged, failed");
+}
+
+static enum fx_status check(struct fx_events *events, json_t *event, const char *kind,
+                            struct fx_err *err)
+{
+    if (kind == NULL)
+        return fx_events_fail(events, err, "", "not an event: has no text 'event'");
+    if (events->is_ended)
+        return fx_events_fail(events, err, "", "stands after the end event");
+    if (strcmp(kind, "start") == 0)
+        return on_start(events, event, err);
+    if (events->start == NULL)
+        return fx_events_fail(events, err, "", "stands before the start event");
+    return strcmp(kind, "end") == 0 ? on_end(events, event, err) : FX_OK;
+}
+
+enum fx_status fx_events_next(struct fx_events *events, json_t **event, const char **kind,
+                              struct fx_err *err)
+{
+    FX_TRY(fx_json_line_read(&events->reader, event, err));
+    if (*event == NULL)
+        return events->is_ended ? FX_OK
+                                : fx_fail(err, FX_EINPUT, "%s: stream ends without an end event",
+                                          events->reader.name);
+    *kind = fx_event_text(*event, "event");
+    enum fx_status status = check(events, *event, *kind, err);
+    if (status != FX_OK) {
+        json_decref(*event);
+        *event = NULL;
+    }
+    return status;
+}
+
+void fx_events_fini(struct fx_events *events)
+{
+    fx_json_reader_fini(&events->reader);
+    json_decref(events->start);
+    events->start = NULL;
+}
