@@ -65,7 +65,7 @@ struct fx_pickle_value {
 
 /* Limits of one tree: values plus slots in containers (a CIFAR-100 training batch needs 0.4
  * million, a checkpoint with optimizer some 10,000), and the depth of the unpickler's stack. */
-enum { FX_PICKLE_CELLS_MAX = 1 << 23, FX_PICKLE_STACK_MAX = 100000 };
+enum { FX_PICKLE_CELLS_MAX = 1 << 22, FX_PICKLE_STACK_MAX = 100000 };
 
 /* A tree and the memory of all its nodes. */
 struct fx_pickle {
