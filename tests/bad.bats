@@ -49,3 +49,27 @@ small_archive() {
 @test "archives that are none" {
     refuses cifar cifar-prep -o out.safetensors FILE
 }
+
+# Listing must refuse them, and so must reading them as an expert.
+refuses_expert() {
+    refuses "$1" expert-load --list FILE
+    cd ..
+    rm -r bad bad.list scratch
+    refuses "$1" expert-load --count 1 --arch resnet18 -o out.safetensors FILE
+}
+
+@test "checkpoints with hostile and lying pickles" {
+    refuses_expert pth_pickle
+}
+
+@test "checkpoints in damaged and ambiguous zips" {
+    refuses_expert pth_zip
+}
+
+@test "checkpoints of torch < 1.6 that are damaged or lie" {
+    refuses_expert pth_stream
+}
+
+@test "safetensors that break the rules" {
+    refuses safetensors ckpt-split -d out FILE
+}

@@ -31,6 +31,10 @@ struct fx_pth_file {
     size_t n_copy_left; /* bytes that may still be made by inflating and by copying views */
 };
 
+/* Names can be longer than a message; so much of one is shown, so that the reason is not cut off.
+ */
+enum { FX_PTH_SHOWN_BYTES = 120 };
+
 /* Copies may take 16 times the file, and 256 MiB in any case: enough for every honest file, and an
  * end to deflate bombs and to views that repeat one element a billion times. */
 enum { FX_PTH_COPY_FACTOR = 16, FX_PTH_COPY_BYTES = 256 << 20 };

@@ -99,6 +99,41 @@ static bool all_have(const struct fx_tensor_set *set, const char *prefix)
     return set->n_tensors > 0;
 }
 
+static int by_length(const void *a, const void *b)
+{
+    const char *x = *(const char *const *)a, *y = *(const char *const *)b;
+    size_t n_x = strlen(x), n_y = strlen(y);
+
+    return (n_x > n_y) - (n_x < n_y);
+}
+
+/* Takes the prefix off every name, shorter names first: a name can only become one that was shorter
+ * than itself, and that one has made room by then. */
+static enum fx_status strip_prefix(struct fx_tensor_set *set, const char *prefix,
+                                   struct fx_err *err)
+{
+    char **names = calloc(set->n_tensors + 1, sizeof(*names));
+    enum fx_status status = FX_OK;
+    size_t n = 0;
+
+    for (; names && n < set->n_tensors; n++)
+        if (!(names[n] = strdup(set->tensors[n].name)))
+            break;
+    if (n < set->n_tensors)
+        status = fx_fail(err, FX_EFAIL, "out of memory");
+    else
+        qsort(names, n, sizeof(*names), by_length);
+    for (size_t i = 0; status == FX_OK && i < n; i++) {
+        const struct fx_tensor *tensor = fx_tensor_set_find(set, names[i]);
+        status = fx_tensor_set_rename(set, (size_t)(tensor - set->tensors),
+                                      names[i] + strlen(prefix), err);
+    }
+    for (size_t i = 0; i < n; i++)
+        free(names[i]);
+    free(names);
+    return status;
+}
+
 static enum fx_status strip_prefixes(struct fx_tensor_set *set, const char *name,
                                      struct fx_err *err)
 {
@@ -108,15 +143,8 @@ static enum fx_status strip_prefixes(struct fx_tensor_set *set, const char *name
             continue;
         }
         fx_log_verbose("%s: strips '%s' from all names", name, prefixes[p]);
-        for (size_t i = 0; i < set->n_tensors; i++) {
-            char *stripped = strdup(set->tensors[i].name + strlen(prefixes[p]));
-            if (!stripped)
-                return fx_fail(err, FX_EFAIL, "%s: out of memory", name);
-            enum fx_status status = fx_tensor_set_rename(set, i, stripped, err);
-            free(stripped);
-            if (status != FX_OK)
-                return fx_err_prepend(err, "%s: ", name);
-        }
+        if (strip_prefix(set, prefixes[p], err) != FX_OK)
+            return fx_err_prepend(err, "%s: ", name);
         p = 0; /* prefixes stack: module._orig_mod. */
     }
     return FX_OK;

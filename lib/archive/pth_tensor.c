@@ -105,32 +105,33 @@ static enum fx_status read_view(const struct fx_pth_file *file, const struct fx_
 {
     const struct fx_pickle_value *function = NULL, *args = NULL;
     const char *in = file->in->name;
-    int n_strides = 0;
+    int n_strides = 0, shown = FX_PTH_SHOWN_BYTES;
 
     *view = (struct view){ 0 };
     if (!unwrap(value, &function, &args) || !args || args->kind != FX_PICKLE_TUPLE)
-        return fx_fail(err, FX_EINPUT, "%s: %s: malformed tensor", in, name);
+        return fx_fail(err, FX_EINPUT, "%s: %.*s: malformed tensor", in, shown, name);
     if (fx_pth_elements_get(file, fx_pickle_at(args, 0), &view->elements, err) != FX_OK)
         return err->status;
     view->dtype = view->elements.dtype;
     if (fx_pickle_is_global(function, "torch._utils", "_rebuild_tensor_v3") &&
         !fx_pth_dtype_from_global(fx_pickle_at(args, 6), &view->dtype))
-        return fx_fail(err, FX_EINPUT, "%s: %s: tensor of an unknown dtype", in, name);
+        return fx_fail(err, FX_EINPUT, "%s: %.*s: tensor of an unknown dtype", in, shown, name);
     if (view->elements.is_untyped) {
         view->elements.n /= (int64_t)fx_dtype_bytes(view->dtype);
         view->elements.offset = 0;
     } else if (view->dtype != view->elements.dtype) {
-        return fx_fail(err, FX_EINPUT, "%s: %s: tensor and storage differ in dtype", in, name);
+        return fx_fail(err, FX_EINPUT, "%s: %.*s: tensor and storage differ in dtype", in, shown,
+                       name);
     }
     if (!fx_pickle_integer(fx_pickle_at(args, 1), &view->offset) || view->offset < 0 ||
         !read_counts(fx_pickle_at(args, 2), &view->n_dims, view->shape) ||
         !read_counts(fx_pickle_at(args, 3), &n_strides, view->stride) || n_strides != view->n_dims)
-        return fx_fail(err, FX_EINPUT, "%s: %s: tensor with an impossible size, stride or offset",
-                       in, name);
+        return fx_fail(err, FX_EINPUT, "%s: %.*s: tensor with an impossible size, stride or offset",
+                       in, shown, name);
     if (!is_inside(view))
         return fx_fail(err, FX_EINPUT,
-                       "%s: %s: tensor reaches beyond its storage of %" PRId64 " elements", in,
-                       name, view->elements.n);
+                       "%s: %.*s: tensor reaches beyond its storage of %" PRId64 " elements", in,
+                       shown, name, view->elements.n);
     return FX_OK;
 }
 

@@ -24,8 +24,8 @@ struct walk {
 
 static enum fx_status bad(const struct walk *w, const char *why)
 {
-    return fx_fail(w->err, FX_EINPUT, "%s: %s%s%s", w->file->in->name, w->name,
-                   w->name[0] ? ": " : "", why);
+    return fx_fail(w->err, FX_EINPUT, "%s: %.*s%s%s", w->file->in->name, FX_PTH_SHOWN_BYTES,
+                   w->name, w->name[0] ? ": " : "", why);
 }
 
 /* ---- text ------------------------------------------------------------------------------------ */
