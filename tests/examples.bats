@@ -47,6 +47,7 @@ examples() {
 @test "ckpt-join(1)" { examples ckpt-join.1; }
 @test "ckpt-split(1)" { examples ckpt-split.1; }
 @test "expert-load(1)" { examples expert-load.1; }
+@test "expert-train(1)" { examples expert-train.1; }
 @test "fusion-eval(1)" { examples fusion-eval.1; }
 @test "fusion-train(1)" { examples fusion-train.1; }
 @test "metrics-csv(1)" { examples metrics-csv.1; }

@@ -2,50 +2,34 @@
 # expert-train from outside: the same loop as fusion-train, with one expert and its own recipe.
 
 load helper
+load tiny
 
 setup_file() {
-    cd "$BATS_FILE_TMPDIR" || return
-    mkcifar --train 200 --test 20 --classes 5 -o cifar.tar.gz
-    cifar-prep -q -o data.safetensors cifar.tar.gz
-}
-
-setup() {
-    cd "$BATS_TEST_TMPDIR" || return
-    data=$BATS_FILE_TMPDIR/data.safetensors
-    arch=resnet18:width=2,blocks=1-1-1-1
+    tiny_data
 }
 
 train() { # DIR OPTION...
     local dir=$1
     shift
-    expert-train -q --arch "$arch" --expert 0 --data "$data" --checkpoint-dir "$dir" --device ref \
-        --epochs 2 --batch 32 --augment basic "$@"
-}
-
-# The value of a Python expression over the events of a kind, `e` being one.
-events() { # FILE KIND EXPRESSION
-    python3 -c '
-import json, sys
-for line in open(sys.argv[1]):
-    e = json.loads(line)
-    if e["event"] == sys.argv[2]:
-        print(eval(sys.argv[3]))' "$@"
+    expert-train -q --arch "$tiny_arch" --expert 0 --data "$data" --checkpoint-dir "$dir" \
+        --device ref --epochs 2 --batch 32 --augment basic "$@"
 }
 
 @test "an expert is trained on its share, chosen on val, and has no fused values" {
     train run >metrics.jsonl
-    assert_equal "$(events metrics.jsonl start 'e["experts"], e["train_images"], e["val_images"], e["optimizer"], "fusion" in e')" \
+    assert_equal "$(events metrics.jsonl start \
+        "$(members experts train_images val_images optimizer) \"fusion\" in e")" \
         "(1, 88, 4, 'sgd', False)"
     assert_equal "$(events metrics.jsonl epoch '[e["val_accuracy"]] == e["expert_accuracy"]')" "True
 True"
-    assert_equal "$(events metrics.jsonl end 'e["status"]')" done
+    assert_equal "$(events metrics.jsonl end 'e["status"]')" "done"
 }
 
 @test "all is every training image but the validation's; with --val test every one" {
     train run --expert all --steps 1 >metrics.jsonl
     assert_equal "$(events metrics.jsonl start 'e["train_images"]')" 196
     train test --expert all --steps 1 --val test >metrics.jsonl
-    assert_equal "$(events metrics.jsonl start 'e["train_images"], e["val_images"]')" "(200, 20)"
+    assert_equal "$(events metrics.jsonl start "$(members train_images val_images)")" "(200, 20)"
 }
 
 @test "experts of one seed differ, the same expert does not" {
@@ -61,7 +45,8 @@ True"
         expert-train -q --arch $family --expert 0 --data "$data" --checkpoint-dir "$family" \
             --device ref --steps 1 --batch 4 --val-limit 1 >"$family.jsonl"
         events "$family.jsonl" start '"%s %g %g %g %g %d %d" % (e["augment"], e["lr_experts"],
-            e["weight_decay"], e["expert_dropout"], e["label_smoothing"], e["epochs"], e["patience"])'
+            e["weight_decay"], e["expert_dropout"], e["label_smoothing"], e["epochs"],
+            e["patience"])'
     done >out.txt
     assert_equal "$(cat out.txt)" "baseline 0.1 0.0001 0 0.1 250 30
 light 0.1 0.0001 0.2 0.05 250 30"
@@ -73,7 +58,7 @@ light 0.1 0.0001 0.2 0.05 250 30"
     for k in 0 1 2 3; do
         train $k --expert $k --steps 1 --val-limit 1 -o expert_${k}_best.pth >/dev/null
     done
-    expert-load -q --arch "$arch" --classes 5 expert_{0..3}_best.pth -o experts.safetensors
+    expert-load -q --arch "$tiny_arch" --classes 5 expert_{0..3}_best.pth -o experts.safetensors
     fusion-eval -q --device ref --data "$data" --limit 2 experts.safetensors >/dev/null
 }
 
@@ -90,7 +75,8 @@ print(list(sd)[0], tuple(sd["conv1.weight"].shape), list(sd)[-1])'
 
 @test "what is missing or wrong is named" {
     fails_with 2 "expert-train: --arch NAME is required" expert-train -q
-    fails_with 2 "expert-train: --expert K or --expert all is required" expert-train -q --arch resnet18
+    fails_with 2 "expert-train: --expert K or --expert all is required" \
+        expert-train -q --arch resnet18
     fails_with 2 "expert-train: --expert 5: * has the shares of 4 experts" train run --expert 5
     fails_with 2 "expert-train: --arch nonesuch: *" train run --arch nonesuch
     assert_not_exists run

@@ -2,20 +2,16 @@
 # fusion-eval from outside: what it measures equals what training measured, and what its logits say.
 
 load helper
+load tiny
 
 setup_file() {
-    cd "$BATS_FILE_TMPDIR" || return
-    mkcifar --train 200 --test 20 --classes 5 -o cifar.tar.gz
-    cifar-prep -q -o data.safetensors cifar.tar.gz
-    expert-load -q --arch resnet18:width=2,blocks=1-1-1-1 --classes 5 --init 1 -o experts.safetensors
+    tiny_data
     fusion-train -q --fusion concatenation --data data.safetensors --experts experts.safetensors \
         --checkpoint-dir run --device ref --epochs 2 --batch 16 --augment none >run.jsonl
 }
 
 setup() {
     cd "$BATS_TEST_TMPDIR" || return
-    data=$BATS_FILE_TMPDIR/data.safetensors
-    experts=$BATS_FILE_TMPDIR/experts.safetensors
     run=$BATS_FILE_TMPDIR/run
 }
 
@@ -23,34 +19,26 @@ measure() { # OPTION...
     fusion-eval -q --data "$data" --device ref "$@"
 }
 
-# The value of a Python expression over the events of a kind, `e` being one.
-events() { # FILE KIND EXPRESSION
-    python3 -c '
-import json, sys
-for line in open(sys.argv[1]):
-    e = json.loads(line)
-    if e["event"] == sys.argv[2]:
-        print(eval(sys.argv[3]))' "$@"
-}
-
 @test "the test accuracy of best is the one that training reported" {
     measure "$run/best.safetensors" >eval.jsonl
-    assert_equal "$(events eval.jsonl eval 'e["split"], e["images"]')" "('test', 20)"
+    assert_equal "$(events eval.jsonl eval "$(members split images)")" "('test', 20)"
     assert_equal \
-        "$(events eval.jsonl eval 'e["accuracy"], e["loss"], e["ece"], e["expert_accuracy"], e["ensemble_accuracy"]')" \
-        "$(events "$run.jsonl" end 'e["test_accuracy"], e["test_loss"], e["test_ece"], e["test_expert_accuracy"], e["test_ensemble_accuracy"]')"
-    assert_equal "$(events eval.jsonl end 'e["status"]')" done
+        "$(events eval.jsonl eval "$(members accuracy loss ece expert_accuracy ensemble_accuracy)")" \
+        "$(events "$run.jsonl" end "$(members test_accuracy test_loss test_ece \
+            test_expert_accuracy test_ensemble_accuracy)")"
+    assert_equal "$(events eval.jsonl end 'e["status"]')" "done"
 }
 
 @test "the validation of the last epoch is the one of last.safetensors" {
     measure --split val - <"$run/last.safetensors" >eval.jsonl
-    assert_equal "$(events eval.jsonl eval 'e["accuracy"], e["expert_loss"]')" \
+    assert_equal "$(events eval.jsonl eval "$(members accuracy expert_loss)")" \
         "$(events "$run.jsonl" epoch 'e["val_accuracy"], e["expert_loss"]' | tail -n 1)"
 }
 
 @test "an experts stream has no fused result" {
     measure --split holdout --limit 7 "$experts" >eval.jsonl
-    assert_equal "$(events eval.jsonl eval '"accuracy" in e, "loss" in e, len(e["expert_accuracy"]), e["images"]')" \
+    assert_equal "$(events eval.jsonl eval \
+        '"accuracy" in e, "loss" in e, len(e["expert_accuracy"]), e["images"]')" \
         "(False, False, 4, 7)"
 }
 
@@ -70,7 +58,8 @@ def read(path):
     f = open(path, "rb")
     n, = struct.unpack("<Q", f.read(8))
     header, body = json.loads(f.read(n)), f.read()
-    return {k: (v, body[slice(*v["data_offsets"])]) for k, v in header.items() if k != "__metadata__"}
+    del header["__metadata__"]
+    return {k: (v, body[slice(*v["data_offsets"])]) for k, v in header.items()}
 data, logits = read(sys.argv[1]), read("logits.safetensors")
 assert sorted(logits) == ["expert.0", "expert.1", "expert.2", "expert.3", "global"], sorted(logits)
 val = struct.unpack("<%dq" % data["split.val"][0]["shape"][0], data["split.val"][1])
@@ -108,7 +97,7 @@ END
 
 @test "a full disk is an error and leaves no logits" {
     [ -e /dev/full ] || skip "no /dev/full"
-    run -1 --separate-stderr bash -c 'fusion-eval -q --data "$1" --device ref --limit 2 "$2" >/dev/full' \
-        - "$data" "$run/best.safetensors"
+    run -1 --separate-stderr bash -c '"$@" >/dev/full' - \
+        fusion-eval -q --data "$data" --device ref --limit 2 "$run/best.safetensors"
     assert_equal "${stderr_lines[0]}" "fusion-eval: stdout: No space left on device"
 }

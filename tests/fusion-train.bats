@@ -1,20 +1,12 @@
 #!/usr/bin/env bats
-# fusion-train from outside: a tiny data set and four tiny experts are trained with the ref back end;
-# the metrics, the files and the refusals are looked at.
+# fusion-train from outside: tiny experts are trained on a tiny data set with the ref back end; the
+# metrics, the files and the refusals are looked at.
 
 load helper
+load tiny
 
 setup_file() {
-    cd "$BATS_FILE_TMPDIR" || return
-    mkcifar --train 200 --test 20 --classes 5 -o cifar.tar.gz
-    cifar-prep -q -o data.safetensors cifar.tar.gz
-    expert-load -q --arch resnet18:width=2,blocks=1-1-1-1 --classes 5 --init 1 -o experts.safetensors
-}
-
-setup() {
-    cd "$BATS_TEST_TMPDIR" || return
-    data=$BATS_FILE_TMPDIR/data.safetensors
-    experts=$BATS_FILE_TMPDIR/experts.safetensors
+    tiny_data
 }
 
 # train DIR OPTION...: a short run; later options replace earlier ones.
@@ -25,33 +17,15 @@ train() {
         --checkpoint-dir "$dir" --device ref --epochs 2 --batch 16 --augment basic "$@"
 }
 
-# The events of a kind, as one jq expression's values.
-events() { # FILE KIND EXPRESSION
-    python3 -c '
-import json, sys
-for line in open(sys.argv[1]):
-    e = json.loads(line)
-    if e["event"] == sys.argv[2]:
-        print(eval(sys.argv[3]))' "$@"
-}
-
-# The metadata of a checkpoint: the value of a key.
-meta() { # FILE KEY
-    python3 -c '
-import json, struct, sys
-f = open(sys.argv[1], "rb")
-n, = struct.unpack("<Q", f.read(8))
-print(json.loads(f.read(n))["__metadata__"].get(sys.argv[2]))' "$@"
-}
-
 @test "a run writes one stream from start to end, and both checkpoints" {
     train run >metrics.jsonl
-    assert_equal "$(events metrics.jsonl start 'e["experts"], e["classes"], e["train_images"], e["val_images"], e["test_images"]')" \
+    assert_equal "$(events metrics.jsonl start \
+        "$(members experts classes train_images val_images test_images)")" \
         "(4, 5, 36, 4, 20)"
-    assert_equal "$(events metrics.jsonl epoch 'e["epoch"], e["step"]')" "(1, 3)
+    assert_equal "$(events metrics.jsonl epoch "$(members epoch step)")" "(1, 3)
 (2, 6)"
-    assert_equal "$(events metrics.jsonl eval 'e["epoch"], e["split"], e["images"]')" "(0, 'val', 4)"
-    assert_equal "$(events metrics.jsonl end 'e["status"], e["test_images"]')" "('done', 20)"
+    assert_equal "$(events metrics.jsonl eval "$(members epoch split images)")" "(0, 'val', 4)"
+    assert_equal "$(events metrics.jsonl end "$(members status test_images)")" "('done', 20)"
     assert_equal "$(tail -n 1 metrics.jsonl | cut -c 1-14)" '{"event":"end"'
     assert_equal "$(meta run/last.safetensors epoch)" 2
     assert_equal "$(meta run/best.safetensors val_accuracy)" \
@@ -84,8 +58,8 @@ print(json.loads(f.read(n))["__metadata__"].get(sys.argv[2]))' "$@"
 
 @test "--steps ends a run within an epoch, measured and with both checkpoints" {
     train run --steps 2 >metrics.jsonl
-    assert_equal "$(events metrics.jsonl epoch 'e["epoch"], e["step"]')" "(1, 2)"
-    assert_equal "$(events metrics.jsonl end 'e["status"], e["step"], e["best_epoch"]')" \
+    assert_equal "$(events metrics.jsonl epoch "$(members epoch step)")" "(1, 2)"
+    assert_equal "$(events metrics.jsonl end "$(members status step best_epoch)")" \
         "('done', 2, 1)"
     assert_equal "$(meta run/last.safetensors step)" 2
     assert_equal "$(meta run/best.safetensors step)" 2
@@ -93,15 +67,15 @@ print(json.loads(f.read(n))["__metadata__"].get(sys.argv[2]))' "$@"
 
 @test "--val test trains on the whole holdout and says what chose the best" {
     train run --val test >metrics.jsonl
-    assert_equal "$(events metrics.jsonl start 'e["val"], e["train_images"], e["val_images"]')" \
+    assert_equal "$(events metrics.jsonl start "$(members val train_images val_images)")" \
         "('test', 40, 20)"
     train limited --val test --val-limit 7 >metrics.jsonl
-    assert_equal "$(events metrics.jsonl start 'e["val_images"], e["test_images"]')" "(7, 7)"
+    assert_equal "$(events metrics.jsonl start "$(members val_images test_images)")" "(7, 7)"
 }
 
 @test "given rates are final, only the scale multiplies the experts'" {
     train run --steps 1 --lr-experts 0.01 --lr-fusion 0.02 --experts-lr-scale 0.5 >metrics.jsonl
-    assert_equal "$(events metrics.jsonl start 'e["lr_experts"], e["lr_fusion"], e["lr_global_head"]')" \
+    assert_equal "$(events metrics.jsonl start "$(members lr_experts lr_fusion lr_global_head)")" \
         "(0.005, 0.02, 0.02)"
 }
 
@@ -123,7 +97,7 @@ print(json.loads(f.read(n))["__metadata__"].get(sys.argv[2]))' "$@"
 }
 
 @test "a run that does not fit into memory is refused with the number, and leaves no run" {
-    fails_with 1 "fusion-train: memory: the run needs * GiB and * is *: reduce --batch (now 1000000)" \
+    fails_with 1 "fusion-train: memory: the run needs * GiB and * is *: reduce --batch (now 1000*" \
         train run --batch 1000000 --val test
     assert_not_exists run/history.jsonl
     assert_not_exists run/last.safetensors
@@ -144,7 +118,7 @@ print(json.loads(f.read(n))["__metadata__"].get(sys.argv[2]))' "$@"
 }
 
 @test "experts with another number of classes than the data are refused by name" {
-    expert-load -q --arch resnet18:width=2,blocks=1-1-1-1 --classes 7 --init 1 -o seven.safetensors
+    expert-load -q --arch "$tiny_arch" --classes 7 --init 1 -o seven.safetensors
     fails_with 3 "fusion-train: seven.safetensors: the experts have 7 classes, the data set * has 5" \
         train run --experts seven.safetensors
 }

@@ -155,7 +155,8 @@ struct fx_backend {
     enum fx_status (*backward)(struct fx_program *program, bool accumulate, struct fx_err *err);
     /* update: norm, clip, optimizer, running statistics (one moving-average step for each training
      * forward since step_begin), counters.  FX_EDIVERGED and nothing changed when the norm, the
-     * loss since step_begin or a running statistic is not finite.  Once begun it is not abandoned. */
+     * loss since step_begin or a running statistic is not finite.  Once begun it is not abandoned.
+     */
     enum fx_status (*update)(struct fx_program *program, const struct fx_update *update,
                              const struct fx_sgd *sgd, struct fx_update_result *result,
                              struct fx_err *err);
