@@ -148,7 +148,8 @@ static enum fx_status take_pixels(const struct fx_pickle_array *pixels, uint8_t 
     if (is_adopted) {
         *bytes = NULL;
         uint8_t *shrunk = realloc(images, data.n);
-        images = shrunk != NULL ? shrunk : images;
+        if (shrunk != NULL)
+            images = shrunk;
     }
     part->images = images;
     return FX_OK;
