@@ -233,6 +233,7 @@ split() { # FILE NAME
 @test "a full disk, a dead consumer and a signal leave nothing behind" {
     run -1 --separate-stderr bash -c 'cifar-prep python.tar.gz >/dev/full'
     assert_equal "${stderr_lines[0]}" "cifar-prep: stdout: No space left on device"
+    run -1 cifar-prep -o /dev/full python.tar.gz
     run --separate-stderr bash -c 'cifar-prep -q python.tar.gz | true; exit ${PIPESTATUS[0]}'
     assert_equal "$status" 141
     assert_equal "$stderr" ""

@@ -217,9 +217,10 @@ def tar_cases():
     yield "tar-size-negative", with_size(b"\xff" * 12), "*"
     yield "tar-size-no-number", with_size(b"lots of it!\0"), "*"
     yield "tar-pax-size", compress(pax_sized()), "*"
-    for name, n_bytes, blocks in (("all", 1 << 20, []), ("front", 1 << 20, [0]),
-                                  ("both", 1 << 30, [0, (1 << 30) - 512]), ("huge", 1 << 40, [0])):
-        yield "tar-sparse-" + name, sparse(n_bytes, blocks), "*"
+    yield "tar-sparse-all", sparse(1 << 20, []), "*"
+    for name, n_bytes, blocks in (("front", 1 << 20, [0]), ("huge", 1 << 40, [0]),
+                                  ("both", 1 << 30, [0, (1 << 30) - 512])):
+        yield "tar-sparse-" + name, sparse(n_bytes, blocks), "*/train: not a regular file"
     for name, path in (("parent", "../train"), ("parents", "a/../../b/train"),
                        ("parent-last", "a/.."), ("absolute", "/cifar-100-python/train")):
         outside = compress(tar([(path, batch(N_TRAIN))]))
