@@ -3,6 +3,9 @@
  * The same as bench/torch_step.py: random images, fresh weights, default dropout; forward, losses
  * with smoothing, backward, clip, AdamW.  Prints one JSON object. */
 #include "backend/backend.h"
+#if FX_HAVE_DNNL
+#include "backend/cpu/cpu_profile.h"
+#endif
 #include "base/tool.h"
 #include "net/model.h"
 
@@ -18,6 +21,7 @@ enum { IMAGE_VALUES = 3 * 32 * 32, STEPS_MAX = 1000, BATCH_MAX = 4096 };
 struct args {
     const char *arch, *fusion, *device, *precision;
     int64_t batch, steps, warmup, threads;
+    bool profile;
 };
 
 /* Everything a step needs; owned. */
@@ -133,6 +137,17 @@ static enum fx_status run_step(const struct bench *b, const struct args *args, i
     return b->backend->losses_read(b->model, &losses, err);
 }
 
+/* Processor time by kind of step since the last call, for tuning the cpu back end. */
+static void print_profile(const struct bench *b, const struct args *args, FILE *out)
+{
+#if FX_HAVE_DNNL
+    if (args->profile && strcmp(b->backend->name, "cpu") == 0)
+        fx_cpu_profile_print(b->program, out);
+#else
+    (void)b, (void)args, (void)out;
+#endif
+}
+
 static int compare_doubles(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
@@ -152,6 +167,7 @@ static enum fx_status measure(const struct bench *b, const struct args *args, st
         FX_TRY(run_step(b, args, i + args->warmup + 1, err));
         if (i >= 0)
             seconds[i] = now() - start;
+        print_profile(b, args, stderr);
     }
     qsort(seconds, (size_t)args->steps, sizeof seconds[0], compare_doubles);
     double median = (seconds[(args->steps - 1) / 2] + seconds[args->steps / 2]) / 2;
@@ -190,7 +206,7 @@ out:
 
 int main(int argc, char **argv)
 {
-    struct args args = { "resnet18", "multiplicative", "cpu", "fp32", 8, 4, 2, 2 };
+    struct args args = { "resnet18", "multiplicative", "cpu", "fp32", 8, 4, 2, 2, false };
     struct fx_option options[] = {
         { "arch", 0, "NAME", FX_OPT_STRING, &args.arch, 0, 0, NULL, "the experts", NULL },
         { "fusion", 0, "NAME", FX_OPT_STRING, &args.fusion, 0, 0, NULL, "fusion module", NULL },
@@ -201,6 +217,8 @@ int main(int argc, char **argv)
         { "steps", 0, "N", FX_OPT_INT, &args.steps, 1, STEPS_MAX, NULL, "timed steps (4)", NULL },
         { "warmup", 0, "N", FX_OPT_INT, &args.warmup, 0, 100, NULL, "steps before (2)", NULL },
         { "threads", 0, "N", FX_OPT_INT, &args.threads, 1, 1024, NULL, "threads (2)", NULL },
+        { "profile", 0, NULL, FX_OPT_FLAG, &args.profile, 0, 0, NULL,
+          "time of each kind of step of the cpu back end, on stderr", NULL },
         { NULL, 0, NULL, FX_OPT_END, NULL, 0, 0, NULL, NULL, NULL },
     };
     struct fx_tool tool = { "step",

@@ -41,6 +41,8 @@ void fx_cpu_profile_print(struct fx_program *program, FILE *out)
             kinds[k].n++;
             step->ns = 0;
         }
+    fprintf(out, "program of %d images, lanes of %d steps\n", program->n,
+            program->lanes[0].n_steps);
     qsort(kinds, (size_t)n_kinds, sizeof *kinds, slower_first);
     for (int k = 0; k < n_kinds; k++)
         fprintf(out, "%9.1f ms %5d x %s\n", (double)kinds[k].ns / 1e6, kinds[k].n, kinds[k].name);

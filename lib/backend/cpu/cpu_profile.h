@@ -1,4 +1,5 @@
-/* Where a program's time goes, for bench/: the cpu back end counts the nanoseconds of each step. */
+/* Where a program's time goes, for bench/: the cpu back end counts the processor time of
+ * each step (of the worker, not of its OpenMP team). */
 #ifndef FX_BACKEND_CPU_CPU_PROFILE_H
 #define FX_BACKEND_CPU_CPU_PROFILE_H
 
