@@ -37,6 +37,7 @@ struct model_options {
     enum fx_precision precision;
     bool (*should_stop)(void);
     bool only_evaluates;
+    int n_threads; /* 0: 2 */
 };
 
 static void model_check(enum fx_status status, const struct fx_err *err)
@@ -93,7 +94,7 @@ static void model_close(struct model_case *m)
 /* False, with a message, when the build or the machine lacks the device. */
 static bool model_open(struct model_case *m, const char *device, const struct model_options *o)
 {
-    struct fx_device_options options = { .n_threads = 2,
+    struct fx_device_options options = { .n_threads = o->n_threads ? o->n_threads : 2,
                                          .precision = o->precision,
                                          .should_stop = o->should_stop };
     struct fx_model_config config = { .arch = o->arch,

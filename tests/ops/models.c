@@ -126,7 +126,8 @@ static void the_whole_gradient_is_the_slope(void **state)
     (void)state;
     for (size_t a = 0; a < sizeof archs / sizeof *archs; a++) {
         struct model_options o = { archs[a], "TransformerBase", 2,    4,
-                                   0,        FX_PRECISION_FP32, NULL, false };
+                                   0,        FX_PRECISION_FP32, NULL, false,
+                                   0 };
         struct fx_sgd sgd = { 0 };
         struct fx_update update = { .step = 1, .grad_scale = 1 };
         struct fx_update_result result;

@@ -3,7 +3,7 @@
 #include "model_case.h"
 
 static const struct model_options options = {
-    "resnet18:width=8,blocks=1-1", "multiplicative", 2, 3, 0.2, FX_PRECISION_FP32, NULL, false
+    "resnet18:width=8,blocks=1-1", "multiplicative", 2, 3, 0.2, FX_PRECISION_FP32, NULL, false, 0
 };
 static const char *const devices[] = { "ref", "cpu" };
 enum { N_DEVICES = 2 };

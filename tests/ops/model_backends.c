@@ -1,0 +1,281 @@
+/* Whole small models on the cpu back end, parameter by parameter: gradients and running statistics
+ * against ref's for every number of threads, odd widths and mixed lanes; accumulation; the same
+ * bytes twice.  Dropout is on where losses and gradients must agree, so its masks are compared too.
+ */
+#include "model_case.h"
+
+static const struct model_options models[] = {
+    { .arch = "resnet18:width=12,blocks=1-1-1", .fusion = "multiplicative", .n_experts = 4 },
+    { .arch = "resnet18:width=20,blocks=2-1", .fusion = "simpleAddition", .n_experts = 3 },
+    { .arch = "densenet121:growth=8,blocks=3-2-2",
+      .fusion = "multiplicativeShifted",
+      .n_experts = 2 },
+    { .arch = "densenet121:growth=5,blocks=2-3", .fusion = "concatenation", .n_experts = 2 },
+    { .arch = "improved_wideresnet28_10:depth=10,width=2",
+      .fusion = "TransformerBase",
+      .n_experts = 2 },
+    { .arch = "preact_resnext29_8x64d:depth=11,cardinality=8,base_width=8,width=8",
+      .fusion = "multiplicativeAddition",
+      .n_experts = 2 },
+    { .arch = "preact_resnext29_8x64d:depth=11,cardinality=3,base_width=16,width=16",
+      .fusion = "multiplicative",
+      .n_experts = 1 },
+    { .arch = "resnet18:width=8,blocks=1-1;densenet121:growth=4,blocks=2-2-1-1",
+      .fusion = NULL,
+      .n_experts = 2 },
+};
+enum { N_MODELS = sizeof models / sizeof *models };
+
+/* One tensor of every trained parameter, joined; owned by the caller. */
+static float *read_all(struct model_case *m, enum fx_tensor_role role, size_t *n_all)
+{
+    struct fx_err err = { 0 };
+    size_t n = 0;
+    float *all;
+
+    for (int i = 0; i < m->graph.n_params; i++)
+        if (m->graph.params[i].kind != FX_PARAM_COUNTER)
+            n += (size_t)m->graph.params[i].n_elements;
+    all = calloc(n, sizeof *all);
+    assert_non_null(all);
+    *n_all = 0;
+    for (int i = 0; i < m->graph.n_params; i++) {
+        const struct fx_param *p = &m->graph.params[i];
+
+        if (p->kind == FX_PARAM_COUNTER || (p->kind != FX_PARAM_TRAINED && role != FX_ROLE_VALUE))
+            continue;
+        model_check(m->backend->tensor_read(m->model, i, role, all + *n_all, &err), &err);
+        *n_all += (size_t)p->n_elements;
+    }
+    return all;
+}
+
+/* |a - b| / |b| */
+static double distance(const float *a, const float *b, size_t n)
+{
+    double difference = 0, norm = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        double d = (double)a[i] - (double)b[i];
+
+        difference += d * d;
+        norm += (double)b[i] * (double)b[i];
+    }
+    return norm > 0 ? sqrt(difference / norm) : sqrt(difference);
+}
+
+/* Moves norms and biases off their initial values: while those are 1 and 0, a norm behind a norm
+ * takes its gradient away, and what is left is rounding. */
+static void disturb(struct model_case *m)
+{
+    struct fx_err err = { 0 };
+
+    for (int i = 0; i < m->graph.n_params; i++) {
+        const struct fx_param *p = &m->graph.params[i];
+        float *values;
+
+        if (p->kind != FX_PARAM_TRAINED || p->n_dims != 1)
+            continue;
+        values = calloc((size_t)p->n_elements, sizeof *values);
+        assert_non_null(values);
+        model_check(m->backend->tensor_read(m->model, i, FX_ROLE_VALUE, values, &err), &err);
+        for (int64_t j = 0; j < p->n_elements; j++)
+            values[j] += 0.3f * (float)sin((double)(i + 1) * (double)(j + 1));
+        model_check(m->backend->tensor_write(m->model, i, FX_ROLE_VALUE, values, &err), &err);
+        free(values);
+    }
+}
+
+/* Gradients of n_micro batches after each other; NULL without the device. */
+static float *gradients(const char *device, const struct model_options *o, int n_micro,
+                        struct model_case *m, size_t *n)
+{
+    struct fx_err err = { 0 };
+
+    if (!model_open(m, device, o)) {
+        model_close(m);
+        return NULL;
+    }
+    disturb(m);
+    m->backend->step_begin(m->model);
+    for (int i = 0; i < n_micro; i++)
+        model_check(model_gradients(m, i > 0, &err), &err);
+    return read_all(m, FX_ROLE_GRAD, n);
+}
+
+/* A ReLU that falls on the other side of zero (one value in a million) turns a small parameter's
+ * gradient a little, hence two limits: on the whole gradient, and a looser one on each parameter's.
+ * In bf16 it happens everywhere, and only the whole gradient says something. */
+static void compare_gradients(const struct model_options *o, const struct model_case *m,
+                              const float *a, const float *b, size_t n)
+{
+    bool is_bf16 = o->precision == FX_PRECISION_BF16;
+    size_t at = 0;
+
+    if (!(distance(a, b, n) <= (is_bf16 ? 0.3 : 2e-3)))
+        fail_msg("%s, %d threads: the gradient is off by %.3g of its norm", o->arch, o->n_threads,
+                 distance(a, b, n));
+    for (int i = 0; i < m->graph.n_params && !is_bf16; i++) {
+        const struct fx_param *p = &m->graph.params[i];
+        double d;
+
+        if (p->kind != FX_PARAM_TRAINED)
+            continue;
+        d = distance(a + at, b + at, (size_t)p->n_elements);
+        if (!(d <= 2e-2))
+            fail_msg("%s, %d threads: gradient of %s is off by %.3g of its norm", o->arch,
+                     o->n_threads, p->name, d);
+        at += (size_t)p->n_elements;
+    }
+}
+
+static struct model_options option(int i, int threads, double dropout, enum fx_precision precision)
+{
+    struct model_options o = models[i];
+
+    o.n = 3;
+    o.n_threads = threads;
+    o.dropout = dropout;
+    o.precision = precision;
+    return o;
+}
+
+/* Runs model i on ref once, and on cpu with each number of threads. */
+static void check_gradients(int i, int n_micro, int threads_max, enum fx_precision precision)
+{
+    struct model_options o = option(i, 1, 0.3, FX_PRECISION_FP32);
+    struct model_case ref, cpu;
+    size_t n, n_cpu;
+    float *expected = gradients("ref", &o, n_micro, &ref, &n);
+
+    o.precision = precision;
+    for (o.n_threads = 1; o.n_threads <= threads_max; o.n_threads++) {
+        float *got = gradients("cpu", &o, n_micro, &cpu, &n_cpu);
+
+        if (!got)
+            break;
+        assert_int_equal(n, n_cpu);
+        compare_gradients(&o, &cpu, got, expected, n);
+        free(got);
+        model_close(&cpu);
+    }
+    free(expected);
+    model_close(&ref);
+}
+
+static void gradients_agree(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_MODELS; i++)
+        check_gradients(i, 1, 4, FX_PRECISION_FP32);
+}
+
+static void accumulated_gradients_agree(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_MODELS; i++)
+        check_gradients(i, 3, 1, FX_PRECISION_FP32);
+}
+
+static void bf16_gradients_agree(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_MODELS; i++)
+        check_gradients(i, 1, 2, FX_PRECISION_BF16);
+}
+
+/* Two steps and an evaluation; everything that a checkpoint would hold. */
+static float *train(const struct model_options *o, size_t *n, double *loss)
+{
+    struct fx_err err = { 0 };
+    struct model_case m;
+    double norm;
+    float *values;
+
+    if (!model_open(&m, "cpu", o)) {
+        model_close(&m);
+        return NULL;
+    }
+    for (int step = 1; step <= 2; step++) {
+        m.backend->step_begin(m.model);
+        model_check(model_gradients(&m, false, &err), &err);
+        model_check(model_update(&m, step, &norm, &err), &err);
+    }
+    *loss = model_evaluate(&m).total;
+    values = read_all(&m, FX_ROLE_VALUE, n);
+    model_close(&m);
+    return values;
+}
+
+static void twice_is_the_same(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_MODELS; i++)
+        for (int threads = 1; threads <= 4; threads++)
+            for (int bf16 = 0; bf16 <= (threads == 2); bf16++) {
+                struct model_options o =
+                    option(i, threads, 0.2, bf16 ? FX_PRECISION_BF16 : FX_PRECISION_FP32);
+                double loss_a, loss_b;
+                size_t n, n_again;
+                float *a = train(&o, &n, &loss_a), *b;
+
+                if (!a)
+                    continue;
+                b = train(&o, &n_again, &loss_b);
+                assert_int_equal(n, n_again);
+                assert_memory_equal(a, b, n * sizeof *a);
+                assert_true(loss_a == loss_b);
+                free(a);
+                free(b);
+            }
+}
+
+/* Values as the optimizer left them, and running statistics, against ref's. */
+static void running_statistics_agree(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_MODELS; i++) {
+        struct model_options o = option(i, 2, 0, FX_PRECISION_FP32);
+        struct model_case m[2];
+        static const char *const devices[] = { "cpu", "ref" };
+        float *values[2];
+        struct fx_err err = { 0 };
+        size_t n = 0;
+        double norm;
+
+        for (int k = 0; k < 2; k++) {
+            if (!model_open(&m[k], devices[k], &o)) {
+                model_close(&m[k]);
+                return;
+            }
+            disturb(&m[k]);
+            m[k].backend->step_begin(m[k].model);
+            model_check(model_gradients(&m[k], false, &err), &err);
+            model_check(model_gradients(&m[k], true, &err), &err);
+            model_check(model_update(&m[k], 1, &norm, &err), &err);
+            values[k] = read_all(&m[k], FX_ROLE_VALUE, &n);
+        }
+        for (size_t at = 0, p = 0; at < n; at += (size_t)m[0].graph.params[p].n_elements, p++) {
+            while (m[0].graph.params[p].kind == FX_PARAM_COUNTER)
+                p++;
+            if (!(distance(values[0] + at, values[1] + at,
+                           (size_t)m[0].graph.params[p].n_elements) <= 1e-4))
+                fail_msg("%s: %s differs", o.arch, m[0].graph.params[p].name);
+        }
+        for (int k = 0; k < 2; k++) {
+            free(values[k]);
+            model_close(&m[k]);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gradients_agree),      cmocka_unit_test(accumulated_gradients_agree),
+        cmocka_unit_test(bf16_gradients_agree), cmocka_unit_test(running_statistics_agree),
+        cmocka_unit_test(twice_is_the_same),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
