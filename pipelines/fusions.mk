@@ -12,7 +12,7 @@ DATA ?= cifar-100-python.tar.gz#            the archive, or a data set made by c
 HOLDOUT ?=#                                 .npy file with the image numbers to fuse on
 EXPERTS ?= expert_training/checkpoints#     FAMILY/expert_K_best.pth, or best_iid_NET_expert_K.pth
 INIT ?=#                                    a seed: fresh experts instead of files
-CLASSES ?=#                                 of fresh experts; 10 for CIFAR-10
+CLASSES ?=#                                 10 for CIFAR-10
 OUT ?= fusion_checkpoints
 DEVICE ?= cpu#                              cpu, cuda (run i on GPU i), cuda:N
 THREADS ?=#                                 of each run; cores divided by the runs side by side
@@ -42,10 +42,10 @@ FLAT_densenet := densenet121
 FLAT_resnet := resnet18
 FLAT_improved_wide_resnet := wideresnet28_10
 FLAT_resnext := preact_resnext29_8x64d
-TASK_densenet := 0
-TASK_resnet := 1
-TASK_improved_wide_resnet := 2
-TASK_resnext := 3
+SLOT_densenet := 0
+SLOT_resnet := 1
+SLOT_improved_wide_resnet := 2
+SLOT_resnext := 3
 
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -ec
@@ -54,24 +54,36 @@ PIPELINES := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
 DATASET := $(if $(filter %.safetensors,$(DATA)),$(DATA),$(OUT)/data.safetensors)
 
 # ---- one rule for every pair ---------------------------------------------------------------------
+# define one pair: family, fusion, its CSV log.
 define pair
 .PHONY: $(1)-$(2)
-$(1)-$(2): $(OUT)/csv_logs/$(1)_fusions/$(1)_$(2)_training_log.csv
-$(OUT)/csv_logs/$(1)_fusions/$(1)_$(2)_training_log.csv: family := $(1)
-$(OUT)/csv_logs/$(1)_fusions/$(1)_$(2)_training_log.csv: fusion := $(2)
+$(1)-$(2): $(3)
+$(3): family := $(1)
+$(3): fusion := $(2)
+$(3): slot := $(SLOT_$(1))
 PAIRS += $(1)-$(2)
-LOGS += $(OUT)/csv_logs/$(1)_fusions/$(1)_$(2)_training_log.csv
+LOGS += $(3)
 endef
-$(foreach f,$(FAMILIES),$(foreach x,$(FUSIONS) $(MORE_FUSIONS),$(eval $(call pair,$(f),$(x)))))
+$(foreach f,$(FAMILIES),$(foreach x,$(FUSIONS) $(MORE_FUSIONS),$(eval \
+	$(call pair,$(f),$(x),$(OUT)/csv_logs/$(f)_fusions/$(f)_$(x)_training_log.csv))))
+
+include $(PIPELINES)/experts.mk
 
 ALL_PAIRS := $(foreach f,$(FAMILIES),$(FUSIONS:%=$(f)-%))
-GOAL_PAIRS := $(sort $(filter $(PAIRS),$(MAKECMDGOALS)) \
+GOAL_RUNS := $(sort $(filter $(PAIRS) $(EXPERT_RUNS),$(MAKECMDGOALS)) \
 	$(if $(filter all-fusions,$(MAKECMDGOALS)),$(MISSION)) \
-	$(if $(filter all-pairs everything,$(MAKECMDGOALS)),$(ALL_PAIRS)))
+	$(if $(filter all-pairs,$(MAKECMDGOALS)),$(ALL_PAIRS)) \
+	$(if $(filter singles,$(MAKECMDGOALS)),$(FAMILIES:%=%-single)) \
+	$(if $(filter experts everything,$(MAKECMDGOALS)),$(filter %-expert-0 %-expert-1 \
+	%-expert-2 %-expert-3,$(EXPERT_RUNS))))
 
 # In a group, a run that fails does not keep the others from running.
-ifneq ($(filter all-fusions all-pairs everything,$(MAKECMDGOALS)),)
+ifneq ($(filter all-fusions all-pairs experts singles everything,$(MAKECMDGOALS)),)
 MAKEFLAGS += --keep-going
+endif
+# Experts are trained only when they are asked for; then the runs wait for theirs.
+ifneq ($(filter experts everything,$(MAKECMDGOALS)),)
+$(foreach f,$(FAMILIES),$(eval $(filter $(OUT)/csv_logs/$(f)_fusions/%,$(LOGS)): | $(f)-experts))
 endif
 
 run = $(OUT)/runs/$(family)-$(fusion)
@@ -81,24 +93,24 @@ option = $(if $(2),$(1) $(2))
 expert = $(firstword $(wildcard $(foreach name,$(EXPERTS)/$(family)/expert_$(1)_best \
 	$(EXPERTS)/best_iid_$(FLAT_$(family))_expert_$(1),$(name).safetensors $(name).pth)) \
 	$(EXPERTS)/$(family)/expert_$(1)_best.pth)
-experts = $(if $(INIT),$(strip --init $(INIT) --count 4 \
-	$(call option,--classes,$(CLASSES))),$(foreach k,0 1 2 3,$(call expert,$(k))))
+experts = $(strip $(call option,--classes,$(CLASSES)) $(if $(INIT),--init $(INIT) --count 4,\
+	$(foreach k,0 1 2 3,$(call expert,$(k)))))
 
 # Runs side by side share the cores: -jN of them, but no more than were asked for.  (Make puts -jN
 # into MAKEFLAGS only while a recipe is expanded.)
 jobs = $(if $(filter -j%,$(MAKEFLAGS)),$(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS))),1)
-threads = $(or $(THREADS),$(shell jobs=$(jobs) runs=$(words $(GOAL_PAIRS)); \
+threads = $(or $(THREADS),$(shell jobs=$(jobs) runs=$(words $(GOAL_RUNS)); \
 	echo $$(( side = !jobs || jobs > runs ? runs : jobs, each = $$(nproc) / (side ? side : 1), \
 	each > 1 ? each : 1 ))))
 # Run i takes GPU i of those that CUDA_VISIBLE_DEVICES leaves, and starts again at 0.
-gpu = $(shell echo $$(( $(TASK_$(family)) % $$(n=$$(nvidia-smi -L 2>/dev/null | wc -l); \
+gpu = $(shell echo $$(( $(slot) % $$(n=$$(nvidia-smi -L 2>/dev/null | wc -l); \
 	[ -z "$$CUDA_VISIBLE_DEVICES" ] || n=$$(tr , '\n' <<<"$$CUDA_VISIBLE_DEVICES" | wc -l); \
 	echo $$((n ? n : 1))) )))
 device = $(if $(filter cuda,$(DEVICE)),cuda:$(gpu),$(DEVICE))
 
 train_options = $(strip --fusion $(fusion) --data $(DATASET) --checkpoint-dir $(run) --resume) \
 	$(strip --device $(device) --threads $(threads) \
-	--task task-$(TASK_$(family))-$(family)-$(fusion) \
+	--task task-$(slot)-$(family)-$(fusion) \
 	$(call option,--recipe,$(RECIPE)) $(call option,--epochs,$(EPOCHS)) \
 	$(call option,--batch,$(BATCH)) $(call option,--steps,$(STEPS)) \
 	$(call option,--seed,$(SEED)) $(call option,--alpha,$(ALPHA)) \
@@ -118,18 +130,20 @@ $(OUT)/data.safetensors: | $(DATA) $(TOOL_BINS)
 	mkdir -p $(@D)
 	cifar-prep $(strip $(call option,--holdout,$(HOLDOUT)) -o $@ $(DATA))
 
+ifeq ($(wildcard $(DATA)),)
 $(DATA):
 	@echo "make: DATA=$@: no such file; it is the CIFAR-100 python or binary archive" >&2; exit 1
+endif
 
 # ---- groups of runs, and what comes out ----------------------------------------------------------
 all-fusions: $(MISSION) ## the four runs: DATA= EXPERTS= (or INIT=SEED) OUT= DEVICE= EPOCHS= ...
-	@$(PIPELINES)/fusion-table $(MISSION:%=$(OUT)/runs/%)
+	@$(PIPELINES)/fusion-table -e $(EXPERTS) $(MISSION:%=$(OUT)/runs/%)
 
 all-pairs: $(ALL_PAIRS) ## the sixteen runs, every family with every fusion
-	@$(PIPELINES)/fusion-table $(ALL_PAIRS:%=$(OUT)/runs/%)
+	@$(PIPELINES)/fusion-table -e $(EXPERTS) $(ALL_PAIRS:%=$(OUT)/runs/%)
 
 table: | $(TOOL_BINS) ## the table of all runs in OUT: each expert, their ensemble, the fused model
-	@$(PIPELINES)/fusion-table $(OUT)/runs/*/
+	@$(PIPELINES)/fusion-table -e $(EXPERTS) $(OUT)/runs/*/
 
 curves: ## learning curves of all runs in OUT as pictures in OUT/curves
 	$(PIPELINES)/plot-curves -d $(OUT)/curves $(OUT)/csv_logs/*/*.csv

@@ -56,7 +56,7 @@ out/runs/densenet-multiplicative --resume --device cpu"
     assert_exists "$(csv improved_wide_resnet TransformerBase)"
     assert_exists out/resnext_fusions/concatenation/parts
     run -0 fusions -n -j4 INIT=1 all-fusions
-    assert_line --partial "fusion-table out/runs/densenet-multiplicative"
+    assert_line --partial "/fusion-table -e expert_training/checkpoints out/runs/densenet-mul"
 }
 
 @test "every one of the pairs is a target, and make again does nothing" {
@@ -170,10 +170,45 @@ b/best_iid_wideresnet28_10_expert_1.pth"
         >out/runs/resnet-concatenation/metrics.jsonl
     echo "$start" >out/runs/resnext-concatenation/metrics.jsonl
     run -0 fusions table
-    assert_line --regexp '^densenet-concatenation +10.00 +11.00 +12.00 +13.25 +11.56 +15.00 +12.50'
-    assert_line --regexp ' 40$'
-    assert_line --regexp '^resnet-concatenation( +-){7} +stopped$'
-    assert_line --regexp '^resnext-concatenation( +-){7} +unfinished$'
+    assert_line --regexp '^densenet-concatenation +- +10.00 +11.00 +12.00 +13.25 +11.56 +15.00 +12.50'
+    assert_line --regexp ' 12.50 +- +40$'
+    assert_line --regexp '^resnet-concatenation( +-){9} +stopped$'
+    assert_line --regexp '^resnext-concatenation( +-){9} +unfinished$'
+}
+
+@test "the table shows the experts before, and the single network, where they were trained here" {
+    rm bin/metrics-csv
+    local start='{"event":"start","arch":"resnet18","experts":4}' k=0
+    for member in 0 1 2 3 all; do
+        mkdir -p ex/runs/resnet-$member
+        printf '%s\n' "$start" '{"event":"end","status":"done","test_accuracy":'$((10 + k++))'.5}' \
+            >ex/runs/resnet-$member/metrics.jsonl
+    done
+    mkdir -p out/runs/resnet-concatenation
+    echo "$start" >out/runs/resnet-concatenation/metrics.jsonl
+    run -0 fusions EXPERTS=ex table
+    assert_line --regexp '^resnet-concatenation +12.00( +-){7} +14.50 +unfinished$'
+}
+
+@test "experts are trained on request, each with its own run; runs that are asked for wait for them" {
+    stand_in expert-train 'echo "expert-train $*" >>calls
+        while [ $# -gt 0 ]; do [ "$1" = -o ] && touch "$2"; shift; done
+        echo "{\"event\":\"end\"}"'
+    run -0 fusions EXPERTS=ex EXPERT_EPOCHS=2 EXPERT_FLAGS='--batch 8' SEED=3 resnet-expert-2
+    run cat calls
+    assert_output --partial "--arch resnet18 --expert 2 --data out/data.safetensors \
+--checkpoint-dir ex/runs/resnet-2 --resume -o ex/resnet/expert_2_best.pth --device cpu"
+    assert_output --partial "--task expert-resnet-2 --epochs 2 --seed 3 --batch 8"
+    run -0 fusions -j4 EXPERTS=ex experts resnet-concatenation
+    assert_equal "$(grep -c '^expert-train' calls)" 16
+    assert_equal "$(tail -n 1 calls | grep -o 'task-1-resnet')" task-1-resnet
+    run -0 fusions -n EXPERTS=none densenet-concatenation
+    refute_output --partial expert-train
+    run -0 fusions EXPERTS=ex densenet-single
+    assert_exists ex/densenet/single_best.pth
+    run -0 fusions -n -j4 EXPERTS=new OUT=new everything
+    assert_equal "$(grep -c '^expert-train' <<<"$output")" 16
+    assert_equal "$(grep -c '^expert-load' <<<"$output")" 16
 }
 
 @test "curves are drawn of every log, and of all together" {

@@ -40,18 +40,20 @@ everything_is_there() {
     assert_equal "$(find "$out" -name '*tmp*' -o -name '*.part')" ""
 }
 
+small=(DEMO_IMAGES=500 DEMO_EPOCHS=2 DEMO_EXPERT_EPOCHS=1)
+
 @test "the demo: four runs side by side, a table, the curves; again, it has nothing to do" {
-    run -0 in_tree demo DEMO="$out" DEMO_EPOCHS=2 DEMO_IMAGES=500
+    run -0 in_tree demo DEMO="$out" "${small[@]}"
     everything_is_there
     while read -r family fusion; do
-        assert_line --regexp "^$family-$fusion( +[0-9]+\.[0-9]{2}){7} +500$"
+        assert_line --regexp "^$family-$fusion( +[0-9]+\.[0-9]{2}){8} +- +500$"
         assert_equal "$(wc -l <"$(csv "$family" "$fusion")")" 3
     done <<<"$mission"
     assert_line --partial "[task-0-densenet-multiplicative]"
     assert_line --partial "[task-3-resnext-concatenation]"
     assert_exists "$out/curves/all.png"
     touch "$BATS_TEST_TMPDIR/then"
-    run -0 in_tree demo DEMO="$out" DEMO_EPOCHS=2 DEMO_IMAGES=500
+    run -0 in_tree demo DEMO="$out" "${small[@]}"
     assert_equal "$(find "$out" -newer "$BATS_TEST_TMPDIR/then" -type f ! -path '*/curves/*')" ""
 }
 

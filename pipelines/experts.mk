@@ -1,0 +1,47 @@
+# The experts: what the fused models are made of, each trained on its own share of the images.
+# Included by fusions.mk, which has the variables DATA, EXPERTS, DEVICE, SEED, ARCH_... as well.
+#
+#   make -j4 experts           all sixteen, as EXPERTS/FAMILY/expert_K_best.pth
+#   make -j4 resnet-experts    the four of a family; resnet-expert-2 is one of them
+#   make -j4 singles           of every family one network on all images, to compare with
+#   make -j4 everything        the experts, then every family with every fusion
+#
+# A stopped run goes on when the same command is given again, a finished one is left alone.
+EXPERT_EPOCHS ?=
+EXPERT_FLAGS ?=#                            any further options of expert-train
+
+MEMBERS := 0 1 2 3
+EXPERT_RUNS :=
+EXPERT_FILES :=
+
+# define one file: family, number or "all", name of the target, file.
+define expert_run
+.PHONY: $(3)
+$(3): $(4)
+$(4): family := $(1)
+$(4): member := $(2)
+$(4): slot := $(patsubst all,$(SLOT_$(1)),$(2))
+EXPERT_RUNS += $(3)
+EXPERT_FILES += $(4)
+endef
+$(foreach f,$(FAMILIES),$(foreach k,$(MEMBERS),$(eval \
+	$(call expert_run,$(f),$(k),$(f)-expert-$(k),$(EXPERTS)/$(f)/expert_$(k)_best.pth)))\
+	$(eval $(call expert_run,$(f),all,$(f)-single,$(EXPERTS)/$(f)/single_best.pth)))
+
+expert_run_dir = $(EXPERTS)/runs/$(family)-$(member)
+
+$(EXPERT_FILES): | $(DATASET) $(TOOL_BINS)
+	mkdir -p $(expert_run_dir) $(@D)
+	expert-train $(strip --arch '$(ARCH_$(family))' --expert $(member) --data $(DATASET) \
+	  --checkpoint-dir $(expert_run_dir) --resume -o $@ --device $(device) \
+	  --threads $(threads) --task expert-$(family)-$(member) \
+	  $(call option,--epochs,$(EXPERT_EPOCHS)) $(call option,--seed,$(SEED)) $(EXPERT_FLAGS)) | \
+	  tee $(expert_run_dir)/metrics.jsonl | metrics-csv > $(expert_run_dir)/training_log.csv
+
+FAMILY_EXPERTS := $(FAMILIES:%=%-experts)
+$(FAMILY_EXPERTS): %-experts: %-expert-0 %-expert-1 %-expert-2 %-expert-3
+experts: $(FAMILY_EXPERTS) ## the sixteen experts: DATA= EXPERTS= DEVICE= EXPERT_EPOCHS= ...
+singles: $(FAMILIES:%=%-single) ## of every family one network on all the images
+everything: experts all-pairs ## from the archive to the sixteen fused models
+
+.PHONY: experts singles everything $(FAMILY_EXPERTS)
