@@ -23,7 +23,8 @@ measure() { # OPTION...
     measure "$run/best.safetensors" >eval.jsonl
     assert_equal "$(events eval.jsonl eval "$(members split images)")" "('test', 20)"
     assert_equal \
-        "$(events eval.jsonl eval "$(members accuracy loss ece expert_accuracy ensemble_accuracy)")" \
+        "$(events eval.jsonl eval "$(members accuracy loss ece \
+            expert_accuracy ensemble_accuracy)")" \
         "$(events "$run.jsonl" end "$(members test_accuracy test_loss test_ece \
             test_expert_accuracy test_ensemble_accuracy)")"
     assert_equal "$(events eval.jsonl end 'e["status"]')" "done"
@@ -43,10 +44,10 @@ measure() { # OPTION...
 }
 
 @test "the size of a batch changes nothing but rounding" {
+    local losses='"%.4f %.4f" % (e["loss"], e["expert_loss"][3])'
     for batch in 1 3 20 128; do
         measure --batch $batch "$run/best.safetensors" >$batch.jsonl
-        assert_equal "$(events $batch.jsonl eval '"%.4f %.4f" % (e["loss"], e["expert_loss"][3])')" \
-            "$(events 1.jsonl eval '"%.4f %.4f" % (e["loss"], e["expert_loss"][3])')"
+        assert_equal "$(events $batch.jsonl eval "$losses")" "$(events 1.jsonl eval "$losses")"
     done
 }
 

@@ -119,7 +119,7 @@ train() {
 
 @test "experts with another number of classes than the data are refused by name" {
     expert-load -q --arch "$tiny_arch" --classes 7 --init 1 -o seven.safetensors
-    fails_with 3 "fusion-train: seven.safetensors: the experts have 7 classes, the data set * has 5" \
+    fails_with 3 "fusion-train: seven.safetensors: the experts have 7 classes, the data set * 5" \
         train run --experts seven.safetensors
 }
 

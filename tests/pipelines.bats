@@ -170,7 +170,7 @@ b/best_iid_wideresnet28_10_expert_1.pth"
         >out/runs/resnet-concatenation/metrics.jsonl
     echo "$start" >out/runs/resnext-concatenation/metrics.jsonl
     run -0 fusions table
-    assert_line --regexp '^densenet-concatenation +- +10.00 +11.00 +12.00 +13.25 +11.56 +15.00 +12.50'
+    assert_line --regexp '^densenet-concatenation +- +10.00 +11.00 +12.00 +13.25 +11.56 +15.00'
     assert_line --regexp ' 12.50 +- +40$'
     assert_line --regexp '^resnet-concatenation( +-){9} +stopped$'
     assert_line --regexp '^resnext-concatenation( +-){9} +unfinished$'
@@ -190,7 +190,7 @@ b/best_iid_wideresnet28_10_expert_1.pth"
     assert_line --regexp '^resnet-concatenation +12.00( +-){7} +14.50 +unfinished$'
 }
 
-@test "experts are trained on request, each with its own run; runs that are asked for wait for them" {
+@test "experts are trained on request, each in its own run; runs asked for too wait for them" {
     stand_in expert-train 'echo "expert-train $*" >>calls
         while [ $# -gt 0 ]; do [ "$1" = -o ] && touch "$2"; shift; done
         echo "{\"event\":\"end\"}"'
