@@ -79,6 +79,12 @@ train() {
         "(0.005, 0.02, 0.02)"
 }
 
+@test "--print-shapes prints every node and the parameters of the published networks" {
+    run -0 fusion-train --print-shapes --fusion multiplicative --arch resnet18
+    [[ "$output" == *11220132* ]]
+    [[ "$output" == *conv2d* ]]
+}
+
 @test "--print-schedule prints the rates without training" {
     run -0 fusion-train --print-schedule --fusion concatenation --arch resnet18 --epochs 2
     assert_equal "$output" "epoch	lr_experts	lr_fusion	lr_global_head

@@ -13,7 +13,8 @@
 struct args {
     struct fx_train_args train;
     const char *experts; /* NULL or "-": stdin */
-    const char *arch;    /* for --print-schedule without experts */
+    const char *arch;    /* for the two tables below, without experts */
+    bool print_shapes;
 };
 
 /* Everything a run is made of; zeroed, then opened in order. */
@@ -134,26 +135,31 @@ static enum fx_status train(struct args *args, struct inputs *in, struct fx_err 
     return fx_run(&plan, &args->train.run, err);
 }
 
-/* The rates need the width of the features and nothing else. */
-static enum fx_status print_schedule(struct args *args, struct inputs *in, struct fx_err *err)
+/* The whole model without weights: of --arch, or of the stream. */
+static enum fx_status describe(const struct args *args, struct inputs *in, struct fx_err *err)
 {
-    struct fx_settings *settings = &args->train.settings;
     struct fx_model_config model = { .arch = args->arch,
-                                     .fusion = settings->fusion,
-                                     .n_experts = 1,
+                                     .fusion = args->train.settings.fusion,
+                                     .n_experts = 4,
                                      .n_classes = 100,
                                      .expert_dropout = -1,
                                      .fusion_dropout = -1 };
 
-    settings->arch = args->arch;
-    if (args->arch != NULL) {
-        FX_TRY(fx_model_build(&in->graph, &model, err));
-    } else {
-        FX_TRY(read_experts(args, in, err));
-        settings->arch = in->arch;
-    }
+    return args->arch != NULL ? fx_model_build(&in->graph, &model, err)
+                              : read_experts(args, in, err);
+}
+
+/* The tables that need no data: nothing is trained. */
+static enum fx_status print_tables(struct args *args, struct inputs *in, struct fx_err *err)
+{
+    struct fx_settings *settings = &args->train.settings;
+
+    FX_TRY(describe(args, in, err));
+    settings->arch = args->arch != NULL ? args->arch : in->arch;
     FX_TRY(fx_recipe_fusion(settings, &args->train.given, width_of(&in->graph), err));
-    return fx_print_schedule(settings, stdout, err);
+    if (args->print_shapes)
+        FX_TRY(fx_model_print_shapes(&in->graph, stdout, err));
+    return args->train.print_schedule ? fx_print_schedule(settings, stdout, err) : FX_OK;
 }
 
 static enum fx_status run(struct args *args, struct fx_err *err)
@@ -165,8 +171,11 @@ static enum fx_status run(struct args *args, struct fx_err *err)
     fx_log_set_task(args->train.run.task);
     if (args->train.settings.fusion == NULL)
         return fx_fail(err, FX_EUSAGE, "--fusion NAME is required");
-    if (args->train.print_schedule)
-        return print_schedule(args, &in, err);
+    if (args->train.print_schedule || args->print_shapes) {
+        status = print_tables(args, &in, err);
+        inputs_close(&in);
+        return status;
+    }
     fx_log_info("%s", fx_tool_command_line());
     status = train(args, &in, err);
     inputs_close(&in);
@@ -188,7 +197,9 @@ static void fill_rows(struct fx_option *rows, struct args *args)
         { "experts", 0, "FILE", FX_OPT_STRING, &args->experts, 0, 0, NULL,
           "experts stream (default: standard input)", NULL },
         { "arch", 0, "NAME", FX_OPT_STRING, &args->arch, 0, 0, NULL,
-          "with --print-schedule: the experts' architecture, in place of a stream", NULL },
+          "with --print-shapes, --print-schedule: the architecture, in place of a stream", NULL },
+        { "print-shapes", 0, NULL, FX_OPT_FLAG, &args->print_shapes, 0, 0, NULL,
+          "print nodes, shapes, parameters and MACs of the model and exit", NULL },
         { "alpha", 0, "X", FX_OPT_REAL, &s->alpha, 0, 1e6, NULL,
           "weight of the experts' own losses (default: 1)", NULL },
         { "distill", 0, "X", FX_OPT_REAL, &s->distill, 0, 1e6, NULL,
