@@ -82,7 +82,7 @@ train() {
 @test "--print-shapes prints every node and the parameters of the published networks" {
     run -0 fusion-train --print-shapes --fusion multiplicative --arch resnet18
     [[ "$output" == *11220132* ]]
-    [[ "$output" == *conv2d* ]]
+    [[ "$output" == *"conv 3x3"* ]]
 }
 
 @test "--print-schedule prints the rates without training" {
