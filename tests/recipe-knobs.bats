@@ -1,0 +1,162 @@
+#!/usr/bin/env bats
+# Each knob of the recipe changes what it should and nothing else.  With rates of 0 the parameters
+# stay where they are, so that steps can be compared with each other.
+
+load helper
+load tiny
+
+setup_file() {
+    tiny_data
+}
+
+# still DIR OPTION...: a run whose parameters do not move, without any randomness.
+still() {
+    local dir=$1
+    shift
+    fusion-train -q --fusion multiplicative --data "$data" --experts "$experts" --device ref \
+        --checkpoint-dir "$dir" --batch 9 --epochs 1 --augment none --mix none --no-shuffle \
+        --dropout 0 --lr-experts 0 --lr-fusion 0 --log-steps --no-initial --val-limit 1 "$@" \
+        >"$dir.jsonl"
+}
+
+# check EXPRESSION: a Python expression over the step events a, b, c of runs a, b and c.
+check() {
+    python3 - "$1" <<'END'
+import json, os, sys
+def steps(name):
+    if not os.path.exists(name + ".jsonl"):
+        return None
+    return [e for e in map(json.loads, open(name + ".jsonl")) if e["event"] == "step"]
+def near(x, y):
+    return abs(x - y) <= 1e-6 * abs(y)
+a, b, c = map(steps, "abc")
+assert eval(sys.argv[1]), (sys.argv[1], a, b, c)
+END
+}
+
+@test "--accumulate averages batches: half the steps, the mean of their losses" {
+    still a
+    still b --accumulate 2
+    check 'len(a) == 4 and len(b) == 2'
+    for loss in loss_total loss_global loss_individual; do
+        check "all(near(b[i]['$loss'], (a[2*i]['$loss'] + a[2*i+1]['$loss']) / 2) for i in (0, 1))"
+    done
+    # The norm of a mean of gradients lies between half the difference and half the sum of norms.
+    check 'all(abs(a[2*i]["grad_norm"] - a[2*i+1]["grad_norm"]) / 2 <= b[i]["grad_norm"] <=
+        (a[2*i]["grad_norm"] + a[2*i+1]["grad_norm"]) / 2 for i in (0, 1))'
+}
+
+@test "--accumulate: the last step takes the batches that are left" {
+    still a
+    still b --accumulate 3
+    check 'len(b) == 2'
+    check 'all(near(b[1][k], a[3][k]) for k in ("loss_total", "grad_norm"))'
+}
+
+@test "--distill adds to the total, in proportion, and leaves the other losses" {
+    still a
+    still b --distill 1
+    still c --distill 2
+    check 'all(x[k] == y[k] for x, y in zip(a, b) for k in ("loss_global", "loss_individual"))'
+    check 'all(y["loss_total"] > x["loss_total"] + 1e-3 for x, y in zip(a, b))'
+    check 'all(near(z["loss_total"] - x["loss_total"], 2 * (y["loss_total"] - x["loss_total"]))
+        for x, y, z in zip(a, b, c))'
+    check 'all(not near(y["grad_norm"], x["grad_norm"]) for x, y in zip(a, b))'
+}
+
+@test "--alpha weighs the experts' losses in the total" {
+    still a
+    still b --alpha 0.5
+    check 'all(near(x["loss_global"] + 0.5 * x["loss_individual"], y["loss_total"])
+        for x, y in zip(a, b))'
+}
+
+@test "--label-smoothing changes training losses, not those of the validation" {
+    still a --label-smoothing 0
+    still b --label-smoothing 0.3
+    check 'all(x["loss_global"] != y["loss_global"] for x, y in zip(a, b))'
+    assert_equal "$(events a.jsonl epoch "$(members val_loss)")" \
+        "$(events b.jsonl epoch "$(members val_loss)")"
+}
+
+# The norm of the first moments of each group: after one step, a tenth of the clipped gradient's.
+moments() { # DIR
+    python3 - "$1/last.safetensors" <<'END'
+import json, struct, sys
+f = open(sys.argv[1], "rb")
+n, = struct.unpack("<Q", f.read(8))
+header, body = json.loads(f.read(n)), f.read()
+sums = {"expert_backbones": 0, "fusion_module": 0, "global_head": 0}
+for name, t in header.items():
+    if name.startswith("optimizer.exp_avg."):
+        raw = body[slice(*t["data_offsets"])]
+        sums[name.split(".")[2]] += sum(x * x for x in struct.unpack("<%df" % (len(raw) // 4), raw))
+print(*["%.5f" % (10 * s ** 0.5) for s in sums.values()])
+END
+}
+
+@test "--clip limits the norm of all groups together" {
+    still a --steps 1 --clip 0
+    still b --steps 1 --clip 0.5
+    read -r experts_norm fusion_norm head_norm <<<"$(moments a)"
+    check 'a[0] == b[0]'
+    run -0 python3 -c 'import sys
+a, b = [list(map(float, x.split())) for x in sys.argv[1:]]
+norm = lambda x: sum(y * y for y in x) ** 0.5
+assert norm(a) > 1 and abs(norm(b) - 0.5) < 1e-4, (a, b)
+assert all(abs(x / norm(a) - y / norm(b)) < 1e-4 for x, y in zip(a, b)), (a, b)' \
+        "$experts_norm $fusion_norm $head_norm" "$(moments b)"
+}
+
+@test "--clip-experts and --clip-fusion limit their groups, in place of --clip" {
+    still a --steps 1 --clip 0
+    still b --steps 1 --clip 0.001 --clip-experts 0.5
+    still c --steps 1 --clip-experts 0.25 --clip-fusion 0.125
+    read -r _ fusion_norm head_norm <<<"$(moments a)"
+    assert_equal "$(moments b)" "0.50000 $fusion_norm $head_norm"
+    read -r one two three <<<"$(moments c)"
+    assert_equal "$one $two $three" "0.25000 0.12500 0.12500"
+    check 'a[0] == b[0] == c[0]'
+}
+
+@test "--patience ends a run that gains nothing" {
+    still a --epochs 9 --patience 2
+    assert_equal "$(events a.jsonl end 'e["status"], e["epoch"] - e["best_epoch"], e["epoch"] < 9')" \
+        "('done', 2, True)"
+    # Repeating it ends it again, at the same place.
+    cp a.jsonl first.jsonl
+    still a --epochs 9 --patience 2 --resume
+    cmp a.jsonl first.jsonl
+}
+
+@test "schedules are PyTorch's" {
+    python=$(torch_python)
+    [ -n "$python" ] || skip "no PyTorch"
+    for schedule in cosine restarts constant; do
+        for epochs in 1 2 7 100; do
+            fusion-train --print-schedule --arch densenet121 --fusion TransformerBase \
+                --schedule $schedule --epochs $epochs >table.tsv
+            "$python" - $schedule $epochs <<'END'
+import sys, torch
+from torch.optim import lr_scheduler as s
+schedule, epochs = sys.argv[1], int(sys.argv[2])
+rows = [list(map(float, x.split("\t"))) for x in open("table.tsv").read().splitlines()[1:]]
+assert [r[0] for r in rows] == list(range(1, epochs + 1))
+for group, lr in enumerate([5e-5 * 0.7 * 0.8 * 0.1, 2e-4, 2e-4 * 0.8], 1):
+    opt = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
+    if schedule == "constant":
+        sched = s.ConstantLR(opt, factor=1)
+    elif schedule == "restarts" and group == 1:
+        first = max(1, epochs // 4)
+        sched = s.CosineAnnealingWarmRestarts(opt, T_0=first, T_mult=2, eta_min=lr / 10)
+    else:
+        sched = s.CosineAnnealingLR(opt, T_max=epochs, eta_min=lr / 10)
+    for row in rows:
+        theirs = opt.param_groups[0]["lr"]
+        assert abs(row[group] - theirs) < 1e-10 * theirs, (row, group, theirs)
+        opt.step()
+        sched.step()
+END
+        done
+    done
+}

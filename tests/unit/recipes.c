@@ -1,0 +1,232 @@
+/* Recipes against the table of the original: base rates, adaptive factors in their order, and what
+ * is given on the command line staying as it is. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <string.h>
+
+#include "train/recipe.h"
+
+static struct fx_settings resolve(const char *fusion, const char *arch, int width,
+                                  const struct fx_given *given, struct fx_settings start)
+{
+    struct fx_err err = { 0 };
+
+    start.fusion = fusion;
+    start.arch = arch;
+    start.recipe = start.recipe != NULL ? start.recipe : "mission";
+    start.experts_lr_scale = 0.1;
+    assert_int_equal(fx_recipe_fusion(&start, given, width, &err), FX_OK);
+    return start;
+}
+
+static struct fx_settings defaults(const char *fusion, int width)
+{
+    const struct fx_given none = { 0 };
+
+    return resolve(fusion, "resnet18", width, &none, (struct fx_settings){ 0 });
+}
+
+static void assert_rates(const struct fx_settings *s, double experts, double fusion, double head)
+{
+    double lr[FX_N_GROUPS];
+
+    fx_settings_rates(s, lr);
+    if (fabs(lr[FX_GROUP_EXPERTS] - experts) > 1e-12 * experts ||
+        fabs(lr[FX_GROUP_FUSION] - fusion) > 1e-12 * fusion ||
+        fabs(lr[FX_GROUP_HEAD] - head) > 1e-12 * head)
+        fail_msg("%s: rates %g %g %g, expected %g %g %g", s->fusion, lr[0], lr[1], lr[2], experts,
+                 fusion, head);
+}
+
+static void test_mission_of_each_fusion(void **state)
+{
+    static const struct {
+        const char *fusion;
+        double experts, rate, decay, smoothing, mixup;
+        const char *augment;
+    } rows[] = {
+        { "multiplicative", 1e-5, 5e-4, 1e-4, 0.1, 0.2, "baseline" },
+        { "multiplicativeAddition", 1e-5, 1e-3, 1e-4, 0.08, 0.3, "strong" },
+        { "TransformerBase", 5e-6, 2e-4, 5e-4, 0.05, 0.2, "sota" },
+        { "concatenation", 1e-5, 1e-3, 1e-4, 0.08, 0.3, "strong" },
+        { "simpleAddition", 1e-5, 1e-3, 1e-4, 0.1, 0.2, "baseline" },
+        { "multiplicativeShifted", 1e-5, 1e-3, 1e-4, 0.1, 0.2, "baseline" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct fx_settings s = defaults(rows[i].fusion, 500);
+        assert_rates(&s, rows[i].experts, rows[i].rate, rows[i].rate);
+        assert_true(s.weight_decay == rows[i].decay && s.label_smoothing == rows[i].smoothing);
+        assert_true(s.mixup_alpha == rows[i].mixup && s.cutmix_alpha == 1);
+        assert_string_equal(s.augment, rows[i].augment);
+        assert_string_equal(s.mix, "cutmix");
+        assert_string_equal(s.schedule, "cosine");
+        assert_string_equal(s.val, "holdout");
+        assert_true(s.epochs == 100 && s.batch == 128 && s.lr_floor == 0.1);
+    }
+}
+
+/* The widths of the four networks and of small ones, with the factors worked out by hand. */
+static void test_adaptive_rates(void **state)
+{
+    static const struct {
+        const char *fusion;
+        int width;
+        double experts, fusion_rate, head;
+    } rows[] = {
+        { "multiplicative", 1024, 1e-5 * 0.7, 5e-4, 5e-4 * 0.8 },
+        { "multiplicativeAddition", 512, 1e-5, 1e-3, 1e-3 },
+        { "TransformerBase", 640, 5e-6 * 0.8, 2e-4, 2e-4 },
+        { "TransformerBase", 1024, 5e-6 * 0.7 * 0.8, 2e-4, 2e-4 * 0.8 },
+        { "TransformerBase", 512, 5e-6 * 0.8, 2e-4, 2e-4 },
+        { "concatenation", 1024, 1e-5 * 0.7, 1e-3, 1e-3 * 0.8 },
+        { "concatenation", 1000, 1e-5, 1e-3, 1e-3 },
+        { "multiplicative", 64, 1e-5 * 1.3 * 1.1, 5e-4, 5e-4 * 1.2 },
+        { "multiplicative", 100, 1e-5 * 1.1, 5e-4, 5e-4 },
+        { "TransformerBase", 64, 5e-6 * 1.3, 2e-4, 2e-4 * 1.2 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct fx_settings s = defaults(rows[i].fusion, rows[i].width);
+        assert_rates(&s, rows[i].experts, rows[i].fusion_rate, rows[i].head);
+    }
+}
+
+static void test_reported_is_the_same_for_all(void **state)
+{
+    const struct fx_given none = { 0 };
+    const struct fx_settings reported = { .recipe = "reported" };
+
+    (void)state;
+    for (int width = 64; width <= 1024; width *= 4) {
+        struct fx_settings s = resolve("TransformerBase", "resnet18", width, &none, reported);
+        assert_rates(&s, 1e-5, 1e-3, 1e-3);
+        assert_true(s.weight_decay == 1e-4 && s.label_smoothing == 0.1 && s.cutmix_alpha == 1);
+        assert_string_equal(s.augment, "light");
+        assert_string_equal(s.schedule, "constant");
+        assert_string_equal(s.val, "test");
+    }
+}
+
+static void test_given_rates_are_final(void **state)
+{
+    const struct fx_given given = { .lr_experts = true, .lr_fusion = true };
+    const struct fx_given with_head = { .lr_fusion = true, .lr_head = true };
+    const struct fx_settings chosen = { .lr_experts = 2e-3, .lr_fusion = 3e-3, .lr_head = 4e-3 };
+
+    (void)state;
+    struct fx_settings s = resolve("multiplicative", "resnet18", 1024, &given, chosen);
+    assert_rates(&s, 2e-4, 3e-3, 3e-3);
+    s = resolve("multiplicative", "resnet18", 1024, &with_head, chosen);
+    assert_rates(&s, 7e-6, 3e-3, 4e-3);
+}
+
+static void test_given_values_stay(void **state)
+{
+    const struct fx_given given = { .epochs = true,
+                                    .batch = true,
+                                    .val = true,
+                                    .augment = true,
+                                    .mix = true,
+                                    .schedule = true,
+                                    .weight_decay = true,
+                                    .label_smoothing = true,
+                                    .initial = true };
+    const struct fx_settings chosen = { .recipe = "reported",
+                                        .epochs = 3,
+                                        .batch = 5,
+                                        .val = "holdout",
+                                        .augment = "none",
+                                        .mix = "none",
+                                        .schedule = "restarts",
+                                        .weight_decay = 7,
+                                        .label_smoothing = 0.5,
+                                        .steps = 9,
+                                        .initial = true };
+
+    (void)state;
+    struct fx_settings s = resolve("concatenation", "densenet121", 1024, &given, chosen);
+    assert_true(s.epochs == 3 && s.batch == 5 && s.weight_decay == 7 && s.label_smoothing == 0.5);
+    assert_string_equal(s.val, "holdout");
+    assert_string_equal(s.augment, "none");
+    assert_string_equal(s.mix, "none");
+    assert_string_equal(s.schedule, "restarts");
+    assert_true(s.initial);
+}
+
+static void test_batch_of_densenet(void **state)
+{
+    const struct fx_given none = { 0 };
+    const struct fx_settings start = { 0 };
+
+    (void)state;
+    assert_int_equal(resolve("concatenation", "densenet121", 1024, &none, start).batch, 64);
+    assert_int_equal(
+        resolve("concatenation", "resnet18;densenet121:growth=8", 9, &none, start).batch, 64);
+    assert_int_equal(resolve("concatenation", "resnet18", 512, &none, start).batch, 128);
+}
+
+static void test_unknown_names(void **state)
+{
+    const struct fx_given none = { 0 };
+    struct fx_settings s = { .recipe = "mission", .fusion = "sum", .arch = "resnet18" };
+    struct fx_err err = { 0 };
+
+    (void)state;
+    assert_int_equal(fx_recipe_fusion(&s, &none, 512, &err), FX_EUSAGE);
+    s.arch = "resnet1";
+    assert_int_equal(fx_recipe_expert(&s, &none, &err), FX_EUSAGE);
+}
+
+static void test_experts(void **state)
+{
+    static const struct {
+        const char *arch;
+        double decay, dropout, smoothing;
+        const char *augment;
+        int batch;
+    } rows[] = {
+        { "densenet121", 1e-4, 0.2, 0.05, "light", 64 },
+        { "resnet18:width=16", 1e-4, 0, 0.1, "baseline", 128 },
+        { "improved_wideresnet28_10", 5e-4, 0.3, 0.05, "strong", 128 },
+        { "preact_resnext29_8x64d:width=8", 5e-4, 0.3, 0.05, "sota", 128 },
+    };
+    const struct fx_given none = { 0 };
+    struct fx_err err = { 0 };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct fx_settings s = { .arch = rows[i].arch };
+        assert_int_equal(fx_recipe_expert(&s, &none, &err), FX_OK);
+        assert_true(s.lr_experts * s.experts_lr_scale == 0.1 && s.lr_floor == 0 && s.sgd);
+        assert_true(s.weight_decay == rows[i].decay && s.expert_dropout == rows[i].dropout);
+        assert_true(s.label_smoothing == rows[i].smoothing && s.batch == rows[i].batch);
+        assert_string_equal(s.augment, rows[i].augment);
+        assert_true(s.epochs == 250 && s.patience == 30 && s.patience_above == 75);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_mission_of_each_fusion),
+        cmocka_unit_test(test_adaptive_rates),
+        cmocka_unit_test(test_reported_is_the_same_for_all),
+        cmocka_unit_test(test_given_rates_are_final),
+        cmocka_unit_test(test_given_values_stay),
+        cmocka_unit_test(test_batch_of_densenet),
+        cmocka_unit_test(test_unknown_names),
+        cmocka_unit_test(test_experts),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

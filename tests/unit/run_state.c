@@ -1,0 +1,227 @@
+/* The state and settings of a run as JSON: exact both ways, checked on the way in, compared by
+ * name. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <float.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "train/number.h"
+#include "train/settings.h"
+#include "train/state.h"
+
+static struct fx_state some_state(void)
+{
+    return (struct fx_state){
+        .epoch = 3,
+        .batch = 17,
+        .step = 159,
+        .epochs_done = 2,
+        .val_accuracy = 100.0 / 3,
+        .sums = { .n_images = 2176,
+                  .total = 1e300,
+                  .fused = 0.1 + 0.2,
+                  .individual = DBL_MIN,
+                  .correct = 1234.5678901234567 },
+        .best = { .epoch = 2, .step = 142, .accuracy = 12.345678901234567, .crc = 0xfedcba98 },
+        .history_lines = 165,
+    };
+}
+
+static void test_state_survives_exactly(void **state)
+{
+    struct fx_state before = some_state(), after;
+    struct fx_err err = { 0 };
+    json_t *object = fx_state_json(&before);
+    char *text = json_dumps(object, JSON_COMPACT);
+    json_t *read = json_loads(text, 0, NULL);
+
+    (void)state;
+    assert_int_equal(fx_state_parse(&after, read, &err), FX_OK);
+    assert_memory_equal(&before, &after, sizeof before);
+    json_decref(object);
+    json_decref(read);
+    free(text);
+}
+
+/* Every member is needed, none may be negative, whatever its type was. */
+static void test_state_refuses(void **state)
+{
+    struct fx_state before = some_state(), after;
+    json_t *whole = fx_state_json(&before), *value;
+    const char *key;
+
+    (void)state;
+    json_object_foreach(whole, key, value)
+    {
+        struct fx_err err = { 0 };
+        json_t *object = json_copy(whole);
+        json_object_del(object, key);
+        assert_int_equal(fx_state_parse(&after, object, &err), FX_EINPUT);
+        assert_non_null(strstr(err.msg, key));
+        json_object_set_new(object, key, json_string("7"));
+        assert_int_equal(fx_state_parse(&after, object, &err), FX_EINPUT);
+        if (json_is_integer(value)) {
+            json_object_set_new(object, key, json_integer(-1));
+            assert_int_equal(fx_state_parse(&after, object, &err), FX_EINPUT);
+        }
+        json_decref(object);
+    }
+    json_decref(whole);
+    assert_int_equal(fx_state_parse(&after, NULL, NULL), FX_EINPUT);
+}
+
+static struct fx_settings some_settings(void)
+{
+    return (struct fx_settings){
+        .tool = "fusion-train",
+        .arch = "resnet18",
+        .fusion = "concatenation",
+        .recipe = "mission",
+        .data_digest = "d",
+        .precision = "fp32",
+        .val = "holdout",
+        .augment = "strong",
+        .mix = "cutmix",
+        .schedule = "cosine",
+        .epochs = 100,
+        .batch = 128,
+        .seed = 42,
+        .accumulate = 1,
+        .alpha = 1,
+        .lr_experts = 1e-4 * 0.7,
+        .expert_dropout = -1,
+        .shuffle = true,
+        .initial = true,
+    };
+}
+
+static void test_equal_settings_pass(void **state)
+{
+    struct fx_settings s = some_settings();
+    json_t *started = fx_settings_json(&s);
+    char *text = json_dumps(started, JSON_COMPACT);
+    json_t *read = json_loads(text, 0, NULL);
+
+    (void)state;
+    s.steps = 7;
+    s.initial = false;
+    assert_int_equal(fx_settings_check(&s, read, NULL), FX_OK);
+    json_decref(started);
+    json_decref(read);
+    free(text);
+}
+
+static void assert_named(const struct fx_settings *s, const json_t *started, const char *line)
+{
+    struct fx_err err = { 0 };
+
+    assert_int_equal(fx_settings_check(s, started, &err), FX_EUSAGE);
+    assert_string_equal(err.msg, line);
+}
+
+static void test_changes_are_named(void **state)
+{
+    struct fx_settings s = some_settings();
+    json_t *started = fx_settings_json(&s);
+
+    (void)state;
+    s.alpha = 0.5;
+    assert_named(&s, started, "alpha: the run was started with 1, not 0.5");
+    s = some_settings();
+    s.shuffle = false;
+    assert_named(&s, started, "shuffle: the run was started with yes, not no");
+    s = some_settings();
+    s.lr_experts = 1e-4;
+    assert_named(&s, started, "lr-experts: the run was started with 7e-05, not 0.0001");
+    s = some_settings();
+    s.fusion = NULL;
+    assert_named(&s, started, "fusion: the run was started with concatenation, not nothing");
+    s = some_settings();
+    s.epochs = 10;
+    assert_named(&s, started, "epochs: the run was started with 100, not 10");
+    json_decref(started);
+    s.schedule = "constant";
+    started = fx_settings_json(&s);
+    s.epochs = 20;
+    assert_int_equal(fx_settings_check(&s, started, NULL), FX_OK);
+    json_decref(started);
+}
+
+static void test_command(void **state)
+{
+    struct fx_settings s = some_settings();
+    char *command = fx_settings_command(&s);
+
+    (void)state;
+    assert_non_null(strstr(command, "fusion-train --fusion concatenation --recipe mission"));
+    assert_non_null(strstr(command, " --lr-experts 7e-05 "));
+    assert_null(strstr(command, "shuffle"));
+    assert_null(strstr(command, "expert-dropout"));
+    assert_null(strstr(command, "digest"));
+    free(command);
+    s.shuffle = false;
+    s.log_steps = true;
+    command = fx_settings_command(&s);
+    assert_non_null(strstr(command, " --no-shuffle --log-steps"));
+    free(command);
+    s = (struct fx_settings){ .tool = "expert-train", .arch = "resnet18", .expert = "2" };
+    command = fx_settings_command(&s);
+    assert_non_null(strstr(command, "expert-train --arch resnet18 --expert 2 "));
+    assert_null(strstr(command, "lr-fusion"));
+    free(command);
+}
+
+static void test_key_of_experts(void **state)
+{
+    struct fx_settings s = { .seed = 42 };
+
+    (void)state;
+    assert_true(fx_settings_key(&s) == 42);
+    s.expert = "all";
+    assert_true(fx_settings_key(&s) == 42);
+    s.expert = "0";
+    assert_true(fx_settings_key(&s) == 0x10000002au);
+    s.expert = "3";
+    assert_true(fx_settings_key(&s) == 0x40000002au);
+}
+
+static void test_numbers_are_short_and_exact(void **state)
+{
+    static const struct {
+        double value;
+        const char *text;
+    } rows[] = { { 1, "1" },
+                 { 0.1, "0.1" },
+                 { 1e-05, "1e-05" },
+                 { 0.1 + 0.2, "0.30000000000000004" },
+                 { 1.0 / 3, "0.3333333333333333" } };
+    char buf[FX_NUMBER_BYTES];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_string_equal(fx_number_text(rows[i].value, buf, sizeof buf), rows[i].text);
+    fx_number_text(-DBL_MIN, buf, sizeof buf);
+    assert_true(strtod(buf, NULL) == -DBL_MIN);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_state_survives_exactly),
+        cmocka_unit_test(test_state_refuses),
+        cmocka_unit_test(test_equal_settings_pass),
+        cmocka_unit_test(test_changes_are_named),
+        cmocka_unit_test(test_command),
+        cmocka_unit_test(test_key_of_experts),
+        cmocka_unit_test(test_numbers_are_short_and_exact),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
