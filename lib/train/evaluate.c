@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/stop.h"
 #include "train/clock.h"
+#include "train/number.h"
 #include "train/tally.h"
 
 #include <stdlib.h>
@@ -149,9 +150,12 @@ static void evaluation_result(const struct evaluation *ev, double seconds,
 
 static void show_progress(const struct fx_part *part, int64_t done, double seconds)
 {
+    char speed[FX_NUMBER_BYTES];
+
     if (fx_log_progress_wanted())
-        fx_log_progress("%s: %lld/%lld images, %.1f images/s", part->name, (long long)done,
-                        (long long)part->n, (double)done / seconds);
+        fx_log_progress("%s: %lld/%lld images, %s images/s", part->name, (long long)done,
+                        (long long)part->n,
+                        fx_number_rate((double)done / seconds, speed, sizeof speed));
 }
 
 enum fx_status fx_evaluate(struct fx_engine *engine, const struct fx_dataset *dataset,

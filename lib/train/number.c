@@ -14,3 +14,9 @@ char *fx_number_text(double value, char *buf, size_t n)
     }
     return buf;
 }
+
+char *fx_number_rate(double per_second, char *buf, size_t n)
+{
+    snprintf(buf, n, per_second < 1 ? "%.2g" : "%.1f", per_second);
+    return buf;
+}

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "train/clock.h"
+#include "train/number.h"
 
 #include <stdio.h>
 
@@ -44,7 +45,7 @@ static void count(struct fx_progress *progress, const struct fx_losses *losses)
 void fx_progress_step(struct fx_progress *progress, const struct fx_state *state,
                       const struct fx_losses *losses)
 {
-    char line[256], eta[32], fused[48] = "";
+    char line[256], eta[32], speed[FX_NUMBER_BYTES], fused[48] = "";
     double now = fx_seconds();
     bool on_terminal = fx_log_progress_wanted();
 
@@ -52,16 +53,17 @@ void fx_progress_step(struct fx_progress *progress, const struct fx_state *state
     if (!on_terminal && now < progress->next_line)
         return;
     double rate = (double)progress->n_images / (now - progress->start);
-    int64_t left =
-        (progress->epochs - state->epoch + 1) * progress->train_images - state->sums.n_images;
+    int64_t done = (state->epoch - 1) * progress->train_images + state->sums.n_images;
+    int64_t left = progress->end_images - done;
     if (progress->has_fused)
         snprintf(fused, sizeof fused, "fused %.1f %%, experts ",
                  100 * progress->fused_correct / progress->n_counted);
     snprintf(line, sizeof line,
-             "epoch %lld/%lld, step %lld: loss %.3f, %s%.1f %%, %.1f images/s, %s left",
+             "epoch %lld/%lld, step %lld/%lld: loss %.3f, %s%.1f %%, %s images/s, %s left",
              (long long)state->epoch, (long long)progress->epochs, (long long)state->step,
-             state->sums.total / (double)state->sums.n_images, fused,
-             100 * progress->expert_correct / progress->n_counted, rate,
+             (long long)progress->steps, state->sums.total / (double)state->sums.n_images, fused,
+             100 * progress->expert_correct / progress->n_counted,
+             fx_number_rate(rate, speed, sizeof speed),
              duration((double)left / rate, eta, sizeof eta));
     if (on_terminal) {
         fx_log_progress("%s", line);

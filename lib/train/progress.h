@@ -9,9 +9,10 @@
 
 /* Rates and running numbers of this process; no part of the state. */
 struct fx_progress {
-    int64_t epochs, steps_per_epoch, train_images;
-    int64_t n_images;                                /* since `start` */
-    double start, next_line;                         /* seconds */
+    int64_t epochs, train_images;
+    int64_t steps, end_images; /* of the whole run: what --epochs and --steps leave of it */
+    int64_t n_images;          /* since `start` */
+    double start, next_line;   /* seconds */
     double fused_correct, expert_correct, n_counted; /* of the epoch, in this process */
     int n_experts;
     bool has_fused;

@@ -37,6 +37,11 @@ void fx_stream_close(struct fx_stream *stream)
     *stream = (struct fx_stream){ 0 };
 }
 
+static int64_t min_int(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 static int64_t n_batches(const struct fx_run_plan *plan)
 {
     return (plan->images.n + plan->settings->batch - 1) / plan->settings->batch;
@@ -45,6 +50,23 @@ static int64_t n_batches(const struct fx_run_plan *plan)
 static int64_t steps_per_epoch(const struct fx_run_plan *plan)
 {
     return (n_batches(plan) + plan->settings->accumulate - 1) / plan->settings->accumulate;
+}
+
+/* Where the run ends by --epochs and --steps, for the log. */
+static int64_t end_step(const struct fx_run_plan *plan)
+{
+    int64_t steps = plan->settings->epochs * steps_per_epoch(plan);
+
+    return plan->settings->steps > 0 ? min_int(steps, plan->settings->steps) : steps;
+}
+
+static int64_t end_images(const struct fx_run_plan *plan)
+{
+    int64_t per_step = plan->settings->batch * plan->settings->accumulate;
+    int64_t epochs = end_step(plan) / steps_per_epoch(plan);
+    int64_t rest = end_step(plan) % steps_per_epoch(plan);
+
+    return epochs * plan->images.n + rest * per_step;
 }
 
 /* ---- resuming ---------------------------------------------------------------------------------
@@ -137,11 +159,6 @@ static struct fx_feeder_options feeder_options(const struct run *run)
 
     fx_augment_policy_from_name(settings->augment, &options.augment.policy);
     return options;
-}
-
-static int64_t min_int(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
 }
 
 static int64_t max_int(int64_t a, int64_t b)
@@ -237,7 +254,9 @@ static void assemble(struct run *run)
     t->save_seconds = 60 * run->options->checkpoint_minutes;
     t->epoch_start = fx_seconds() - fx_rundir_clock_read(&run->rundir, t->state.step);
     t->progress = (struct fx_progress){ .epochs = settings->epochs,
+                                        .steps = end_step(plan),
                                         .train_images = plan->images.n,
+                                        .end_images = end_images(plan),
                                         .n_experts = plan->graph->n_experts,
                                         .has_fused = plan->graph->fused >= 0 };
 }
