@@ -1,0 +1,11 @@
+/* Reading the environment. */
+#include "base/env.h"
+
+#include <stdlib.h>
+
+const char *fx_env(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value != NULL && value[0] != '\0' ? value : NULL;
+}
