@@ -21,9 +21,8 @@ void fx_tally_add(struct fx_tally *tally, const float *logits, int classes, int 
     for (int i = 0; i < classes; i++)
         sum += exp((double)logits[i] - logits[best]);
     double confidence = 1 / sum;
-    int bin = (int)ceil(confidence * FX_TALLY_BINS) - 1;
     /* A NaN among the logits must not index anything; the loss shows it. */
-    bin = bin >= 0 && bin < FX_TALLY_BINS ? bin : 0;
+    int bin = confidence > 0 && confidence <= 1 ? (int)ceil(confidence * FX_TALLY_BINS) - 1 : 0;
 
     tally->n++;
     tally->n_correct += best == label;
