@@ -124,8 +124,17 @@ kill_often() {
     kill_often 8 KILL TERM
 }
 
+# started DIR: waits until the run in the background says something.
+started() {
+    while [ ! -s "$1.jsonl" ]; do sleep 0.05; done
+}
+
 @test "a stop says which signal it was, in the stream and on stderr" {
-    run -75 stop_after 400 TERM often
+    settings+=(--epochs 500)
+    under=exec train often >often.jsonl 2>often.err &
+    started often
+    kill -s TERM $!
+    wait $! || assert_equal $? 75
     assert_equal "$(events often.jsonl end 'e["status"], e["reason"][:18]')" \
         "('stopped', 'stopped by SIGTERM')"
     assert_equal "$(cat often.err)" \
@@ -145,6 +154,12 @@ kill_often() {
     same_run whole often
 }
 
+# stop_at_line N: the run in the folder often, stopped soon after its Nth line, by its consumer.
+stop_at_line() {
+    train often 2>/dev/null | head -n "$1" >/dev/null
+    assert_exists often/last.previous.safetensors
+}
+
 # damage FILE AT: flips a bit.
 damage() {
     python3 - "$@" <<'END'
@@ -159,7 +174,7 @@ END
 
 @test "a damaged last.safetensors is noticed, and the one before is used" {
     train whole >whole.jsonl
-    run -75 stop_after 500 TERM often
+    stop_at_line 9
     cp -r often kept
     size=$(stat -c %s often/last.safetensors)
     for at in 3 40 $((RANDOM % size)) $((RANDOM % size)) $((size - 200)) $((size - 2)); do
@@ -176,7 +191,7 @@ END
 
 @test "a torn or missing last.safetensors is noticed, and the one before is used" {
     train whole >whole.jsonl
-    run -75 stop_after 500 TERM often
+    stop_at_line 9
     cp -r often kept
     for n in 0 7 1000 -1; do
         rm -r often
@@ -190,7 +205,7 @@ END
 }
 
 @test "two damaged generations are refused, and nothing is touched" {
-    run -75 stop_after 500 TERM often
+    stop_at_line 9
     damage often/last.safetensors 5000
     damage often/last.previous.safetensors 5000
     sum=$(cat often/*.safetensors often/history.jsonl | sha256sum)
@@ -217,13 +232,13 @@ END
 
 @test "a line that was cut is replaced, a history that is too short is refused" {
     train whole >whole.jsonl
-    run -75 stop_after 500 TERM often
+    stop_at_line 9
     cp often/history.jsonl kept.jsonl
     printf '{"event":"st' >>often/history.jsonl
     train often >often.jsonl
     same_run whole often
     rm -r often
-    run -75 stop_after 500 TERM often
+    stop_at_line 9
     sed -i '$d' often/history.jsonl
     run -3 --separate-stderr train often
     assert_regex "${stderr_lines[0]}" \
@@ -292,11 +307,11 @@ END
 }
 
 @test "a second process in the same directory is refused" {
-    settings+=(--epochs 50)
-    train often >often.jsonl 2>/dev/null &
-    while [ ! -s often.jsonl ]; do sleep 0.05; done
+    settings+=(--epochs 500)
+    under=exec train often >often.jsonl 2>/dev/null &
+    started often
     fails_with 1 "fusion-train: often: another process is training here" train often
-    kill -s TERM "$(pgrep -P $!)"
+    kill -s TERM $!
     wait $! || assert_equal $? 75
 }
 
