@@ -133,3 +133,43 @@ train() {
     head -c 5000 "$experts" >cut.safetensors
     fails_with 3 "fusion-train: *" train run --experts - <cut.safetensors
 }
+
+@test "a stream that holds fusion module and head starts from them" {
+    train first --lr-experts 0.01 --lr-fusion 0.01 >/dev/null
+    fusion-eval -q --data "$data" --device ref --split val first/last.safetensors >eval.jsonl
+    train second --experts first/last.safetensors --epochs 1 >metrics.jsonl
+    assert_equal "$(events metrics.jsonl eval "$(members accuracy loss ensemble_loss)")" \
+        "$(events eval.jsonl eval "$(members accuracy loss ensemble_loss)")"
+    # Without them the seed decides.
+    train third --epochs 1 >third.jsonl
+    run -1 diff <(events third.jsonl eval 'e["loss"]') <(events eval.jsonl eval 'e["loss"]')
+    # Half of them is neither.
+    run -3 --separate-stderr train fourth --experts first/last.safetensors --fusion concatenation
+    assert_regex "${stderr_lines[0]}" "fusion_module.mlp.0.weight: shape: .*, expected "
+}
+
+@test "what differs from the architecture is listed" {
+    python3 - "$experts" <<'END'
+import json, struct, sys
+f = open(sys.argv[1], "rb")
+n, = struct.unpack("<Q", f.read(8))
+header, body = json.loads(f.read(n)), f.read()
+header["expert_backbones.1.conv9.weight"] = header.pop("expert_backbones.1.conv1.weight")
+header["expert_backbones.2.bn1.bias"]["shape"] = [2, 1]
+text = json.dumps(header).encode()
+open("odd.safetensors", "wb").write(struct.pack("<Q", len(text)) + text + body)
+END
+    run -3 --separate-stderr train run --experts odd.safetensors
+    assert_equal "$output" ""
+    assert_equal "${#stderr_lines[@]}" 4
+    assert_regex "${stderr_lines[3]}" "^fusion-train: odd.safetensors: .*3 differences, the first: "
+    assert_regex "${stderr_lines[*]}" "expert_backbones.1.conv9.weight: not in this architecture"
+    assert_regex "${stderr_lines[*]}" "expert_backbones.2.bn1.bias: shape: .2, 1., expected .2."
+}
+
+@test "a disk that is full under standard output is an error" {
+    [ -e /dev/full ] || skip "no /dev/full"
+    run -1 --separate-stderr bash -c '"$@" >/dev/full' - fusion-train -q --fusion multiplicative \
+        --data "$data" --experts "$experts" --checkpoint-dir run --device ref --batch 16 --steps 2
+    assert_equal "${stderr_lines[*]}" "fusion-train: stdout: No space left on device"
+}

@@ -3,6 +3,7 @@
  * The same loop as fusion-train, with one expert, no fusion module, and the recipe that the
  * original trained its experts with. */
 #include "base/log.h"
+#include "base/stop.h"
 #include "base/tool.h"
 #include "train/clock.h"
 #include "train/export.h"
@@ -144,6 +145,7 @@ static enum fx_status run(struct args *args, struct fx_err *err)
     double start = fx_seconds();
     enum fx_status status;
 
+    fx_stop_catch();
     fx_log_set_task(args->train.run.task);
     FX_TRY(check(args, err));
     FX_TRY(fx_recipe_expert(&args->train.settings, &args->train.given, err));

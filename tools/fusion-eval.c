@@ -45,8 +45,7 @@ static void evaluation_close(struct evaluation *ev)
     fx_dataset_close(&ev->dataset);
 }
 
-/* ---- logits -----------------------------------------------------------------------------------
- */
+/* ---- logits ---------------------------------------------------------------------------------- */
 
 static const char *head_name(int head, char *buf, size_t n)
 {
@@ -93,8 +92,7 @@ static enum fx_status logits_write(struct evaluation *ev, const char *path, stru
     return fx_output_commit(&ev->output, err);
 }
 
-/* ---- from the command line to a loaded engine -------------------------------------------------
- */
+/* ---- from the command line to a loaded engine ------------------------------------------------ */
 
 static enum fx_status open_inputs(const struct args *args, struct evaluation *ev,
                                   struct fx_err *err)
@@ -140,8 +138,7 @@ static enum fx_status open_engine(const struct args *args, struct evaluation *ev
     return fx_engine_load(&ev->engine, &ev->stream.set, 0, err);
 }
 
-/* ---- metrics ----------------------------------------------------------------------------------
- */
+/* ---- metrics --------------------------------------------------------------------------------- */
 
 static enum fx_status say(char *line, struct fx_err *err)
 {
@@ -180,8 +177,7 @@ static enum fx_status say_result(const struct evaluation *ev, const struct fx_me
     return say(line, err);
 }
 
-/* ---- the whole --------------------------------------------------------------------------------
- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static enum fx_status evaluate(const struct args *args, struct evaluation *ev, struct fx_err *err)
 {

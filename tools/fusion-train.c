@@ -1,5 +1,6 @@
 /* fusion-train: experts and a data set go in, metrics and a directory of checkpoints come out. */
 #include "base/log.h"
+#include "base/stop.h"
 #include "base/tool.h"
 #include "train/checkpoint.h"
 #include "train/clock.h"
@@ -168,6 +169,7 @@ static enum fx_status run(struct args *args, struct fx_err *err)
     double start = fx_seconds();
     enum fx_status status;
 
+    fx_stop_catch();
     fx_log_set_task(args->train.run.task);
     if (args->train.settings.fusion == NULL)
         return fx_fail(err, FX_EUSAGE, "--fusion NAME is required");

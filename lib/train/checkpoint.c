@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- metadata ---------------------------------------------------------------------------------
- */
+/* ---- metadata -------------------------------------------------------------------------------- */
 
 static enum fx_status get_text(const struct fx_tensor_set *set, const char *key, const char **value,
                                struct fx_err *err)
@@ -45,8 +44,7 @@ enum fx_status fx_checkpoint_info_get(const struct fx_tensor_set *set,
     return FX_OK;
 }
 
-/* ---- tensors ----------------------------------------------------------------------------------
- */
+/* ---- tensors --------------------------------------------------------------------------------- */
 
 /* Keeps the first difference for the error record; every one is a line on the log. */
 struct report {

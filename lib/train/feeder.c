@@ -31,8 +31,7 @@ struct fx_feeder {
     bool quit;
 };
 
-/* ---- the thread -------------------------------------------------------------------------------
- */
+/* ---- the thread ------------------------------------------------------------------------------ */
 
 /* Everything about batch slot->number, from the epoch's rows. */
 static void fill(const struct fx_feeder *feeder, struct slot *slot)
@@ -95,8 +94,7 @@ static void request(struct fx_feeder *feeder, int64_t number)
     pthread_mutex_unlock(&feeder->lock);
 }
 
-/* ---- life -------------------------------------------------------------------------------------
- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 size_t fx_feeder_bytes(const struct fx_feeder_options *options)
 {
@@ -164,8 +162,7 @@ void fx_feeder_destroy(struct fx_feeder *feeder)
     free(feeder);
 }
 
-/* ---- batches ----------------------------------------------------------------------------------
- */
+/* ---- batches --------------------------------------------------------------------------------- */
 
 int64_t fx_feeder_n_batches(const struct fx_feeder *feeder)
 {

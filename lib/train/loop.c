@@ -52,8 +52,7 @@ bool fx_trainer_is_finished(const struct fx_settings *settings, const struct fx_
            (state->batch == 0 && patience_is_over(settings, state));
 }
 
-/* ---- training ---------------------------------------------------------------------------------
- */
+/* ---- training -------------------------------------------------------------------------------- */
 
 /* A consumer that has died is noticed here, not only at the next line. */
 static enum fx_status check_stop(const struct fx_trainer *trainer, struct fx_err *err)
@@ -81,8 +80,7 @@ static enum fx_status train_epoch(struct fx_trainer *trainer, struct fx_err *err
     return FX_OK;
 }
 
-/* ---- after the epoch --------------------------------------------------------------------------
- */
+/* ---- after the epoch ------------------------------------------------------------------------- */
 
 static double decisive_accuracy(const struct fx_measure *measure)
 {
@@ -140,7 +138,6 @@ static void commit_epoch(struct fx_trainer *trainer, double accuracy)
     state->sums = (struct fx_epoch_sums){ 0 };
     state->history_lines = trainer->history->n_lines;
     trainer->is_dirty = true;
-    trainer->epoch_start = fx_seconds();
 }
 
 /* Validation, best, event, commit.  When --steps ends the run within an epoch, that epoch is
@@ -162,7 +159,10 @@ static enum fx_status finish_epoch(struct fx_trainer *trainer, struct fx_err *er
     if (status == FX_OK)
         status = fx_history_say(trainer->history, line, err);
     free(line);
-    return status == FX_OK && is_whole ? fx_trainer_save(trainer, err) : status;
+    if (status == FX_OK && is_whole)
+        status = fx_trainer_save(trainer, err);
+    trainer->epoch_start = fx_seconds();
+    return status;
 }
 
 enum fx_status fx_trainer_loop(struct fx_trainer *trainer, struct fx_err *err)

@@ -69,8 +69,7 @@ static enum fx_status finish(struct event *event, char **line, struct fx_err *er
     return *line == NULL ? fx_fail(err, FX_EFAIL, "metrics: out of memory") : FX_OK;
 }
 
-/* ---- measurements -----------------------------------------------------------------------------
- */
+/* ---- measurements ---------------------------------------------------------------------------- */
 
 static double loss_of(const struct fx_score *score)
 {
@@ -104,8 +103,7 @@ static const struct fx_score *head_score(const struct fx_measure *measure)
     return measure->has_fused ? &measure->fused : &measure->expert[0];
 }
 
-/* ---- start ------------------------------------------------------------------------------------
- */
+/* ---- start ----------------------------------------------------------------------------------- */
 
 static int64_t n_trained(const struct fx_graph *graph)
 {
@@ -241,8 +239,7 @@ enum fx_status fx_metrics_start_eval(const struct fx_settings *settings,
     return finish(&event, line, err);
 }
 
-/* ---- step and epoch ---------------------------------------------------------------------------
- */
+/* ---- step and epoch -------------------------------------------------------------------------- */
 
 enum fx_status fx_metrics_step(const struct fx_step_facts *facts, char **line, struct fx_err *err)
 {
@@ -306,8 +303,7 @@ enum fx_status fx_metrics_epoch(const struct fx_epoch_facts *facts, char **line,
     return finish(&event, line, err);
 }
 
-/* ---- eval and end -----------------------------------------------------------------------------
- */
+/* ---- eval and end ---------------------------------------------------------------------------- */
 
 enum fx_status fx_metrics_eval(const struct fx_measure *measure, const char *split, int64_t epoch,
                                char **line, struct fx_err *err)

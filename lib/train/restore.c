@@ -10,8 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- last -------------------------------------------------------------------------------------
- */
+/* ---- last ------------------------------------------------------------------------------------ */
 
 /* The checksum over everything before its own tensor. */
 static enum fx_status verify(const struct fx_tensor_set *set, const char *path, struct fx_err *err)
@@ -81,8 +80,7 @@ void fx_restored_close(struct fx_restored *restored)
     *restored = (struct fx_restored){ 0 };
 }
 
-/* ---- into the engine --------------------------------------------------------------------------
- */
+/* ---- into the engine ------------------------------------------------------------------------- */
 
 static enum fx_status load_moments(struct fx_engine *engine, const struct fx_tensor_set *set,
                                    const char *prefix, enum fx_tensor_role role, struct fx_err *err)
@@ -115,8 +113,7 @@ enum fx_status fx_restore_engine(struct fx_engine *engine, const struct fx_resto
     return load_moments(engine, &restored->set, FX_EXP_AVG_SQ_PREFIX, FX_ROLE_EXP_AVG_SQ, err);
 }
 
-/* ---- best -------------------------------------------------------------------------------------
- */
+/* ---- best ------------------------------------------------------------------------------------ */
 
 static uint32_t tensors_crc(const struct fx_tensor_set *set)
 {

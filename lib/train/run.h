@@ -37,7 +37,8 @@ struct fx_run_plan {
 };
 
 /* fx_run: trains, or goes on training, until the run is finished; metrics on stdout.  Returns
- * FX_ESTOPPED with the state on the disk when a signal asked, FX_EDIVERGED likewise. */
+ * FX_ESTOPPED with the state on the disk when a signal asked (after fx_stop_catch), FX_EDIVERGED
+ * likewise. */
 enum fx_status fx_run(const struct fx_run_plan *plan, const struct fx_run_options *options,
                       struct fx_err *err) FX_MUST_CHECK;
 

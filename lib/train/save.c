@@ -12,8 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- checksum ---------------------------------------------------------------------------------
- */
+/* ---- checksum -------------------------------------------------------------------------------- */
 
 void fx_checksum_add(struct fx_checksum *sum, const struct fx_tensor *tensor, const void *bytes)
 {
@@ -37,8 +36,7 @@ void fx_checksum_add_meta(struct fx_checksum *sum, const char *key, const char *
     sum->meta ^= (uint32_t)crc32_z(crc, (const Bytef *)value, strlen(value));
 }
 
-/* ---- the set ----------------------------------------------------------------------------------
- */
+/* ---- the set --------------------------------------------------------------------------------- */
 
 static enum fx_status put_int(struct fx_tensor_set *set, const char *key, int64_t value,
                               struct fx_err *err)
@@ -103,8 +101,7 @@ static enum fx_status add_params(const struct fx_graph *graph, struct fx_tensor_
     return FX_OK;
 }
 
-/* ---- fetching ---------------------------------------------------------------------------------
- */
+/* ---- fetching -------------------------------------------------------------------------------- */
 
 struct fetch {
     struct fx_engine *engine;
@@ -172,8 +169,7 @@ out:
     return status;
 }
 
-/* ---- best -------------------------------------------------------------------------------------
- */
+/* ---- best ------------------------------------------------------------------------------------ */
 
 enum fx_status fx_save_best(struct fx_saver *saver, struct fx_state *state, struct fx_err *err)
 {
@@ -192,8 +188,7 @@ out:
     return status;
 }
 
-/* ---- last -------------------------------------------------------------------------------------
- */
+/* ---- last ------------------------------------------------------------------------------------ */
 
 /* train.state: {"state":{...},"settings":{...}}; malloc'ed, NULL when memory is short. */
 static char *state_text(const struct fx_state *state, const struct fx_settings *settings)

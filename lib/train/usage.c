@@ -20,5 +20,5 @@ void fx_log_usage(double seconds)
     struct rusage usage;
 
     getrusage(RUSAGE_SELF, &usage);
-    fx_log_info("%.1f s, peak memory %.2f GiB", seconds, (double)usage.ru_maxrss / (1 << 20));
+    fx_log_info("%.1f s, peak memory %.0f MiB", seconds, (double)usage.ru_maxrss / 1024);
 }

@@ -1,0 +1,109 @@
+/* How a run begins: afresh, or where an earlier process left it. */
+#include "train/run_parts.h"
+
+#include "base/log.h"
+#include "base/tool.h"
+#include "train/metrics.h"
+#include "train/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- resuming -------------------------------------------------------------------------------- */
+
+/* Adds up what earlier processes took, from the events they left. */
+static void add_seconds(void *ctx, const char *text)
+{
+    struct fx_run_parts *run = ctx;
+    json_t *line = json_loads(text, 0, NULL);
+
+    run->trainer.seconds_before += json_number_value(json_object_get(line, "seconds"));
+    json_decref(line);
+}
+
+static enum fx_status check_restored(const struct fx_run_parts *run, struct fx_err *err)
+{
+    const struct fx_settings *settings = run->plan->settings;
+    const struct fx_state *state = &run->restored.state;
+    const char *version = fx_tensor_set_meta(&run->restored.set, "version");
+
+    if (fx_settings_check(settings, run->restored.settings, err) != FX_OK)
+        return fx_err_prepend(err, "%s: cannot resume: ", run->options->checkpoint_dir);
+    if (settings->steps > 0 && state->step > settings->steps)
+        return fx_fail(err, FX_EUSAGE, "--steps %lld: the run has done %lld already",
+                       (long long)settings->steps, (long long)state->step);
+    if (state->epochs_done > settings->epochs || state->batch > fx_run_n_batches(run->plan))
+        return fx_fail(err, FX_EUSAGE, "--epochs %lld: the run has done %lld already",
+                       (long long)settings->epochs, (long long)state->epochs_done);
+    if (version == NULL || strcmp(version, fx_version) != 0)
+        fx_log_warn("the run was started by version %s, this is %s", version, fx_version);
+    return FX_OK;
+}
+
+enum fx_status fx_run_resume(struct fx_run_parts *run, bool *ended, struct fx_err *err)
+{
+    struct fx_trainer *trainer = &run->trainer;
+    const struct fx_state *state = &run->restored.state;
+
+    FX_TRY(fx_restore_last(&run->restored, &run->rundir, err));
+    FX_TRY(check_restored(run, err));
+    trainer->state = *state;
+    trainer->saver.best_epoch_on_disk = state->best.epoch;
+    trainer->seconds_before = fx_rundir_clock_read(&run->rundir, state->step);
+    FX_TRY(fx_history_resume(
+        &run->history, run->rundir.history, STDOUT_FILENO, state->history_lines,
+        fx_trainer_is_finished(run->plan->settings, state), ended, add_seconds, run, err));
+    run->has_started = true;
+    if (*ended)
+        fx_log_info("%s: the run is finished: %lld epochs, %lld steps", run->rundir.dir,
+                    (long long)state->epochs_done, (long long)state->step);
+    else
+        fx_log_info("resuming at epoch %lld, step %lld", (long long)state->epoch,
+                    (long long)state->step + 1);
+    return FX_OK;
+}
+
+/* ---- afresh ---------------------------------------------------------------------------------- */
+
+static enum fx_status start_event(struct fx_run_parts *run, struct fx_err *err)
+{
+    const struct fx_run_plan *plan = run->plan;
+    struct fx_start_facts facts = {
+        .task = run->options->task,
+        .device = run->options->device,
+        .threads = run->engine.threads,
+        .graph = plan->graph,
+        .train_images = plan->images.n,
+        .val_images = plan->val.n,
+        .test_images = plan->test.n,
+        .steps_per_epoch = fx_run_steps_per_epoch(plan),
+    };
+    char *line;
+
+    FX_TRY(fx_history_start(&run->history, run->rundir.history, STDOUT_FILENO, err));
+    run->has_started = true;
+    FX_TRY(fx_metrics_start(plan->settings, &facts, &line, err));
+    return fx_trainer_emit(&run->trainer, line, err);
+}
+
+/* How good the experts are before they are trained together. */
+static enum fx_status measure_initial(struct fx_run_parts *run, struct fx_err *err)
+{
+    struct fx_trainer *t = &run->trainer;
+    struct fx_measure measure;
+    char *line;
+
+    FX_TRY(fx_evaluate(t->engine, t->dataset, &t->val, NULL, NULL, &measure, err));
+    FX_TRY(fx_metrics_eval(&measure, t->val.name, 0, &line, err));
+    fx_progress_initial(&measure);
+    t->epoch_start = fx_seconds();
+    return fx_trainer_emit(t, line, err);
+}
+
+enum fx_status fx_run_begin(struct fx_run_parts *run, struct fx_err *err)
+{
+    run->trainer.state = (struct fx_state){ .epoch = 1 };
+    FX_TRY(start_event(run, err));
+    return run->plan->settings->initial ? measure_initial(run, err) : FX_OK;
+}
