@@ -177,8 +177,11 @@ END
         ckpt-split -d out noarch.safetensors
     fails_with 3 'ckpt-split: badarch.safetensors: metadata: *vgg*' \
         ckpt-split -d out badarch.safetensors
-    run -3 ckpt-split -d out renamed.safetensors
-    assert_output --partial "global_head.bias"
+    run -3 --separate-stderr ckpt-split -d out renamed.safetensors
+    assert_equal "$stderr" "\
+ckpt-split: global_head.bias: missing
+ckpt-split: x: not in this architecture
+ckpt-split: renamed.safetensors: 2 differences, the first: global_head.bias: missing"
     assert_not_exist out
 }
 

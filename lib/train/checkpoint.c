@@ -46,7 +46,8 @@ enum fx_status fx_checkpoint_info_get(const struct fx_tensor_set *set,
 
 /* ---- tensors --------------------------------------------------------------------------------- */
 
-/* Keeps the first difference for the error record; every one is a line on the log. */
+/* The first difference is the error record.  When there are more, each is a line on the log; one
+ * alone is said once. */
 struct report {
     struct fx_err *err;
     int n;
@@ -54,10 +55,15 @@ struct report {
 
 static void differ(struct report *report, const char *what, const char *name, const char *detail)
 {
-    fx_log_warn("%s: %s%s%s", name, what, *detail != '\0' ? ": " : "", detail);
-    if (report->n++ == 0)
-        fx_fail(report->err, FX_EINPUT, "%s: %s%s%s", name, what, *detail != '\0' ? ": " : "",
-                detail);
+    const char *colon = *detail != '\0' ? ": " : "";
+
+    if (++report->n == 1) {
+        fx_fail(report->err, FX_EINPUT, "%s: %s%s%s", name, what, colon, detail);
+        return;
+    }
+    if (report->n == 2)
+        fx_log_error("%s", report->err->msg);
+    fx_log_error("%s: %s%s%s", name, what, colon, detail);
 }
 
 static bool same_shape(const struct fx_tensor *tensor, const struct fx_param *param)

@@ -22,9 +22,9 @@ enum fx_status fx_checkpoint_info_get(const struct fx_tensor_set *set,
                                       struct fx_err *err) FX_MUST_CHECK;
 
 /* fx_checkpoint_check: compares names, shapes and dtypes of the set with the graph and reports all
- * differences: each as one line on the log, the first in err, FX_EINPUT.  Tensors named optimizer.*
- * and train.* are ignored.  need_fusion = false lets fusion_module.* and global_head.* be absent
- * (all of them or none). */
+ * differences: the first in err, FX_EINPUT; when there are several, each as one line on the log.
+ * Tensors named optimizer.* and train.* are ignored.  need_fusion = false lets fusion_module.* and
+ * global_head.* be absent (all of them or none). */
 enum fx_status fx_checkpoint_check(const struct fx_tensor_set *set, const struct fx_graph *graph,
                                    bool need_fusion, struct fx_err *err) FX_MUST_CHECK;
 
