@@ -17,7 +17,7 @@ static const struct model_options models[] = {
     { .arch = "preact_resnext29_8x64d:depth=11,cardinality=8,base_width=8,width=8",
       .fusion = "multiplicativeAddition",
       .n_experts = 2 },
-    { .arch = "preact_resnext29_8x64d:depth=11,cardinality=3,base_width=16,width=16",
+    { .arch = "preact_resnext29_8x64d:depth=11,cardinality=3,base_width=16,width=64",
       .fusion = "multiplicative",
       .n_experts = 1 },
     { .arch = "resnet18:width=8,blocks=1-1;densenet121:growth=4,blocks=2-2-1-1",

@@ -114,7 +114,7 @@ enum fx_status fx_lower_add_back(struct fx_lowering *l, int node)
         step.views[1] = dz;
         if (!fx_lower_is_exclusive(l, &dz)) {
             fx_lower_release(l, &dz);
-            FX_TRY(fx_lower_new_map(l, dz.c, dz.area, dz.w, &dz));
+            FX_TRY(fx_lower_new_like(l, node, &dz));
             fx_lower_share(l, &dz);
         }
         step.views[2] = dz;

@@ -120,11 +120,68 @@ static void fuse_dropouts(struct fx_lowering *l)
     }
 }
 
+/* A 1x1 convolution that only an AVGPOOL2 reads is done behind it (pooling.c). */
+static void find_pooled(struct fx_lowering *l)
+{
+    for (int i = 0; i < l->graph->n_nodes; i++) {
+        const struct fx_node *node = &l->graph->nodes[i];
+
+        if (node->kind == FX_NODE_AVGPOOL2) {
+            int x = fx_lower_input(l, node, 0);
+            const struct fx_node *conv = &l->graph->nodes[x];
+
+            l->uses[x].is_pooled = conv->kind == FX_NODE_CONV2D && conv->kernel == 1 &&
+                                   conv->stride == 1 && l->uses[x].n_users == 1;
+        }
+    }
+}
+
+/* The only node that reads v, or -1. */
+static int only_user(const struct fx_lowering *l, int v)
+{
+    int user = -1;
+
+    for (int i = v + 1; i < l->graph->n_nodes && l->uses[v].n_users == 1; i++)
+        for (int j = 0; j < l->graph->nodes[i].n_inputs; j++)
+            if (fx_lower_input(l, &l->graph->nodes[i], j) == v &&
+                !(l->program->mode == FX_EVAL && l->graph->nodes[i].kind == FX_NODE_DROPOUT))
+                user = i;
+    return user;
+}
+
+/* Maps around a grouped convolution are split where only norms and dropouts touch them besides. */
+static void find_split(struct fx_lowering *l)
+{
+    for (int i = 0; i < l->graph->n_nodes; i++)
+        l->uses[i].n_groups = 1;
+    for (int i = 0; i < l->graph->n_nodes; i++) {
+        const struct fx_node *node = &l->graph->nodes[i];
+        int x, next, last = i;
+
+        if (node->kind != FX_NODE_CONV2D || fx_lower_split_of(l, node) == 1)
+            continue;
+        x = fx_lower_input(l, node, 0);
+        next = only_user(l, i);
+        if (next >= 0 && l->graph->nodes[next].kind == FX_NODE_DROPOUT) {
+            last = next;
+            next = only_user(l, next);
+        }
+        if (next < 0 || l->graph->nodes[next].kind != FX_NODE_BATCHNORM || only_user(l, x) != i ||
+            (l->graph->nodes[x].kind != FX_NODE_BATCHNORM &&
+             l->graph->nodes[x].kind != FX_NODE_DROPOUT))
+            continue;
+        l->uses[x].n_groups = l->uses[i].n_groups = l->uses[last].n_groups =
+            fx_lower_split_of(l, node);
+    }
+}
+
 /* Can be written straight into the beginning of a wider buffer. */
 static bool can_be_prefix(const struct fx_lowering *l, int v)
 {
     enum fx_node_kind kind = l->graph->nodes[v].kind;
 
+    if (kind == FX_NODE_AVGPOOL2 && l->uses[fx_lower_input(l, &l->graph->nodes[v], 0)].is_pooled)
+        return false;
     return l->uses[v].group < 0 && !l->uses[v].is_kept && l->uses[v].fused_drop < 0 &&
            (kind == FX_NODE_BATCHNORM || kind == FX_NODE_AVGPOOL2);
 }
@@ -194,6 +251,8 @@ enum fx_status fx_lower_analyse(struct fx_lowering *l)
     FX_TRY(find_maps(l));
     find_users(l);
     fuse_dropouts(l);
+    find_pooled(l);
+    find_split(l);
     find_groups(l);
     if (l->program->mode == FX_TRAIN) {
         find_wanted_gradients(l);

@@ -137,7 +137,7 @@ enum fx_status fx_lower_concat_back(struct fx_lowering *l, int node)
         int c = l->graph->nodes[x].shape.c;
 
         if (l->uses[x].wants_grad && (j > 0 || !extends(l, node))) {
-            FX_TRY(fx_lower_new_map(l, c, dy.area, dy.w, &dx));
+            FX_TRY(fx_lower_new_like(l, x, &dx));
             FX_TRY(fx_lower_copy_out(l, node, &dy, first, &dx));
             fx_lower_share(l, &dx);
             FX_TRY(fx_lower_contribute(l, x, &dx));

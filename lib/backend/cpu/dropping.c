@@ -49,21 +49,22 @@ static enum fx_status run_mask(const struct fx_step *s, const struct fx_run *run
     return FX_OK;
 }
 
-/* views: x, y (may be x); both exact */
+/* views: x, y (may be x); both exact, split or not */
 static enum fx_status run_drop(const struct fx_step *s, const struct fx_run *run,
                                struct fx_err *err)
 {
     const struct fx_loops *loops = run->program->model->device->loops;
     const struct fx_view *x = &s->views[0], *y = &s->views[1];
     const struct fx_mask *mask = s->op;
-    size_t pixels = (size_t)fx_blocks(x->c, loops->lanes) * (size_t)x->area;
+    int n_blocks = fx_blocks(x->c, loops->lanes);
 
     (void)err;
 #pragma omp parallel for
-    for (int i = 0; i < run->program->n; i++) {
-        struct fx_kept kept = { mask->words + (size_t)i * pixels, mask->factor };
+    for (int i = 0; i < run->program->n * n_blocks; i++) {
+        struct fx_kept kept = { mask->words + (size_t)i * (size_t)x->area, mask->factor };
 
-        loops->drop(fx_view_at(x, loops, i, 0), fx_view_at(y, loops, i, 0), pixels, kept);
+        loops->drop(fx_view_at(x, loops, i / n_blocks, i % n_blocks),
+                    fx_view_at(y, loops, i / n_blocks, i % n_blocks), (size_t)x->area, kept);
     }
     return FX_OK;
 }
@@ -96,7 +97,8 @@ enum fx_status fx_lower_drop(struct fx_lowering *l, int node)
         return fx_lower_norm_apply(l, x, &y);
     }
     FX_TRY(fx_lower_value(l, x, &step.views[0]));
-    FX_TRY(fx_lower_exact(l, &step.views[0], &step.views[0]));
+    if (!step.views[0].is_exact)
+        FX_TRY(fx_lower_exact(l, &step.views[0], &step.views[0]));
     FX_TRY(fx_lower_place_value(l, node, x, &step.views[1]));
     fx_lower_touch(l, mask->buffer);
     return fx_lower_emit(l, step);
@@ -111,9 +113,11 @@ enum fx_status fx_lower_drop_back(struct fx_lowering *l, int node)
 
     if (l->uses[x].fused_drop == node)
         return fx_lower_contribute(l, x, &dy); /* the norm applies the mask */
-    FX_TRY(fx_lower_exact(l, &dy, &step.views[0]));
+    step.views[0] = dy;
+    if (!dy.is_exact)
+        FX_TRY(fx_lower_exact(l, &dy, &step.views[0]));
     if (!dy.is_exact || !fx_lower_is_exclusive(l, &dy)) {
-        FX_TRY(fx_lower_new_map(l, dy.c, dy.area, dy.w, &dx));
+        FX_TRY(fx_lower_new_like(l, x, &dx));
         fx_lower_share(l, &dx);
         fx_lower_release(l, &dy);
     }

@@ -19,6 +19,20 @@ enum fx_status fx_lower_new_map(struct fx_lowering *l, int c, int area, int w, s
                        &view->buffer, l->err);
 }
 
+enum fx_status fx_lower_new_like(struct fx_lowering *l, int v, struct fx_view *view)
+{
+    struct fx_value_shape s = l->graph->nodes[v].shape;
+    int groups = l->uses[v].n_groups;
+
+    FX_TRY(fx_lower_new_map(l, s.c, s.h * s.w, s.w, view));
+    if (groups > 1) {
+        view->image_bytes /= (size_t)groups;
+        view->group_bytes = (size_t)l->program->n * view->image_bytes;
+        view->group_blocks = fx_blocks(s.c, l->loops->lanes) / groups;
+    }
+    return FX_OK;
+}
+
 enum fx_status fx_lower_new_kept(struct fx_lowering *l, size_t n_bytes, int *buffer)
 {
     FX_TRY(fx_plan_add(&l->program->plan, l->lane, n_bytes, 0, buffer, l->err));
@@ -59,8 +73,7 @@ enum fx_status fx_lower_value(struct fx_lowering *l, int v, struct fx_view *view
         const struct fx_node *node = &l->graph->nodes[v];
         int norm = node->kind == FX_NODE_DROPOUT ? node->inputs[0] : v;
 
-        FX_TRY(fx_lower_new_map(l, node->shape.c, node->shape.h * node->shape.w, node->shape.w,
-                                &l->values[v]));
+        FX_TRY(fx_lower_new_like(l, v, &l->values[v]));
         FX_TRY(fx_lower_norm_apply(l, norm, &l->values[v]));
     }
     *view = l->values[v];
@@ -72,7 +85,7 @@ enum fx_status fx_lower_exact(struct fx_lowering *l, const struct fx_view *view,
 {
     struct fx_view copy;
 
-    if (view->is_exact) {
+    if (view->is_exact && view->group_blocks == 0) {
         *exact = *view;
         return FX_OK;
     }
@@ -107,10 +120,11 @@ enum fx_status fx_lower_place_value(struct fx_lowering *l, int node, int over, s
         view->c = s.c;
     } else if (over >= 0 && l->uses[over].n_left == 0 && !l->uses[over].is_needed &&
                !l->uses[over].is_kept && !use->is_kept && l->values[over].is_exact &&
-               l->values[over].c == s.c && l->values[over].area == s.h * s.w) {
+               l->values[over].c == s.c && l->values[over].area == s.h * s.w &&
+               l->uses[over].n_groups == use->n_groups) {
         *view = l->values[over];
     } else {
-        FX_TRY(fx_lower_new_map(l, s.c, s.h * s.w, s.w, view));
+        FX_TRY(fx_lower_new_like(l, node, view));
     }
     if (use->is_kept)
         l->program->plan.buffers[view->buffer].is_kept = true;
@@ -155,7 +169,7 @@ enum fx_status fx_lower_contribute(struct fx_lowering *l, int v, const struct fx
         *grad = *view;
         return FX_OK;
     }
-    FX_TRY(fx_lower_new_map(l, view->c, view->area, view->w, &sum));
+    FX_TRY(fx_lower_new_like(l, v, &sum));
     FX_TRY(fx_lower_copy_out(l, v, grad, 0, &sum));
     FX_TRY(fx_lower_add_into(l, v, &sum, view));
     fx_lower_release(l, grad);
@@ -207,6 +221,8 @@ static enum fx_status lower_backward(struct fx_lowering *l, int i)
         return FX_OK;
     if (!l->uses[i].is_map && node->kind != FX_NODE_GLOBALPOOL)
         return fx_lower_vector_back(l, i);
+    if (l->uses[i].is_pooled)
+        return FX_OK; /* done by the pool */
     if (l->uses[i].is_map && l->grads[i].buffer < 0)
         return fx_fail(l->err, FX_EUSAGE, "node %d: nothing depends on its value", i);
     switch (node->kind) {
@@ -263,14 +279,13 @@ static enum fx_status make_kept(struct fx_lowering *l)
 static enum fx_status make_seeds(struct fx_lowering *l)
 {
     for (int i = 0; i < l->graph->n_nodes; i++) {
-        struct fx_value_shape s = l->graph->nodes[i].shape;
         struct fx_view *grad = &l->grads[i];
 
         if (!l->uses[i].is_map || l->uses[i].n_users > 0 || !l->uses[i].wants_grad)
             continue;
         l->lane = fx_lower_lane(l->program->model, &l->graph->nodes[i]);
         l->steps = &l->program->lanes[l->lane];
-        FX_TRY(fx_lower_new_map(l, s.c, s.h * s.w, s.w, grad));
+        FX_TRY(fx_lower_new_like(l, i, grad));
         l->program->plan.buffers[grad->buffer].is_kept = true;
         l->program->plan.buffers[grad->buffer].n_refs = 2; /* never exclusive: not ours to change */
         l->program->nodes[i].gradient = *grad;

@@ -31,6 +31,8 @@ struct fx_use {
     bool is_needed;  /* the backward pass reads the stored value */
     bool wants_grad; /* something trained (or a wanted input) lies behind it */
     int fused_drop;  /* BATCHNORM: the DROPOUT that is applied with it, or -1 */
+    int n_groups;    /* the map is split into so many; 1: it is not */
+    bool is_pooled;  /* 1x1 CONV2D: done after the AVGPOOL2 that alone reads it */
     int group;       /* number of the buffer of which the value is a prefix, or -1 */
 };
 
@@ -66,6 +68,8 @@ int fx_lower_lane(const struct fx_model *model, const struct fx_node *node);
 /* A new exact map of c channels in a new buffer. */
 enum fx_status fx_lower_new_map(struct fx_lowering *l, int c, int area, int w,
                                 struct fx_view *view) FX_MUST_CHECK;
+/* The same in the shape of value v, or of its gradient: split if v is. */
+enum fx_status fx_lower_new_like(struct fx_lowering *l, int v, struct fx_view *view) FX_MUST_CHECK;
 /* A new buffer of bytes that is kept. */
 enum fx_status fx_lower_new_kept(struct fx_lowering *l, size_t n_bytes, int *buffer) FX_MUST_CHECK;
 /* Appends a step; its views' buffers are alive at it. */
@@ -77,7 +81,7 @@ void fx_lower_touch(struct fx_lowering *l, int buffer);
 
 /* Where value v is; in the walk back a deferred one is computed again first. */
 enum fx_status fx_lower_value(struct fx_lowering *l, int v, struct fx_view *view) FX_MUST_CHECK;
-/* An exact copy of a view that is none; the view itself otherwise. */
+/* The view itself if it is exact and not split, else a copy that is. */
 enum fx_status fx_lower_exact(struct fx_lowering *l, const struct fx_view *view,
                               struct fx_view *exact) FX_MUST_CHECK;
 /* Forward: where to write node's value: in its group, over the dying map `over` (a node, -1: none),
@@ -100,6 +104,15 @@ enum fx_status fx_lower_contribute(struct fx_lowering *l, int v,
 
 enum fx_status fx_lower_conv(struct fx_lowering *l, int node) FX_MUST_CHECK;
 enum fx_status fx_lower_conv_back(struct fx_lowering *l, int node) FX_MUST_CHECK;
+/* Groups in which a convolution should run one after the other on split maps; 1: all at once. */
+int fx_lower_split_of(const struct fx_lowering *l, const struct fx_node *conv);
+/* The convolution of `node` on maps of any size: y = conv(x), dW, dx. */
+enum fx_status fx_lower_conv_between(struct fx_lowering *l, int node, const struct fx_view *x,
+                                     const struct fx_view *y) FX_MUST_CHECK;
+enum fx_status fx_lower_conv_weights(struct fx_lowering *l, int node, const struct fx_view *x,
+                                     const struct fx_view *dy) FX_MUST_CHECK;
+enum fx_status fx_lower_conv_data(struct fx_lowering *l, int node, const struct fx_view *dy,
+                                  const struct fx_view *dx) FX_MUST_CHECK;
 enum fx_status fx_lower_norm(struct fx_lowering *l, int node) FX_MUST_CHECK;
 enum fx_status fx_lower_norm_back(struct fx_lowering *l, int node) FX_MUST_CHECK;
 /* Emits the step that computes norm `node` (with its dropout) into view. */

@@ -281,10 +281,11 @@ enum fx_status fx_lower_norm_back(struct fx_lowering *l, int node)
         fx_lower_release(l, dy);
         return FX_OK;
     }
-    if (dy->is_exact && fx_lower_is_exclusive(l, dy)) {
+    if (dy->is_exact && fx_lower_is_exclusive(l, dy) &&
+        dy->group_blocks == step.views[0].group_blocks) {
         made = *dy; /* over the gradient that it comes from */
     } else {
-        FX_TRY(fx_lower_new_map(l, dy->c, dy->area, dy->w, &made));
+        FX_TRY(fx_lower_new_like(l, x, &made));
         fx_lower_share(l, &made);
         fx_lower_release(l, dy);
     }

@@ -38,15 +38,18 @@ struct fx_model {
     struct fx_arena activations, workspaces[FX_GRAPH_MAX_EXPERTS];
 };
 
-/* Where a value or a gradient lies.  Maps are blocked and may be a channel prefix of something
- * wider; vectors (is_map false) are packed rows of f32. */
+/* Where a value or a gradient lies.  Vectors (is_map false) are packed rows of f32.  Maps are
+ * blocked; one may be a channel prefix of something wider, or *split*: cut into groups of blocks,
+ * each with all its images together, so that each group is a map of its own. */
 struct fx_view {
     int buffer; /* -1: none */
     void *data; /* bound when the model allocates */
     bool is_map;
+    bool is_exact;      /* nothing but this value in the buffer, zeros in its padding */
     int c, area, w;     /* channels; h * w; w */
     size_t image_bytes; /* from one image to the next */
-    bool is_exact;      /* nothing but this value in the buffer, zeros in its padding */
+    int group_blocks;   /* split: channel blocks of a group; 0: not split */
+    size_t group_bytes; /* split: from one group to the next */
 };
 
 /* What a step may use while it runs. */
@@ -84,6 +87,7 @@ struct fx_steps {
 /* The compiled forms of one CONV2D node. */
 struct fx_conv_op {
     struct fx_weight_layout layout;
+    int n_runs; /* 1, or the number of groups, run one after the other on split maps */
     int param;
     struct fx_dnnl_conv *directions[3]; /* owned; indexed by enum fx_dnnl_direction, may be NULL */
 };
@@ -117,6 +121,7 @@ struct fx_node_state {
     struct fx_view gradient;   /* of vectors, outputs and wanted inputs */
     bool is_vector, is_output; /* output: nothing reads it */
     struct fx_conv_op conv;
+    struct fx_view pooled; /* of a convolution done behind its pool: the pooled input */
     struct fx_norm_op norm;
     struct fx_stats stats; /* of the node's value */
     struct fx_mask mask;
@@ -146,8 +151,13 @@ static inline void *fx_view_at(const struct fx_view *v, const struct fx_loops *l
                                int block)
 {
     size_t pixel = (size_t)loops->lanes * loops->value_bytes;
+    char *base = v->data;
 
-    return (char *)v->data + (size_t)i * v->image_bytes + (size_t)block * (size_t)v->area * pixel;
+    if (v->group_blocks > 0) {
+        base += (size_t)(block / v->group_blocks) * v->group_bytes;
+        block %= v->group_blocks;
+    }
+    return base + (size_t)i * v->image_bytes + (size_t)block * (size_t)v->area * pixel;
 }
 
 /* ---- private slots, in files of their own ---- */
