@@ -26,6 +26,15 @@ struct fx_kept {
     float factor;          /* of what is kept: 1 / (1 - p) */
 };
 
+/* The mask of one image in one channel block (base/philox.h): C is a multiple of 4, and the block
+ * begins at channel `first` and has `used` channels. */
+struct fx_mask_span {
+    uint32_t counter[3]; /* the words before the draw */
+    uint64_t seed;
+    uint32_t limit; /* drop where the upper 24 bits of the random word are below this */
+    uint32_t c, first, used;
+};
+
 /* BatchNorm's backward pass over a block.  With z = scale * x + shift (the value before ReLU) and
  * g = dy where ReLU and dropout let it pass, else 0:
  *   dx = slope * g + bend * (x - mean) + lift */
@@ -60,6 +69,9 @@ struct fx_loops {
     void (*relu_back)(const void *y, const void *dy, void *dx, size_t n);
     /* y = x * factor where kept, else 0; y may be x */
     void (*drop)(const void *x, void *y, size_t n, struct fx_kept kept);
+
+    /* words[p] = which lanes of pixel p are kept */
+    void (*draw)(const struct fx_mask_span *m, size_t n, uint16_t *words);
 
     void (*sum)(const void *x, size_t n, float *sum);
     void (*fill)(void *y, size_t n, const float *value);

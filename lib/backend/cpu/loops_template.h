@@ -282,6 +282,73 @@ ENTRY void drop(const void *x_, void *y_, size_t n, struct fx_kept kept)
               keep_where(lanes_of(kept.words[i]), load(x + i * LANES) * kept.factor));
 }
 
+/* ---- dropout masks: Philox4x32-10, a vector of counters at a time ---- */
+
+enum { WIDE = LANES / 2, QUADS = LANES / 4 }; /* counters in a vector; draws of a pixel's block */
+typedef uint64_t vu __attribute__((vector_size(8 * WIDE)));
+typedef uint64_t vu_memory __attribute__((vector_size(8 * WIDE), aligned(8), may_alias));
+
+/* The product of the lower halves. */
+LOOP vu multiply_low(vu a, uint32_t b)
+{
+    return (a & 0xffffffffu) * (uint64_t)b;
+}
+
+/* c[0..3]: the counter words, one generator a lane; the upper halves are garbage afterwards. */
+LOOP void philox(vu c[4], uint64_t seed)
+{
+    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+
+    for (int round = 0; round < 10; round++) {
+        vu p0 = multiply_low(c[0], 0xD2511F53u), p1 = multiply_low(c[2], 0xCD9E8D57u);
+
+        c[0] = (p1 >> 32) ^ c[1] ^ k0;
+        c[2] = (p0 >> 32) ^ c[3] ^ k1;
+        c[1] = p1;
+        c[3] = p0;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+}
+
+/* Lane i of `draws` is a draw of four channels; bits: where the first of them lies in its word. */
+LOOP vu kept_bits(const struct fx_mask_span *m, vu draws, vu bits)
+{
+    vu c[4] = { (vu){ 0 } + m->counter[0], (vu){ 0 } + m->counter[1], (vu){ 0 } + m->counter[2],
+                draws };
+    vu kept = { 0 };
+
+    philox(c, m->seed);
+    for (int i = 0; i < 4; i++)
+        kept |= (vu)((c[i] & 0xffffffffu) >> 8 >= m->limit) & (bits << i);
+    return kept;
+}
+
+ENTRY void draw(const struct fx_mask_span *m, size_t n, uint16_t *words)
+{
+    const size_t pixels = WIDE / QUADS;
+    uint16_t used = (uint16_t)((1u << m->used) - 1);
+    vu offset, bits;
+
+    for (int i = 0; i < WIDE; i++) {
+        offset[i] = (uint64_t)((unsigned)i / QUADS * (m->c / 4) + (unsigned)i % QUADS);
+        bits[i] = (uint64_t)1 << (4 * (i % QUADS));
+    }
+    for (size_t p = 0; p < n; p += pixels) {
+        vu draws = offset + (uint64_t)(p * m->c + m->first) / 4;
+        uint64_t kept[WIDE];
+
+        *(vu_memory *)kept = kept_bits(m, draws, bits);
+        for (size_t j = 0; j < pixels && p + j < n; j++) {
+            uint64_t word = 0;
+
+            for (size_t q = 0; q < QUADS; q++)
+                word |= kept[j * QUADS + q];
+            words[p + j] = (uint16_t)word & used;
+        }
+    }
+}
+
 ENTRY void fill(void *y_, size_t n, const float *v)
 {
     value *y = y_;
@@ -334,6 +401,7 @@ const struct fx_loops TABLE = {
     .add = add,
     .relu_back = relu_back,
     .drop = drop,
+    .draw = draw,
     .sum = sum,
     .fill = fill,
     .avgpool2 = avgpool2,
