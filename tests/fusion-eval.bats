@@ -88,12 +88,22 @@ END
 }
 
 @test "bad input is refused, and leaves no logits" {
-    fails_with 2 "fusion-eval: --data FILE is required" fusion-eval -q "$run/best.safetensors"
+    fails_with 2 "fusion-eval: --data FILE is required" fusion-eval "$run/best.safetensors"
     head -c 20000 "$run/best.safetensors" >cut.safetensors
     fails_with 3 "fusion-eval: cut.safetensors: *" measure --logits l.safetensors cut.safetensors
     fails_with 3 "fusion-eval: *data.safetensors: metadata: no \"arch\"*" measure "$data"
     fails_with 2 "fusion-eval: b: one checkpoint at a time" measure a b
     assert_not_exists l.safetensors
+}
+
+@test "-o takes the metrics, complete or not at all" {
+    measure -o eval.jsonl "$run/best.safetensors" >out.txt
+    assert_equal "$(cat out.txt)" ""
+    assert_equal "$(events eval.jsonl end 'e["status"]')" done
+    fails_with 1 "fusion-eval: no/eval.jsonl: No such file or directory" \
+        measure -o no/eval.jsonl "$run/best.safetensors"
+    run -3 measure -o cut.jsonl - <<<"no checkpoint"
+    assert_not_exists cut.jsonl
 }
 
 @test "a full disk is an error and leaves no logits" {

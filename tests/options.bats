@@ -76,3 +76,9 @@ page_options() {
         done < <(grep -oE '\bXr (fusion|cifar|expert|ckpt|metrics)-[a-z]* [157]' "$page" | cut -c4-)
     done
 }
+
+@test "the bounds of a whole number are printed in full" {
+    run -2 --separate-stderr cifar-prep --seed -1
+    assert_equal "${stderr_lines[0]}" \
+        "cifar-prep: --seed -1: must be between 0 and 9007199254740991"
+}

@@ -142,6 +142,26 @@ started() {
     run -0 metrics-csv often.jsonl
 }
 
+@test "a terminal that is gone stops a run with its state saved, except under nohup" {
+    settings+=(--epochs 500)
+    under=exec train often >often.jsonl 2>often.err &
+    started often
+    kill -s HUP $!
+    wait $! || assert_equal $? 129
+    assert_equal "$(cat often.err)" \
+        "fusion-train: stopped by SIGHUP; run the same command with --resume to go on"
+    settings=(--device ref)
+    train whole >whole.jsonl
+    (
+        trap '' HUP
+        under=exec train deaf >deaf.jsonl
+    ) &
+    started deaf
+    kill -s HUP $!
+    wait $!
+    same_run whole deaf
+}
+
 @test "a consumer that dies ends the run with its state saved" {
     train whole >whole.jsonl
     definitions="$(declare -f train); $(declare -p data experts settings)"
@@ -272,6 +292,8 @@ END
         assert_regex "${stderr_lines[0]}" \
             "^fusion-train: often: cannot resume: ${option%% *}: the run was started with .*, not"
     done
+    fails_with 2 "*cannot resume: expert-dropout: the run was started with its default, not 0.1" \
+        train often --expert-dropout 0.1
     fails_with 2 "*cannot resume: shuffle: the run was started with yes, not no" \
         train often --steps 2 --no-shuffle
     fails_with 2 "fusion-train: --steps 1: the run has done 2 already" train often --steps 1
@@ -327,8 +349,8 @@ END
 
 @test "rates that blow up end the run with status 4 and the last good state" {
     run -4 --separate-stderr train often --lr-experts 1000 --lr-fusion 1000 --experts-lr-scale 1000
-    assert_regex "${stderr_lines[0]}" "^fusion-train: training diverged: "
-    assert_regex "${lines[-1]}" '"event":"end","status":"diverged","reason":"training diverged: '
+    assert_regex "${stderr_lines[0]}" "^fusion-train: epoch [0-9]+, step [0-9]+: training diverged: "
+    assert_regex "${lines[-1]}" '"event":"end","status":"diverged","reason":"epoch [0-9]+, step [0-9]+: training diverged: '
     python3 - <<'END'
 import json, math, struct
 f = open("often/last.safetensors", "rb")

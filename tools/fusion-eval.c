@@ -19,7 +19,7 @@ struct args {
     struct fx_settings settings;
     struct fx_run_options run;
     const char *input; /* NULL or "-": stdin */
-    const char *data, *split, *logits;
+    const char *data, *split, *output, *logits;
     int64_t limit;
 };
 
@@ -31,12 +31,13 @@ struct evaluation {
     struct fx_graph graph;
     struct fx_engine engine;
     struct fx_part part;
-    struct fx_tensor_set wanted; /* logits, when they were asked for */
-    struct fx_output output;
+    struct fx_tensor_set wanted;      /* logits, when they were asked for */
+    struct fx_output metrics, output; /* output: of the logits */
 };
 
 static void evaluation_close(struct evaluation *ev)
 {
+    fx_output_abandon(&ev->metrics);
     fx_output_abandon(&ev->output);
     fx_tensor_set_fini(&ev->wanted);
     fx_engine_close(&ev->engine);
@@ -140,9 +141,11 @@ static enum fx_status open_engine(const struct args *args, struct evaluation *ev
 
 /* ---- metrics --------------------------------------------------------------------------------- */
 
-static enum fx_status say(char *line, struct fx_err *err)
+static enum fx_status say(const struct evaluation *ev, char *line, struct fx_err *err)
 {
-    enum fx_status status = fx_write_full(STDOUT_FILENO, line, strlen(line), "stdout", err);
+    const struct fx_output *to = &ev->metrics;
+    enum fx_status status =
+        fx_write_full(to->fd, line, strlen(line), to->is_stdout ? "stdout" : to->path, err);
 
     free(line);
     return status;
@@ -162,19 +165,20 @@ static enum fx_status say_start(const struct args *args, const struct evaluation
     settings.fusion = ev->info.fusion;
     settings.data_digest = ev->dataset.digest;
     FX_TRY(fx_metrics_start_eval(&settings, &facts, &line, err));
-    return say(line, err);
+    return say(ev, line, err);
 }
 
-static enum fx_status say_result(const struct evaluation *ev, const struct fx_measure *measure,
+static enum fx_status say_result(struct evaluation *ev, const struct fx_measure *measure,
                                  double seconds, struct fx_err *err)
 {
     struct fx_end_facts end = { .status = "done", .epoch = -1, .seconds = seconds };
     char *line;
 
     FX_TRY(fx_metrics_eval(measure, ev->part.name, -1, &line, err));
-    FX_TRY(say(line, err));
+    FX_TRY(say(ev, line, err));
     FX_TRY(fx_metrics_end(&end, &line, err));
-    return say(line, err);
+    FX_TRY(say(ev, line, err));
+    return fx_output_commit(&ev->metrics, err);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */
@@ -184,9 +188,8 @@ static enum fx_status evaluate(const struct args *args, struct evaluation *ev, s
     double start = fx_seconds();
     struct fx_measure measure;
 
-    if (args->data == NULL)
-        return fx_fail(err, FX_EUSAGE, "--data FILE is required");
     FX_TRY(open_inputs(args, ev, err));
+    FX_TRY(fx_output_open(&ev->metrics, args->output, false, err));
     if (args->logits != NULL)
         FX_TRY(logits_open(ev, args->logits, err));
     FX_TRY(open_engine(args, ev, err));
@@ -201,10 +204,12 @@ static enum fx_status evaluate(const struct args *args, struct evaluation *ev, s
 
 static enum fx_status run(const struct args *args, struct fx_err *err)
 {
-    struct evaluation ev = { .output.fd = -1 };
+    struct evaluation ev = { .metrics.fd = -1, .output.fd = -1 };
     double start = fx_seconds();
 
     fx_log_set_task(args->run.task);
+    if (args->data == NULL)
+        return fx_fail(err, FX_EUSAGE, "--data FILE is required");
     enum fx_status status = evaluate(args, &ev, err);
     evaluation_close(&ev);
     fx_log_usage(fx_seconds() - start);
@@ -217,6 +222,7 @@ int main(int argc, char **argv)
                          .run = { .device = "cpu" },
                          .split = "test" };
     const struct fx_option rows[] = {
+        FX_OPTION_OUTPUT(&args.output),
         { "data", 0, "FILE", FX_OPT_STRING, &args.data, 0, 0, NULL,
           "data set of cifar-prep (required)", NULL },
         { "split", 0, "NAME", FX_OPT_CHOICE, &args.split, 0, 0, "test|val|holdout|train",

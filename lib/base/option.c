@@ -71,8 +71,10 @@ static void row_table_add(struct row_table *table, const struct fx_option *rows)
 static enum fx_status out_of_range(const struct fx_option *row, const char *text,
                                    struct fx_err *err)
 {
-    return fx_fail(err, FX_EUSAGE, "--%s %s: must be between %.15g and %.15g", row->name, text,
-                   row->min, row->max);
+    int digits = row->type == FX_OPT_INT ? 17 : 15; /* whole numbers reach to 2^53 */
+
+    return fx_fail(err, FX_EUSAGE, "--%s %s: must be between %.*g and %.*g", row->name, text,
+                   digits, row->min, digits, row->max);
 }
 
 static enum fx_status set_int(const struct fx_option *row, const char *text, struct fx_err *err)

@@ -18,12 +18,17 @@ static void on_stop(int number)
 
 void fx_stop_catch(void)
 {
-    static const int caught[] = { SIGTERM, SIGUSR1, SIGINT, SIGPIPE };
+    static const int caught[] = { SIGTERM, SIGUSR1, SIGINT, SIGPIPE, SIGHUP };
     struct sigaction action = { .sa_handler = on_stop }; /* no SA_RESTART: blocked reads wake up */
 
     sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < sizeof caught / sizeof caught[0]; i++)
-        sigaction(caught[i], &action, NULL);
+    for (size_t i = 0; i < sizeof caught / sizeof caught[0]; i++) {
+        struct sigaction old;
+        /* Under nohup a terminal may go. */
+        if (caught[i] != SIGHUP ||
+            (sigaction(SIGHUP, NULL, &old) == 0 && old.sa_handler != SIG_IGN))
+            sigaction(caught[i], &action, NULL);
+    }
 }
 
 bool fx_stop_requested(void)

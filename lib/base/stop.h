@@ -1,11 +1,11 @@
-/* Asking a long run to stop: SIGTERM and SIGUSR1 (exit 75), SIGINT (exit 130), SIGPIPE when the
- * consumer of stdout is gone (exit 141). */
+/* Asking a long run to stop: SIGTERM and SIGUSR1 (exit 75), SIGINT (exit 130), SIGHUP when the
+ * terminal is gone (exit 129), SIGPIPE when the consumer of stdout is gone (exit 141). */
 #ifndef FX_BASE_STOP_H
 #define FX_BASE_STOP_H
 
 #include <stdbool.h>
 
-/* fx_stop_catch: from now on the four signals set a flag instead of ending the process; a second
+/* fx_stop_catch: from now on the five signals set a flag instead of ending the process; a second
  * SIGINT ends it at once.  Used by the trainers only: they save their state, return FX_ESTOPPED,
  * and fx_tool_exit ends the process as the signal asks. */
 void fx_stop_catch(void);

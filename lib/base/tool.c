@@ -97,6 +97,7 @@ static void catch_signals(const char *name)
              "%s: a mapped input file was cut short while it was read\n", name);
     sigemptyset(&lost.sa_mask);
     sigaction(SIGBUS, &lost, NULL);
+    signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error like a full disk */
     fx_output_guard();
 }
 
@@ -160,7 +161,7 @@ int fx_tool_exit(enum fx_status status, const struct fx_err *err)
         fx_log_error("%s", err->msg);
     else if (status == FX_OK && closed != FX_OK)
         fx_log_error("%s", closing.msg);
-    if (asked_by == SIGINT)
-        fx_output_die(SIGINT);
+    if (asked_by == SIGINT || asked_by == SIGHUP)
+        fx_output_die(asked_by);
     return status != FX_OK ? (int)status : (int)closed;
 }

@@ -130,6 +130,8 @@ static const char *value_text(const json_t *value, char *buf, size_t n)
 {
     if (json_is_string(value))
         snprintf(buf, n, "%s", json_string_value(value));
+    else if (json_is_real(value) && json_real_value(value) < 0)
+        snprintf(buf, n, "its default"); /* the architecture's */
     else if (json_is_real(value))
         fx_number_text(json_real_value(value), buf, n);
     else if (json_is_integer(value))

@@ -161,7 +161,12 @@ enum fx_status fx_trainer_step(struct fx_trainer *trainer, struct fx_err *err)
     char *line = NULL;
     enum fx_status status;
 
-    FX_TRY_OUT(compute(trainer, n_micro, &result, err));
+    status = compute(trainer, n_micro, &result, err);
+    if (status == FX_EDIVERGED)
+        fx_err_prepend(err, "epoch %lld, step %lld: ", (long long)trainer->state.epoch,
+                       (long long)trainer->state.step + 1);
+    if (status != FX_OK)
+        goto out;
     if (trainer->settings->log_steps)
         FX_TRY_OUT(record_step(trainer, &result, &line, err));
     commit(trainer, n_micro, &result);
