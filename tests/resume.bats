@@ -131,7 +131,7 @@ started() {
 
 @test "a stop says which signal it was, in the stream and on stderr" {
     settings+=(--epochs 500)
-    under=exec train often >often.jsonl 2>often.err &
+    under="exec" train often >often.jsonl 2>often.err &
     started often
     kill -s TERM $!
     wait $! || assert_equal $? 75
@@ -330,7 +330,7 @@ END
 
 @test "a second process in the same directory is refused" {
     settings+=(--epochs 500)
-    under=exec train often >often.jsonl 2>/dev/null &
+    under="exec" train often >often.jsonl 2>/dev/null &
     started often
     fails_with 1 "fusion-train: often: another process is training here" train often
     kill -s TERM $!
