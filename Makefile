@@ -117,12 +117,13 @@ clean: ## remove what was built
 
 # ---- install -------------------------------------------------------------------------------------
 PAGES := $(wildcard man/*.[157])
-SHARED := $(filter-out %/completion.bash %/demo.mk,$(wildcard pipelines/*))
+SHARED := $(filter-out %/completion.bash %/demo.mk %/slurm,$(wildcard pipelines/*))
 install: all ## copy tools, man pages and pipelines to $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(DATADIR) $(DESTDIR)$(COMPDIR)
 	install -m 755 $(TOOL_BINS) $(DESTDIR)$(BINDIR)
 	for page in $(PAGES); do install -D -m 644 -t $(DESTDIR)$(MANDIR)/man$${page##*.} $$page; done
 	cp $(SHARED) $(DESTDIR)$(DATADIR)
+	cp -r pipelines/slurm $(DESTDIR)$(DATADIR)
 	for tool in $(TOOLS); do { cat pipelines/completion.bash; \
 	  echo "complete -o filenames -F _fusion_tools $$tool"; } > $(DESTDIR)$(COMPDIR)/$$tool; done
 

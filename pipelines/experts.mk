@@ -18,6 +18,8 @@ EXPERT_FILES :=
 define expert_run
 .PHONY: $(3)
 $(3): $(4)
+FILE_$(3) := $(4)
+$(4): name := $(3)
 $(4): family := $(1)
 $(4): member := $(2)
 $(4): slot := $(patsubst all,$(SLOT_$(1)),$(2))
@@ -32,7 +34,7 @@ expert_run_dir = $(EXPERTS)/runs/$(family)-$(member)
 
 $(EXPERT_FILES): | $(DATASET) $(TOOL_BINS)
 	mkdir -p $(expert_run_dir) $(@D)
-	expert-train $(strip --arch '$(ARCH_$(family))' --expert $(member) --data $(DATASET) \
+	$(start)expert-train $(strip --arch '$(ARCH_$(family))' --expert $(member) --data $(DATASET) \
 	  --checkpoint-dir $(expert_run_dir) --resume -o $@ --device $(device) \
 	  --threads $(threads) --task expert-$(family)-$(member) \
 	  $(call option,--epochs,$(EXPERT_EPOCHS)) $(call option,--seed,$(SEED)) $(EXPERT_FLAGS)) | \

@@ -26,6 +26,7 @@ VAL ?=
 VAL_LIMIT ?=
 AUGMENT ?=
 TRAIN_FLAGS ?=#                             any further options of fusion-train
+RUNNER ?=#                                  starts the tools of a run: RUNNER NAME TOOL OPTION...
 ARCH_densenet ?= densenet121#               or a small member of the family
 ARCH_resnet ?= resnet18
 ARCH_improved_wide_resnet ?= improved_wideresnet28_10
@@ -58,6 +59,8 @@ DATASET := $(if $(filter %.safetensors,$(DATA)),$(DATA),$(OUT)/data.safetensors)
 define pair
 .PHONY: $(1)-$(2)
 $(1)-$(2): $(3)
+FILE_$(1)-$(2) := $(3)
+$(3): name := $(1)-$(2)
 $(3): family := $(1)
 $(3): fusion := $(2)
 $(3): slot := $(SLOT_$(1))
@@ -88,6 +91,7 @@ endif
 
 run = $(OUT)/runs/$(family)-$(fusion)
 option = $(if $(2),$(1) $(2))
+start = $(if $(RUNNER),$(RUNNER) $(name) $())
 
 # The file of expert $(1): the layouts that are known, or the first of them for the error message.
 expert = $(firstword $(wildcard $(foreach name,$(EXPERTS)/$(family)/expert_$(1)_best \
@@ -120,10 +124,10 @@ train_options = $(strip --fusion $(fusion) --data $(DATASET) --checkpoint-dir $(
 # The CSV log takes its place last: it is there exactly when everything else of the run is.
 $(LOGS): | $(DATASET) $(TOOL_BINS)
 	mkdir -p $(run) $(@D)
-	expert-load --arch '$(ARCH_$(family))' $(experts) | \
-	  fusion-train $(train_options) | \
+	$(start)expert-load --arch '$(ARCH_$(family))' $(experts) | \
+	  $(start)fusion-train $(train_options) | \
 	  tee $(run)/metrics.jsonl | metrics-csv > $(run)/training_log.csv
-	ckpt-split -d $(OUT)/$(family)_fusions/$(fusion) $(run)/best.safetensors
+	$(start)ckpt-split -d $(OUT)/$(family)_fusions/$(fusion) $(run)/best.safetensors
 	mv $(run)/training_log.csv $@
 
 $(OUT)/data.safetensors: | $(DATA) $(TOOL_BINS)

@@ -57,6 +57,9 @@ in_tree() {
     PATH=$there/usr/bin:/usr/bin:/bin run -0 make -n -f "$there/usr/share/fusion-tools/fusions.mk" \
         INIT=1 DATA=x.safetensors resnet-concatenation
     assert_line --partial "expert-load --arch 'resnet18' --init 1 --count 4 |"
+    PATH=$there/usr/bin:/usr/bin:/bin run -0 \
+        "$there/usr/share/fusion-tools/slurm/submit-all-fusions" --dry-run INIT=1
+    assert_output --partial "-t $there/usr/bin "
     run -0 in_tree uninstall DESTDIR="$there" PREFIX=/usr
     assert_equal "$(find "$there" ! -type d)" ""
     assert_not_exists "$there/usr/share/fusion-tools"
