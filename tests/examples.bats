@@ -53,6 +53,7 @@ examples() {
 @test "metrics-csv(1)" { examples metrics-csv.1; }
 @test "metrics-tensorboard(1)" { examples metrics-tensorboard.1; }
 @test "metrics-wandb(1)" { examples metrics-wandb.1; }
+@test "runs-report(1)" { examples runs-report.1; }
 @test "fusion-dataset(5)" { examples fusion-dataset.5; }
 @test "fusion-checkpoint(5)" { examples fusion-checkpoint.5; }
 @test "fusion-metrics(5)" { examples fusion-metrics.5; }

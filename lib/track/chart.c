@@ -1,0 +1,169 @@
+/* Axes, curves and legend; colours and fonts are the style sheet's. */
+#include "track/chart.h"
+
+#include "track/html.h"
+
+#include <math.h>
+#include <stdbool.h>
+
+/* In the units of the view box; the page scales it. */
+enum { WIDTH = 560, HEIGHT = 260, LEFT = 48, RIGHT = 12, TOP = 12, BOTTOM = 34 };
+enum { TICKS_WANTED = 5, DOTS_MAX = 12, POINTS_MAX = 200 };
+
+struct axis {
+    double min, max, step;
+};
+struct frame {
+    struct axis x, y;
+};
+
+static double px(const struct frame *frame, double x)
+{
+    return LEFT + (x - frame->x.min) / (frame->x.max - frame->x.min) * (WIDTH - LEFT - RIGHT);
+}
+
+static double py(const struct frame *frame, double y)
+{
+    return HEIGHT - BOTTOM -
+           (y - frame->y.min) / (frame->y.max - frame->y.min) * (HEIGHT - TOP - BOTTOM);
+}
+
+/* 1, 2 or 5 times a power of ten, so that about TICKS_WANTED of them fill the range. */
+static double round_step(double range)
+{
+    double power = pow(10, floor(log10(range / TICKS_WANTED)));
+    double digits = range / TICKS_WANTED / power;
+
+    return power * (digits < 1.5 ? 1 : digits < 3.5 ? 2 : digits < 7.5 ? 5 : 10);
+}
+
+static bool is_drawn(const struct fx_curve *curve)
+{
+    for (size_t i = 0; i < curve->n; i++)
+        if (isfinite(curve->y[i]) && isfinite(curve->x[i]))
+            return true;
+    return false;
+}
+
+static void widen(struct axis *axis, double value)
+{
+    axis->min = fmin(axis->min, value);
+    axis->max = fmax(axis->max, value);
+}
+
+/* Rounds the ends outwards to whole ticks. */
+static void settle(struct axis *axis, bool whole)
+{
+    if (axis->max - axis->min < 1e-9 * fmax(1, fabs(axis->max)))
+        axis->max = axis->min + 1;
+    axis->step = round_step(axis->max - axis->min);
+    if (whole && axis->step < 1)
+        axis->step = 1;
+    axis->min = floor(axis->min / axis->step + 1e-9) * axis->step;
+    axis->max = ceil(axis->max / axis->step - 1e-9) * axis->step;
+}
+
+static bool fit(struct frame *frame, const struct fx_curve *curves, size_t n_curves)
+{
+    struct axis none = { .min = INFINITY, .max = -INFINITY };
+
+    *frame = (struct frame){ none, none };
+    for (size_t c = 0; c < n_curves; c++)
+        for (size_t i = 0; i < curves[c].n; i++)
+            if (isfinite(curves[c].y[i]) && isfinite(curves[c].x[i])) {
+                widen(&frame->x, curves[c].x[i]);
+                widen(&frame->y, curves[c].y[i]);
+            }
+    if (!isfinite(frame->x.min))
+        return false;
+    settle(&frame->x, true);
+    settle(&frame->y, false);
+    return true;
+}
+
+/* ---- drawing --------------------------------------------------------------------------------- */
+
+static int n_ticks(const struct axis *axis)
+{
+    return (int)lround((axis->max - axis->min) / axis->step) + 1;
+}
+
+static void put_axes(FILE *out, const struct frame *frame)
+{
+    for (int i = 0; i < n_ticks(&frame->y); i++) {
+        double value = frame->y.min + i * frame->y.step, y = py(frame, value);
+        fprintf(out, "<path class=\"grid\" d=\"M%d %.1fH%d\"/>", LEFT, y, WIDTH - RIGHT);
+        fprintf(out, "<text x=\"%d\" y=\"%.1f\" class=\"end\">%.6g</text>\n", LEFT - 6, y + 4,
+                fabs(value) < frame->y.step / 2 ? 0 : value);
+    }
+    for (int i = 0; i < n_ticks(&frame->x); i++) {
+        double value = frame->x.min + i * frame->x.step;
+        fprintf(out, "<text x=\"%.1f\" y=\"%d\" class=\"mid\">%.6g</text>\n", px(frame, value),
+                HEIGHT - BOTTOM + 16, value);
+    }
+    fprintf(out, "<path class=\"axis\" d=\"M%d %dH%d\"/>\n", LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT);
+    fprintf(out, "<text x=\"%d\" y=\"%d\" class=\"end\">epoch</text>\n", WIDTH - RIGHT, HEIGHT - 3);
+}
+
+static void put_curve(FILE *out, const struct frame *frame, const struct fx_curve *curve)
+{
+    bool in_line = false;
+
+    fprintf(out, "<path class=\"line %s\" d=\"", curve->style);
+    for (size_t i = 0; i < curve->n; i++) {
+        bool is_there = isfinite(curve->y[i]) && isfinite(curve->x[i]);
+        if (is_there)
+            fprintf(out, "%c%.1f %.1f", in_line ? 'L' : 'M', px(frame, curve->x[i]),
+                    py(frame, curve->y[i]));
+        in_line = is_there;
+    }
+    fputs("\"/>\n", out);
+    /* Points that tell their value under the mouse; the few of a short run are drawn as well. */
+    for (size_t i = 0; i < curve->n && curve->n <= POINTS_MAX; i++) {
+        if (!isfinite(curve->y[i]) || !isfinite(curve->x[i]))
+            continue;
+        fprintf(out, "<circle class=\"%s %s\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"><title>",
+                curve->n <= DOTS_MAX ? "dot" : "point", curve->style, px(frame, curve->x[i]),
+                py(frame, curve->y[i]));
+        fx_html_text(out, curve->label);
+        fprintf(out, ", epoch %.6g: %.5g</title></circle>\n", curve->x[i], curve->y[i]);
+    }
+}
+
+static void put_legend(FILE *out, const struct fx_curve *curves, size_t n_curves)
+{
+    fputs("<ul class=\"legend\">\n", out);
+    for (size_t c = 0; c < n_curves; c++) {
+        if (!is_drawn(&curves[c]))
+            continue;
+        fprintf(out,
+                "<li><svg class=\"key\" viewBox=\"0 0 22 8\" aria-hidden=\"true\"><path "
+                "class=\"line %s\" d=\"M1 4H21\"/></svg>",
+                curves[c].style);
+        fx_html_text(out, curves[c].label);
+        fputs("</li>\n", out);
+    }
+    fputs("</ul>\n", out);
+}
+
+void fx_chart_write(FILE *out, const char *caption, const struct fx_curve *curves, size_t n_curves)
+{
+    struct frame frame;
+
+    if (!fit(&frame, curves, n_curves))
+        return;
+    fputs("<figure>\n<figcaption>", out);
+    fx_html_text(out, caption);
+    fprintf(out, "</figcaption>\n<svg class=\"chart\" viewBox=\"0 0 %d %d\" role=\"img\">\n<title>",
+            WIDTH, HEIGHT);
+    fx_html_text(out, caption);
+    fputs("</title>\n", out);
+    put_axes(out, &frame);
+    /* What is listed first matters most: it is drawn last, on top. */
+    for (size_t c = n_curves; c-- > 0;)
+        if (is_drawn(&curves[c]))
+            put_curve(out, &frame, &curves[c]);
+    fputs("</svg>\n", out);
+    put_legend(out, curves, n_curves);
+    fputs("</figure>\n", out);
+}

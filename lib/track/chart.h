@@ -1,0 +1,20 @@
+/* A line chart as inline SVG. */
+#ifndef FX_TRACK_CHART_H
+#define FX_TRACK_CHART_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+/* One curve: points (x, y); NaN leaves a gap. */
+struct fx_curve {
+    const char *label;   /* borrowed; escaped on the way out */
+    const char *style;   /* class of the stroke in the style sheet: "c0 thick" */
+    const double *x, *y; /* borrowed */
+    size_t n;
+};
+
+/* fx_chart_write: a figure with a caption, the curves over axes with round numbers, and a legend.
+ * Curves without a finite point are left out; with none at all, nothing is written. */
+void fx_chart_write(FILE *out, const char *caption, const struct fx_curve *curves, size_t n_curves);
+
+#endif

@@ -1,0 +1,185 @@
+/* The section about one run. */
+#include "track/report.h"
+
+#include "track/chart.h"
+#include "track/html.h"
+#include "track/run_scores.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LABEL_BYTES = 32, CURVES_MAX = 4 + FX_EVENTS_EXPERTS_MAX };
+
+/* ---- curves ---------------------------------------------------------------------------------- */
+
+/* Curves under construction; each has its own y, all share the x of the epochs. */
+struct curves {
+    const struct fx_run *run;
+    size_t n_epochs, n;
+    double *values; /* owned: x, then the y of each curve */
+    struct fx_curve curve[CURVES_MAX];
+    char label[CURVES_MAX][LABEL_BYTES];
+};
+
+static bool curves_begin(struct curves *curves, const struct fx_run *run)
+{
+    *curves = (struct curves){ .run = run, .n_epochs = json_array_size(run->epochs) };
+    curves->values = malloc((CURVES_MAX + 1) * curves->n_epochs * sizeof *curves->values + 1);
+    for (size_t e = 0; curves->values != NULL && e < curves->n_epochs; e++)
+        curves->values[e] = fx_event_number(json_array_get(run->epochs, e), "epoch");
+    return curves->values != NULL && curves->n_epochs > 0;
+}
+
+/* One more curve: a member of the epochs, or its element k >= 0. */
+static void add_curve(struct curves *curves, const char *label, const char *style,
+                      const char *member, int k)
+{
+    size_t i = curves->n++;
+    double *y = curves->values + (i + 1) * curves->n_epochs;
+
+    for (size_t e = 0; e < curves->n_epochs; e++) {
+        const json_t *epoch = json_array_get(curves->run->epochs, e);
+        y[e] =
+            k < 0 ? fx_event_number(epoch, member) : fx_event_number_at(epoch, member, (size_t)k);
+    }
+    if (k < 0)
+        snprintf(curves->label[i], LABEL_BYTES, "%s", label);
+    else
+        snprintf(curves->label[i], LABEL_BYTES, "%s %d", label, k);
+    curves->curve[i] = (struct fx_curve){ .label = curves->label[i],
+                                          .style = style,
+                                          .x = curves->values,
+                                          .y = y,
+                                          .n = curves->n_epochs };
+}
+
+static void add_experts(struct curves *curves, const char *member)
+{
+    static const char *const styles[] = { "c2", "c3", "c4", "c5", "c6" };
+
+    for (int k = 0; fx_run_is_fusion(curves->run) && k < curves->run->n_experts; k++)
+        add_curve(curves, "expert", styles[k % 5], member, k);
+}
+
+static void put_charts(FILE *out, const struct fx_run *run)
+{
+    struct curves *curves = malloc(sizeof *curves);
+    bool is_fusion = fx_run_is_fusion(run);
+
+    if (curves == NULL || !curves_begin(curves, run))
+        goto out;
+    fputs("<div class=\"charts\">\n", out);
+    add_curve(curves, is_fusion ? "fused" : "validation", "c0 thick", "val_accuracy", -1);
+    if (is_fusion)
+        add_curve(curves, "ensemble", "c1 dash", "ensemble_accuracy", -1);
+    add_experts(curves, "expert_accuracy");
+    add_curve(curves, "training, as augmented", "c7 dots", "train_accuracy", -1);
+    fx_chart_write(out, "Validation accuracy, %", curves->curve, curves->n);
+    curves->n = 0;
+    add_curve(curves, is_fusion ? "fused" : "validation", "c0 thick", "val_loss_global", -1);
+    if (is_fusion)
+        add_curve(curves, "ensemble", "c1 dash", "ensemble_loss", -1);
+    add_experts(curves, "expert_loss");
+    add_curve(curves, "training, as augmented", "c7 dots", is_fusion ? "loss_global" : "train_loss",
+              -1);
+    fx_chart_write(out, "Validation loss", curves->curve, curves->n);
+    fputs("</div>\n", out);
+out:
+    if (curves != NULL)
+        free(curves->values);
+    free(curves);
+}
+
+/* ---- how it went ----------------------------------------------------------------------------- */
+
+static void put_duration(FILE *out, double seconds)
+{
+    long s = lround(seconds);
+
+    fprintf(out, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+}
+
+static void put_facts(FILE *out, const struct fx_run *run)
+{
+    const json_t *last = fx_run_last_epoch(run);
+    struct fx_scores best;
+    double rate = fx_event_number(last, "images_per_second");
+    double seconds = fx_event_number(run->end, "seconds");
+
+    fputs("<p class=\"soft\">", out);
+    fx_report_what(out, run);
+    if (last != NULL) {
+        fx_scores_best_epoch(run, &best);
+        fprintf(out, "; epoch %lld of %lld",
+                (long long)json_integer_value(json_object_get(last, "epoch")),
+                (long long)fx_run_n_epochs(run));
+        if (isfinite(best.fused))
+            fprintf(out, "; best validation %.2f %%", best.fused);
+        if (isfinite(rate))
+            fprintf(out, "; %.4g images/s", rate);
+    }
+    if (isfinite(seconds)) {
+        fputs("; took ", out);
+        put_duration(out, seconds);
+    }
+    fputs("</p>\n", out);
+    if (fx_event_text(run->end, "reason") != NULL) {
+        fputs("<p>", out);
+        fx_html_text(out, fx_event_text(run->end, "reason"));
+        fputs("</p>\n", out);
+    }
+}
+
+static void put_value(FILE *out, const json_t *value)
+{
+    if (json_is_string(value)) {
+        fx_html_text(out, json_string_value(value));
+        return;
+    }
+    if (json_is_real(value)) {
+        fprintf(out, "%.6g", json_real_value(value));
+        return;
+    }
+    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    fx_html_text(out, text);
+    free(text);
+}
+
+static void put_config(FILE *out, const struct fx_run *run)
+{
+    const char *command = fx_event_text(run->start, "command_line");
+
+    fputs("<details><summary>Configuration</summary>\n<dl>\n", out);
+    for (void *at = json_object_iter(run->start); at != NULL;
+         at = json_object_iter_next(run->start, at)) {
+        const char *key = json_object_iter_key(at);
+        if (strcmp(key, "event") == 0 || strcmp(key, "command_line") == 0)
+            continue;
+        fputs("<div><dt>", out);
+        fx_html_text(out, key);
+        fputs("</dt><dd>", out);
+        put_value(out, json_object_iter_value(at));
+        fputs("</dd></div>\n", out);
+    }
+    fputs("</dl>\n", out);
+    if (command != NULL) {
+        fputs("<code>", out);
+        fx_html_text(out, command);
+        fputs("</code>\n", out);
+    }
+    fputs("</details>\n", out);
+}
+
+void fx_report_run(FILE *out, const struct fx_run *run, size_t number)
+{
+    fprintf(out, "<section id=\"run-%zu\">\n<header><h3>", number);
+    fx_html_text(out, run->name);
+    fputs("</h3>", out);
+    fx_report_state(out, run);
+    fputs("</header>\n", out);
+    put_facts(out, run);
+    put_charts(out, run);
+    put_config(out, run);
+    fputs("</section>\n", out);
+}

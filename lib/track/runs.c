@@ -1,0 +1,271 @@
+/* Searching folders, reading streams that may still grow, and telling the living from the dead. */
+#include "track/runs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+enum { DEPTH_MAX = 16 };
+static const char *const file_names[] = { "history.jsonl", "metrics.jsonl" };
+
+const char *fx_run_state_name(enum fx_run_state state)
+{
+    static const char *const names[] = {
+        [FX_RUN_RUNNING] = "running",   [FX_RUN_DONE] = "done",     [FX_RUN_STOPPED] = "stopped",
+        [FX_RUN_DIVERGED] = "diverged", [FX_RUN_FAILED] = "failed", [FX_RUN_DEAD] = "dead",
+        [FX_RUN_BROKEN] = "broken",
+    };
+
+    return names[state];
+}
+
+static void forget_events(struct fx_run *run)
+{
+    json_t **const events[] = { &run->start, &run->before, &run->step,
+                                &run->eval,  &run->end,    &run->epochs };
+
+    for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
+        json_decref(*events[i]);
+        *events[i] = NULL;
+    }
+}
+
+static void run_fini(struct fx_run *run)
+{
+    forget_events(run);
+    free(run->dir);
+    free(run->file);
+}
+
+void fx_runs_fini(struct fx_runs *runs)
+{
+    for (size_t i = 0; i < runs->n; i++)
+        run_fini(&runs->run[i]);
+    free(runs->run);
+    *runs = (struct fx_runs){ 0 };
+}
+
+/* ---- one run --------------------------------------------------------------------------------- */
+
+static void keep(json_t **slot, json_t *event)
+{
+    json_decref(*slot);
+    *slot = json_incref(event);
+}
+
+static enum fx_status take_event(struct fx_run *run, json_t *event, const char *kind,
+                                 struct fx_err *err)
+{
+    bool is_before = json_integer_value(json_object_get(event, "epoch")) == 0 &&
+                     json_object_get(event, "epoch") != NULL;
+
+    if (strcmp(kind, "start") == 0)
+        keep(&run->start, event);
+    else if (strcmp(kind, "step") == 0)
+        keep(&run->step, event);
+    else if (strcmp(kind, "eval") == 0)
+        keep(is_before ? &run->before : &run->eval, event);
+    else if (strcmp(kind, "end") == 0)
+        keep(&run->end, event);
+    else if (strcmp(kind, "epoch") == 0 && json_array_append(run->epochs, event) != 0)
+        return fx_fail(err, FX_EFAIL, "%s: out of memory", run->file);
+    return FX_OK;
+}
+
+/* FX_EINPUT at the end of the file is a run that goes on, or was killed; elsewhere it is damage. */
+static enum fx_status read_events(struct fx_run *run, FILE *in, struct fx_err *err)
+{
+    struct fx_events events = { .reader = { .in = in, .name = run->file } };
+    enum fx_status status;
+    json_t *event;
+    const char *kind;
+
+    while ((status = fx_events_next(&events, &event, &kind, &run->why)) == FX_OK && event != NULL) {
+        status = take_event(run, event, kind, err);
+        json_decref(event);
+        if (status != FX_OK)
+            break;
+    }
+    run->n_experts = events.n_experts;
+    run->is_ended = events.is_ended;
+    if (status == FX_EINPUT) {
+        run->state = feof(in) ? FX_RUN_DEAD : FX_RUN_BROKEN;
+        status = FX_OK;
+    } else if (status != FX_OK && err->status == FX_OK) {
+        *err = run->why;
+    }
+    fx_events_fini(&events);
+    return status;
+}
+
+/* A trainer that starts in this instant finds the lock taken and asks again. */
+static bool is_locked(const struct fx_run *run)
+{
+    char *path = NULL;
+
+    if (asprintf(&path, "%s/lock", run->dir) < 0)
+        return false;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool locked = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (fd >= 0)
+        close(fd);
+    free(path);
+    return locked;
+}
+
+static void judge(struct fx_run *run)
+{
+    static const enum fx_run_state known[] = { FX_RUN_DONE, FX_RUN_STOPPED, FX_RUN_DIVERGED,
+                                               FX_RUN_FAILED };
+    const char *status = fx_event_text(run->end, "status");
+
+    if (run->state == FX_RUN_BROKEN)
+        return;
+    run->state = FX_RUN_DEAD;
+    for (size_t i = 0; status != NULL && i < sizeof known / sizeof known[0]; i++)
+        if (strcmp(status, fx_run_state_name(known[i])) == 0)
+            run->state = known[i];
+    if (run->state != FX_RUN_DONE && is_locked(run))
+        run->state = FX_RUN_RUNNING;
+}
+
+static enum fx_status read_run(struct fx_run *run, struct fx_err *err)
+{
+    FILE *in = fopen(run->file, "re");
+
+    if (in == NULL)
+        return fx_fail_errno(err, "%s", run->file);
+    forget_events(run);
+    run->state = FX_RUN_DEAD;
+    run->epochs = json_array();
+    enum fx_status status = run->epochs != NULL
+                                ? read_events(run, in, err)
+                                : fx_fail(err, FX_EFAIL, "%s: out of memory", run->file);
+    fclose(in);
+    return status;
+}
+
+/* ---- all runs -------------------------------------------------------------------------------- */
+
+/* Moves what is known of the file out of the older list, when it has not changed since. */
+static bool take_known(struct fx_runs *older, struct fx_run *run)
+{
+    for (size_t i = 0; i < older->n; i++) {
+        struct fx_run *known = &older->run[i];
+        if (known->file == NULL || strcmp(known->file, run->file) != 0)
+            continue;
+        if (known->n_bytes != run->n_bytes || known->changed.tv_sec != run->changed.tv_sec ||
+            known->changed.tv_nsec != run->changed.tv_nsec)
+            return false;
+        free(run->dir);
+        free(run->file);
+        *run = *known;
+        *known = (struct fx_run){ 0 };
+        return true;
+    }
+    return false;
+}
+
+static enum fx_status grow(struct fx_runs *runs, struct fx_err *err)
+{
+    if (runs->n < runs->cap)
+        return FX_OK;
+    size_t cap = 2 * runs->cap + 8;
+    struct fx_run *grown = realloc(runs->run, cap * sizeof *grown);
+    if (grown == NULL)
+        return fx_fail(err, FX_EFAIL, "out of memory for the list of runs");
+    runs->run = grown;
+    runs->cap = cap;
+    return FX_OK;
+}
+
+/* Adds the run in a folder, where there is one. */
+static enum fx_status add_run(struct fx_runs *runs, struct fx_runs *older, const char *dir,
+                              size_t n_root, struct fx_err *err)
+{
+    struct fx_run run = { 0 };
+    struct stat st = { 0 };
+
+    for (size_t i = 0; i < sizeof file_names / sizeof file_names[0] && run.file == NULL; i++) {
+        if (asprintf(&run.file, "%s/%s", dir, file_names[i]) < 0)
+            return fx_fail(err, FX_EFAIL, "%s: out of memory", dir);
+        if (stat(run.file, &st) != 0 || !S_ISREG(st.st_mode)) {
+            free(run.file);
+            run.file = NULL;
+        }
+    }
+    if (run.file == NULL)
+        return FX_OK;
+    run.dir = strdup(dir);
+    run.changed = st.st_mtim;
+    run.n_bytes = st.st_size;
+    enum fx_status status =
+        run.dir == NULL ? fx_fail(err, FX_EFAIL, "%s: out of memory", dir) : grow(runs, err);
+    if (status == FX_OK && !take_known(older, &run))
+        status = read_run(&run, err);
+    if (status != FX_OK) {
+        run_fini(&run);
+        return status;
+    }
+    const char *slash = strrchr(run.dir, '/');
+    run.name = strlen(run.dir) > n_root ? run.dir + n_root + 1
+               : slash != NULL          ? slash + 1
+                                        : run.dir;
+    judge(&run);
+    runs->run[runs->n++] = run;
+    return FX_OK;
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat st;
+
+    return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* Folders that cannot be read are passed over: others may be at work below them. */
+static enum fx_status walk(struct fx_runs *runs, struct fx_runs *older, const char *dir,
+                           size_t n_root, int depth, struct fx_err *err)
+{
+    struct dirent **entries = NULL;
+    enum fx_status status = add_run(runs, older, dir, n_root, err);
+    int n = depth < DEPTH_MAX ? scandir(dir, &entries, NULL, versionsort) : 0;
+
+    for (int i = 0; i < n; i++) {
+        char *path = NULL;
+        if (status == FX_OK && entries[i]->d_name[0] != '.' &&
+            asprintf(&path, "%s/%s", dir, entries[i]->d_name) >= 0) {
+            if (is_folder(path))
+                status = walk(runs, older, path, n_root, depth + 1, err);
+            free(path);
+        }
+        free(entries[i]);
+    }
+    free(entries);
+    return status;
+}
+
+enum fx_status fx_runs_scan(struct fx_runs *runs, const char *dir, struct fx_err *err)
+{
+    struct fx_runs found = { 0 };
+    struct stat st;
+    size_t n = strlen(dir);
+
+    if (stat(dir, &st) != 0)
+        return fx_fail_errno(err, "%s", dir);
+    if (!S_ISDIR(st.st_mode))
+        return fx_fail(err, FX_EFAIL, "%s: not a directory", dir);
+    while (n > 1 && dir[n - 1] == '/')
+        n--;
+    char *root = strndup(dir, n);
+    enum fx_status status = root == NULL ? fx_fail(err, FX_EFAIL, "%s: out of memory", dir)
+                                         : walk(&found, runs, root, n, 0, err);
+    free(root);
+    fx_runs_fini(runs);
+    *runs = found;
+    return status;
+}

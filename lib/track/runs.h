@@ -1,0 +1,50 @@
+/* The runs below a directory, as far as they have got: what fusion-top and runs-report look at.
+ *
+ * A run is a folder with history.jsonl (fusion-train's own) or metrics.jsonl.  Nothing is written
+ * and no trainer is disturbed; a file may grow while it is read. */
+#ifndef FX_TRACK_RUNS_H
+#define FX_TRACK_RUNS_H
+
+#include "base/status.h"
+#include "track/events.h"
+
+#include <sys/stat.h>
+
+enum fx_run_state {
+    FX_RUN_RUNNING, /* no end yet, and a process holds the run's lock */
+    FX_RUN_DONE,
+    FX_RUN_STOPPED,
+    FX_RUN_DIVERGED,
+    FX_RUN_FAILED,
+    FX_RUN_DEAD,   /* no end, and nobody works on it */
+    FX_RUN_BROKEN, /* not a metrics stream */
+};
+const char *fx_run_state_name(enum fx_run_state state); /* "running", ... */
+
+struct fx_run {
+    char *dir, *file; /* owned */
+    const char *name; /* in dir: its end below the directory that was searched */
+    struct timespec changed;
+    off_t n_bytes;
+    enum fx_run_state state;
+    bool is_ended;
+    struct fx_err why; /* of FX_RUN_BROKEN */
+    int n_experts;
+    /* owned; NULL: no such event (before: the measurement before training) */
+    json_t *start, *before, *step, *eval, *end;
+    json_t *epochs; /* owned: the epoch events in their order */
+};
+
+struct fx_runs {
+    struct fx_run *run; /* owned, by name */
+    size_t n, cap;
+};
+
+/* fx_runs_scan: finds the runs below dir, not following symbolic links, and reads them; those that
+ * have not changed since the scan before, whose result `runs` holds, are kept as they are.
+ * FX_EFAIL: dir cannot be read. */
+enum fx_status fx_runs_scan(struct fx_runs *runs, const char *dir,
+                            struct fx_err *err) FX_MUST_CHECK;
+void fx_runs_fini(struct fx_runs *runs);
+
+#endif
