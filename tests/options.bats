@@ -80,5 +80,5 @@ page_options() {
 @test "the bounds of a whole number are printed in full" {
     run -2 --separate-stderr cifar-prep --seed -1
     assert_equal "${stderr_lines[0]}" \
-        "cifar-prep: --seed -1: must be between 0 and 9007199254740991"
+        "cifar-prep: --seed -1: must be between 0 and 9007199254740992"
 }
