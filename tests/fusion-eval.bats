@@ -99,7 +99,7 @@ END
 @test "-o takes the metrics, complete or not at all" {
     measure -o eval.jsonl "$run/best.safetensors" >out.txt
     assert_equal "$(cat out.txt)" ""
-    assert_equal "$(events eval.jsonl end 'e["status"]')" done
+    assert_equal "$(events eval.jsonl end 'e["status"]')" "done"
     fails_with 1 "fusion-eval: no/eval.jsonl: No such file or directory" \
         measure -o no/eval.jsonl "$run/best.safetensors"
     run -3 measure -o cut.jsonl - <<<"no checkpoint"

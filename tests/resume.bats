@@ -144,7 +144,7 @@ started() {
 
 @test "a terminal that is gone stops a run with its state saved, except under nohup" {
     settings+=(--epochs 500)
-    under=exec train often >often.jsonl 2>often.err &
+    under="exec" train often >often.jsonl 2>often.err &
     started often
     kill -s HUP $!
     wait $! || assert_equal $? 129
@@ -154,7 +154,7 @@ started() {
     train whole >whole.jsonl
     (
         trap '' HUP
-        under=exec train deaf >deaf.jsonl
+        under="exec" train deaf >deaf.jsonl
     ) &
     started deaf
     kill -s HUP $!
@@ -349,8 +349,9 @@ END
 
 @test "rates that blow up end the run with status 4 and the last good state" {
     run -4 --separate-stderr train often --lr-experts 1000 --lr-fusion 1000 --experts-lr-scale 1000
-    assert_regex "${stderr_lines[0]}" "^fusion-train: epoch [0-9]+, step [0-9]+: training diverged: "
-    assert_regex "${lines[-1]}" '"event":"end","status":"diverged","reason":"epoch [0-9]+, step [0-9]+: training diverged: '
+    where='epoch [0-9]+, step [0-9]+: training diverged: '
+    assert_regex "${stderr_lines[0]}" "^fusion-train: $where"
+    assert_regex "${lines[-1]}" "\"event\":\"end\",\"status\":\"diverged\",\"reason\":\"$where"
     python3 - <<'END'
 import json, math, struct
 f = open("often/last.safetensors", "rb")
