@@ -59,10 +59,10 @@ small=(DEMO_IMAGES=500 DEMO_EPOCHS=2 DEMO_EXPERT_EPOCHS=1)
 
 @test "full size, real archive: every file is there and PyTorch loads every component" {
     skip_without CIFAR100
-    [ "$(awk '/^MemAvailable/ { print int($2 / 1048576) }' /proc/meminfo)" -ge 24 ] ||
-        skip "needs 24 GiB of memory"
-    [ "$(df --output=avail -BG "$BATS_TEST_TMPDIR" | tr -dc 0-9)" -ge 16 ] ||
-        skip "needs 16 GiB of disk"
+    [ "$(awk '/^MemAvailable/ { print int($2 / 1048576) }' /proc/meminfo)" -ge 12 ] ||
+        skip "needs 12 GiB of memory"
+    [ "$(df --output=avail -BG "$BATS_TEST_TMPDIR" | tr -dc 0-9)" -ge 10 ] ||
+        skip "needs 10 GiB of disk"
     run -0 in_tree -j4 all-fusions DATA="$CIFAR100" OUT="$out" INIT=1 BATCH=8 STEPS=2 VAL_LIMIT=64
     everything_is_there
     python=$(torch_python)
