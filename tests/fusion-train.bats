@@ -180,3 +180,17 @@ END
     [ "${HAVE_CUDA:-0}" = 1 ] || fails_with 77 "fusion-train: device cuda: *" train run --device cuda
     assert_not_exists run/history.jsonl
 }
+
+@test "the progress line on a terminal of 80 columns shows time left, rate, loss and accuracy" {
+    TERM=xterm script -qec "stty cols 80; fusion-train --fusion multiplicative --data '$data' \
+        --experts '$experts' --checkpoint-dir run --device ref --epochs 3 --batch 4 >/dev/null" \
+        /dev/null >screen.txt </dev/null
+    run -0 grep -E "epoch 1/3, step [0-9]+/27, [0-9]+:[0-9]+ left, [0-9.]+ img/s: loss [0-9.]+, \
+fused [0-9.]+ %" screen.txt
+}
+
+@test "a run that is refused has no summary of time and memory" {
+    run -3 fusion-train --fusion multiplicative --data "$data" --checkpoint-dir run </dev/null
+    assert_equal "${lines[-1]}" "fusion-train: stdin: empty"
+    refute_output --partial "peak memory"
+}

@@ -212,7 +212,8 @@ static enum fx_status run(const struct args *args, struct fx_err *err)
         return fx_fail(err, FX_EUSAGE, "--data FILE is required");
     enum fx_status status = evaluate(args, &ev, err);
     evaluation_close(&ev);
-    fx_log_usage(fx_seconds() - start);
+    if (status == FX_OK || status == FX_ESTOPPED || status == FX_EDIVERGED)
+        fx_log_usage(fx_seconds() - start);
     return status;
 }
 

@@ -181,7 +181,8 @@ static enum fx_status run(struct args *args, struct fx_err *err)
     fx_log_info("%s", fx_tool_command_line());
     status = train(args, &in, err);
     inputs_close(&in);
-    fx_log_usage(fx_seconds() - start);
+    if (status == FX_OK || status == FX_ESTOPPED || status == FX_EDIVERGED)
+        fx_log_usage(fx_seconds() - start);
     return status;
 }
 

@@ -153,7 +153,7 @@ static void show_progress(const struct fx_part *part, int64_t done, double secon
     char speed[FX_NUMBER_BYTES];
 
     if (fx_log_progress_wanted())
-        fx_log_progress("%s: %lld/%lld images, %s images/s", part->name, (long long)done,
+        fx_log_progress("%s: %lld/%lld images, %s img/s", part->name, (long long)done,
                         (long long)part->n,
                         fx_number_rate((double)done / seconds, speed, sizeof speed));
 }

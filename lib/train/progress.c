@@ -55,16 +55,17 @@ void fx_progress_step(struct fx_progress *progress, const struct fx_state *state
     double rate = (double)progress->n_images / (now - progress->start);
     int64_t done = (state->epoch - 1) * progress->train_images + state->sums.n_images;
     int64_t left = progress->end_images - done;
+    /* What matters first: 80 columns hold all but the experts' accuracy. */
     if (progress->has_fused)
         snprintf(fused, sizeof fused, "fused %.1f %%, experts ",
                  100 * progress->fused_correct / progress->n_counted);
     snprintf(line, sizeof line,
-             "epoch %lld/%lld, step %lld/%lld: loss %.3f, %s%.1f %%, %s images/s, %s left",
+             "epoch %lld/%lld, step %lld/%lld, %s left, %s img/s: loss %.2f, %s%.1f %%",
              (long long)state->epoch, (long long)progress->epochs, (long long)state->step,
-             (long long)progress->steps, state->sums.total / (double)state->sums.n_images, fused,
-             100 * progress->expert_correct / progress->n_counted,
+             (long long)progress->steps, duration((double)left / rate, eta, sizeof eta),
              fx_number_rate(rate, speed, sizeof speed),
-             duration((double)left / rate, eta, sizeof eta));
+             state->sums.total / (double)state->sums.n_images, fused,
+             100 * progress->expert_correct / progress->n_counted);
     if (on_terminal) {
         fx_log_progress("%s", line);
         return;

@@ -45,10 +45,9 @@ static void test_the_end_is_where_steps_end(void **state)
 
     (void)state;
     print_line(100, line, sizeof line);
-    assert_non_null(strstr(line, "epoch 1/150, step 1/2: loss 5.000, "));
-    assert_non_null(strstr(line, " 0.08 images/s, 1:40 left\n"));
+    assert_non_null(strstr(line, "epoch 1/150, step 1/2, 1:40 left, 0.08 img/s: loss 5.00, "));
     print_line(4000, line, sizeof line);
-    assert_non_null(strstr(line, " 0.002 images/s, 1:06:40 left\n"));
+    assert_non_null(strstr(line, ", 1:06:40 left, 0.002 img/s: "));
 }
 
 static void test_rates(void **state)
