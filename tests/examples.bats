@@ -49,6 +49,7 @@ examples() {
 @test "expert-load(1)" { examples expert-load.1; }
 @test "expert-train(1)" { examples expert-train.1; }
 @test "fusion-eval(1)" { examples fusion-eval.1; }
+@test "fusion-top(1)" { examples fusion-top.1; }
 @test "fusion-train(1)" { examples fusion-train.1; }
 @test "metrics-csv(1)" { examples metrics-csv.1; }
 @test "metrics-tensorboard(1)" { examples metrics-tensorboard.1; }

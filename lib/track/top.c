@@ -1,0 +1,297 @@
+/* Cells are made first, then measured, then printed. */
+#include "track/top.h"
+
+#include "track/run_scores.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CELL_BYTES = 96, GAP = 2, NAME_COLUMNS_MIN = 12, COURSE_COLUMNS = 12 };
+
+enum column { NAME, STATE, EPOCH, LOSS, FUSED, BEST, EXPERTS, ENSEMBLE, COURSE, RATE, ETA, SEEN };
+enum { N_COLUMNS = SEEN + 1 };
+
+static const struct {
+    const char *title;
+    bool is_left;
+    int rank; /* the highest goes first where there is no room; 0: stays */
+} columns[N_COLUMNS] = {
+    [NAME] = { "RUN", true, 0 },        [STATE] = { "STATE", true, 0 },
+    [EPOCH] = { "EPOCH", false, 0 },    [LOSS] = { "LOSS", false, 4 },
+    [FUSED] = { "FUSED", false, 0 },    [BEST] = { "BEST", false, 3 },
+    [EXPERTS] = { "EXPERTS", true, 2 }, [ENSEMBLE] = { "ENS", false, 5 },
+    [COURSE] = { "COURSE", true, 7 },   [RATE] = { "IMG/S", false, 6 },
+    [ETA] = { "ETA", false, 1 },        [SEEN] = { "SEEN", false, 8 },
+};
+
+struct row {
+    const struct fx_run *run;
+    char cell[N_COLUMNS][CELL_BYTES];
+};
+
+/* ---- cells ----------------------------------------------------------------------------------- */
+
+static void put_number(char cell[CELL_BYTES], const char *format, double value)
+{
+    if (isfinite(value))
+        snprintf(cell, CELL_BYTES, format, value); /* formats below hold one %f or %g */
+    else
+        snprintf(cell, CELL_BYTES, "-");
+}
+
+static void put_duration(char cell[CELL_BYTES], double seconds)
+{
+    long s = isfinite(seconds) ? lround(seconds) : -1;
+
+    if (s < 0)
+        snprintf(cell, CELL_BYTES, "-");
+    else if (s >= 3600)
+        snprintf(cell, CELL_BYTES, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+    else
+        snprintf(cell, CELL_BYTES, "%ld:%02ld", s / 60, s % 60);
+}
+
+/* How long ago the run said something: "5s", "3m", "2h", "4d". */
+static void put_age(char cell[CELL_BYTES], double seconds)
+{
+    long s = seconds > 0 ? lround(seconds) : 0;
+
+    if (s < 60)
+        snprintf(cell, CELL_BYTES, "%lds", s);
+    else if (s < 3600)
+        snprintf(cell, CELL_BYTES, "%ldm", s / 60);
+    else if (s < 48 * 3600)
+        snprintf(cell, CELL_BYTES, "%ldh", s / 3600);
+    else
+        snprintf(cell, CELL_BYTES, "%ldd", s / 86400);
+}
+
+/* Names from other people's folders must not be able to move the cursor. */
+static void put_name(char cell[CELL_BYTES], const char *name)
+{
+    snprintf(cell, CELL_BYTES, "%s", name);
+    for (char *c = cell; *c != '\0'; c++)
+        if ((unsigned char)*c < ' ' || *c == '\177')
+            *c = '?';
+}
+
+static void put_experts(char cell[CELL_BYTES], const struct fx_run *run, const json_t *last)
+{
+    size_t n = 0;
+
+    cell[0] = '\0';
+    if (last == NULL || !fx_run_is_fusion(run))
+        snprintf(cell, CELL_BYTES, "-");
+    else
+        for (int k = 0; k < run->n_experts && n < CELL_BYTES - 8; k++)
+            n += (size_t)snprintf(cell + n, CELL_BYTES - n, "%s%.1f", k > 0 ? " " : "",
+                                  fx_event_number_at(last, "expert_accuracy", (size_t)k));
+}
+
+/* The validation accuracy over the run, from its lowest to its highest value. */
+static void put_course(char cell[CELL_BYTES], const struct fx_run *run)
+{
+    static const char *const blocks[] = { "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" };
+    size_t n = json_array_size(run->epochs), n_shown = n < COURSE_COLUMNS ? n : COURSE_COLUMNS;
+    double low = INFINITY, high = -INFINITY, value[COURSE_COLUMNS];
+    size_t at = 0;
+
+    cell[0] = '\0';
+    for (size_t i = 0; i < n_shown; i++) { /* the last of each equal part */
+        const json_t *epoch = json_array_get(run->epochs, (i + 1) * n / n_shown - 1);
+        value[i] = fx_event_number(epoch, "val_accuracy");
+        low = fmin(low, value[i]);
+        high = fmax(high, value[i]);
+    }
+    for (size_t i = 0; i < n_shown; i++) {
+        double height = high > low ? (value[i] - low) / (high - low) : 0;
+        at += (size_t)snprintf(cell + at, CELL_BYTES - at, "%s",
+                               isfinite(height) ? blocks[lround(7 * height)] : " ");
+    }
+}
+
+static double newest_loss(const struct fx_run *run, const json_t *last)
+{
+    bool is_newer = run->step != NULL && (last == NULL || fx_event_number(run->step, "step") >
+                                                              fx_event_number(last, "step"));
+
+    return is_newer ? fx_event_number(run->step, "loss_total")
+                    : fx_event_number(last, "train_loss");
+}
+
+static void fill_row(struct row *row, const struct fx_run *run, double now)
+{
+    const json_t *last = fx_run_last_epoch(run);
+    long long done = (long long)json_integer_value(json_object_get(last, "epoch"));
+    struct fx_scores best;
+
+    row->run = run;
+    fx_scores_best_epoch(run, &best);
+    put_name(row->cell[NAME], run->name);
+    snprintf(row->cell[STATE], CELL_BYTES, "%s", fx_run_state_name(run->state));
+    snprintf(row->cell[EPOCH], CELL_BYTES, "-");
+    if (run->start != NULL && fx_run_n_epochs(run) > 0)
+        snprintf(row->cell[EPOCH], CELL_BYTES, "%lld/%lld", done, (long long)fx_run_n_epochs(run));
+    put_number(row->cell[LOSS], "%.3f", newest_loss(run, last));
+    put_number(row->cell[FUSED], "%.2f", fx_event_number(last, "val_accuracy"));
+    put_number(row->cell[BEST], "%.2f", best.fused);
+    put_experts(row->cell[EXPERTS], run, last);
+    put_number(row->cell[ENSEMBLE], "%.2f",
+               fx_run_is_fusion(run) ? fx_event_number(last, "ensemble_accuracy") : NAN);
+    put_course(row->cell[COURSE], run);
+    put_number(row->cell[RATE], "%.1f", fx_event_number(last, "images_per_second"));
+    put_duration(row->cell[ETA], fx_run_eta(run, now));
+    put_age(row->cell[SEEN], now - (double)run->changed.tv_sec);
+}
+
+/* ---- layout ---------------------------------------------------------------------------------- */
+
+/* Columns on the screen: every byte but those that continue a character. */
+static int width_of(const char *text)
+{
+    int n = 0;
+
+    for (; *text != '\0'; text++)
+        n += ((unsigned char)*text & 0xc0) != 0x80;
+    return n;
+}
+
+static int total_width(const int *width)
+{
+    int total = -GAP;
+
+    for (int c = 0; c < N_COLUMNS; c++)
+        if (width[c] > 0)
+            total += width[c] + GAP;
+    return total;
+}
+
+/* Leaves out columns by rank until names have room, then shortens names. */
+static void lay_out(int *width, const struct row *rows, size_t n, const struct fx_top_look *look)
+{
+    for (int c = 0; c < N_COLUMNS; c++) {
+        width[c] = width_of(columns[c].title);
+        for (size_t i = 0; i < n; i++)
+            if (width_of(rows[i].cell[c]) > width[c])
+                width[c] = width_of(rows[i].cell[c]);
+    }
+    if (!look->unicode)
+        width[COURSE] = 0;
+    if (look->n_columns == 0)
+        return;
+    for (int rank = N_COLUMNS; rank > 0 && total_width(width) > look->n_columns; rank--)
+        for (int c = 0; c < N_COLUMNS; c++)
+            if (columns[c].rank == rank)
+                width[c] = 0;
+    int over = total_width(width) - look->n_columns;
+    if (over > 0)
+        width[NAME] = width[NAME] - over > NAME_COLUMNS_MIN ? width[NAME] - over : NAME_COLUMNS_MIN;
+}
+
+static const char *colour_of(const struct fx_run *run)
+{
+    switch (run->state) {
+    case FX_RUN_RUNNING:
+        return "\033[1;36m";
+    case FX_RUN_DONE:
+        return "\033[32m";
+    case FX_RUN_STOPPED:
+        return "\033[33m";
+    default:
+        return "\033[31m";
+    }
+}
+
+/* Prints at most `width` columns of the text, filled up with spaces. */
+static void put_cell(FILE *out, const char *text, int width, bool is_left, bool is_last)
+{
+    int fill = width - width_of(text), n = 0;
+
+    for (int i = 0; !is_left && i < fill; i++)
+        fputc(' ', out);
+    for (; *text != '\0'; text++) {
+        n += ((unsigned char)*text & 0xc0) != 0x80;
+        if (n > width)
+            break;
+        fputc(*text, out);
+    }
+    for (int i = 0; is_left && !is_last && i < fill; i++)
+        fputc(' ', out);
+}
+
+/* A line of titles (row NULL) or of a run. */
+static void put_line(FILE *out, const struct row *row, const int *width,
+                     const struct fx_top_look *look)
+{
+    int last = N_COLUMNS - 1;
+
+    while (width[last] == 0)
+        last--;
+    if (look->colour && row == NULL)
+        fputs("\033[1m", out);
+    for (int c = 0; c <= last; c++) {
+        bool is_coloured = look->colour && row != NULL && c == STATE;
+        if (width[c] == 0)
+            continue;
+        if (is_coloured)
+            fputs(colour_of(row->run), out);
+        put_cell(out, row != NULL ? row->cell[c] : columns[c].title, width[c], columns[c].is_left,
+                 c == last);
+        if (is_coloured)
+            fputs("\033[0m", out);
+        if (c < last)
+            fprintf(out, "%*s", GAP, "");
+    }
+    fputs(look->colour && row == NULL ? "\033[0m\n" : "\n", out);
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+static int by_urgency(const void *a, const void *b)
+{
+    const struct row *x = a, *y = b;
+    int running = (y->run->state == FX_RUN_RUNNING) - (x->run->state == FX_RUN_RUNNING);
+
+    return running != 0 ? running : strverscmp(x->run->name, y->run->name);
+}
+
+void fx_top_write(FILE *out, const struct fx_runs *runs, const struct fx_top_look *look, double now)
+{
+    struct row *rows = calloc(runs->n + 1, sizeof *rows);
+    size_t n_shown = runs->n;
+    int width[N_COLUMNS];
+
+    if (rows == NULL) {
+        fputs("out of memory\n", out);
+        return;
+    }
+    for (size_t i = 0; i < runs->n; i++)
+        fill_row(&rows[i], &runs->run[i], now);
+    qsort(rows, runs->n, sizeof *rows, by_urgency);
+    lay_out(width, rows, runs->n, look);
+    if (look->n_lines > 0 && runs->n + 1 > (size_t)look->n_lines)
+        n_shown = look->n_lines > 2 ? (size_t)look->n_lines - 2 : 0;
+    put_line(out, NULL, width, look);
+    for (size_t i = 0; i < n_shown; i++)
+        put_line(out, &rows[i], width, look);
+    if (n_shown < runs->n)
+        fprintf(out, "and %zu more\n", runs->n - n_shown);
+    free(rows);
+}
+
+void fx_top_count(FILE *out, const struct fx_runs *runs)
+{
+    const char *mark = ": ";
+
+    fprintf(out, "%zu %s", runs->n, runs->n == 1 ? "run" : "runs");
+    for (int state = FX_RUN_RUNNING; state <= FX_RUN_BROKEN; state++) {
+        size_t n = 0;
+        for (size_t i = 0; i < runs->n; i++)
+            n += runs->run[i].state == (enum fx_run_state)state;
+        if (n == 0)
+            continue;
+        fprintf(out, "%s%zu %s", mark, n, fx_run_state_name((enum fx_run_state)state));
+        mark = ", ";
+    }
+}
