@@ -1,4 +1,4 @@
-# bash completion for every tool: options and their choices are read from --help, the rest are files.
+# bash completion for every tool: options and choices are read from --help, the rest are files.
 _fusion_tools() {
     local tool=$1 current=$2 previous=$3 words=
     if [[ $current == -* ]]; then

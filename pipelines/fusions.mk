@@ -71,17 +71,19 @@ $(foreach f,$(FAMILIES),$(foreach x,$(FUSIONS) $(MORE_FUSIONS),$(eval \
 	$(call pair,$(f),$(x),$(OUT)/csv_logs/$(f)_fusions/$(f)_$(x)_training_log.csv))))
 
 include $(PIPELINES)/experts.mk
+include $(PIPELINES)/repeats.mk
 
 ALL_PAIRS := $(foreach f,$(FAMILIES),$(FUSIONS:%=$(f)-%))
 GOAL_RUNS := $(sort $(filter $(PAIRS) $(EXPERT_RUNS),$(MAKECMDGOALS)) \
 	$(if $(filter all-fusions,$(MAKECMDGOALS)),$(MISSION)) \
 	$(if $(filter all-pairs,$(MAKECMDGOALS)),$(ALL_PAIRS)) \
+	$(if $(filter repeats,$(MAKECMDGOALS)),$(foreach r,$(RUNS),$(REPEATS:%=%/$(r)))) \
 	$(if $(filter singles,$(MAKECMDGOALS)),$(FAMILIES:%=%-single)) \
 	$(if $(filter experts everything,$(MAKECMDGOALS)),$(filter %-expert-0 %-expert-1 \
 	%-expert-2 %-expert-3,$(EXPERT_RUNS))))
 
 # In a group, a run that fails does not keep the others from running.
-ifneq ($(filter all-fusions all-pairs experts singles everything,$(MAKECMDGOALS)),)
+ifneq ($(filter all-fusions all-pairs experts singles everything repeats,$(MAKECMDGOALS)),)
 MAKEFLAGS += --keep-going
 endif
 # Experts are trained only when they are asked for; then the runs wait for theirs.

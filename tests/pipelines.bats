@@ -230,3 +230,26 @@ b/best_iid_wideresnet28_10_expert_1.pth"
     run -3 "$ROOT/pipelines/plot-curves" empty.csv
     assert_output "plot-curves: empty.csv: no epoch in it"
 }
+
+@test "repeats: every seed with every alpha, then mean and standard deviation" {
+    rm bin/metrics-csv
+    stand_in fusion-train 'echo "$*" >>calls
+        while [ $# -gt 0 ]; do
+            case $1 in --checkpoint-dir) dir=$2 ;; --seed) seed=$2 ;; --alpha) alpha=$2 ;; esac
+            shift
+        done
+        echo best >"$dir/best.safetensors"
+        echo "{\"event\":\"start\",\"experts\":4,\"alpha\":$alpha,\"arch\":\"a:b=1,c=2\"}"
+        accuracy=\"test_expert_accuracy\":[1,2,3,4],\"test_ensemble_accuracy\":$seed
+        echo "{\"event\":\"end\",\"status\":\"done\",$accuracy,\"test_accuracy\":1$seed}"'
+    local repeats=(repeats RUNS=resnet-concatenation SEEDS='1 2 4' ALPHAS='0.5 2')
+    run -0 fusions -j2 INIT=1 THREADS=3 "${repeats[@]}"
+    assert_equal "$(wc -l <calls)" 6
+    run sort calls
+    assert_line --partial "--checkpoint-dir out/repeats/seed-4-alpha-0.5/runs/resnet-concatenation"
+    assert_line --regexp '--threads 3 .* --seed 4 --alpha 0.5$'
+    run -0 fusions INIT=1 "${repeats[@]}"
+    assert_equal "$(wc -l <calls)" 6
+    assert_line --regexp '^resnet-concatenation +0.5 +3 +2.50 \+- +0.00 +2.33 \+- +1.53 +12.33 \+-'
+    assert_line --regexp '^resnet-concatenation +2 +3 +2.50 '
+}
