@@ -38,6 +38,10 @@ cuda_links = $(if $(wildcard lib/backend/cuda/*.c),$(if $(shell command -v $(NVC
 	links,cudnn.h,-I$(CUDA_HOME)/include $(CUDA_LIBS)),0),0)
 override HAVE_CUDA := $(call have,$(HAVE_CUDA),$(cuda_links),HAVE_CUDA=1 but $(if $(wildcard \
 	lib/backend/cuda/*.c),nvcc or cuDNN 9 is missing,this version has no CUDA back end))
+ifeq ($(call links,archive.h,-larchive -ljansson -lz -lmd),0)
+$(error $(CC) cannot build a program with libarchive, jansson, zlib and libmd: ./bootstrap installs \
+	what is missing)
+endif
 endif
 
 # ---- flags ---------------------------------------------------------------------------------------

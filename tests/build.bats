@@ -26,6 +26,11 @@ in_tree() {
     assert_line --partial "HAVE_CUDA=1 but "
 }
 
+@test "what the build cannot do without is named, and how to get it" {
+    run -2 make -n B="$BATS_TEST_TMPDIR/b" CC='gcc -nostdinc' all
+    assert_line --partial "libarchive, jansson, zlib and libmd: ./bootstrap installs what is missing"
+}
+
 @test "a back end that is forbidden is not used, and everything else builds and works" {
     run -0 make -j2 B="$BATS_TEST_TMPDIR/b" HAVE_DNNL=0 HAVE_CUDA=0 CFLAGS=-O0 V=1 all
     refute_output --partial ldnnl

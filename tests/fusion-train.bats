@@ -177,7 +177,8 @@ END
 @test "a device or arithmetic that is not there has its own exit status" {
     fails_with 2 "fusion-train: unknown device 'gpu' (there are: *" train run --device gpu
     fails_with 77 "fusion-train: device ref: computes in fp32 only" train run --precision bf16
-    [ "${HAVE_CUDA:-0}" = 1 ] || fails_with 77 "fusion-train: device cuda: *" train run --device cuda
+    [ "${HAVE_CUDA:-0}" = 1 ] ||
+        fails_with 77 "fusion-train: device cuda: *" train run --device cuda
     assert_not_exists run/history.jsonl
 }
 
