@@ -9,8 +9,6 @@ ways.  Small members of a family are named as the tools name them:
 Run as a program it checks the parameter and entry counts of the full-size networks.
 """
 
-import re
-
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -398,11 +396,19 @@ class FusionModel(nn.Module):
         return self.global_head(self.fusion_module(list(features)))
 
 
-def randomise(model, seed):
+def randomise(model, seed, strong_fusion=True):
     """Everything that starts as a constant gets a random value: BatchNorm and LayerNorm scale and
-    shift, running statistics, attention biases, expert weights.  Without it evaluation would not
-    notice a forgotten mean or a scale applied twice.  Fusion and head get larger weights than at
-    their start, so that their logits depend on the images rather than on biases."""
+    shift, running statistics, biases, expert weights.  Without it evaluation would not notice a
+    forgotten mean or a scale applied twice.  strong_fusion gives fusion and head larger weights than
+    at their start, so that their logits depend on the images more than on biases.  The experts'
+    values depend on the seed alone, not on the fusion."""
+    with torch.no_grad():
+        randomise_part(model.expert_backbones, seed, False)
+        randomise_part(model.fusion_module, seed + 1, strong_fusion)
+        randomise_part(model.global_head, seed + 2, strong_fusion)
+
+
+def randomise_part(part, seed, strong):
     g = torch.Generator().manual_seed(seed)
 
     def normal(t, mean, std):
@@ -411,25 +417,23 @@ def randomise(model, seed):
     def uniform(t, low, high):
         t.copy_(torch.rand(t.shape, generator=g) * (high - low) + low)
 
-    with torch.no_grad():
-        for m in model.modules():
-            if isinstance(m, (nn.BatchNorm2d, nn.LayerNorm)):
-                uniform(m.weight, 0.5, 1.5)
-                normal(m.bias, 0.0, 0.2)
-            if isinstance(m, nn.BatchNorm2d):
-                normal(m.running_mean, 0.0, 0.3)
-                uniform(m.running_var, 0.5, 2.0)
-                m.num_batches_tracked.fill_(seed % 1000 + 1)
-            if isinstance(m, nn.MultiheadAttention):
-                normal(m.in_proj_bias, 0.0, 0.2)
-                normal(m.out_proj.bias, 0.0, 0.2)
-        for name, p in model.named_parameters():
-            if name.endswith("expert_weights"):
-                normal(p, 1.0, 0.5)
-            elif re.match(r"(fusion_module|global_head).*weight$", name) and p.dim() == 2:
-                normal(p, 0.0, (2.0 / p.shape[1]) ** 0.5)
-            elif re.search(r"(classifier|linear|fc)\.bias$", name):
-                normal(p, 0.0, 0.1)
+    for m in part.modules():
+        if isinstance(m, (nn.BatchNorm2d, nn.LayerNorm)):
+            uniform(m.weight, 0.5, 1.5)
+            normal(m.bias, 0.0, 0.2)
+        if isinstance(m, nn.BatchNorm2d):
+            normal(m.running_mean, 0.0, 0.3)
+            uniform(m.running_var, 0.5, 2.0)
+            m.num_batches_tracked.fill_(seed % 1000 + 1)
+        if isinstance(m, nn.MultiheadAttention):
+            normal(m.in_proj_bias, 0.0, 0.2)
+        if isinstance(m, nn.Linear):
+            normal(m.bias, 0.0, 0.1)
+    for name, p in part.named_parameters():
+        if name == "expert_weights":
+            normal(p, 1.0, 0.5)
+        elif strong and p.dim() == 2:
+            normal(p, 0.0, (2.0 / p.shape[1]) ** 0.5)
 
 
 EXPECTED = {  # arch: feature width, parameters, state_dict entries

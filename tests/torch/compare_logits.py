@@ -1,0 +1,124 @@
+"""Logits and evaluation metrics of one architecture with each fusion: PyTorch against fusion-eval.
+
+Everything that starts as a constant is made random first (models.randomise).  The whole model goes
+to a .pth in one of the forms that PyTorch users have, through ckpt-join, to fusion-eval --logits.
+"""
+
+import argparse
+import os
+
+import torch
+
+import models
+from bridge import Data, Verdict, join, read_safetensors, relative_error, run_events
+from train_reference import measure
+
+LIMIT = 1e-4
+
+
+def save_bare(state, path):
+    torch.save(state, path)
+
+
+def save_legacy(state, path):
+    torch.save({"net": state, "acc": 1.5}, path, _use_new_zipfile_serialization=False)
+
+
+def save_wrapped(state, path):
+    torch.save({"epoch": 3, "model_state_dict": state}, path)
+
+
+def save_data_parallel(state, path):
+    torch.save({"state_dict": {f"module.{k}": v for k, v in state.items()}}, path)
+
+
+def save_channels_last(state, path):
+    def strided(t):
+        return t.to(memory_format=torch.channels_last) if t.dim() == 4 else t
+
+    torch.save({k: strided(v) for k, v in state.items()}, path)
+
+
+def save_parameters(state, path):
+    torch.save({k: torch.nn.Parameter(v, v.is_floating_point()) for k, v in state.items()}, path)
+
+
+FORMS = [
+    save_bare,
+    save_legacy,
+    save_wrapped,
+    save_data_parallel,
+    save_channels_last,
+    save_parameters,
+]
+
+
+class Answers:
+    """What PyTorch says about the first images of the test set; the experts run once for all
+    fusions."""
+
+    def __init__(self, model, data, limit):
+        self.model = model.eval()
+        self.images, self.labels = data.images("test", slice(limit)), data.labels("test", slice(limit))
+        with torch.no_grad():
+            answers = [expert(self.images) for expert in model.expert_backbones]
+        self.features, self.experts = ([a[i] for a in answers] for i in (0, 1))
+
+    def fused(self):
+        self.model.eval()
+        with torch.no_grad():
+            return self.model.fuse(self.features)
+
+
+def compare(verdict, what, answers, args, device, checkpoint):
+    out = os.path.join(args.dir, "logits.safetensors")
+    events = run_events(
+        *("fusion-eval", "--device", device, "--data", args.data, "--split", "test"),
+        *("--limit", args.limit, "--logits", out, checkpoint),
+    )
+    found, _ = read_safetensors(out)
+    os.remove(out)
+    fused, experts = answers.fused(), answers.experts
+    names = ["global"] + [f"expert.{k}" for k in range(len(experts))]
+    verdict.equal(f"{what} names", sorted(found), sorted(names))
+    for name, expected in zip(names, [fused, *experts]):
+        verdict.check(f"{what} {name}", relative_error(found[name], expected), LIMIT)
+
+    (event,) = [e for e in events if e["event"] == "eval"]
+    expected = measure(fused, experts, answers.labels, alpha=1.0)
+    verdict.equal(f"{what} images", event["images"], len(answers.labels))
+    verdict.equal(f"{what} accuracy", event["accuracy"], expected["val_accuracy"])
+    for key in ("expert_accuracy", "ensemble_accuracy"):
+        verdict.equal(f"{what} {key}", event[key], expected[key])
+    verdict.check(f"{what} loss", abs(event["loss"] / expected["val_loss_global"] - 1), LIMIT)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--arch", required=True)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--dir", required=True, help="folder for the files between")
+    parser.add_argument("--device", default="ref,cpu")
+    parser.add_argument("--limit", type=int, default=8, help="images")
+    args = parser.parse_args()
+
+    torch.set_num_threads(2)
+    torch.manual_seed(1)
+    data = Data(args.data)
+    verdict = Verdict()
+    model = models.FusionModel(args.arch, "multiplicative")
+    models.randomise(model, 11)
+    answers = Answers(model, data, args.limit)
+    for i, fusion in enumerate(models.FUSIONS):
+        model.set_fusion(fusion)
+        models.randomise(model, 11)
+        checkpoint = os.path.join(args.dir, "whole.safetensors")
+        join(model, args.arch, fusion, checkpoint, FORMS[i])
+        for device in args.device.split(","):
+            compare(verdict, f"{fusion} on {device}:", answers, args, device, checkpoint)
+        os.remove(checkpoint)
+    verdict.leave()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+#!/usr/bin/env bats
+# All 4 x 6 pairs compute the logits that PyTorch computes, to 1e-4 of their size: a whole model with
+# random statistics and scales goes from PyTorch through a .pth and ckpt-join to fusion-eval.
+
+load ../helper
+load surroundings
+
+setup_file() {
+    with_torch 20 16
+}
+
+@test "the reference networks have the sizes of the originals" {
+    run "$PYTHON" "$ROOT/tests/torch/models.py"
+    assert_success
+    assert_output "\
+densenet121: width 1024, 7048676 parameters, 727 entries
+resnet18: width 512, 11220132 parameters, 122 entries
+improved_wideresnet28_10: width 640, 36536884 parameters, 155 entries
+preact_resnext29_8x64d: width 1024, 34515364 parameters, 173 entries"
+}
+
+@test "small ResNet: six fusions on ref and cpu" {
+    judge compare_logits --arch "$SMALL_RESNET" --device "$DEVICES"
+}
+
+@test "small DenseNet: six fusions on ref and cpu" {
+    judge compare_logits --arch "$SMALL_DENSENET" --device "$DEVICES"
+}
+
+@test "small wide ResNet: six fusions on ref and cpu" {
+    judge compare_logits --arch "$SMALL_WIDERESNET" --device "$DEVICES"
+}
+
+@test "small ResNeXt: six fusions on ref and cpu" {
+    judge compare_logits --arch "$SMALL_RESNEXT" --device "$DEVICES"
+}
+
+@test "resnet18: six fusions on cpu" {
+    need_cpu
+    judge compare_logits --arch resnet18 --device cpu --limit 4
+}
+
+@test "densenet121: six fusions on cpu" {
+    need_cpu
+    judge compare_logits --arch densenet121 --device cpu --limit 4
+}
+
+@test "improved_wideresnet28_10: six fusions on cpu" {
+    need_cpu
+    judge compare_logits --arch improved_wideresnet28_10 --device cpu --limit 2
+}
+
+@test "preact_resnext29_8x64d: six fusions on cpu" {
+    need_cpu
+    judge compare_logits --arch preact_resnext29_8x64d --device cpu --limit 2
+}
