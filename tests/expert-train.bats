@@ -90,6 +90,14 @@ print(list(sd)[0], tuple(sd["conv1.weight"].shape), list(sd)[-1])'
     fails_with 2 "expert-train: --expert K or --expert all is required" \
         expert-train -q --arch resnet18
     fails_with 2 "expert-train: --expert 5: * has the shares of 4 experts" train run --expert 5
+    cifar-prep -q --holdout-fraction 1 -o full.safetensors "$BATS_FILE_TMPDIR/cifar.tar.gz"
+    fails_with 2 "expert-train: --expert 0: its share of full.safetensors is empty; --expert all" \
+        train run --data full.safetensors
+    cifar-prep -q --val-fraction 0 -o noval.safetensors "$BATS_FILE_TMPDIR/cifar.tar.gz"
+    fails_with 2 "expert-train: --val holdout: the data set has no val images" \
+        train run --data noval.safetensors
+    fails_with 2 "expert-train: -o -: standard output carries the metrics*" train run -o -
+    fails_with 1 "expert-train: no/expert.pth: No such file or directory" train run -o no/expert.pth
     fails_with 2 "expert-train: --arch nonesuch: *" train run --arch nonesuch
     assert_not_exists run
 }

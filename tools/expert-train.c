@@ -2,6 +2,7 @@
  *
  * The same loop as fusion-train, with one expert, no fusion module, and the recipe that the
  * original trained its experts with. */
+#include "base/io.h"
 #include "base/log.h"
 #include "base/stop.h"
 #include "base/tool.h"
@@ -73,14 +74,18 @@ static enum fx_status choose_images(const struct args *args, struct inputs *in,
     bool by_test = strcmp(settings->val, "test") == 0;
     int number = settings->expert[0] - '0';
 
-    FX_TRY(
-        fx_part_find(&in->dataset, by_test ? "test" : "val", settings->val_limit, &plan->val, err));
+    if (fx_part_find(&in->dataset, by_test ? "test" : "val", settings->val_limit, &plan->val,
+                     err) != FX_OK)
+        return fx_err_prepend(err, "--val %s: ", settings->val);
     FX_TRY(fx_part_find(&in->dataset, "test", settings->val_limit, &plan->test, err));
     if (strcmp(settings->expert, "all") == 0)
         return all_images(in, by_test, &plan->images, err);
-    if (number >= in->dataset.n_experts || in->dataset.expert[number].n == 0)
+    if (number >= in->dataset.n_experts)
         return fx_fail(err, FX_EUSAGE, "--expert %d: %s has the shares of %d experts", number,
                        args->train.data, in->dataset.n_experts);
+    if (in->dataset.expert[number].n == 0)
+        return fx_fail(err, FX_EUSAGE, "--expert %d: its share of %s is empty; --expert all",
+                       number, args->train.data);
     plan->images = in->dataset.expert[number];
     return FX_OK;
 }
@@ -100,10 +105,13 @@ static void announce(const struct args *args, const struct fx_run_plan *plan)
                 s->mix);
 }
 
-static enum fx_status export(const struct args *args, const struct inputs *in, struct fx_err *err) {
+static enum fx_status write_expert(const struct args *args, const struct inputs *in,
+                                   struct fx_err *err)
+{
     char best[4096];
 
-    if (args->output == NULL) return FX_OK;
+    if (args->output == NULL)
+        return FX_OK;
     snprintf(best, sizeof best, "%s/best.safetensors", args->train.run.checkpoint_dir);
     return fx_export_expert(best, &in->graph, args->output, err);
 }
@@ -122,7 +130,21 @@ static enum fx_status train(struct args *args, struct inputs *in, struct fx_err 
     FX_TRY(choose_images(args, in, &plan, err));
     announce(args, &plan);
     FX_TRY(fx_run(&plan, &args->train.run, err));
-    return export(args, in, err);
+    return write_expert(args, in, err);
+}
+
+/* A file that cannot be written is noticed before the work. */
+static enum fx_status try_output(const char *path, struct fx_err *err)
+{
+    struct fx_output out;
+
+    if (path == NULL)
+        return FX_OK;
+    if (strcmp(path, "-") == 0)
+        return fx_fail(err, FX_EUSAGE, "-o -: standard output carries the metrics; name a file");
+    FX_TRY(fx_output_open(&out, path, true, err));
+    fx_output_abandon(&out);
+    return FX_OK;
 }
 
 static enum fx_status check(const struct args *args, struct fx_err *err)
@@ -136,7 +158,7 @@ static enum fx_status check(const struct args *args, struct fx_err *err)
     if (strchr(settings->arch, ';') != NULL)
         return fx_fail(err, FX_EUSAGE, "--arch %s: one expert has one architecture",
                        settings->arch);
-    return FX_OK;
+    return try_output(args->output, err);
 }
 
 static enum fx_status run(struct args *args, struct fx_err *err)

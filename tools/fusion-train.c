@@ -85,8 +85,9 @@ static enum fx_status choose_images(struct args *args, struct inputs *in, struct
     bool by_test = settings->val[0] == 't';
     struct fx_index_list none = { 0 };
 
-    FX_TRY(
-        fx_part_find(&in->dataset, by_test ? "test" : "val", settings->val_limit, &plan->val, err));
+    if (fx_part_find(&in->dataset, by_test ? "test" : "val", settings->val_limit, &plan->val,
+                     err) != FX_OK)
+        return fx_err_prepend(err, "--val %s: ", settings->val);
     FX_TRY(fx_part_find(&in->dataset, "test", settings->val_limit, &plan->test, err));
     FX_TRY(fx_index_difference(in->dataset.fusion_holdout, by_test ? none : in->dataset.val,
                                &in->images, &plan->images.n, err));

@@ -133,8 +133,8 @@ static void put_results(FILE *out, const struct fx_runs *runs)
         return;
     fputs("<h2>Results</h2>\n<p class=\"soft\">Accuracy of the best checkpoint in percent. "
           "The gain is that of the fused model over the best single expert; the ensemble is the "
-          "mean of the experts’ logits; a single network is one of the same architecture, trained "
-          "on all images.</p>\n",
+          "mean of the experts’ logits; a single network is one of the same architecture, "
+          "trained on all images.</p>\n",
           out);
     begin_table(out, titles);
     for (size_t i = 0; i < runs->n; i++) {

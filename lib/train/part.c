@@ -38,7 +38,6 @@ enum fx_status fx_part_find(const struct fx_dataset *dataset, const char *name, 
     if (limit > 0 && part->n > limit)
         part->n = limit;
     if (part->n == 0)
-        return fx_fail(err, FX_EUSAGE, "the data set has no %s images%s", name,
-                       is_val ? "; --val test chooses on the test images" : "");
+        return fx_fail(err, FX_EUSAGE, "the data set has no %s images", name);
     return FX_OK;
 }
