@@ -10,6 +10,7 @@ setup() {
     stand_in dpkg-query '[[ " $INSTALLED " == *" ${!#} "* ]] && echo "install ok installed"'
     stand_in apt-get 'echo "apt-get $*" >>"$CALLS"; exit ${APT_EXIT:-0}'
     stand_in sudo 'echo sudo >>"$CALLS"; exec "$@"'
+    stand_in systemctl 'echo "systemctl $*" >>"$CALLS"; exit ${SYSTEMCTL_EXIT:-0}'
     stand_in id 'echo "${USER_ID:-0}"'
     stand_in make 'echo "make $*" >>"$CALLS"'
     export PATH=$PWD/bin:$PATH CALLS=$PWD/calls
@@ -49,6 +50,19 @@ stand_in() { # NAME COMMANDS
     INSTALLED=$build run -0 "$ROOT/bootstrap" check
     assert_line --partial python3-torch
     refute_output --partial cuda
+}
+
+@test "services that come with a package are switched off, others are left alone" {
+    INSTALLED="$build munge" run -0 "$ROOT/bootstrap" check
+    assert_line --partial "switching the service slurmd off"
+    run grep systemctl calls
+    assert_output "systemctl --now disable slurmctld
+systemctl --now disable slurmd"
+    INSTALLED="$build munge" SYSTEMCTL_EXIT=1 run -0 "$ROOT/bootstrap" check
+    assert_line "bootstrap: no systemd here: see that slurmd does not run"
+    rm calls
+    INSTALLED=$build run -0 "$ROOT/bootstrap"
+    assert_equal "$(grep -c systemctl calls)" 0
 }
 
 @test "who is not root uses sudo" {

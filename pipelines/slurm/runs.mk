@@ -1,8 +1,8 @@
 # Which runs stand behind the targets in RUNS; read together with fusions.mk by submit-all-fusions
 # and its job:  make -s -f fusions.mk -f slurm/runs.mk RUNS='all-pairs resnet-expert-2' list-runs
 #
-# A line for each: "data FILE" and "out FOLDER" once, "run NAME FAMILY TASK done" or "... to-do",
-# "unknown TARGET", and "missing FILE" for what must be there before the runs can start.
+# A line for each: once "data FILE", "out FOLDER", "init SEED" if there is one; "run NAME FAMILY
+# TASK done" or "... to-do", "unknown TARGET", and "missing FILE" for what the runs need first.
 RUNS_OF_all-fusions := $(MISSION)
 RUNS_OF_all-pairs := $(ALL_PAIRS)
 RUNS_OF_singles := $(FAMILIES:%=%-single)
@@ -22,6 +22,7 @@ task_of = $(if $(filter $(1),$(PAIRS)),task-$(SLOT_$(family_of))-$(1),\
 list-runs:
 	$(info data $(DATASET))
 	$(info out $(OUT))
+	$(if $(INIT),$(info init $(INIT)))
 	$(foreach t,$(sort $(filter unknown/%,$(runs))),$(info unknown $(t:unknown/%=%)))
 	$(foreach r,$(known),$(info run $(r) $(call family_of,$(r)) $(strip $(call task_of,$(r))) \
 	$(if $(wildcard $(FILE_$(r))),done,to-do)))
