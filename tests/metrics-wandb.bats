@@ -255,19 +255,23 @@ give --run-id" metrics-wandb --run-id mine other.jsonl
 
 @test "records longer than a block are cut into chunks" {
     needs_protoc
-    for size in 32000 32500 32600 32700 32740 32741 32742 32743 32744 32745 32750 100000; do
-        text=$(head -c "$size" /dev/zero | tr '\0' x)
-        sed "1s/\"tool\"/\"command_line\":\"$text\",\"tool\"/" metrics.jsonl >long.jsonl
-        run records "$(metrics-wandb long.jsonl)"
-        assert_line --partial "\"\\\"$text\\\"\""
+    told() { # SIZE: the run with a configuration that much longer
+        text=$(head -c "$1" /dev/zero | tr '\0' x)
+        sed "1s/\"tool\"/\"pad\":\"$text\",\"tool\"/" metrics.jsonl >long.jsonl
+        dir=$(metrics-wandb --quiet long.jsonl)
+        run records "$dir"
         assert_equal "${#lines[@]}" 13
-    done
-    # All fillings of a block's end: rows of about 220 bytes up to beyond the first block.
-    { echo "$start"; for i in $(seq 300); do step "$i"; done; echo "$end"; } >many.jsonl
-    for pad in 1 2 3 4 5 6 7 8 9; do
-        sed "1s/\"tool\"/\"pad\":\"$(head -c $((pad * 31)) /dev/zero | tr '\0' x)\",\"tool\"/" \
-            many.jsonl >padded.jsonl
-        assert_equal "$(steps "$(metrics-wandb padded.jsonl)")" "$(seq -s ' ' 300)"
+        [[ ${lines[1]} == *"\"\\\"$text\\\"\""* ]] || fail "the $1 bytes came back changed"
+    }
+    told 100000
+    # The run record is the second: where it ends, with what is left of the block from 9 bytes to
+    # none, and beyond it.  Less than 7 bytes hold no chunk, 7 hold an empty one.
+    head -n 1 metrics.jsonl >first.jsonl
+    sed -i "1s/\"tool\"/\"pad\":\"$(head -c 32000 /dev/zero | tr '\0' x)\",\"tool\"/" first.jsonl
+    run -3 metrics-wandb -d first first.jsonl
+    n=$(cat first/wandb/latest-run/run-*.wandb | wc -c)
+    for left in 9 8 7 6 5 4 3 2 1 0 -1; do
+        told $((32000 + 32768 - n - left))
     done
 }
 

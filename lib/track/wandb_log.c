@@ -54,6 +54,7 @@ enum fx_status fx_wandb_log_append(struct fx_wandb_log *log, const struct fx_pb 
     static const uint8_t zeros[CHUNK_HEAD_BYTES];
     struct fx_pb *out = &log->framed;
     size_t done = 0;
+    bool is_first = true; /* the first chunk may be empty */
 
     fx_pb_clear(out);
     out->failed |= record->failed;
@@ -66,8 +67,9 @@ enum fx_status fx_wandb_log_append(struct fx_wandb_log *log, const struct fx_pb 
         size_t rest = record->n - done, n = left - CHUNK_HEAD_BYTES;
         bool is_last = rest <= n;
         n = is_last ? rest : n;
-        put_chunk(out, (uint8_t)(done == 0 ? (is_last ? WHOLE : FIRST) : (is_last ? LAST : MIDDLE)),
-                  record->bytes + done, n);
+        uint8_t type = is_first ? (is_last ? WHOLE : FIRST) : (is_last ? LAST : MIDDLE);
+        put_chunk(out, type, record->bytes + done, n);
+        is_first = false;
         done += n;
     } while (done < record->n && !out->failed);
     if (out->failed)
