@@ -77,7 +77,8 @@ LIB := $(B)/libfusion.a
 TOOLS := $(patsubst tools/%.c,%,$(wildcard tools/*.c))
 TOOL_BINS := $(TOOLS:%=$(B)/bin/%)
 # C tests (cmocka), and the programs that make test inputs (plain C, also used by the demo).
-UNIT_SRC := $(wildcard tests/unit/*.c tests/ops/*.c tests/fuzz/*.c)
+UNIT_SRC := $(filter-out $(if $(filter 1,$(HAVE_DNNL)),,tests/unit/cpu_%),$(wildcard tests/unit/*.c \
+	tests/ops/*.c tests/fuzz/*.c))
 UNIT_BINS := $(UNIT_SRC:%.c=$(B)/%)
 MAKER_SRC := $(wildcard tests/*.c)
 MAKER_BINS := $(MAKER_SRC:%.c=$(B)/%)

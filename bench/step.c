@@ -3,9 +3,6 @@
  * The same as bench/torch_step.py: random images, fresh weights, default dropout; forward, losses
  * with smoothing, backward, clip, AdamW.  Prints one JSON object. */
 #include "backend/backend.h"
-#if FX_HAVE_DNNL
-#include "backend/cpu/cpu_profile.h"
-#endif
 #include "base/tool.h"
 #include "net/model.h"
 
@@ -153,17 +150,6 @@ static enum fx_status run_step(const struct bench *b, const struct args *args, i
     return b->backend->losses_read(b->model, &losses, err);
 }
 
-/* Processor time by kind of step since the last call, for tuning the cpu back end. */
-static void print_profile(const struct bench *b, const struct args *args, FILE *out)
-{
-#if FX_HAVE_DNNL
-    if (args->profile && strcmp(b->backend->name, "cpu") == 0)
-        fx_cpu_profile_print(b->program, out);
-#else
-    (void)b, (void)args, (void)out;
-#endif
-}
-
 static int compare_doubles(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
@@ -183,7 +169,8 @@ static enum fx_status measure(const struct bench *b, const struct args *args, st
         FX_TRY(run_step(b, args, i + args->warmup + 1, err));
         if (i >= 0)
             seconds[i] = seconds_of(CLOCK_MONOTONIC) - start;
-        print_profile(b, args, stderr);
+        if (args->profile && b->backend->profile_print != NULL)
+            b->backend->profile_print(b->program, stderr);
     }
     qsort(seconds, (size_t)args->steps, sizeof seconds[0], compare_doubles);
     double median = (seconds[(args->steps - 1) / 2] + seconds[args->steps / 2]) / 2;
@@ -234,8 +221,7 @@ int main(int argc, char **argv)
         { "warmup", 0, "N", FX_OPT_INT, &args.warmup, 0, 100, NULL, "steps before (2)", NULL },
         { "threads", 0, "N", FX_OPT_INT, &args.threads, 1, 1024, NULL, "threads (2)", NULL },
         { "profile", 0, NULL, FX_OPT_FLAG, &args.profile, 0, 0, NULL,
-          "on stderr: processor time of the slots, and of the cpu back end's kinds of steps",
-          NULL },
+          "on stderr: processor time of the slots and of the back end's steps", NULL },
         { NULL, 0, NULL, FX_OPT_END, NULL, 0, 0, NULL, NULL, NULL },
     };
     struct fx_tool tool = { "step",

@@ -22,6 +22,8 @@
 #include "data/augment.h"
 #include "net/graph.h"
 
+#include <stdio.h>
+
 struct fx_device;  /* back end's own: vendor handles, worker threads */
 struct fx_model;   /* back end's own: graph, parameter store, arenas */
 struct fx_program; /* back end's own: one compiled graph for one mode and batch size */
@@ -174,6 +176,10 @@ struct fx_backend {
                                  struct fx_err *err);
     enum fx_status (*value_write)(struct fx_program *program, int node, bool gradient,
                                   const float *data, struct fx_err *err);
+
+    /* profile_print (optional, NULL: none), for tuning: processor time by kind of step since the
+     * last call, a line each; forgets it. */
+    void (*profile_print)(struct fx_program *program, FILE *out);
 };
 
 /* fx_backend_find: by device text: "ref", "cpu", "cuda", "cuda:1".  FX_EUSAGE for an unknown name,

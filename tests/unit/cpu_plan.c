@@ -7,7 +7,6 @@
 #include <string.h>
 #include <cmocka.h>
 
-#if FX_HAVE_DNNL
 #include "backend/cpu/lanes.h"
 #include "backend/cpu/layout.h"
 #include "backend/cpu/plan.h"
@@ -184,17 +183,3 @@ int main(void)
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
-#else
-static void this_build_has_no_cpu_back_end(void **state)
-{
-    (void)state;
-    skip();
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = { cmocka_unit_test(this_build_has_no_cpu_back_end) };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
-#endif

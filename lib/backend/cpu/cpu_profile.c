@@ -1,6 +1,5 @@
-/* The time of a program by kind of step. */
-#include "backend/cpu/cpu_profile.h"
-
+/* Where a program's time goes: the processor time of each step (of the worker, not of its OpenMP
+ * team), summed by kind over all lanes, the slowest kind first. */
 #include "backend/cpu/program.h"
 
 #include <stdlib.h>

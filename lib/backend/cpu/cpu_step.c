@@ -1,6 +1,5 @@
 /* The slots of a step on the cpu, and the back-end table. */
 #include "backend/backends.h"
-#include "backend/cpu/cpu_profile.h"
 #include "backend/cpu/program.h"
 #include "backend/host/loss.h"
 #include "backend/host/update.h"
@@ -298,4 +297,5 @@ const struct fx_backend fx_backend_cpu = {
     .losses_read = losses_read,
     .value_read = value_read,
     .value_write = value_write,
+    .profile_print = fx_cpu_profile_print,
 };

@@ -174,5 +174,6 @@ enum fx_status fx_cpu_program_create(struct fx_program **program, struct fx_mode
                                      enum fx_mode mode, int n, struct fx_err *err);
 void fx_cpu_program_destroy(struct fx_program *program);
 void fx_cpu_program_bind(struct fx_program *program); /* once the arena is there */
+void fx_cpu_profile_print(struct fx_program *program, FILE *out);
 
 #endif
