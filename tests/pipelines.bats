@@ -238,7 +238,7 @@ b/best_iid_wideresnet28_10_expert_1.pth"
             case $1 in --checkpoint-dir) dir=$2 ;; --seed) seed=$2 ;; --alpha) alpha=$2 ;; esac
             shift
         done
-        echo best >"$dir/best.safetensors"
+        cat >"$dir/best.safetensors"
         echo "{\"event\":\"start\",\"experts\":4,\"alpha\":$alpha,\"arch\":\"a:b=1,c=2\"}"
         accuracy=\"test_expert_accuracy\":[1,2,3,4],\"test_ensemble_accuracy\":$seed
         echo "{\"event\":\"end\",\"status\":\"done\",$accuracy,\"test_accuracy\":1$seed}"'

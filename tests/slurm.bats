@@ -254,8 +254,14 @@ same_run() {
     until_true is COMPLETED "$job"
     assert_equal "$(cat steps/* | cut -d ' ' -f 2 | sort | xargs)" "0 1 2 3"
     run -0 grep -h ^summary: logs/fusions_"$job"_*.out
-    assert_line "summary: resnet-multiplicativeAddition SEED=3 OUT=out/seed-3: done"
+    assert_line --regexp '^summary: resnet-multiplicativeAddition SEED=3 ALPHA=1 OUT=.*: done$'
     assert_equal "${#lines[@]}" 4
+    # They lie where make looks for repeats: it has nothing to run, and prints the spread.
+    cat steps/* >before
+    run -0 make -f "$ROOT/pipelines/fusions.mk" DATA="$shared/data.safetensors" OUT=out \
+        "${tiny[@]}" SEEDS='0 3' RUNS=densenet-multiplicative repeats
+    assert_line --regexp '^densenet-multiplicative +1 +2 '
+    assert_equal "$(cat steps/*)" "$(<before)"
 }
 
 @test "experts first: the fusions of a family start when its four are trained" {

@@ -69,14 +69,14 @@ calls() {
 }
 
 @test "an array has a line for each run that is not done, with every seed and alpha" {
-    mkdir -p fusion_checkpoints/seed-2/alpha-0.5/csv_logs/resnet_fusions
-    touch fusion_checkpoints/seed-2/alpha-0.5/csv_logs/resnet_fusions/\
-resnet_concatenation_training_log.csv
+    local again=fusion_checkpoints/repeats
+    mkdir -p $again/seed-2-alpha-0.5/csv_logs/resnet_fusions
+    touch $again/seed-2-alpha-0.5/csv_logs/resnet_fusions/resnet_concatenation_training_log.csv
     run -0 "$submit" -n --array -j 3 --seeds 1,2 --alphas 0.5,1 resnet-concatenation
     assert_line --index 1 \
-        "resnet-concatenation SEED=1 ALPHA=0.5 OUT=fusion_checkpoints/seed-1/alpha-0.5"
+        "resnet-concatenation SEED=1 ALPHA=0.5 OUT=$again/seed-1-alpha-0.5"
     assert_line --index 3 \
-        "resnet-concatenation SEED=2 ALPHA=1 OUT=fusion_checkpoints/seed-2/alpha-1"
+        "resnet-concatenation SEED=2 ALPHA=1 OUT=$again/seed-2-alpha-1"
     assert_line --partial " --array=1-3%3 "
     run -0 "$submit" -n --array --seeds 2 --alphas 0.5 resnet-concatenation
     assert_output "all runs are done"
