@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# All 4 x 6 pairs compute the logits that PyTorch computes, to 1e-4 of their size: a whole model with
-# random statistics and scales goes from PyTorch through a .pth and ckpt-join to fusion-eval.
+# All 4 x 6 pairs compute the logits that PyTorch computes, to 1e-4 of their size: a whole model
+# with random statistics and scales goes from PyTorch through a .pth and ckpt-join to fusion-eval.
 
 load ../helper
 load surroundings

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # Optimiser steps are PyTorch's: losses, gradient norm, every gradient, the trained model, at rates
-# where AdamW does not amplify rounding.  20 images in batches of 8: the third batch is a partial one.
+# where AdamW does not amplify rounding.  20 images in batches of 8: the third batch is a partial
+# one.
 
 load ../helper
 load surroundings
