@@ -5,6 +5,9 @@
 OURS is the program built from bench/step.c.  Each network runs as pairs, ours then PyTorch's, ours
 then PyTorch's, so that other work on the machine meets both; the ratio is the median of the pairs'
 ratios.  Prints a Markdown table.
+
+On a machine that is busy with other things two threads wait for each other, and elapsed time says
+little: --busy gives each side one thread and compares processor time.
 """
 
 import argparse
@@ -31,13 +34,17 @@ def measure(command, network, args):
         "fusion": fusion,
         "batch": batch,
         "steps": args.steps,
-        "threads": args.threads,
+        "threads": 1 if args.busy else args.threads,
         "precision": args.precision,
     }
     for name, value in options.items():
         command = [*command, f"--{name}", str(value)]
+    if args.warmup is not None:
+        command = [*command, "--warmup", str(args.warmup)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-    return json.loads(done.stdout)
+    result = json.loads(done.stdout)
+    seconds = result["step_cpu_seconds" if args.busy else "step_seconds"]
+    return {"rate": batch / seconds, "memory": result["peak_rss_bytes"] / 2**30}
 
 
 def compare(network, args):
@@ -45,13 +52,13 @@ def compare(network, args):
     for _ in range(args.pairs):
         ours.append(measure([args.ours], network, args))
         theirs.append(measure([sys.executable, os.path.join(HERE, "torch_step.py")], network, args))
-    rate = "images_per_second"
-    ratio = statistics.median(a[rate] / b[rate] for a, b in zip(ours, theirs))
-    a, b = (statistics.median(x[rate] for x in side) for side in (ours, theirs))
-    memory = [max(x["peak_rss_bytes"] for x in side) / 2**30 for side in (ours, theirs)]
-    cells = [network, WORKLOADS[network][1], f"{a:.2f}", f"{b:.2f}", f"**{ratio:.2f}**"]
-    cells += [f"{memory[0]:.2f}", f"{memory[1]:.2f}"]
-    print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+    ratio = statistics.median(a["rate"] / b["rate"] for a, b in zip(ours, theirs))
+    rates = [statistics.median(x["rate"] for x in side) for side in (ours, theirs)]
+    memory = [max(x["memory"] for x in side) for side in (ours, theirs)]
+    cells = [network, str(WORKLOADS[network][1])]
+    cells += [f"{rates[0]:.2f}", f"{rates[1]:.2f}", f"**{ratio:.2f}**"]
+    cells += [f"{x:.2f}" for x in memory]
+    print("| " + " | ".join(cells) + " |", flush=True)
 
 
 def main():
@@ -61,12 +68,17 @@ def main():
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--warmup", type=int, help="steps before the clock (default: 2)")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--busy", action="store_true", help="one thread, processor time")
     args = parser.parse_args()
+    unit = "images per second of processor time" if args.busy else "images/s"
     print(
-        f"{args.precision}, {args.threads} threads, median of {args.pairs} pairs\n\n"
-        "| network | batch | ours, images/s | PyTorch, images/s | ratio"
-        " | ours, peak GiB | PyTorch, peak GiB |\n|---|---|---|---|---|---|---|"
+        f"{args.precision}, {1 if args.busy else args.threads} threads, {unit}, median of"
+        f" {args.pairs} pairs of {args.steps} steps\n\n"
+        "| network | batch | ours | PyTorch | ratio | ours, peak GiB | PyTorch, peak GiB |\n"
+        "|---|---|---|---|---|---|---|",
+        flush=True,
     )
     for network in args.networks:
         compare(network, args)

@@ -157,27 +157,36 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static double median(double *values, int64_t n)
+{
+    qsort(values, (size_t)n, sizeof values[0], compare_doubles);
+    return (values[(n - 1) / 2] + values[n / 2]) / 2;
+}
+
 static enum fx_status measure(const struct bench *b, const struct args *args, struct fx_err *err)
 {
-    double seconds[STEPS_MAX];
+    double seconds[STEPS_MAX], cpu_seconds[STEPS_MAX];
     struct rusage usage;
     size_t planned = b->memory.parameters + b->memory.gradients + b->memory.optimizer +
                      b->memory.activations + b->memory.workspace;
 
     for (int64_t i = -args->warmup; i < args->steps; i++) {
         double start = seconds_of(CLOCK_MONOTONIC);
+        double cpu_start = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
         FX_TRY(run_step(b, args, i + args->warmup + 1, err));
-        if (i >= 0)
+        if (i >= 0) {
             seconds[i] = seconds_of(CLOCK_MONOTONIC) - start;
+            cpu_seconds[i] = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - cpu_start;
+        }
         if (args->profile && b->backend->profile_print != NULL)
             b->backend->profile_print(b->program, stderr);
     }
-    qsort(seconds, (size_t)args->steps, sizeof seconds[0], compare_doubles);
-    double median = (seconds[(args->steps - 1) / 2] + seconds[args->steps / 2]) / 2;
+    double step = median(seconds, args->steps);
     getrusage(RUSAGE_SELF, &usage);
-    printf("{\"images_per_second\":%.6g,\"step_seconds\":%.6g,\"peak_rss_bytes\":%ld,"
-           "\"planned_bytes\":%zu}\n",
-           (double)args->batch / median, median, usage.ru_maxrss * 1024L, planned);
+    printf("{\"images_per_second\":%.6g,\"step_seconds\":%.6g,\"step_cpu_seconds\":%.6g,"
+           "\"peak_rss_bytes\":%ld,\"planned_bytes\":%zu}\n",
+           (double)args->batch / step, step, median(cpu_seconds, args->steps),
+           usage.ru_maxrss * 1024L, planned);
     return FX_OK;
 }
 

@@ -61,18 +61,20 @@ def step():
     return loss.item()
 
 
-seconds = []
+seconds, cpu_seconds = [], []
 for i in range(args.warmup + args.steps):
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     step()
     if i >= args.warmup:
         seconds.append(time.perf_counter() - start)
+        cpu_seconds.append(time.process_time() - cpu_start)
 
 print(
     json.dumps(
         {
             "images_per_second": args.batch / statistics.median(seconds),
             "step_seconds": statistics.median(seconds),
+            "step_cpu_seconds": statistics.median(cpu_seconds),
             "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             "version": torch.__version__,
         }
