@@ -99,7 +99,7 @@ static void an_abandoned_step_leaves_no_trace(void **state)
     }
 }
 
-static int stop_after;
+static _Atomic int stop_after;
 
 static bool stop_soon(void)
 {

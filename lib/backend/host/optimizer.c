@@ -3,8 +3,9 @@
 
 #include <math.h>
 
-/* Compiled for the widest vectors of the machine it runs on; every one rounds the same way. */
-#if defined(__x86_64__) && defined(__GLIBC__)
+/* Compiled for the widest vectors of the machine it runs on; every one rounds the same way.  The
+ * choice is made while the program is loaded, before the thread sanitizer can stand it. */
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__SANITIZE_THREAD__)
 #define VECTORS __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define VECTORS
