@@ -68,23 +68,27 @@ static enum fx_status find_maps(struct fx_lowering *l)
     return FX_OK;
 }
 
-/* Users, and the values that the caller may read: inputs, features, logits and loose ends. */
+/* Users, and the values that the caller may read: inputs, features, logits and loose ends.  In
+ * evaluation a DROPOUT's users are its input's. */
 static void find_users(struct fx_lowering *l)
 {
     const struct fx_graph *graph = l->graph;
-    bool eval = l->program->mode == FX_EVAL;
 
     for (int i = 0; i < graph->n_nodes; i++) {
         const struct fx_node *node = &graph->nodes[i];
 
-        for (int j = 0; j < node->n_inputs; j++)
+        for (int j = 0; j < node->n_inputs; j++) {
+            l->uses[node->inputs[j]].n_left++;
             l->uses[fx_lower_input(l, node, j)].n_users++;
+        }
     }
     for (int i = 0; i < graph->n_nodes; i++) {
+        bool is_loose = l->uses[i].n_left == 0;
+
+        if (is_loose && graph->nodes[i].kind == FX_NODE_DROPOUT && l->program->mode == FX_EVAL)
+            l->uses[fx_lower_input(l, &graph->nodes[i], 0)].is_kept = true;
+        l->uses[i].is_kept |= is_loose || graph->nodes[i].kind == FX_NODE_INPUT;
         l->uses[i].n_left = l->uses[i].n_users;
-        l->uses[i].is_kept |= graph->nodes[i].kind == FX_NODE_INPUT || l->uses[i].n_users == 0;
-        if (eval && graph->nodes[i].kind == FX_NODE_DROPOUT)
-            l->uses[fx_lower_input(l, &graph->nodes[i], 0)].is_kept |= l->uses[i].is_kept;
     }
 }
 
