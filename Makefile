@@ -16,6 +16,9 @@ comma := ,
 WITHOUT := $(if $(filter 0,$(HAVE_DNNL)),-nodnnl)$(if $(filter 0,$(HAVE_CUDA)),-nocuda)
 B ?= build/$(or $(subst $(comma),-,$(SAN)),release)$(WITHOUT)
 
+# For the builds that a target starts by itself: all cores, unless -j was given.
+PARALLEL = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+
 # make V=1 shows the commands.
 say = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2);)
 

@@ -16,7 +16,8 @@ DEMO_RUN = $(MAKE) --no-print-directory OUT=$(DEMO) DATA=$(DEMO)/cifar-100-pytho
 	ARCH_improved_wide_resnet=improved_wideresnet28_10:depth=10,width=1 \
 	ARCH_resnext=preact_resnext29_8x64d:depth=11,cardinality=4,base_width=16,width=16
 
-demo: all $(DEMO)/cifar-100-python.tar.gz ## everything once, small: a table and the learning curves
+demo: ## everything once, small: a table and the learning curves
+	@$(MAKE) --no-print-directory $(PARALLEL) all $(DEMO)/cifar-100-python.tar.gz
 	$(DEMO_RUN) -j4 experts all-fusions
 	@$(DEMO_RUN) curves
 	@$(PIPELINES)/plot-curves -t $(DEMO)/csv_logs/*/*.csv

@@ -35,7 +35,7 @@ stand_in() { # NAME COMMANDS
     run cat calls
     assert_line --index 0 "apt-get -q update"
     assert_line --index 1 "apt-get -q install -y --no-install-recommends libmd-dev"
-    assert_line --index 2 "make "
+    assert_line --index 2 "make -j$(nproc)"
 }
 
 @test "the demo needs no PyTorch, no test tools and no CUDA" {

@@ -14,8 +14,9 @@ SUITES := $(BATS_SUITES) $(C_SUITES) $(addprefix sanitized/,$(SAN_BATS) $(C_SUIT
 # What a suite is told: the build under test, and the back ends it was made with.
 SUITE_ENV = HAVE_DNNL=$(HAVE_DNNL) HAVE_CUDA=$(HAVE_CUDA) FX_BUILD=$(abspath $(1))
 
-check: all unit ## run every test; the last line counts them
-	@$(MAKE) --no-print-directory SAN=address,undefined all unit
+check: ## run every test; the last line counts them
+	@$(MAKE) --no-print-directory $(PARALLEL) all unit
+	@$(MAKE) --no-print-directory $(PARALLEL) SAN=address,undefined all unit
 	@rm -rf $(CHECK)
 	@$(MAKE) --no-print-directory -j$(CHECK_JOBS) $(SUITES:%=$(CHECK)/%.tap)
 	@tests/summary $(CHECK) $(SUITES)

@@ -35,7 +35,8 @@ struct fx_device_options {
     int ordinal;   /* cuda:N */
     int n_threads; /* CPU threads, at least 1 */
     enum fx_precision precision;
-    /* Polled between nodes, by any thread; true abandons the call with FX_ESTOPPED.  NULL: never. */
+    /* Polled between nodes, by any thread; true abandons the call with FX_ESTOPPED.  NULL: never.
+     */
     bool (*should_stop)(void);
 };
 
