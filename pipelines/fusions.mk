@@ -54,6 +54,11 @@ SHELL := /bin/bash
 PIPELINES := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
 DATASET := $(if $(filter %.safetensors,$(DATA)),$(DATA),$(OUT)/data.safetensors)
 
+ifeq ($(.DEFAULT_GOAL),)
+usage: # of this file by itself
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' $(PIPELINES)/fusions.mk
+endif
+
 # ---- one rule for every pair ---------------------------------------------------------------------
 # define one pair: family, fusion, its CSV log.
 define pair

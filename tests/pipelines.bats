@@ -59,6 +59,12 @@ out/runs/densenet-multiplicative --resume --device cpu"
     assert_line --partial "/fusion-table -e expert_training/checkpoints out/runs/densenet-mul"
 }
 
+@test "by itself it says how it is used and starts nothing" {
+    run -0 fusions
+    assert_line --partial "make -j4 all-fusions DATA=cifar-100-python.tar.gz"
+    assert_not_exists out
+}
+
 @test "every one of the pairs is a target, and make again does nothing" {
     for family in densenet resnet improved_wide_resnet resnext; do
         for fusion in multiplicative multiplicativeAddition TransformerBase concatenation \
