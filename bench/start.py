@@ -76,7 +76,7 @@ def main(bin_dir, archive=None):
         runs = [first_steps(bin_dir, experts, data, os.path.join(folder, str(i))) for i in range(3)]
         first, second = (statistics.median(x) for x in zip(*runs))
         print(f"| resnet18, batch 8: exec to the end of the first step | {first:.2f} s |")
-        print(f"| the same without the step itself (the second one's time) | {first - second:.2f} s |")
+        print(f"| the same, less the time of the second step | {first - second:.2f} s |")
 
 
 if __name__ == "__main__":

@@ -59,7 +59,8 @@ class Answers:
 
     def __init__(self, model, data, limit):
         self.model = model.eval()
-        self.images, self.labels = data.images("test", slice(limit)), data.labels("test", slice(limit))
+        first = slice(limit)
+        self.images, self.labels = data.images("test", first), data.labels("test", first)
         with torch.no_grad():
             answers = [expert(self.images) for expert in model.expert_backbones]
         self.features, self.experts = ([a[i] for a in answers] for i in (0, 1))

@@ -1,8 +1,8 @@
 """Optimiser steps of one architecture and some fusions: train_reference.py against fusion-train.
 
-Both start from one checkpoint.  Compared: losses, gradient norm and rates of each step, the gradient
-of every tensor (as Adam's first moment, a weighted sum over the steps), then the trained model:
-weights, running statistics, counters.
+Both start from one checkpoint.  Compared: losses, gradient norm and rates of each step, the
+gradient of every tensor (as Adam's first moment, a weighted sum over the steps), then the trained
+model: weights, running statistics, counters.
 
 Rounding moves a few activations across the kink of a ReLU, and on a small batch one of them is a
 visible part of a gradient.  With --double PyTorch computes in float64, and only our own rounding
@@ -78,13 +78,14 @@ def moments(folder, optimizer, model, which):
 
 def compare_gradients(verdict, folder, optimizer, model, slack):
     """All gradients as one vector, and each tensor's: relative differences in the 2-norm.  A tensor
-    that is much smaller than the rest (a bias in front of a normalisation has no gradient at all) is
-    measured against a thousandth of the average size."""
+    that is much smaller than the rest (a bias in front of a normalisation has no gradient at all)
+    is measured against a thousandth of the average size."""
     found, expected = moments(folder, optimizer, model, "exp_avg")
     verdict.equal("names of the moments", sorted(found), sorted(expected))
     squares = {n: ((found[n] - g) ** 2).sum() for n, g in expected.items()}
     total = sum((g**2).sum() for g in expected.values())
-    verdict.check("gradient as a whole", (sum(squares.values()) / total).sqrt().item(), slack * 1e-2)
+    error = (sum(squares.values()) / total).sqrt().item()
+    verdict.check("gradient as a whole", error, slack * 1e-2)
     floor = 1e-6 * total / sum(g.numel() for g in expected.values())
     errors = {
         n: (squares[n] / max((g**2).sum(), floor * g.numel())).sqrt().item()
@@ -100,8 +101,8 @@ def compare_gradients(verdict, folder, optimizer, model, slack):
 
 
 def compare_models(verdict, folder, model, s, slack):
-    """A step moves a weight by its rate at most (and by weight decay); where a gradient is nearly zero
-    its sign is rounding, so a weight may be off by twice the rate for each step, but few are."""
+    """A step moves a weight by its rate at most (and by weight decay); where a gradient is nearly
+    zero its sign is rounding, so a weight may be off by twice the rate each step, but few are."""
     state, _ = read_state(os.path.join(folder, "last.safetensors"))
     expected = model.state_dict()
     verdict.equal("names of the checkpoint", sorted(state), sorted(expected))

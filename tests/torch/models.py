@@ -4,7 +4,7 @@ This file is the independent judge of lib/net and lib/backend: it shares no code
 them.  Parameter and buffer names are those of the checkpoints, so that a state_dict travels both
 ways.  Small members of a family are named as the tools name them:
 
-    resnet18:width=16  densenet121:growth=8,blocks=2-2-2-2  improved_wideresnet28_10:depth=10,width=2
+    resnet18:width=16  densenet121:growth=8,blocks=2-2-2-2  preact_resnext29_8x64d:depth=11,width=16
 
 Run as a program it checks the parameter and entry counts of the full-size networks.
 """
@@ -264,7 +264,7 @@ def init_expert(net):
 
 
 def make_expert(arch, n_classes=100, dropout=None):
-    """arch: FAMILY or FAMILY:KEY=VALUE,...; a value a-b-c is a list.  dropout None: the family's."""
+    """arch: FAMILY[:KEY=VALUE,...]; blocks=a-b-c-d is a list.  dropout None: the family's."""
     family, _, rest = arch.partition(":")
     options = {} if dropout is None else {"dropout": dropout}
     for pair in filter(None, rest.split(",")):
@@ -368,7 +368,7 @@ FUSIONS = {
 
 
 class FusionModel(nn.Module):
-    """K experts, a fusion module and the global head; forward returns (fused logits, [K logits])."""
+    """K experts, a fusion module and the global head; returns (fused logits, [K logits])."""
 
     def __init__(
         self, arch, fusion, n_classes=100, n_experts=4, expert_dropout=None, fusion_dropout=0.2
@@ -399,9 +399,9 @@ class FusionModel(nn.Module):
 def randomise(model, seed, strong_fusion=True):
     """Everything that starts as a constant gets a random value: BatchNorm and LayerNorm scale and
     shift, running statistics, biases, expert weights.  Without it evaluation would not notice a
-    forgotten mean or a scale applied twice.  strong_fusion gives fusion and head larger weights than
-    at their start, so that their logits depend on the images more than on biases.  The experts'
-    values depend on the seed alone, not on the fusion."""
+    forgotten mean or a scale applied twice.  strong_fusion gives fusion and head larger weights
+    than at their start, so that their logits depend on the images more than on biases.  The
+    experts' values depend on the seed alone, not on the fusion."""
     with torch.no_grad():
         randomise_part(model.expert_backbones, seed, False)
         randomise_part(model.fusion_module, seed + 1, strong_fusion)

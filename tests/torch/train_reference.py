@@ -41,7 +41,7 @@ def settings(**given):
 
 
 def distillation(experts):
-    """Sum over experts k of the mean over the others j of KL(softmax_j, held fixed || softmax_k)."""
+    """Sum over experts k of the mean over the others j of KL(softmax_j, fixed || softmax_k)."""
     total = 0.0
     for k, student in enumerate(experts):
         teachers = [e.detach().log_softmax(1) for j, e in enumerate(experts) if j != k]

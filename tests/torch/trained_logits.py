@@ -71,8 +71,8 @@ def main():
     verdict = Verdict()
     out = args.dir / "logits.safetensors"
     run(
-        *("fusion-eval", "--device", args.device, "--data", args.data, "--split", "test", "--limit", args.limit),
-        *("--logits", out, args.checkpoint),
+        *("fusion-eval", "--device", args.device, "--data", args.data, "--split", "test"),
+        *("--limit", args.limit, "--logits", out, args.checkpoint),
     )
     logits, _ = read_safetensors(out)
 
