@@ -71,7 +71,8 @@ endif
 endif
 
 # ---- sources -------------------------------------------------------------------------------------
-LIB_DIRS := base tensor archive data net backend backend/ref backend/host train track \
+LIB_DIRS := base tensor archive data net backend backend/ref backend/host backend/lower train \
+	track \
 	$(if $(filter 1,$(HAVE_DNNL)),backend/cpu) $(if $(filter 1,$(HAVE_CUDA)),backend/cuda)
 LIB_SRC := $(foreach d,$(LIB_DIRS),$(wildcard lib/$(d)/*.c))
 KERNELS := $(if $(filter 1,$(HAVE_CUDA)),$(wildcard kernels/*.cu))

@@ -3,7 +3,7 @@
  * A chain of concatenations is one buffer: its first part is written there by its maker, or copied;
  * every later part is copied behind it, at any channel, also in the middle of a block.  The
  * gradient of the chain is a buffer of the same shape, whose parts are copied out. */
-#include "backend/cpu/lower.h"
+#include "backend/cpu/cpu_run.h"
 
 #include <string.h>
 
@@ -60,95 +60,27 @@ static void clear_padding(const struct fx_loops *loops, const struct fx_view *v,
         memset(at + used, 0, pixel - used);
 }
 
-/* views: from, to; first: channel of `from` */
-static enum fx_status run_copy_out(const struct fx_step *s, const struct fx_run *run,
-                                   struct fx_err *err)
+enum fx_status fx_cpu_copy_out(const struct fx_step *s, const struct fx_run *run,
+                               struct fx_err *err)
 {
     const struct fx_loops *loops = run->program->model->device->loops;
 
     (void)err;
 #pragma omp parallel for
-    for (int i = 0; i < run->program->n; i++) {
+    for (int i = 0; i < run->program->lowered.n; i++) {
         copy_channels(loops, &s->views[0], s->first, &s->views[1], 0, s->views[1].c, i);
         clear_padding(loops, &s->views[1], i);
     }
     return FX_OK;
 }
 
-/* views: from, to; first: channel of `to` */
-static enum fx_status run_copy_in(const struct fx_step *s, const struct fx_run *run,
-                                  struct fx_err *err)
+enum fx_status fx_cpu_copy_in(const struct fx_step *s, const struct fx_run *run, struct fx_err *err)
 {
     const struct fx_loops *loops = run->program->model->device->loops;
 
     (void)err;
 #pragma omp parallel for
-    for (int i = 0; i < run->program->n; i++)
+    for (int i = 0; i < run->program->lowered.n; i++)
         copy_channels(loops, &s->views[0], 0, &s->views[1], s->first, s->views[0].c, i);
-    return FX_OK;
-}
-
-enum fx_status fx_lower_copy_out(struct fx_lowering *l, int node, const struct fx_view *from,
-                                 int first, const struct fx_view *to)
-{
-    return fx_lower_emit(l, (struct fx_step){ .fn = run_copy_out,
-                                              .name = "copy out",
-                                              .node = node,
-                                              .views = { *from, *to },
-                                              .first = first });
-}
-
-/* ---- lowering ---- */
-
-/* Whether the node's first input is the beginning of the same buffer. */
-static bool extends(const struct fx_lowering *l, int node)
-{
-    int first = fx_lower_input(l, &l->graph->nodes[node], 0);
-
-    return l->uses[first].group == l->uses[node].group;
-}
-
-enum fx_status fx_lower_concat(struct fx_lowering *l, int node)
-{
-    const struct fx_node *n = &l->graph->nodes[node];
-    struct fx_step step = { .fn = run_copy_in, .name = "concat", .node = node };
-
-    FX_TRY(fx_lower_place_value(l, node, -1, &step.views[1]));
-    for (int j = 0; j < n->n_inputs; j++) {
-        int x = fx_lower_input(l, n, j);
-
-        if (j > 0 || !extends(l, node)) {
-            FX_TRY(fx_lower_value(l, x, &step.views[0]));
-            FX_TRY(fx_lower_emit(l, step));
-        }
-        step.first += l->graph->nodes[x].shape.c;
-    }
-    return FX_OK;
-}
-
-enum fx_status fx_lower_concat_back(struct fx_lowering *l, int node)
-{
-    const struct fx_node *n = &l->graph->nodes[node];
-    struct fx_view dy = l->grads[node], dx;
-    int first = 0;
-
-    for (int j = 0; j < n->n_inputs; j++) {
-        int x = fx_lower_input(l, n, j);
-        int c = l->graph->nodes[x].shape.c;
-
-        if (l->uses[x].wants_grad && (j > 0 || !extends(l, node))) {
-            FX_TRY(fx_lower_new_like(l, x, &dx));
-            FX_TRY(fx_lower_copy_out(l, node, &dy, first, &dx));
-            fx_lower_share(l, &dx);
-            FX_TRY(fx_lower_contribute(l, x, &dx));
-        }
-        first += c;
-    }
-    if (l->uses[fx_lower_input(l, n, 0)].wants_grad && extends(l, node)) {
-        dy.c = l->graph->nodes[fx_lower_input(l, n, 0)].shape.c;
-        dy.is_exact = false;
-        return fx_lower_contribute(l, fx_lower_input(l, n, 0), &dy); /* hands its reference on */
-    }
-    fx_lower_release(l, &dy);
     return FX_OK;
 }

@@ -9,54 +9,50 @@
  * oneDNN has no Winograd for grouped convolutions, so where their neighbours can read and write
  * split maps, the groups run one after the other as dense convolutions: 272 270 199 instead of
  * 116 115 92 for 8 groups of 64 channels, 32x32, 8 images. */
-#include "backend/cpu/lower.h"
+#include "backend/cpu/cpu_run.h"
 
 enum { TILE = 4, MIN_TILES = 24, MIN_TILES_WEIGHTS = 12 };
 
-static bool wants_winograd(const struct fx_dnnl_conv_shape *s, enum fx_dnnl_direction direction)
+static bool wants_winograd(const struct fx_dnnl_conv_shape *s, enum fx_conv_direction direction)
 {
     int tiles = s->n * ((s->h_out + TILE - 1) / TILE) * ((s->w_out + TILE - 1) / TILE);
 
     if (s->bf16 || s->kernel != 3 || s->stride != 1 || s->groups != 1)
         return false;
-    return tiles >= (direction == FX_DNNL_BACKWARD_WEIGHTS ? MIN_TILES_WEIGHTS : MIN_TILES);
+    return tiles >= (direction == FX_CONV_WEIGHTS ? MIN_TILES_WEIGHTS : MIN_TILES);
 }
 
-int fx_lower_split_of(const struct fx_lowering *l, const struct fx_node *conv)
+int fx_cpu_split_of(void *ctx, const struct fx_node *conv, int c_in, int n)
 {
-    int c_in = l->graph->nodes[fx_lower_input(l, conv, 0)].shape.c;
-    struct fx_weight_layout layout = fx_weight_layout_of(conv, c_in, l->loops->lanes);
+    const struct fx_device *device = ((const struct fx_program *)ctx)->model->device;
+    struct fx_weight_layout layout = fx_weight_layout_of(conv, c_in, device->loops->lanes);
     struct fx_dnnl_conv_shape one = {
-        .n = l->program->n,
+        .n = n,
         .groups = 1,
         .h_out = conv->shape.h,
         .w_out = conv->shape.w,
         .kernel = conv->kernel,
         .stride = conv->stride,
-        .bf16 = l->program->model->device->bf16,
+        .bf16 = device->bf16,
     };
 
-    return layout.merged > 1 && wants_winograd(&one, FX_DNNL_FORWARD) ? layout.merged : 1;
+    return layout.merged > 1 && wants_winograd(&one, FX_CONV_FORWARD) ? layout.merged : 1;
 }
 
-/* Compiles one direction for maps like x and y, and sees to its workspace. */
-static enum fx_status compile(struct fx_lowering *l, int node, const struct fx_view *x,
-                              const struct fx_view *y, enum fx_dnnl_direction direction)
+/* What one run of the operator computes. */
+static struct fx_dnnl_conv_shape shape_of(const struct fx_program *program, int node,
+                                          const struct fx_view *x, const struct fx_view *y)
 {
-    const struct fx_node *n = &l->graph->nodes[node];
-    struct fx_conv_op *op = &l->program->nodes[node].conv;
-    struct fx_dnnl_conv_shape shape;
-    size_t bytes;
+    const struct fx_node *n = &program->lowered.graph->nodes[node];
+    const struct fx_conv_op *op = &program->convs[node];
+    int groups = op->layout.merged / op->n_runs;
 
-    op->layout = fx_weight_layout_of(n, x->c, l->loops->lanes);
-    op->n_runs = x->group_blocks > 0 ? op->layout.merged : 1;
-    op->param = n->params[0];
-    shape = (struct fx_dnnl_conv_shape){
-        .n = l->program->n,
+    return (struct fx_dnnl_conv_shape){
+        .n = program->lowered.n,
         .block = op->layout.block,
-        .groups = op->layout.merged / op->n_runs,
-        .c_in = op->layout.merged / op->n_runs * op->layout.in,
-        .c_out = op->layout.merged / op->n_runs * op->layout.out,
+        .groups = groups,
+        .c_in = groups * op->layout.in,
+        .c_out = groups * op->layout.out,
         .h_in = x->area / x->w,
         .w_in = x->w,
         .h_out = y->area / y->w,
@@ -64,23 +60,45 @@ static enum fx_status compile(struct fx_lowering *l, int node, const struct fx_v
         .kernel = n->kernel,
         .stride = n->stride,
         .pad = n->pad,
-        .bf16 = l->program->model->device->bf16,
+        .bf16 = program->model->device->bf16,
     };
-    if (fx_dnnl_conv_create(&op->directions[direction], l->program->model->device->dnnl, &shape,
-                            direction, wants_winograd(&shape, direction), l->err) != FX_OK)
-        return fx_err_prepend(l->err, "%s: ", l->graph->params[op->param].name);
+}
+
+/* Compiles, and sees to the workspace. */
+enum fx_status fx_cpu_conv_compile(void *ctx, int node, enum fx_conv_direction direction,
+                                   const struct fx_view *x, const struct fx_view *y,
+                                   struct fx_err *err)
+{
+    static const enum fx_dnnl_direction directions[] = {
+        [FX_CONV_FORWARD] = FX_DNNL_FORWARD,
+        [FX_CONV_DATA] = FX_DNNL_BACKWARD_DATA,
+        [FX_CONV_WEIGHTS] = FX_DNNL_BACKWARD_WEIGHTS,
+    };
+    struct fx_program *program = ctx;
+    const struct fx_graph *graph = program->lowered.graph;
+    struct fx_conv_op *op = &program->convs[node];
+    struct fx_dnnl_conv_shape shape;
+    size_t bytes;
+
+    op->layout =
+        fx_weight_layout_of(&graph->nodes[node], x->c, program->model->device->loops->lanes);
+    op->n_runs = fx_view_groups(x, op->layout.block);
+    op->param = graph->nodes[node].params[0];
+    shape = shape_of(program, node, x, y);
+    if (fx_dnnl_conv_create(&op->directions[direction], program->model->device->dnnl, &shape,
+                            directions[direction], wants_winograd(&shape, direction), err) != FX_OK)
+        return fx_err_prepend(err, "%s: ", graph->params[op->param].name);
     bytes = fx_arena_round(fx_dnnl_conv_workspace(op->directions[direction]));
-    if (direction ==
-        FX_DNNL_BACKWARD_WEIGHTS) /* room for what is added when gradients accumulate */
+    if (direction == FX_CONV_WEIGHTS) /* room for what is added when gradients accumulate */
         bytes += fx_weight_floats(&op->layout) * sizeof(float);
-    if (bytes > l->program->workspace_bytes)
-        l->program->workspace_bytes = bytes;
+    if (bytes > program->workspace_bytes)
+        program->workspace_bytes = bytes;
     return FX_OK;
 }
 
 /* One direction for all groups: x and y are the views of the node's input and result, or of their
  * gradients. */
-static enum fx_status run_direction(const struct fx_conv_op *op, enum fx_dnnl_direction direction,
+static enum fx_status run_direction(const struct fx_conv_op *op, enum fx_conv_direction direction,
                                     const struct fx_view *x, float *weights,
                                     const struct fx_view *y, const struct fx_run *run,
                                     struct fx_err *err)
@@ -95,119 +113,40 @@ static enum fx_status run_direction(const struct fx_conv_op *op, enum fx_dnnl_di
     return FX_OK;
 }
 
-/* views: x, y */
-static enum fx_status run_forward(const struct fx_step *s, const struct fx_run *run,
-                                  struct fx_err *err)
+enum fx_status fx_cpu_conv_forward(const struct fx_step *s, const struct fx_run *run,
+                                   struct fx_err *err)
 {
-    const struct fx_conv_op *op = s->op;
+    const struct fx_conv_op *op = &run->program->convs[s->node];
 
-    return run_direction(op, FX_DNNL_FORWARD, &s->views[0],
+    return run_direction(op, FX_CONV_FORWARD, &s->views[0],
                          fx_store_at(&run->program->model->store, op->param, FX_ROLE_VALUE),
                          &s->views[1], run, err);
 }
 
-/* views: dy, dx */
-static enum fx_status run_backward_data(const struct fx_step *s, const struct fx_run *run,
-                                        struct fx_err *err)
+enum fx_status fx_cpu_conv_data(const struct fx_step *s, const struct fx_run *run,
+                                struct fx_err *err)
 {
-    const struct fx_conv_op *op = s->op;
+    const struct fx_conv_op *op = &run->program->convs[s->node];
 
-    return run_direction(op, FX_DNNL_BACKWARD_DATA, &s->views[1],
+    return run_direction(op, FX_CONV_DATA, &s->views[1],
                          fx_store_at(&run->program->model->store, op->param, FX_ROLE_VALUE),
                          &s->views[0], run, err);
 }
 
-/* views: x, dy */
-static enum fx_status run_backward_weights(const struct fx_step *s, const struct fx_run *run,
-                                           struct fx_err *err)
+enum fx_status fx_cpu_conv_weights(const struct fx_step *s, const struct fx_run *run,
+                                   struct fx_err *err)
 {
-    const struct fx_conv_op *op = s->op;
-    size_t workspace = fx_dnnl_conv_workspace(op->directions[FX_DNNL_BACKWARD_WEIGHTS]);
+    const struct fx_conv_op *op = &run->program->convs[s->node];
+    size_t workspace = fx_dnnl_conv_workspace(op->directions[FX_CONV_WEIGHTS]);
     float *grad = fx_store_at(&run->program->model->store, op->param, FX_ROLE_GRAD);
     float *to = grad;
 
     if (run->accumulate)
         to = (float *)run->workspace + fx_arena_round(workspace) / sizeof(float);
-    FX_TRY(run_direction(op, FX_DNNL_BACKWARD_WEIGHTS, &s->views[0], to, &s->views[1], run, err));
+    FX_TRY(run_direction(op, FX_CONV_WEIGHTS, &s->views[0], to, &s->views[1], run, err));
     fx_weight_clear_rest(&op->layout, to);
     if (run->accumulate)
         for (size_t i = 0; i < fx_weight_floats(&op->layout); i++)
             grad[i] += to[i];
-    return FX_OK;
-}
-
-enum fx_status fx_lower_conv_between(struct fx_lowering *l, int node, const struct fx_view *x,
-                                     const struct fx_view *y)
-{
-    FX_TRY(compile(l, node, x, y, FX_DNNL_FORWARD));
-    return fx_lower_emit(l, (struct fx_step){ .fn = run_forward,
-                                              .name = "conv forward",
-                                              .node = node,
-                                              .op = &l->program->nodes[node].conv,
-                                              .views = { *x, *y } });
-}
-
-enum fx_status fx_lower_conv_weights(struct fx_lowering *l, int node, const struct fx_view *x,
-                                     const struct fx_view *dy)
-{
-    FX_TRY(compile(l, node, x, dy, FX_DNNL_BACKWARD_WEIGHTS));
-    return fx_lower_emit(l, (struct fx_step){ .fn = run_backward_weights,
-                                              .name = "conv weights",
-                                              .node = node,
-                                              .op = &l->program->nodes[node].conv,
-                                              .views = { *x, *dy } });
-}
-
-enum fx_status fx_lower_conv_data(struct fx_lowering *l, int node, const struct fx_view *dy,
-                                  const struct fx_view *dx)
-{
-    FX_TRY(compile(l, node, dx, dy, FX_DNNL_BACKWARD_DATA));
-    return fx_lower_emit(l, (struct fx_step){ .fn = run_backward_data,
-                                              .name = "conv data",
-                                              .node = node,
-                                              .op = &l->program->nodes[node].conv,
-                                              .views = { *dy, *dx } });
-}
-
-/* What a convolution reads: the view itself if it is as the node wants it, else a copy. */
-static enum fx_status readable(struct fx_lowering *l, int node, const struct fx_view *view,
-                               struct fx_view *out)
-{
-    if (l->uses[node].n_groups == 1)
-        return fx_lower_exact(l, view, out);
-    *out = *view; /* split: by analysis, both neighbours are exact */
-    return FX_OK;
-}
-
-enum fx_status fx_lower_conv(struct fx_lowering *l, int node)
-{
-    struct fx_view x, y;
-
-    if (l->uses[node].is_pooled)
-        return FX_OK; /* done by the pool */
-    FX_TRY(fx_lower_value(l, fx_lower_input(l, &l->graph->nodes[node], 0), &x));
-    FX_TRY(readable(l, node, &x, &x));
-    FX_TRY(fx_lower_place_value(l, node, -1, &y));
-    return fx_lower_conv_between(l, node, &x, &y);
-}
-
-/* The weights first: then the input, if it was computed again for them, makes room for its
- * gradient. */
-enum fx_status fx_lower_conv_back(struct fx_lowering *l, int node)
-{
-    int v = fx_lower_input(l, &l->graph->nodes[node], 0);
-    struct fx_view x, dx, dy;
-
-    FX_TRY(readable(l, node, &l->grads[node], &dy));
-    FX_TRY(fx_lower_value(l, v, &x));
-    FX_TRY(readable(l, node, &x, &x));
-    FX_TRY(fx_lower_conv_weights(l, node, &x, &dy));
-    if (l->uses[v].wants_grad) {
-        FX_TRY(fx_lower_new_like(l, v, &dx));
-        FX_TRY(fx_lower_conv_data(l, node, &dy, &dx));
-        fx_lower_share(l, &dx);
-        FX_TRY(fx_lower_contribute(l, v, &dx));
-    }
-    fx_lower_release(l, &l->grads[node]);
     return FX_OK;
 }

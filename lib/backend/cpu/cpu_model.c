@@ -1,5 +1,5 @@
 /* Devices, models and programs of the cpu back end: what is made, bound and freed. */
-#include "backend/cpu/lower.h"
+#include "backend/cpu/cpu_run.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -103,22 +103,12 @@ static enum fx_status set_layouts(struct fx_model *model, struct fx_err *err)
                                       model->device->loops->lanes);
         free(model->layouts[node->params[0]]);
         model->layouts[node->params[0]] = layout;
-        fx_store_set_packed(&model->store, node->params[0], fx_weight_floats(layout));
+        fx_store_layout_set_packed(&model->store.layout, node->params[0], fx_weight_floats(layout));
     }
     return FX_OK;
 }
 
 /* ---- model ---- */
-
-static int count_lanes(const struct fx_graph *graph)
-{
-    int n = 1;
-
-    for (int i = 0; i < graph->n_nodes; i++)
-        if (graph->nodes[i].lane >= n)
-            n = graph->nodes[i].lane + 1;
-    return n;
-}
 
 enum fx_status fx_cpu_model_create(struct fx_model **out, struct fx_device *device,
                                    const struct fx_graph *graph, bool trains, struct fx_err *err)
@@ -134,7 +124,7 @@ enum fx_status fx_cpu_model_create(struct fx_model **out, struct fx_device *devi
     model->device = device;
     model->graph = graph;
     model->trains = trains;
-    model->n_lanes = count_lanes(graph);
+    model->n_lanes = fx_lower_count_lanes(graph);
     if (model->n_lanes > FX_GRAPH_MAX_EXPERTS) {
         status = fx_fail(err, FX_EUSAGE, "device cpu: more than %d lanes", FX_GRAPH_MAX_EXPERTS);
         goto out;
@@ -180,37 +170,70 @@ void fx_cpu_model_destroy(struct fx_model *model)
 void fx_cpu_model_memory(const struct fx_model *model, struct fx_memory *memory)
 {
     *memory = (struct fx_memory){ 0 };
-    fx_store_memory(&model->store, memory);
+    fx_store_layout_memory(&model->store.layout, memory);
     memory->activations = model->activation_bytes;
     memory->workspace = (size_t)model->split.n_workers * model->workspace_bytes;
 }
 
 enum fx_status fx_cpu_model_allocate(struct fx_model *model, struct fx_err *err)
 {
+    char *base[FX_MAX_LANES_OF_GRAPH];
+
     if (model->store.is_allocated)
         return fx_fail(err, FX_EUSAGE, "device cpu: the model has its memory already");
     FX_TRY(fx_store_allocate(&model->store, err));
     FX_TRY(fx_arena_create(&model->activations, model->activation_bytes, "activations", err));
     for (int w = 0; w < model->split.n_workers; w++)
         FX_TRY(fx_arena_create(&model->workspaces[w], model->workspace_bytes, "workspace", err));
+    for (int lane = 0; lane < FX_MAX_LANES_OF_GRAPH; lane++)
+        base[lane] = model->activations.base;
     for (struct fx_program *p = model->programs; p; p = p->next)
-        fx_cpu_program_bind(p);
+        fx_lowered_bind(&p->lowered, base);
     return FX_OK;
 }
 
 /* ---- program ---- */
 
+/* What a program is to be lowered for. */
+struct lowering {
+    struct fx_program *program;
+    enum fx_mode mode;
+    int n;
+};
+
+static enum fx_status lower_program(const struct lowering *l, struct fx_err *err)
+{
+    const struct fx_model *model = l->program->model;
+    struct fx_lower_rules rules = {
+        .block = model->device->loops->lanes,
+        .value_bytes = model->device->loops->value_bytes,
+        .stores_masks = true,
+        .split_of = fx_cpu_split_of,
+        .conv = fx_cpu_conv_compile,
+        .vector = fx_cpu_vector_workspace,
+        .ctx = l->program,
+    };
+    int worker[FX_MAX_LANES_OF_GRAPH];
+
+    FX_TRY(fx_lower(&l->program->lowered, &rules, model->graph, l->mode, l->n, err));
+    for (int lane = 0; lane < model->n_lanes; lane++)
+        worker[lane] = lane % model->split.n_workers;
+    worker[model->n_lanes] = 0; /* the head's */
+    return fx_lowered_place(&l->program->lowered, worker, model->split.n_workers, err);
+}
+
 /* On a worker: oneDNN compiles for the OpenMP threads that the calling thread would use. */
 static enum fx_status lower_job(void *ctx, int worker, struct fx_err *err)
 {
     (void)worker;
-    return fx_lower_program(ctx, err);
+    return lower_program(ctx, err);
 }
 
 enum fx_status fx_cpu_program_create(struct fx_program **out, struct fx_model *model,
                                      enum fx_mode mode, int n, struct fx_err *err)
 {
     struct fx_program *program;
+    struct lowering lowering;
     enum fx_status status;
 
     *out = NULL;
@@ -222,20 +245,17 @@ enum fx_status fx_cpu_program_create(struct fx_program **out, struct fx_model *m
     if (!program)
         return fx_fail(err, FX_EFAIL, "device cpu: out of memory for a program");
     program->model = model;
-    program->mode = mode;
-    program->n = n;
-    program->nodes = calloc((size_t)model->graph->n_nodes + 1, sizeof *program->nodes);
-    if (!program->nodes) {
+    lowering = (struct lowering){ program, mode, n };
+    program->convs = calloc((size_t)model->graph->n_nodes + 1, sizeof *program->convs);
+    if (!program->convs) {
         status = fx_fail(err, FX_EFAIL, "device cpu: out of memory for a program");
         goto out;
     }
-    for (int i = 0; i < model->graph->n_nodes; i++)
-        program->nodes[i].value.buffer = program->nodes[i].gradient.buffer = -1;
-    FX_TRY_OUT(fx_pool_run(model->pool, 1, lower_job, program, err));
+    FX_TRY_OUT(fx_pool_run(model->pool, 1, lower_job, &lowering, err));
     program->next = model->programs;
     model->programs = program;
-    if (program->plan.n_bytes > model->activation_bytes)
-        model->activation_bytes = program->plan.n_bytes;
+    if (program->lowered.plan.n_bytes > model->activation_bytes)
+        model->activation_bytes = program->lowered.plan.n_bytes;
     if (program->workspace_bytes > model->workspace_bytes)
         model->workspace_bytes = program->workspace_bytes;
     *out = program;
@@ -247,46 +267,10 @@ out:
 
 void fx_cpu_program_destroy(struct fx_program *program)
 {
-    for (int i = 0; program->nodes && i < program->model->graph->n_nodes; i++)
-        for (int d = 0; d < 3; d++)
-            fx_dnnl_conv_destroy(program->nodes[i].conv.directions[d]);
-    for (int lane = 0; lane < FX_MAX_LANES_OF_GRAPH; lane++)
-        free(program->lanes[lane].steps);
-    fx_plan_fini(&program->plan);
-    free(program->nodes);
+    for (int i = 0; program->convs && i < program->model->graph->n_nodes; i++)
+        for (int d = 0; d < FX_N_CONV_DIRECTIONS; d++)
+            fx_dnnl_conv_destroy(program->convs[i].directions[d]);
+    free(program->convs);
+    fx_lowered_fini(&program->lowered);
     free(program);
-}
-
-static void *address(const struct fx_program *program, int buffer)
-{
-    return (char *)program->model->activations.base + program->plan.buffers[buffer].offset;
-}
-
-static void bind_node(const struct fx_program *program, struct fx_node_state *state)
-{
-    if (state->value.buffer >= 0)
-        state->value.data = address(program, state->value.buffer);
-    if (state->gradient.buffer >= 0)
-        state->gradient.data = address(program, state->gradient.buffer);
-    if (state->stats.stride > 0) {
-        state->stats.mean = address(program, state->stats.buffer);
-        state->stats.var = state->stats.mean + state->stats.stride;
-        state->stats.unbiased = state->stats.var + state->stats.stride;
-    }
-    if (state->mask.n_words > 0)
-        state->mask.words = address(program, state->mask.buffer);
-}
-
-void fx_cpu_program_bind(struct fx_program *program)
-{
-    for (int i = 0; i < program->model->graph->n_nodes; i++)
-        bind_node(program, &program->nodes[i]);
-    for (int lane = 0; lane < FX_MAX_LANES_OF_GRAPH; lane++)
-        for (int s = 0; s < program->lanes[lane].n_steps; s++)
-            for (int v = 0; v < FX_STEP_MAX_VIEWS; v++) {
-                struct fx_view *view = &program->lanes[lane].steps[s].views[v];
-
-                if (view->image_bytes > 0)
-                    view->data = address(program, view->buffer);
-            }
 }

@@ -1,6 +1,6 @@
 /* The slots of a step on the cpu, and the back-end table. */
 #include "backend/backends.h"
-#include "backend/cpu/program.h"
+#include "backend/cpu/cpu_run.h"
 #include "backend/host/loss.h"
 #include "backend/host/update.h"
 
@@ -44,10 +44,10 @@ static void write_value(const struct fx_program *program, int node, const struct
     struct fx_parallel parallel = fx_pool_parallel(program->model->pool);
 
     if (to->is_map)
-        parallel.run(parallel.pool, (size_t)program->n, pack_image, &job);
+        parallel.run(parallel.pool, (size_t)program->lowered.n, pack_image, &job);
     else
         memcpy(to->data, from,
-               (size_t)program->n * (size_t)fx_shape_elements(shape) * sizeof(float));
+               (size_t)program->lowered.n * (size_t)fx_shape_elements(shape) * sizeof(float));
 }
 
 static enum fx_status input(struct fx_program *program, const struct fx_batch *batch,
@@ -55,16 +55,38 @@ static enum fx_status input(struct fx_program *program, const struct fx_batch *b
 {
     int node = program->model->graph->input;
 
-    if (batch->n != program->n)
+    if (batch->n != program->lowered.n)
         return fx_fail(err, FX_EUSAGE, "device cpu: a batch of %d for a program of %d", batch->n,
-                       program->n);
+                       program->lowered.n);
     program->batch = *batch;
     if (batch->pixels)
-        write_value(program, node, &program->nodes[node].value, batch->pixels);
+        write_value(program, node, &program->lowered.nodes[node].value, batch->pixels);
     return FX_OK;
 }
 
 /* ---- running steps ---- */
+
+static fx_step_fn *const run_step[FX_N_STEP_KINDS] = {
+    [FX_STEP_COPY_OUT] = fx_cpu_copy_out,
+    [FX_STEP_COPY_IN] = fx_cpu_copy_in,
+    [FX_STEP_ADD] = fx_cpu_add,
+    [FX_STEP_RELU_BACK] = fx_cpu_relu_back,
+    [FX_STEP_ADD_INTO] = fx_cpu_add_into,
+    [FX_STEP_CONV_FORWARD] = fx_cpu_conv_forward,
+    [FX_STEP_CONV_DATA] = fx_cpu_conv_data,
+    [FX_STEP_CONV_WEIGHTS] = fx_cpu_conv_weights,
+    [FX_STEP_NORM_STATS] = fx_cpu_norm_stats,
+    [FX_STEP_NORM_APPLY] = fx_cpu_norm_apply,
+    [FX_STEP_NORM_BACK] = fx_cpu_norm_back,
+    [FX_STEP_MASK] = fx_cpu_mask,
+    [FX_STEP_DROP] = fx_cpu_drop,
+    [FX_STEP_AVGPOOL] = fx_cpu_avgpool,
+    [FX_STEP_AVGPOOL_BACK] = fx_cpu_avgpool_back,
+    [FX_STEP_GLOBALPOOL] = fx_cpu_globalpool,
+    [FX_STEP_GLOBALPOOL_BACK] = fx_cpu_globalpool_back,
+    [FX_STEP_VECTOR] = fx_cpu_vector,
+    [FX_STEP_VECTOR_BACK] = fx_cpu_vector_back,
+};
 
 struct pass {
     struct fx_program *program;
@@ -84,7 +106,7 @@ static uint64_t now_ns(void)
 static enum fx_status run_lane(const struct pass *pass, int lane, int worker, struct fx_err *err)
 {
     struct fx_model *model = pass->program->model;
-    struct fx_steps *steps = &pass->program->lanes[lane];
+    struct fx_steps *steps = &pass->program->lowered.lanes[lane];
     struct fx_run run = { .program = pass->program,
                           .stream = model->streams[worker],
                           .workspace = model->workspaces[worker].base,
@@ -94,12 +116,13 @@ static enum fx_status run_lane(const struct pass *pass, int lane, int worker, st
     uint64_t begin = now_ns();
 
     for (int i = first; i < end; i++) {
+        struct fx_step *step = &steps->steps[i];
         uint64_t done;
 
         FX_TRY(check_stop(model, err));
-        FX_TRY(steps->steps[i].fn(&steps->steps[i], &run, err));
+        FX_TRY(run_step[step->kind](step, &run, err));
         done = now_ns();
-        steps->steps[i].ns += done - begin;
+        step->ns += done - begin;
         begin = done;
     }
     return FX_OK;
@@ -134,7 +157,7 @@ static enum fx_status forward(struct fx_program *program, struct fx_err *err)
 
     FX_TRY(fx_pool_run(model->pool, model->split.n_workers, lanes_job, &pass, err));
     FX_TRY(fx_pool_run(model->pool, 1, head_job, &pass, err));
-    if (program->mode == FX_TRAIN)
+    if (program->lowered.mode == FX_TRAIN)
         fx_store_forward_done(&model->store);
     return FX_OK;
 }
@@ -145,8 +168,8 @@ static enum fx_status loss(struct fx_program *program, const struct fx_loss_conf
                            struct fx_err *err)
 {
     const struct fx_graph *graph = program->model->graph;
-    const struct fx_node_state *nodes = program->nodes;
-    struct fx_heads heads = { .n = program->n,
+    const struct fx_node_state *nodes = program->lowered.nodes;
+    struct fx_heads heads = { .n = program->lowered.n,
                               .n_classes = graph->n_classes,
                               .n_experts = graph->n_experts };
 
@@ -172,16 +195,17 @@ static void clear_vectors(const struct fx_program *program, bool accumulate)
 
     for (int i = 0; i < graph->n_nodes; i++) {
         const struct fx_node *node = &graph->nodes[i];
-        const struct fx_node_state *state = &program->nodes[i];
+        const struct fx_node_state *state = &program->lowered.nodes[i];
 
         if (!state->is_vector)
             continue;
         if (state->gradient.data && !state->is_output)
             memset(state->gradient.data, 0,
-                   (size_t)program->n * (size_t)fx_shape_elements(node->shape) * sizeof(float));
+                   (size_t)program->lowered.n * (size_t)fx_shape_elements(node->shape) *
+                       sizeof(float));
         for (int p = 0; p < node->n_params && !accumulate; p++)
             memset(fx_store_at(&program->model->store, node->params[p], FX_ROLE_GRAD), 0,
-                   program->model->store.slots[node->params[p]].n * sizeof(float));
+                   program->model->store.layout.slots[node->params[p]].n * sizeof(float));
     }
 }
 
@@ -190,7 +214,7 @@ static enum fx_status backward(struct fx_program *program, bool accumulate, stru
     struct fx_model *model = program->model;
     struct pass pass = { .program = program, .is_backward = true, .accumulate = accumulate };
 
-    if (program->mode != FX_TRAIN)
+    if (program->lowered.mode != FX_TRAIN)
         return fx_fail(err, FX_EUSAGE, "device cpu: an evaluation program has no backward pass");
     clear_vectors(program, accumulate);
     FX_TRY(fx_pool_run(model->pool, 1, head_job, &pass, err));
@@ -240,10 +264,10 @@ static enum fx_status tensor_read(struct fx_model *model, int param, enum fx_ten
 static enum fx_status find_value(const struct fx_program *program, int node, bool gradient,
                                  const struct fx_view **view, struct fx_err *err)
 {
-    const struct fx_node_state *state = &program->nodes[node];
+    const struct fx_node_state *state = &program->lowered.nodes[node];
 
     *view = gradient ? &state->gradient : &state->value;
-    if ((*view)->buffer < 0 || !program->plan.buffers[(*view)->buffer].is_kept)
+    if ((*view)->buffer < 0 || !program->lowered.plan.buffers[(*view)->buffer].is_kept)
         return fx_fail(err, FX_EUSAGE, "device cpu: the %s of node %d is not kept",
                        gradient ? "gradient" : "value", node);
     return FX_OK;
@@ -259,8 +283,8 @@ static enum fx_status value_read(struct fx_program *program, int node, bool grad
 
     FX_TRY(find_value(program, node, gradient, &view, err));
     if (!view->is_map)
-        memcpy(data, view->data, (size_t)program->n * n * sizeof(float));
-    for (int i = 0; view->is_map && i < program->n; i++)
+        memcpy(data, view->data, (size_t)program->lowered.n * n * sizeof(float));
+    for (int i = 0; view->is_map && i < program->lowered.n; i++)
         fx_map_unpack(loops, s.c, s.h * s.w, fx_view_at(view, loops, i, 0), data + (size_t)i * n);
     return FX_OK;
 }

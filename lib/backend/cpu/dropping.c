@@ -1,6 +1,6 @@
 /* DROPOUT of maps: the mask of base/philox.h as one word a pixel and channel block, drawn in the
  * forward pass and kept, at a bit a value, for the backward pass. */
-#include "backend/cpu/lower.h"
+#include "backend/cpu/cpu_run.h"
 
 #include <math.h>
 
@@ -51,12 +51,11 @@ static void draw_block(const struct fx_loops *loops, const struct fx_dropout *d,
 }
 
 /* Draws the mask of the step's node. */
-static enum fx_status run_mask(const struct fx_step *s, const struct fx_run *run,
-                               struct fx_err *err)
+enum fx_status fx_cpu_mask(const struct fx_step *s, const struct fx_run *run, struct fx_err *err)
 {
     const struct fx_program *program = run->program;
     const struct fx_node *node = fx_step_node(s, run);
-    const struct fx_mask *mask = s->op;
+    const struct fx_mask *mask = &program->lowered.nodes[s->node].mask;
     struct fx_dropout d = fx_dropout_of(node, program->batch.seed, program->batch.epoch);
     const struct fx_loops *loops = program->model->device->loops;
     int lanes = loops->lanes;
@@ -64,86 +63,26 @@ static enum fx_status run_mask(const struct fx_step *s, const struct fx_run *run
 
     (void)err;
 #pragma omp parallel for
-    for (int i = 0; i < program->n * n_blocks; i++)
+    for (int i = 0; i < program->lowered.n * n_blocks; i++)
         draw_block(loops, &d, program->batch.numbers[i / n_blocks], node->shape.c,
                    i % n_blocks * lanes, area, mask->words + (size_t)i * (size_t)area);
     return FX_OK;
 }
 
-/* views: x, y (may be x); both exact, split or not */
-static enum fx_status run_drop(const struct fx_step *s, const struct fx_run *run,
-                               struct fx_err *err)
+enum fx_status fx_cpu_drop(const struct fx_step *s, const struct fx_run *run, struct fx_err *err)
 {
     const struct fx_loops *loops = run->program->model->device->loops;
     const struct fx_view *x = &s->views[0], *y = &s->views[1];
-    const struct fx_mask *mask = s->op;
+    const struct fx_mask *mask = &run->program->lowered.nodes[s->node].mask;
     int n_blocks = fx_blocks(x->c, loops->lanes);
 
     (void)err;
 #pragma omp parallel for
-    for (int i = 0; i < run->program->n * n_blocks; i++) {
+    for (int i = 0; i < run->program->lowered.n * n_blocks; i++) {
         struct fx_kept kept = { mask->words + (size_t)i * (size_t)x->area, mask->factor };
 
         loops->drop(fx_view_at(x, loops, i / n_blocks, i % n_blocks),
                     fx_view_at(y, loops, i / n_blocks, i % n_blocks), (size_t)x->area, kept);
     }
     return FX_OK;
-}
-
-enum fx_status fx_lower_mask(struct fx_lowering *l, int node)
-{
-    const struct fx_node *n = &l->graph->nodes[node];
-    struct fx_mask *mask = &l->program->nodes[node].mask;
-    struct fx_step step = { .fn = run_mask, .name = "dropout mask", .node = node, .op = mask };
-    int n_blocks = fx_blocks(n->shape.c, l->loops->lanes);
-
-    mask->n_words = (size_t)l->program->n * (size_t)n_blocks * (size_t)(n->shape.h * n->shape.w);
-    mask->factor = 1.0f / (1.0f - n->p);
-    FX_TRY(fx_plan_add(&l->program->plan, l->lane, mask->n_words * sizeof *mask->words,
-                       l->steps->n_steps, &mask->buffer, l->err));
-    return fx_lower_emit(l, step);
-}
-
-enum fx_status fx_lower_drop(struct fx_lowering *l, int node)
-{
-    int x = fx_lower_input(l, &l->graph->nodes[node], 0);
-    struct fx_mask *mask = &l->program->nodes[node].mask;
-    struct fx_step step = { .fn = run_drop, .name = "dropout", .node = node, .op = mask };
-    struct fx_view y;
-
-    FX_TRY(fx_lower_mask(l, node));
-    if (l->uses[x].fused_drop == node) {
-        l->program->nodes[x].norm.mask = mask;
-        FX_TRY(fx_lower_place_value(l, node, -1, &y));
-        return fx_lower_norm_apply(l, x, &y);
-    }
-    FX_TRY(fx_lower_value(l, x, &step.views[0]));
-    if (!step.views[0].is_exact)
-        FX_TRY(fx_lower_exact(l, &step.views[0], &step.views[0]));
-    FX_TRY(fx_lower_place_value(l, node, x, &step.views[1]));
-    fx_lower_touch(l, mask->buffer);
-    return fx_lower_emit(l, step);
-}
-
-enum fx_status fx_lower_drop_back(struct fx_lowering *l, int node)
-{
-    int x = fx_lower_input(l, &l->graph->nodes[node], 0);
-    struct fx_mask *mask = &l->program->nodes[node].mask;
-    struct fx_step step = { .fn = run_drop, .name = "dropout", .node = node, .op = mask };
-    struct fx_view dy = l->grads[node], dx = dy;
-
-    if (l->uses[x].fused_drop == node)
-        return fx_lower_contribute(l, x, &dy); /* the norm applies the mask */
-    step.views[0] = dy;
-    if (!dy.is_exact)
-        FX_TRY(fx_lower_exact(l, &dy, &step.views[0]));
-    if (!dy.is_exact || !fx_lower_is_exclusive(l, &dy)) {
-        FX_TRY(fx_lower_new_like(l, x, &dx));
-        fx_lower_share(l, &dx);
-        fx_lower_release(l, &dy);
-    }
-    step.views[1] = dx;
-    fx_lower_touch(l, mask->buffer);
-    FX_TRY(fx_lower_emit(l, step));
-    return fx_lower_contribute(l, x, &dx);
 }

@@ -4,13 +4,22 @@
  * writes the result.  Backward: two sums over the batch, then one pass that writes or adds the
  * gradient.  A channel block of the whole batch is walked through before the next one, so that the
  * second walk finds it in the cache.  Sums are f32 within an image's block and double beyond. */
-#include "backend/cpu/lower.h"
+#include "backend/cpu/cpu_run.h"
 
 #include <math.h>
 
 enum { WEIGHT, BIAS, RUNNING_MEAN, RUNNING_VAR }; /* places in node->params */
 
 /* ---- statistics ---- */
+
+/* The batch's, of the map that the norm reads; NULL in evaluation. */
+static const struct fx_stats *stats_of(const struct fx_step *s, const struct fx_run *run)
+{
+    const struct fx_node_state *nodes = run->program->lowered.nodes;
+    int owner = nodes[s->node].norm_stats;
+
+    return owner >= 0 ? &nodes[owner].stats : NULL;
+}
 
 /* Adds a span of n pixels with its mean and squared deviations to those of `count` pixels.
  * Source: Chan, Golub, LeVeque, "Updating formulae ... computing sample variances" (1979). */
@@ -47,23 +56,22 @@ static void block_stats(const struct fx_loops *loops, const struct fx_view *x, i
     }
 }
 
-/* views: x.  first: the channels before it are known. */
-static enum fx_status run_stats(const struct fx_step *s, const struct fx_run *run,
-                                struct fx_err *err)
+enum fx_status fx_cpu_norm_stats(const struct fx_step *s, const struct fx_run *run,
+                                 struct fx_err *err)
 {
     const struct fx_model *model = run->program->model;
     const struct fx_loops *loops = model->device->loops;
-    const struct fx_norm_op *op = s->op;
+    const struct fx_stats *stats = stats_of(s, run);
     int n_blocks = fx_blocks(s->views[0].c, loops->lanes);
 
     (void)err;
     if (s->first < s->views[0].c) {
 #pragma omp parallel for
         for (int block = s->first / loops->lanes; block < n_blocks; block++)
-            block_stats(loops, &s->views[0], run->program->n, block, op->stats);
+            block_stats(loops, &s->views[0], run->program->lowered.n, block, stats);
     }
-    fx_store_gather((struct fx_store *)&model->store, fx_step_node(s, run), op->stats->mean,
-                    op->stats->unbiased);
+    fx_store_gather((struct fx_store *)&model->store, fx_step_node(s, run), stats->mean,
+                    stats->unbiased);
     return FX_OK;
 }
 
@@ -80,14 +88,13 @@ static void coefficients_of(const struct fx_step *s, const struct fx_run *run, i
 {
     const struct fx_store *store = &run->program->model->store;
     const struct fx_node *node = fx_step_node(s, run);
-    const struct fx_norm_op *op = s->op;
-    bool train = run->program->mode == FX_TRAIN;
+    const struct fx_stats *stats = stats_of(s, run);
     const float *weight = fx_store_at(store, node->params[WEIGHT], FX_ROLE_VALUE);
     const float *bias = fx_store_at(store, node->params[BIAS], FX_ROLE_VALUE);
     const float *mean =
-        train ? op->stats->mean : fx_store_at(store, node->params[RUNNING_MEAN], FX_ROLE_VALUE);
+        stats ? stats->mean : fx_store_at(store, node->params[RUNNING_MEAN], FX_ROLE_VALUE);
     const float *var =
-        train ? op->stats->var : fx_store_at(store, node->params[RUNNING_VAR], FX_ROLE_VALUE);
+        stats ? stats->var : fx_store_at(store, node->params[RUNNING_VAR], FX_ROLE_VALUE);
     int lanes = run->program->model->device->loops->lanes;
 
     *k = (struct coefficients){ 0 };
@@ -102,26 +109,28 @@ static void coefficients_of(const struct fx_step *s, const struct fx_run *run, i
     }
 }
 
-/* The dropout words of block `block` of image i. */
-static struct fx_kept kept_of(const struct fx_norm_op *op, const struct fx_view *v, int lanes,
-                              int i, int block)
+/* The dropout words of block `block` of image i of the map v. */
+static struct fx_kept kept_of(const struct fx_step *s, const struct fx_run *run,
+                              const struct fx_view *v, int i, int block)
 {
+    const struct fx_node_state *nodes = run->program->lowered.nodes;
+    int drop = nodes[s->node].norm_drop;
     struct fx_kept kept = { NULL, 1.0f };
 
-    if (op->mask) {
-        size_t blocks = (size_t)fx_blocks(v->c, lanes);
+    if (drop >= 0) {
+        size_t blocks = (size_t)fx_blocks(v->c, run->program->model->device->loops->lanes);
 
-        kept.words = op->mask->words + ((size_t)i * blocks + (size_t)block) * (size_t)v->area;
-        kept.factor = op->mask->factor;
+        kept.words =
+            nodes[drop].mask.words + ((size_t)i * blocks + (size_t)block) * (size_t)v->area;
+        kept.factor = nodes[drop].mask.factor;
     }
     return kept;
 }
 
 /* ---- forward ---- */
 
-/* views: x, y */
-static enum fx_status run_apply(const struct fx_step *s, const struct fx_run *run,
-                                struct fx_err *err)
+enum fx_status fx_cpu_norm_apply(const struct fx_step *s, const struct fx_run *run,
+                                 struct fx_err *err)
 {
     const struct fx_loops *loops = run->program->model->device->loops;
     const struct fx_view *x = &s->views[0], *y = &s->views[1];
@@ -133,10 +142,10 @@ static enum fx_status run_apply(const struct fx_step *s, const struct fx_run *ru
         struct coefficients k;
 
         coefficients_of(s, run, block, &k);
-        for (int i = 0; i < run->program->n; i++)
+        for (int i = 0; i < run->program->lowered.n; i++)
             loops->bn_apply(fx_view_at(x, loops, i, block), fx_view_at(y, loops, i, block),
                             (size_t)x->area, &k.scale, &k.shift, relu,
-                            kept_of(s->op, x, loops->lanes, i, block));
+                            kept_of(s, run, x, i, block));
     }
     return FX_OK;
 }
@@ -155,12 +164,12 @@ static void block_sums(const struct fx_step *s, const struct fx_run *run, int bl
     float *d_weight = fx_store_at(store, node->params[WEIGHT], FX_ROLE_GRAD);
     float *d_bias = fx_store_at(store, node->params[BIAS], FX_ROLE_GRAD);
     double sum_g[FX_MAX_LANES] = { 0 }, sum_gx[FX_MAX_LANES] = { 0 };
-    double count = (double)run->program->n * x->area;
+    double count = (double)run->program->lowered.n * x->area;
     struct fx_lanes g, gx;
 
-    for (int i = 0; i < run->program->n; i++) {
+    for (int i = 0; i < run->program->lowered.n; i++) {
         loops->bn_sums(fx_view_at(x, loops, i, block), fx_view_at(dy, loops, i, block),
-                       (size_t)x->area, b, kept_of(s->op, x, loops->lanes, i, block), g.v, gx.v);
+                       (size_t)x->area, b, kept_of(s, run, x, i, block), g.v, gx.v);
         for (int l = 0; l < loops->lanes; l++) {
             sum_g[l] += (double)g.v[l];
             sum_gx[l] += (double)gx.v[l];
@@ -178,9 +187,8 @@ static void block_sums(const struct fx_step *s, const struct fx_run *run, int bl
     }
 }
 
-/* views: x, dy, dx (absent: only the parameters' gradients) */
-static enum fx_status run_back(const struct fx_step *s, const struct fx_run *run,
-                               struct fx_err *err)
+enum fx_status fx_cpu_norm_back(const struct fx_step *s, const struct fx_run *run,
+                                struct fx_err *err)
 {
     const struct fx_loops *loops = run->program->model->device->loops;
     const struct fx_view *x = &s->views[0], *dy = &s->views[1], *dx = &s->views[2];
@@ -196,100 +204,10 @@ static enum fx_status run_back(const struct fx_step *s, const struct fx_run *run
         b.shift = k.shift;
         b.mean = k.mean;
         block_sums(s, run, block, &k, &b);
-        for (int i = 0; dx->data && i < run->program->n; i++)
+        for (int i = 0; dx->data && i < run->program->lowered.n; i++)
             loops->bn_back(fx_view_at(x, loops, i, block), fx_view_at(dy, loops, i, block),
                            fx_view_at(dx, loops, i, block), (size_t)x->area, &b,
-                           kept_of(s->op, x, loops->lanes, i, block), s->accumulate);
+                           kept_of(s, run, x, i, block), s->accumulate);
     }
     return FX_OK;
-}
-
-/* ---- lowering ---- */
-
-/* The statistics belong to the map that the norm reads: a value, or a chain of concatenations. */
-static enum fx_status stats_of(struct fx_lowering *l, int x, const struct fx_stats **stats,
-                               int *first)
-{
-    int group = l->uses[x].group;
-    int owner = group < 0 ? x : l->groups[group].tip;
-    struct fx_stats *st = &l->program->nodes[owner].stats;
-
-    if (st->stride == 0) {
-        st->stride = fx_blocks(l->graph->nodes[owner].shape.c, FX_MAX_LANES) * FX_MAX_LANES;
-        FX_TRY(fx_lower_new_kept(l, 3 * (size_t)st->stride * sizeof(float), &st->buffer));
-    }
-    *stats = st;
-    *first = st->n_known;
-    if (l->graph->nodes[x].shape.c > st->n_known)
-        st->n_known = l->graph->nodes[x].shape.c;
-    return FX_OK;
-}
-
-enum fx_status fx_lower_norm_apply(struct fx_lowering *l, int node, const struct fx_view *view)
-{
-    struct fx_step step = { .fn = run_apply, .name = "norm apply", .node = node };
-    int x = fx_lower_input(l, &l->graph->nodes[node], 0);
-
-    step.op = &l->program->nodes[node].norm;
-    if (l->uses[node].fused_drop >= 0)
-        fx_lower_touch(l, l->program->nodes[l->uses[node].fused_drop].mask.buffer);
-    FX_TRY(fx_lower_value(l, x, &step.views[0]));
-    step.views[1] = *view;
-    return fx_lower_emit(l, step);
-}
-
-enum fx_status fx_lower_norm(struct fx_lowering *l, int node)
-{
-    struct fx_norm_op *op = &l->program->nodes[node].norm;
-    int x = fx_lower_input(l, &l->graph->nodes[node], 0);
-    struct fx_view y;
-
-    if (l->program->mode == FX_TRAIN) {
-        struct fx_step step = { .fn = run_stats, .name = "norm stats", .node = node, .op = op };
-
-        FX_TRY(stats_of(l, x, &op->stats, &step.first));
-        FX_TRY(fx_lower_value(l, x, &step.views[0]));
-        FX_TRY(fx_lower_emit(l, step));
-    }
-    if (l->uses[node].fused_drop >= 0)
-        return FX_OK; /* applied there */
-    FX_TRY(fx_lower_place_value(l, node, x, &y));
-    return fx_lower_norm_apply(l, node, &y);
-}
-
-enum fx_status fx_lower_norm_back(struct fx_lowering *l, int node)
-{
-    int x = fx_lower_input(l, &l->graph->nodes[node], 0);
-    struct fx_view *dy = &l->grads[node], *dx = &l->grads[x];
-    struct fx_step step = { .fn = run_back, .name = "norm backward", .node = node };
-    struct fx_view made;
-
-    step.op = &l->program->nodes[node].norm;
-    if (l->uses[node].fused_drop >= 0)
-        fx_lower_touch(l, l->program->nodes[l->uses[node].fused_drop].mask.buffer);
-    FX_TRY(fx_lower_value(l, x, &step.views[0]));
-    step.views[1] = *dy;
-    if (!l->uses[x].wants_grad) {
-        FX_TRY(fx_lower_emit(l, step));
-        fx_lower_release(l, dy);
-        return FX_OK;
-    }
-    if (dx->buffer >= 0 && fx_lower_is_exclusive(l, dx)) {
-        step.views[2] = *dx;
-        step.accumulate = true;
-        FX_TRY(fx_lower_emit(l, step));
-        fx_lower_release(l, dy);
-        return FX_OK;
-    }
-    if (dy->is_exact && fx_lower_is_exclusive(l, dy) &&
-        dy->group_blocks == step.views[0].group_blocks) {
-        made = *dy; /* over the gradient that it comes from */
-    } else {
-        FX_TRY(fx_lower_new_like(l, x, &made));
-        fx_lower_share(l, &made);
-        fx_lower_release(l, dy);
-    }
-    step.views[2] = made;
-    FX_TRY(fx_lower_emit(l, step));
-    return fx_lower_contribute(l, x, &made);
 }

@@ -1,7 +1,7 @@
 /* The nodes on vectors: fusion module, classifiers, head.  They are small, so they run the
  * reference kernels; only the matrix products go to oneDNN.  Their values and gradients all stay in
  * memory; gradients are added (+=) to zeros. */
-#include "backend/cpu/lower.h"
+#include "backend/cpu/cpu_run.h"
 #include "backend/ref/attention.h"
 #include "backend/ref/dropout.h"
 #include "backend/ref/fuse.h"
@@ -31,21 +31,21 @@ static struct vector_node vector_node_of(const struct fx_step *s, const struct f
     struct vector_node v = {
         .node = node,
         .program = program,
-        .n = program->n,
-        .rows = program->n * node->shape.tokens,
-        .n_values = (size_t)program->n * (size_t)fx_shape_elements(node->shape),
-        .y = program->nodes[s->node].value.data,
-        .dy = program->nodes[s->node].gradient.data,
+        .n = program->lowered.n,
+        .rows = program->lowered.n * node->shape.tokens,
+        .n_values = (size_t)program->lowered.n * (size_t)fx_shape_elements(node->shape),
+        .y = program->lowered.nodes[s->node].value.data,
+        .dy = program->lowered.nodes[s->node].gradient.data,
         .scratch = run->workspace,
     };
 
     for (int i = 0; i < node->n_inputs; i++) {
-        v.x[i] = program->nodes[node->inputs[i]].value.data;
-        v.dx[i] = program->nodes[node->inputs[i]].gradient.data;
+        v.x[i] = program->lowered.nodes[node->inputs[i]].value.data;
+        v.dx[i] = program->lowered.nodes[node->inputs[i]].gradient.data;
     }
     for (int i = 0; i < node->n_params; i++) {
         v.params[i] = fx_store_at(store, node->params[i], FX_ROLE_VALUE);
-        if (program->mode == FX_TRAIN)
+        if (program->lowered.mode == FX_TRAIN)
             v.grads[i] = fx_store_at(store, node->params[i], FX_ROLE_GRAD);
     }
     return v;
@@ -58,7 +58,7 @@ enum { LINEAR_WEIGHT, LINEAR_BIAS };
 static enum fx_status linear(const struct vector_node *v, struct fx_err *err)
 {
     int c_out = v->node->shape.c;
-    int c_in = v->program->model->graph->nodes[v->node->inputs[0]].shape.c;
+    int c_in = v->program->lowered.graph->nodes[v->node->inputs[0]].shape.c;
 
     for (int i = 0; i < v->rows; i++)
         memcpy(v->y + (size_t)i * (size_t)c_out, v->params[LINEAR_BIAS],
@@ -94,7 +94,7 @@ static const float *before_relu(const struct vector_node *v)
 static enum fx_status linear_back(const struct vector_node *v, struct fx_err *err)
 {
     int c_out = v->node->shape.c;
-    int c_in = v->program->model->graph->nodes[v->node->inputs[0]].shape.c;
+    int c_in = v->program->lowered.graph->nodes[v->node->inputs[0]].shape.c;
     const float *dz = before_relu(v);
     struct fx_dnnl_gemm data = { .m = v->rows,
                                  .n = c_in,
@@ -149,7 +149,7 @@ static struct fx_attention attention_of(const struct vector_node *v, struct fx_d
                               .images = batch->numbers };
 
     *d = fx_dropout_of(v->node, batch->seed, batch->epoch);
-    if (v->program->mode == FX_TRAIN && v->node->p > 0)
+    if (v->program->lowered.mode == FX_TRAIN && v->node->p > 0)
         k.dropout = d;
     return k;
 }
@@ -157,12 +157,12 @@ static struct fx_attention attention_of(const struct vector_node *v, struct fx_d
 /* Channels of input j of a CONCAT of vectors. */
 static size_t width_of(const struct vector_node *v, int j)
 {
-    return (size_t)v->program->model->graph->nodes[v->node->inputs[j]].shape.c;
+    return (size_t)v->program->lowered.graph->nodes[v->node->inputs[j]].shape.c;
 }
 
 static int tokens_in(const struct vector_node *v)
 {
-    return v->program->model->graph->nodes[v->node->inputs[0]].shape.tokens;
+    return v->program->lowered.graph->nodes[v->node->inputs[0]].shape.tokens;
 }
 
 static void concat(const struct vector_node *v)
@@ -188,8 +188,7 @@ static void concat_back(const struct vector_node *v)
     }
 }
 
-static enum fx_status run_forward(const struct fx_step *s, const struct fx_run *run,
-                                  struct fx_err *err)
+enum fx_status fx_cpu_vector(const struct fx_step *s, const struct fx_run *run, struct fx_err *err)
 {
     struct vector_node v = vector_node_of(s, run);
     const struct fx_batch *batch = &v.program->batch;
@@ -236,8 +235,8 @@ static enum fx_status run_forward(const struct fx_step *s, const struct fx_run *
     }
 }
 
-static enum fx_status run_backward(const struct fx_step *s, const struct fx_run *run,
-                                   struct fx_err *err)
+enum fx_status fx_cpu_vector_back(const struct fx_step *s, const struct fx_run *run,
+                                  struct fx_err *err)
 {
     struct vector_node v = vector_node_of(s, run);
     const struct fx_batch *batch = &v.program->batch;
@@ -288,18 +287,13 @@ static enum fx_status run_backward(const struct fx_step *s, const struct fx_run 
     }
 }
 
-enum fx_status fx_lower_vector(struct fx_lowering *l, int node)
+/* linear_back's gradient before the ReLU. */
+void fx_cpu_vector_workspace(void *ctx, int node, bool is_backward)
 {
-    return fx_lower_emit(l, (struct fx_step){ .fn = run_forward, .name = "vectors", .node = node });
-}
+    struct fx_program *program = ctx;
+    const struct fx_node *n = &program->lowered.graph->nodes[node];
+    size_t bytes = (size_t)program->lowered.n * (size_t)fx_shape_elements(n->shape) * sizeof(float);
 
-enum fx_status fx_lower_vector_back(struct fx_lowering *l, int node)
-{
-    const struct fx_node *n = &l->graph->nodes[node];
-    size_t scratch = (size_t)l->program->n * (size_t)fx_shape_elements(n->shape) * sizeof(float);
-
-    if (scratch > l->program->workspace_bytes)
-        l->program->workspace_bytes = scratch;
-    return fx_lower_emit(
-        l, (struct fx_step){ .fn = run_backward, .name = "vectors backward", .node = node });
+    if (is_backward && bytes > program->workspace_bytes)
+        program->workspace_bytes = bytes;
 }

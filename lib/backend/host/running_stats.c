@@ -17,9 +17,9 @@ void fx_store_step_begin(struct fx_store *store)
 static void move_average(const struct fx_store *store, int param, float momentum,
                          const float *batch)
 {
-    size_t offset = store->slots[param].offset;
+    size_t offset = store->layout.slots[param].offset;
     const float *last = store->n_forwards == 0 ? store->running : store->pending;
-    int64_t n = store->graph->params[param].n_elements;
+    int64_t n = store->layout.graph->params[param].n_elements;
 
     for (int64_t c = 0; c < n; c++)
         store->pending[offset + (size_t)c] =
@@ -42,7 +42,7 @@ bool fx_store_pending_is_finite(const struct fx_store *store)
 {
     if (store->n_forwards == 0)
         return true;
-    for (size_t i = 0; i < store->n_running; i++)
+    for (size_t i = 0; i < store->layout.n_running; i++)
         if (!isfinite(store->pending[i]))
             return false;
     return true;
@@ -50,10 +50,10 @@ bool fx_store_pending_is_finite(const struct fx_store *store)
 
 void fx_store_commit(struct fx_store *store)
 {
-    if (store->n_forwards == 0 || store->n_running == 0)
+    if (store->n_forwards == 0 || store->layout.n_running == 0)
         return;
-    memcpy(store->running, store->pending, store->n_running * sizeof(float));
-    for (size_t i = 0; i < store->n_counters; i++)
+    memcpy(store->running, store->pending, store->layout.n_running * sizeof(float));
+    for (size_t i = 0; i < store->layout.n_counters; i++)
         store->counters[i] += store->n_forwards;
     store->n_forwards = 0;
 }

@@ -1,30 +1,13 @@
-/* The parameter store of the host back ends: where every parameter, gradient, moment, running
- * statistic and counter of a model lives, whatever its layout.
+/* The parameter store of the host back ends: one arena a role (values, gradients, exp_avg,
+ * exp_avg_sq) and one of running statistics and counters, laid out as store_layout.h says.
  *
- * Trained parameters lie one after the other in one arena a role (values, gradients, exp_avg,
- * exp_avg_sq), in the graph's order, hence group after group; each starts on a cache line.  A back
- * end may keep a parameter in a packed layout that takes more floats than it has elements: the rest
- * holds zeros in every role, so norms and optimizer steps run over whole arenas without masks.
- *
- * Life: init -> set_packed (as layouts become known) -> memory -> allocate -> read and write. */
+ * Life: init -> fx_store_layout_set_packed and _memory of `layout` -> allocate -> read and write.
+ */
 #ifndef FX_BACKEND_HOST_STORE_H
 #define FX_BACKEND_HOST_STORE_H
 
-#include "backend/backend.h"
 #include "backend/host/arena.h"
-
-/* Where a parameter lies: floats (counters: numbers) from the start of its arena. */
-struct fx_slot {
-    size_t offset;
-    size_t n; /* packed size; counters: 1 */
-};
-
-/* A piece of the trained arenas for one task of update; never crosses a group. */
-struct fx_chunk {
-    size_t begin, end;
-    enum fx_param_group group;
-};
-enum { FX_CHUNK_FLOATS = 16384 };
+#include "backend/host/store_layout.h"
 
 /* Between C order and the packed layout of a trained parameter; NULL functions: C order is the
  * layout of everything. */
@@ -37,37 +20,22 @@ struct fx_packing {
 };
 
 struct fx_store {
-    const struct fx_graph *graph; /* borrowed */
-    bool trains;
+    struct fx_store_layout layout; /* placed by allocate */
     bool is_allocated;
     struct fx_packing packing;
-    struct fx_slot *slots; /* owned; one for each parameter of the graph */
-    size_t n_trained;      /* floats in each trained arena, known after allocate */
-    size_t n_running;
-    size_t n_counters;
     float *values, *grads, *exp_avg, *exp_avg_sq; /* into arenas; the last three only if trains */
     float *running; /* running means and variances, C order, as committed */
     float *pending; /* the same after the training forwards since step_begin */
     int n_forwards; /* training forwards gathered in pending */
     int64_t *counters;
-    struct fx_chunk *chunks; /* owned */
-    size_t n_chunks;
     double *partials; /* owned; one for each chunk */
     struct fx_arena arenas[FX_ROLE_EXP_AVG_SQ + 1], statistics;
 };
 
-/* fx_store_init: every parameter in C order until set_packed says otherwise.  packing may be NULL.
- */
+/* fx_store_init: packing may be NULL. */
 enum fx_status fx_store_init(struct fx_store *store, const struct fx_graph *graph, bool trains,
                              const struct fx_packing *packing, struct fx_err *err) FX_MUST_CHECK;
 void fx_store_fini(struct fx_store *store); /* accepts a zeroed store */
-
-/* fx_store_set_packed: a trained parameter takes n floats (>= n_elements).  Before allocate. */
-void fx_store_set_packed(struct fx_store *store, int param, size_t n);
-
-/* fx_store_memory: fills parameters, gradients and optimizer from the sizes known so far; leaves
- * the other roles alone. */
-void fx_store_memory(const struct fx_store *store, struct fx_memory *memory);
 
 /* fx_store_allocate: once; everything zero. */
 enum fx_status fx_store_allocate(struct fx_store *store, struct fx_err *err) FX_MUST_CHECK;

@@ -17,7 +17,7 @@ struct step {
 static void norm_task(void *ctx, size_t i)
 {
     struct fx_store *store = ctx;
-    const struct fx_chunk *chunk = &store->chunks[i];
+    const struct fx_chunk *chunk = &store->layout.chunks[i];
 
     store->partials[i] = fx_sum_squares(store->grads + chunk->begin, chunk->end - chunk->begin);
 }
@@ -26,7 +26,7 @@ static void step_task(void *ctx, size_t i)
 {
     const struct step *step = ctx;
     struct fx_store *store = step->store;
-    const struct fx_chunk *chunk = &store->chunks[i];
+    const struct fx_chunk *chunk = &store->layout.chunks[i];
     size_t at = chunk->begin, n = chunk->end - at;
 
     if (step->is_sgd)
@@ -43,9 +43,9 @@ static double measure_norms(struct fx_store *store, double grad_scale,
 {
     double sums[FX_N_GROUPS] = { 0 }, total = 0;
 
-    parallel->run(parallel->pool, store->n_chunks, norm_task, store);
-    for (size_t i = 0; i < store->n_chunks; i++)
-        sums[store->chunks[i].group] += store->partials[i];
+    parallel->run(parallel->pool, store->layout.n_chunks, norm_task, store);
+    for (size_t i = 0; i < store->layout.n_chunks; i++)
+        sums[store->layout.chunks[i].group] += store->partials[i];
     for (int g = 0; g < FX_N_GROUPS; g++) {
         norms[g] = grad_scale * sqrt(sums[g]);
         total += sums[g];
@@ -129,7 +129,7 @@ enum fx_status fx_host_update(struct fx_store *store, const struct fx_losses *lo
         else
             step.adamw[g] = adamw_step(update, update->lr[g], scales[g]);
     }
-    parallel->run(parallel->pool, store->n_chunks, step_task, &step);
+    parallel->run(parallel->pool, store->layout.n_chunks, step_task, &step);
     fx_store_commit(store);
     return FX_OK;
 }

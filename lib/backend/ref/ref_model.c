@@ -76,7 +76,7 @@ out:
 void fx_ref_model_memory(const struct fx_model *model, struct fx_memory *memory)
 {
     *memory = (struct fx_memory){ 0 };
-    fx_store_memory(&model->store, memory);
+    fx_store_layout_memory(&model->store.layout, memory);
     memory->activations = model->activation_bytes;
     memory->workspace = model->workspace_bytes;
 }
@@ -152,7 +152,7 @@ enum fx_status fx_ref_program_create(struct fx_program **out, struct fx_model *m
     *out = NULL;
     if (model->store.is_allocated)
         return fx_fail(err, FX_EUSAGE, "device ref: programs are made before the memory");
-    if (n < 1 || (mode == FX_TRAIN && !model->store.trains))
+    if (n < 1 || (mode == FX_TRAIN && !model->store.layout.trains))
         return fx_fail(err, FX_EUSAGE, "device ref: no such program (batch %d)", n);
     program = calloc(1, sizeof *program);
     if (!program)

@@ -98,7 +98,7 @@ static void clear_gradients(struct fx_program *program, bool accumulate)
         if (model->has_user[i] && fx_ref_gradient(program, i))
             memset(fx_ref_gradient(program, i), 0, value_bytes(program, i));
     if (!accumulate && model->store.grads)
-        memset(model->store.grads, 0, model->store.n_trained * sizeof(float));
+        memset(model->store.grads, 0, model->store.layout.n_trained * sizeof(float));
 }
 
 static enum fx_status backward(struct fx_program *program, bool accumulate, struct fx_err *err)

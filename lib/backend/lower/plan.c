@@ -1,5 +1,5 @@
 /* Placing buffers: large ones first, each at the lowest offset that no living neighbour covers. */
-#include "backend/cpu/plan.h"
+#include "backend/lower/plan.h"
 
 #include "backend/host/arena.h"
 
@@ -88,42 +88,96 @@ static size_t place_passing(struct fx_plan *plan, struct fx_buffer **list, const
     return end;
 }
 
-enum fx_status fx_plan_place(struct fx_plan *plan, int n_lanes, const int *n_forward,
-                             const int *worker, int n_workers, struct fx_err *err)
+/* Marks the buffers that live within one pass. */
+static void find_passing(const struct fx_plan *plan, const int *n_forward, bool *is_passing)
 {
-    struct fx_buffer **list = calloc((size_t)plan->n_buffers + 1, sizeof *list);
-    bool *is_passing = calloc((size_t)plan->n_buffers + 1, sizeof *is_passing);
-    size_t used = 0;
-    enum fx_status status = FX_OK;
-
-    if (!list || !is_passing) {
-        status = fx_fail(err, FX_EFAIL, "out of memory for the memory plan");
-        goto out;
-    }
     for (int i = 0; i < plan->n_buffers; i++) {
-        struct fx_buffer *b = &plan->buffers[i];
+        const struct fx_buffer *b = &plan->buffers[i];
         int turn = n_forward[b->lane];
 
         is_passing[i] = !b->is_kept && (b->last < turn || b->first >= turn);
-        if (!is_passing[i]) {
-            b->offset = used;
-            used += b->n_bytes;
-        }
     }
+}
+
+/* Places the staying buffers of one lane (-1: of all) from base on, in the order of birth; returns
+ * where they end. */
+static size_t place_staying(struct fx_plan *plan, const bool *is_passing, int lane, size_t base)
+{
+    for (int i = 0; i < plan->n_buffers; i++) {
+        struct fx_buffer *b = &plan->buffers[i];
+
+        if (is_passing[i] || (lane >= 0 && b->lane != lane))
+            continue;
+        b->offset = base;
+        base += b->n_bytes;
+    }
+    return base;
+}
+
+/* What a placement needs while it works. */
+struct placing {
+    struct fx_buffer **list; /* owned: room for all buffers */
+    bool *is_passing;        /* owned */
+};
+
+static enum fx_status begin(struct placing *p, const struct fx_plan *plan, const int *n_forward,
+                            struct fx_err *err)
+{
+    p->list = calloc((size_t)plan->n_buffers + 1, sizeof *p->list);
+    p->is_passing = calloc((size_t)plan->n_buffers + 1, sizeof *p->is_passing);
+    if (!p->list || !p->is_passing)
+        return fx_fail(err, FX_EFAIL, "out of memory for the memory plan");
+    find_passing(plan, n_forward, p->is_passing);
+    return FX_OK;
+}
+
+static void end(struct placing *p)
+{
+    free(p->list);
+    free(p->is_passing);
+}
+
+enum fx_status fx_plan_place(struct fx_plan *plan, int n_lanes, const int *n_forward,
+                             const int *worker, int n_workers, struct fx_err *err)
+{
+    struct placing p = { 0 };
+    enum fx_status status;
+
+    FX_TRY_OUT(begin(&p, plan, n_forward, err));
+    plan->n_bytes = place_staying(plan, p.is_passing, -1, 0);
     for (int w = 0; w < n_workers; w++) {
-        size_t end = used;
+        size_t used = plan->n_bytes;
 
         for (int lane = 0; lane < n_lanes; lane++)
             if (worker[lane] == w) {
-                size_t lane_end = place_passing(plan, list, is_passing, lane, used);
+                size_t lane_end = place_passing(plan, p.list, p.is_passing, lane, used);
 
-                end = lane_end > end ? lane_end : end;
+                plan->n_bytes = lane_end > plan->n_bytes ? lane_end : plan->n_bytes;
             }
-        used = end;
     }
-    plan->n_bytes = used;
 out:
-    free(list);
-    free(is_passing);
+    end(&p);
+    return status;
+}
+
+enum fx_status fx_plan_place_lanes(struct fx_plan *plan, int n_lanes, const int *n_forward,
+                                   size_t *base, size_t *size, struct fx_err *err)
+{
+    struct placing p = { 0 };
+    enum fx_status status;
+
+    FX_TRY_OUT(begin(&p, plan, n_forward, err));
+    plan->n_bytes = 0;
+    for (int lane = 0; lane < n_lanes; lane++) {
+        size_t used = place_staying(plan, p.is_passing, lane, 0);
+
+        used = place_passing(plan, p.list, p.is_passing, lane, used);
+        base[lane] = plan->n_bytes;
+        size[lane] =
+            (used + FX_PLAN_REGION_ALIGN - 1) / FX_PLAN_REGION_ALIGN * FX_PLAN_REGION_ALIGN;
+        plan->n_bytes += size[lane];
+    }
+out:
+    end(&p);
     return status;
 }

@@ -1,5 +1,5 @@
-/* From graph to steps.  One walk forward and one back, lane by lane; each kind of node has a file
- * with its two functions here and the loops that its steps run.
+/* What the files of the lowering share.  One walk forward and one back, lane by lane; each kind of
+ * node has a file with its two functions here.
  *
  * Values.  A BATCHNORM (with the DROPOUT behind it) whose result only convolutions need again is
  * *deferred*: its value lives for a moment in the forward pass and is computed again from its input
@@ -10,10 +10,10 @@
  * already the two are added, in place when nobody else looks at it.  So a residual sum costs
  * nothing: both branches share its gradient, and the norm at the branch's start adds to it in
  * place. */
-#ifndef FX_BACKEND_CPU_LOWER_H
-#define FX_BACKEND_CPU_LOWER_H
+#ifndef FX_BACKEND_LOWER_LOWER_PRIVATE_H
+#define FX_BACKEND_LOWER_LOWER_PRIVATE_H
 
-#include "backend/cpu/program.h"
+#include "backend/lower/lower.h"
 
 /* A chain of concatenations in one buffer. */
 struct fx_group {
@@ -21,7 +21,7 @@ struct fx_group {
     struct fx_view view; /* of the tip: all channels */
 };
 
-/* What the analysis knows of each node. */
+/* What the analysis knows of each node, and what the walks note. */
 struct fx_use {
     int n_users;  /* nodes that read the value, in the mode of the program */
     int n_left;   /* of them, not yet written in the forward walk */
@@ -34,12 +34,15 @@ struct fx_use {
     int n_groups;    /* the map is split into so many; 1: it is not */
     bool is_pooled;  /* 1x1 CONV2D: done after the AVGPOOL2 that alone reads it */
     int group;       /* number of the buffer of which the value is a prefix, or -1 */
+
+    struct fx_view pooled; /* of a pooled convolution: the pooled input */
+    bool has_vector_grad;  /* a step on vectors has written the gradient */
 };
 
 struct fx_lowering {
-    struct fx_program *program;
+    struct fx_lowered *lowered;
+    const struct fx_lower_rules *rules;
     const struct fx_graph *graph;
-    const struct fx_loops *loops;
     struct fx_use *uses;     /* owned */
     struct fx_group *groups; /* owned */
     int n_groups;
@@ -51,17 +54,14 @@ struct fx_lowering {
     struct fx_err *err;
 };
 
-/* fx_lower_program: fills lanes, nodes and plan of a program whose model, mode and n are set. */
-enum fx_status fx_lower_program(struct fx_program *program, struct fx_err *err) FX_MUST_CHECK;
-
 /* fx_lower_analyse: fills uses and groups (analysis.c). */
 enum fx_status fx_lower_analyse(struct fx_lowering *l) FX_MUST_CHECK;
 
 /* fx_lower_input: the node that really makes input i of a node: in evaluation a DROPOUT is its
  * input. */
 int fx_lower_input(const struct fx_lowering *l, const struct fx_node *node, int i);
-/* The lane whose steps a node belongs to; the head's is model->n_lanes. */
-int fx_lower_lane(const struct fx_model *model, const struct fx_node *node);
+/* The lane whose steps a node belongs to; the head's is lowered->n_lanes. */
+int fx_lower_lane(const struct fx_lowering *l, const struct fx_node *node);
 
 /* ---- buffers and steps of the current lane ---- */
 
@@ -76,6 +76,8 @@ enum fx_status fx_lower_new_kept(struct fx_lowering *l, size_t n_bytes, int *buf
 enum fx_status fx_lower_emit(struct fx_lowering *l, struct fx_step step) FX_MUST_CHECK;
 /* Buffer `buffer` (no view) is alive at the step that comes next. */
 void fx_lower_touch(struct fx_lowering *l, int buffer);
+/* The same for the mask of DROPOUT `node`, if it is stored. */
+void fx_lower_touch_mask(struct fx_lowering *l, int node);
 
 /* ---- values ---- */
 
@@ -104,8 +106,6 @@ enum fx_status fx_lower_contribute(struct fx_lowering *l, int v,
 
 enum fx_status fx_lower_conv(struct fx_lowering *l, int node) FX_MUST_CHECK;
 enum fx_status fx_lower_conv_back(struct fx_lowering *l, int node) FX_MUST_CHECK;
-/* Groups in which a convolution should run one after the other on split maps; 1: all at once. */
-int fx_lower_split_of(const struct fx_lowering *l, const struct fx_node *conv);
 /* The convolution of `node` on maps of any size: y = conv(x), dW, dx. */
 enum fx_status fx_lower_conv_between(struct fx_lowering *l, int node, const struct fx_view *x,
                                      const struct fx_view *y) FX_MUST_CHECK;
@@ -130,8 +130,6 @@ enum fx_status fx_lower_copy_out(struct fx_lowering *l, int node, const struct f
                                  int first, const struct fx_view *to) FX_MUST_CHECK;
 enum fx_status fx_lower_drop(struct fx_lowering *l, int node) FX_MUST_CHECK;
 enum fx_status fx_lower_drop_back(struct fx_lowering *l, int node) FX_MUST_CHECK;
-/* Emits the step that draws the mask of DROPOUT `node`. */
-enum fx_status fx_lower_mask(struct fx_lowering *l, int node) FX_MUST_CHECK;
 enum fx_status fx_lower_avgpool(struct fx_lowering *l, int node) FX_MUST_CHECK;
 enum fx_status fx_lower_avgpool_back(struct fx_lowering *l, int node) FX_MUST_CHECK;
 enum fx_status fx_lower_globalpool(struct fx_lowering *l, int node) FX_MUST_CHECK;

@@ -1,21 +1,22 @@
 /* The two walks over the graph, and what every kind of node uses on the way: buffers, steps, values
  * and gradients. */
-#include "backend/cpu/lower.h"
+#include "backend/lower/lower_private.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 /* ---- buffers and steps ---- */
 
 enum fx_status fx_lower_new_map(struct fx_lowering *l, int c, int area, int w, struct fx_view *view)
 {
-    size_t pixel = (size_t)l->loops->lanes * l->loops->value_bytes;
-    size_t image = (size_t)fx_blocks(c, l->loops->lanes) * (size_t)area * pixel;
+    size_t pixel = (size_t)l->rules->block * l->rules->value_bytes;
+    size_t image = (size_t)fx_blocks(c, l->rules->block) * (size_t)area * pixel;
     int now = l->steps->n_steps;
 
     *view = (struct fx_view){
         .is_map = true, .c = c, .area = area, .w = w, .image_bytes = image, .is_exact = true
     };
-    return fx_plan_add(&l->program->plan, l->lane, (size_t)l->program->n * image, now,
+    return fx_plan_add(&l->lowered->plan, l->lane, (size_t)l->lowered->n * image, now,
                        &view->buffer, l->err);
 }
 
@@ -27,22 +28,28 @@ enum fx_status fx_lower_new_like(struct fx_lowering *l, int v, struct fx_view *v
     FX_TRY(fx_lower_new_map(l, s.c, s.h * s.w, s.w, view));
     if (groups > 1) {
         view->image_bytes /= (size_t)groups;
-        view->group_bytes = (size_t)l->program->n * view->image_bytes;
-        view->group_blocks = fx_blocks(s.c, l->loops->lanes) / groups;
+        view->group_bytes = (size_t)l->lowered->n * view->image_bytes;
+        view->group_blocks = fx_blocks(s.c, l->rules->block) / groups;
     }
     return FX_OK;
 }
 
 enum fx_status fx_lower_new_kept(struct fx_lowering *l, size_t n_bytes, int *buffer)
 {
-    FX_TRY(fx_plan_add(&l->program->plan, l->lane, n_bytes, 0, buffer, l->err));
-    l->program->plan.buffers[*buffer].is_kept = true;
+    FX_TRY(fx_plan_add(&l->lowered->plan, l->lane, n_bytes, 0, buffer, l->err));
+    l->lowered->plan.buffers[*buffer].is_kept = true;
     return FX_OK;
 }
 
 void fx_lower_touch(struct fx_lowering *l, int buffer)
 {
-    fx_plan_touch(&l->program->plan, buffer, l->steps->n_steps);
+    fx_plan_touch(&l->lowered->plan, buffer, l->steps->n_steps);
+}
+
+void fx_lower_touch_mask(struct fx_lowering *l, int node)
+{
+    if (l->rules->stores_masks)
+        fx_lower_touch(l, l->lowered->nodes[node].mask.buffer);
 }
 
 enum fx_status fx_lower_emit(struct fx_lowering *l, struct fx_step step)
@@ -59,7 +66,7 @@ enum fx_status fx_lower_emit(struct fx_lowering *l, struct fx_step step)
         s->cap_steps = cap;
     }
     for (int i = 0; i < FX_STEP_MAX_VIEWS; i++)
-        if (step.views[i].data || step.views[i].image_bytes)
+        if (step.views[i].image_bytes > 0)
             fx_lower_touch(l, step.views[i].buffer);
     s->steps[s->n_steps++] = step;
     return FX_OK;
@@ -127,7 +134,7 @@ enum fx_status fx_lower_place_value(struct fx_lowering *l, int node, int over, s
         FX_TRY(fx_lower_new_like(l, node, view));
     }
     if (use->is_kept)
-        l->program->plan.buffers[view->buffer].is_kept = true;
+        l->lowered->plan.buffers[view->buffer].is_kept = true;
     l->values[node] = *view;
     return FX_OK;
 }
@@ -136,17 +143,17 @@ enum fx_status fx_lower_place_value(struct fx_lowering *l, int node, int over, s
 
 bool fx_lower_is_exclusive(const struct fx_lowering *l, const struct fx_view *view)
 {
-    return l->program->plan.buffers[view->buffer].n_refs == 1;
+    return l->lowered->plan.buffers[view->buffer].n_refs == 1;
 }
 
 void fx_lower_share(struct fx_lowering *l, const struct fx_view *view)
 {
-    l->program->plan.buffers[view->buffer].n_refs++;
+    l->lowered->plan.buffers[view->buffer].n_refs++;
 }
 
 void fx_lower_release(struct fx_lowering *l, const struct fx_view *view)
 {
-    l->program->plan.buffers[view->buffer].n_refs--;
+    l->lowered->plan.buffers[view->buffer].n_refs--;
 }
 
 enum fx_status fx_lower_contribute(struct fx_lowering *l, int v, const struct fx_view *view)
@@ -187,7 +194,7 @@ static enum fx_status lower_forward(struct fx_lowering *l, int i)
 
     for (int j = 0; j < node->n_inputs; j++)
         l->uses[fx_lower_input(l, node, j)].n_left--;
-    if (l->program->mode == FX_EVAL && node->kind == FX_NODE_DROPOUT) {
+    if (l->lowered->mode == FX_EVAL && node->kind == FX_NODE_DROPOUT) {
         l->values[i] = l->values[fx_lower_input(l, node, 0)];
         return FX_OK;
     }
@@ -252,11 +259,11 @@ static enum fx_status make_kept(struct fx_lowering *l)
 
     for (int i = 0; i < graph->n_nodes; i++) {
         struct fx_value_shape s = graph->nodes[i].shape;
-        struct fx_node_state *state = &l->program->nodes[i];
-        size_t n_bytes = (size_t)l->program->n * (size_t)fx_shape_elements(s) * sizeof(float);
+        struct fx_node_state *state = &l->lowered->nodes[i];
+        size_t n_bytes = (size_t)l->lowered->n * (size_t)fx_shape_elements(s) * sizeof(float);
 
-        l->lane = fx_lower_lane(l->program->model, &graph->nodes[i]);
-        l->steps = &l->program->lanes[l->lane];
+        l->lane = fx_lower_lane(l, &graph->nodes[i]);
+        l->steps = &l->lowered->lanes[l->lane];
         if (l->uses[i].is_map) {
             if (graph->nodes[i].kind == FX_NODE_INPUT)
                 FX_TRY(fx_lower_place_value(l, i, -1, &state->value));
@@ -264,12 +271,12 @@ static enum fx_status make_kept(struct fx_lowering *l)
         }
         state->is_vector = true;
         state->is_output = l->uses[i].n_users == 0;
-        if (l->program->mode == FX_EVAL && graph->nodes[i].kind == FX_NODE_DROPOUT) {
-            state->value = l->program->nodes[graph->nodes[i].inputs[0]].value;
+        if (l->lowered->mode == FX_EVAL && graph->nodes[i].kind == FX_NODE_DROPOUT) {
+            state->value = l->lowered->nodes[graph->nodes[i].inputs[0]].value;
             continue;
         }
         FX_TRY(fx_lower_new_kept(l, n_bytes, &state->value.buffer));
-        if (l->program->mode == FX_TRAIN && l->uses[i].wants_grad)
+        if (l->lowered->mode == FX_TRAIN && l->uses[i].wants_grad)
             FX_TRY(fx_lower_new_kept(l, n_bytes, &state->gradient.buffer));
     }
     return FX_OK;
@@ -283,25 +290,25 @@ static enum fx_status make_seeds(struct fx_lowering *l)
 
         if (!l->uses[i].is_map || l->uses[i].n_users > 0 || !l->uses[i].wants_grad)
             continue;
-        l->lane = fx_lower_lane(l->program->model, &l->graph->nodes[i]);
-        l->steps = &l->program->lanes[l->lane];
+        l->lane = fx_lower_lane(l, &l->graph->nodes[i]);
+        l->steps = &l->lowered->lanes[l->lane];
         FX_TRY(fx_lower_new_like(l, i, grad));
-        l->program->plan.buffers[grad->buffer].is_kept = true;
-        l->program->plan.buffers[grad->buffer].n_refs = 2; /* never exclusive: not ours to change */
-        l->program->nodes[i].gradient = *grad;
+        l->lowered->plan.buffers[grad->buffer].is_kept = true;
+        l->lowered->plan.buffers[grad->buffer].n_refs = 2; /* never exclusive: not ours to change */
+        l->lowered->nodes[i].gradient = *grad;
     }
     return FX_OK;
 }
 
 static bool in_lane(const struct fx_lowering *l, int node)
 {
-    return fx_lower_lane(l->program->model, &l->graph->nodes[node]) == l->lane;
+    return fx_lower_lane(l, &l->graph->nodes[node]) == l->lane;
 }
 
 static enum fx_status walk_forward(struct fx_lowering *l)
 {
-    for (l->lane = 0; l->lane <= l->program->model->n_lanes; l->lane++) {
-        l->steps = &l->program->lanes[l->lane];
+    for (l->lane = 0; l->lane <= l->lowered->n_lanes; l->lane++) {
+        l->steps = &l->lowered->lanes[l->lane];
         for (int i = 0; i < l->graph->n_nodes; i++)
             if (in_lane(l, i) && l->graph->nodes[i].kind != FX_NODE_INPUT)
                 FX_TRY(lower_forward(l, i));
@@ -309,7 +316,7 @@ static enum fx_status walk_forward(struct fx_lowering *l)
     }
     for (int i = 0; i < l->graph->n_nodes; i++) {
         if (l->uses[i].is_map)
-            l->program->nodes[i].value = l->values[i];
+            l->lowered->nodes[i].value = l->values[i];
         if (l->uses[i].is_deferred)
             l->values[i].buffer = -1;
     }
@@ -320,8 +327,8 @@ static enum fx_status walk_backward(struct fx_lowering *l)
 {
     l->is_backward = true;
     FX_TRY(make_seeds(l));
-    for (l->lane = l->program->model->n_lanes; l->lane >= 0; l->lane--) {
-        l->steps = &l->program->lanes[l->lane];
+    for (l->lane = l->lowered->n_lanes; l->lane >= 0; l->lane--) {
+        l->steps = &l->lowered->lanes[l->lane];
         for (int i = l->graph->n_nodes - 1; i >= 0; i--)
             if (in_lane(l, i) && l->graph->nodes[i].kind != FX_NODE_INPUT)
                 FX_TRY(lower_backward(l, i));
@@ -330,8 +337,8 @@ static enum fx_status walk_backward(struct fx_lowering *l)
         struct fx_view *grad = &l->grads[i];
 
         if (l->graph->nodes[i].kind == FX_NODE_INPUT && l->uses[i].is_map && grad->buffer >= 0) {
-            l->program->plan.buffers[grad->buffer].is_kept = true;
-            l->program->nodes[i].gradient = *grad;
+            l->lowered->plan.buffers[grad->buffer].is_kept = true;
+            l->lowered->nodes[i].gradient = *grad;
         }
     }
     return FX_OK;
@@ -340,64 +347,71 @@ static enum fx_status walk_backward(struct fx_lowering *l)
 /* A lane may read its own values and the images: lanes run at the same time. */
 static enum fx_status check_lanes(const struct fx_lowering *l)
 {
-    int head = l->program->model->n_lanes;
+    int head = l->lowered->n_lanes;
 
     for (int i = 0; i < l->graph->n_nodes; i++) {
         const struct fx_node *node = &l->graph->nodes[i];
-        int lane = fx_lower_lane(l->program->model, node);
+        int lane = fx_lower_lane(l, node);
 
         for (int j = 0; j < node->n_inputs && lane != head; j++) {
             const struct fx_node *x = &l->graph->nodes[node->inputs[j]];
 
-            if (x->kind != FX_NODE_INPUT && fx_lower_lane(l->program->model, x) != lane)
+            if (x->kind != FX_NODE_INPUT && fx_lower_lane(l, x) != lane)
                 return fx_fail(l->err, FX_EUSAGE, "node %d: reads a value of another lane", i);
         }
     }
     return FX_OK;
 }
 
-static enum fx_status place(struct fx_lowering *l)
+static enum fx_status make_nodes(struct fx_lowered *lowered, struct fx_err *err)
 {
-    const struct fx_model *model = l->program->model;
-    int n_forward[FX_MAX_LANES_OF_GRAPH], worker[FX_MAX_LANES_OF_GRAPH];
+    int n_nodes = lowered->graph->n_nodes;
 
-    for (int lane = 0; lane <= model->n_lanes; lane++) {
-        n_forward[lane] = l->program->lanes[lane].n_forward;
-        worker[lane] = lane == model->n_lanes ? 0 : lane % model->split.n_workers;
+    lowered->nodes = calloc((size_t)n_nodes + 1, sizeof *lowered->nodes);
+    if (!lowered->nodes)
+        return fx_fail(err, FX_EFAIL, "out of memory for the program");
+    for (int i = 0; i < n_nodes; i++) {
+        struct fx_node_state *state = &lowered->nodes[i];
+
+        state->value.buffer = state->gradient.buffer = -1;
+        state->norm_stats = state->norm_drop = -1;
     }
-    return fx_plan_place(&l->program->plan, model->n_lanes + 1, n_forward, worker,
-                         model->split.n_workers, l->err);
+    return FX_OK;
 }
 
-enum fx_status fx_lower_program(struct fx_program *program, struct fx_err *err)
+enum fx_status fx_lower(struct fx_lowered *lowered, const struct fx_lower_rules *rules,
+                        const struct fx_graph *graph, enum fx_mode mode, int n, struct fx_err *err)
 {
-    const struct fx_graph *graph = program->model->graph;
-    size_t n = (size_t)graph->n_nodes + 1;
+    size_t n_nodes = (size_t)graph->n_nodes + 1;
     struct fx_lowering l = {
-        .program = program,
+        .lowered = lowered,
+        .rules = rules,
         .graph = graph,
-        .loops = program->model->device->loops,
-        .uses = calloc(n, sizeof *l.uses),
-        .groups = calloc(n, sizeof *l.groups),
-        .values = calloc(n, sizeof *l.values),
-        .grads = calloc(n, sizeof *l.grads),
+        .uses = calloc(n_nodes, sizeof *l.uses),
+        .groups = calloc(n_nodes, sizeof *l.groups),
+        .values = calloc(n_nodes, sizeof *l.values),
+        .grads = calloc(n_nodes, sizeof *l.grads),
         .err = err,
     };
     enum fx_status status = FX_OK;
 
+    *lowered = (struct fx_lowered){
+        .graph = graph, .mode = mode, .n = n, .n_lanes = fx_lower_count_lanes(graph)
+    };
+    assert(lowered->n_lanes <= FX_GRAPH_MAX_EXPERTS);
     if (!l.uses || !l.groups || !l.values || !l.grads) {
         status = fx_fail(err, FX_EFAIL, "out of memory for the program");
         goto out;
     }
     for (int i = 0; i < graph->n_nodes; i++)
         l.values[i].buffer = l.grads[i].buffer = -1;
+    FX_TRY_OUT(make_nodes(lowered, err));
     FX_TRY_OUT(check_lanes(&l));
     FX_TRY_OUT(fx_lower_analyse(&l));
     FX_TRY_OUT(make_kept(&l));
     FX_TRY_OUT(walk_forward(&l));
-    if (program->mode == FX_TRAIN)
+    if (mode == FX_TRAIN)
         FX_TRY_OUT(walk_backward(&l));
-    FX_TRY_OUT(place(&l));
 out:
     free(l.uses);
     free(l.groups);

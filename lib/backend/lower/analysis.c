@@ -1,19 +1,29 @@
 /* What must be known of each node before the first step is written: who reads it, whether it is
  * stored, computed again or part of a concatenation, and whether anything wants its gradient. */
-#include "backend/cpu/lower.h"
+#include "backend/lower/lower_private.h"
 
 #include <stdlib.h>
 
-int fx_lower_lane(const struct fx_model *model, const struct fx_node *node)
+int fx_lower_count_lanes(const struct fx_graph *graph)
 {
-    return node->lane == FX_LANE_FUSION ? model->n_lanes : node->lane;
+    int n = 1;
+
+    for (int i = 0; i < graph->n_nodes; i++)
+        if (graph->nodes[i].lane >= n)
+            n = graph->nodes[i].lane + 1;
+    return n;
+}
+
+int fx_lower_lane(const struct fx_lowering *l, const struct fx_node *node)
+{
+    return node->lane == FX_LANE_FUSION ? l->lowered->n_lanes : node->lane;
 }
 
 int fx_lower_input(const struct fx_lowering *l, const struct fx_node *node, int i)
 {
     int v = node->inputs[i];
 
-    while (l->program->mode == FX_EVAL && l->graph->nodes[v].kind == FX_NODE_DROPOUT)
+    while (l->lowered->mode == FX_EVAL && l->graph->nodes[v].kind == FX_NODE_DROPOUT)
         v = l->graph->nodes[v].inputs[0];
     return v;
 }
@@ -85,7 +95,7 @@ static void find_users(struct fx_lowering *l)
     for (int i = 0; i < graph->n_nodes; i++) {
         bool is_loose = l->uses[i].n_left == 0;
 
-        if (is_loose && graph->nodes[i].kind == FX_NODE_DROPOUT && l->program->mode == FX_EVAL)
+        if (is_loose && graph->nodes[i].kind == FX_NODE_DROPOUT && l->lowered->mode == FX_EVAL)
             l->uses[fx_lower_input(l, &graph->nodes[i], 0)].is_kept = true;
         l->uses[i].is_kept |= is_loose || graph->nodes[i].kind == FX_NODE_INPUT;
         l->uses[i].n_left = l->uses[i].n_users;
@@ -115,7 +125,7 @@ static void fuse_dropouts(struct fx_lowering *l)
         const struct fx_node *node = &l->graph->nodes[i];
 
         l->uses[i].fused_drop = -1;
-        if (node->kind == FX_NODE_DROPOUT && l->uses[i].is_map && l->program->mode == FX_TRAIN) {
+        if (node->kind == FX_NODE_DROPOUT && l->uses[i].is_map && l->lowered->mode == FX_TRAIN) {
             int x = node->inputs[0];
 
             if (l->graph->nodes[x].kind == FX_NODE_BATCHNORM && l->uses[x].n_users == 1)
@@ -124,7 +134,7 @@ static void fuse_dropouts(struct fx_lowering *l)
     }
 }
 
-/* A 1x1 convolution that only an AVGPOOL2 reads is done behind it (pooling.c). */
+/* A 1x1 convolution that only an AVGPOOL2 reads is done behind it (pool_steps.c). */
 static void find_pooled(struct fx_lowering *l)
 {
     for (int i = 0; i < l->graph->n_nodes; i++) {
@@ -148,9 +158,16 @@ static int only_user(const struct fx_lowering *l, int v)
     for (int i = v + 1; i < l->graph->n_nodes && l->uses[v].n_users == 1; i++)
         for (int j = 0; j < l->graph->nodes[i].n_inputs; j++)
             if (fx_lower_input(l, &l->graph->nodes[i], j) == v &&
-                !(l->program->mode == FX_EVAL && l->graph->nodes[i].kind == FX_NODE_DROPOUT))
+                !(l->lowered->mode == FX_EVAL && l->graph->nodes[i].kind == FX_NODE_DROPOUT))
                 user = i;
     return user;
+}
+
+static int groups_of(const struct fx_lowering *l, const struct fx_node *conv)
+{
+    int c_in = l->graph->nodes[fx_lower_input(l, conv, 0)].shape.c;
+
+    return l->rules->split_of(l->rules->ctx, conv, c_in, l->lowered->n);
 }
 
 /* Maps around a grouped convolution are split where only norms and dropouts touch them besides. */
@@ -162,7 +179,7 @@ static void find_split(struct fx_lowering *l)
         const struct fx_node *node = &l->graph->nodes[i];
         int x, next, last = i;
 
-        if (node->kind != FX_NODE_CONV2D || fx_lower_split_of(l, node) == 1)
+        if (node->kind != FX_NODE_CONV2D || groups_of(l, node) == 1)
             continue;
         x = fx_lower_input(l, node, 0);
         next = only_user(l, i);
@@ -174,8 +191,7 @@ static void find_split(struct fx_lowering *l)
             (l->graph->nodes[x].kind != FX_NODE_BATCHNORM &&
              l->graph->nodes[x].kind != FX_NODE_DROPOUT))
             continue;
-        l->uses[x].n_groups = l->uses[i].n_groups = l->uses[last].n_groups =
-            fx_lower_split_of(l, node);
+        l->uses[x].n_groups = l->uses[i].n_groups = l->uses[last].n_groups = groups_of(l, node);
     }
 }
 
@@ -258,7 +274,7 @@ enum fx_status fx_lower_analyse(struct fx_lowering *l)
     find_pooled(l);
     find_split(l);
     find_groups(l);
-    if (l->program->mode == FX_TRAIN) {
+    if (l->lowered->mode == FX_TRAIN) {
         find_wanted_gradients(l);
         find_deferred(l);
         find_needed(l);

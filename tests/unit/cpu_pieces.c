@@ -1,5 +1,5 @@
-/* The pieces of the cpu back end that need no network: the memory plan never lays two living
- * buffers on each other, packing and unpacking are inverse, threads are split as documented. */
+/* The pieces of the cpu back end that need no network: packing and unpacking are inverse, threads
+ * are split as documented. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -9,69 +9,6 @@
 
 #include "backend/cpu/lanes.h"
 #include "backend/cpu/layout.h"
-#include "backend/cpu/plan.h"
-
-enum { N_LANES = 3, N_WORKERS = 2, N_BUFFERS = 300, N_STEPS = 100 };
-static const int n_forward[N_LANES] = { 50, 40, 60 }, worker[N_LANES] = { 0, 1, 0 };
-
-static uint32_t next_random(uint32_t *state)
-{
-    *state = *state * 1664525u + 1013904223u;
-    return *state >> 8;
-}
-
-/* Used in both passes, or kept: has a place of its own. */
-static bool stays(const struct fx_buffer *b)
-{
-    return b->is_kept || (b->first < n_forward[b->lane] && b->last >= n_forward[b->lane]);
-}
-
-static bool may_share(const struct fx_buffer *a, const struct fx_buffer *b)
-{
-    if (stays(a) || stays(b) || worker[a->lane] != worker[b->lane])
-        return false;
-    return a->lane != b->lane || a->last < b->first || b->last < a->first;
-}
-
-static void living_buffers_are_apart(void **state)
-{
-    uint32_t seed = 7;
-
-    (void)state;
-    for (int round = 0; round < 20; round++) {
-        struct fx_plan plan = { 0 };
-        struct fx_err err = { 0 };
-        size_t sum = 0;
-
-        for (int i = 0; i < N_BUFFERS; i++) {
-            int lane = (int)(next_random(&seed) % N_LANES), first, buffer;
-
-            first = (int)(next_random(&seed) % N_STEPS);
-            assert_int_equal(
-                fx_plan_add(&plan, lane, 1 + next_random(&seed) % 5000, first, &buffer, &err),
-                FX_OK);
-            fx_plan_touch(&plan, buffer, first + (int)(next_random(&seed) % 10));
-            plan.buffers[buffer].is_kept = next_random(&seed) % 20 == 0;
-        }
-        assert_int_equal(fx_plan_place(&plan, N_LANES, n_forward, worker, N_WORKERS, &err), FX_OK);
-        for (int i = 0; i < N_BUFFERS; i++) {
-            const struct fx_buffer *a = &plan.buffers[i];
-
-            assert_int_equal(a->offset % 64, 0);
-            assert_true(a->offset + a->n_bytes <= plan.n_bytes);
-            sum += a->n_bytes;
-            for (int j = 0; j < i; j++) {
-                const struct fx_buffer *b = &plan.buffers[j];
-
-                if (!may_share(a, b))
-                    assert_true(a->offset + a->n_bytes <= b->offset ||
-                                b->offset + b->n_bytes <= a->offset);
-            }
-        }
-        assert_true(plan.n_bytes < sum / 2); /* sharing happens */
-        fx_plan_fini(&plan);
-    }
-}
 
 static void weights_survive_packing(void **state)
 {
@@ -174,7 +111,6 @@ static void the_pool_reports_the_lowest_failure(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(living_buffers_are_apart),
         cmocka_unit_test(weights_survive_packing),
         cmocka_unit_test(the_rest_is_cleared),
         cmocka_unit_test(threads_are_split),

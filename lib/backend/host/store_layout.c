@@ -1,0 +1,141 @@
+/* The plan of the parameters' arenas. */
+#include "backend/host/store_layout.h"
+
+#include "backend/host/arena.h"
+
+#include <stdlib.h>
+
+enum { LINE_FLOATS = FX_ARENA_ALIGN / (int)sizeof(float) };
+
+static size_t round_floats(size_t n)
+{
+    return (n + LINE_FLOATS - 1) / LINE_FLOATS * LINE_FLOATS;
+}
+
+enum fx_status fx_store_layout_init(struct fx_store_layout *layout, const struct fx_graph *graph,
+                                    bool trains, struct fx_err *err)
+{
+    *layout = (struct fx_store_layout){ .graph = graph, .trains = trains };
+    layout->slots = calloc((size_t)graph->n_params + 1, sizeof *layout->slots);
+    if (!layout->slots)
+        return fx_fail(err, FX_EFAIL, "out of memory for the parameter table");
+    for (int i = 0; i < graph->n_params; i++)
+        layout->slots[i].n = (size_t)graph->params[i].n_elements;
+    return FX_OK;
+}
+
+void fx_store_layout_fini(struct fx_store_layout *layout)
+{
+    free(layout->chunks);
+    free(layout->slots);
+    *layout = (struct fx_store_layout){ 0 };
+}
+
+void fx_store_layout_set_packed(struct fx_store_layout *layout, int param, size_t n)
+{
+    layout->slots[param].n = n;
+}
+
+/* Floats or numbers of all parameters whose kind is in [first, last], each on its own cache line.
+ */
+static size_t sum_slots(const struct fx_store_layout *layout, enum fx_param_kind first,
+                        enum fx_param_kind last)
+{
+    size_t n = 0;
+
+    for (int i = 0; i < layout->graph->n_params; i++) {
+        enum fx_param_kind kind = layout->graph->params[i].kind;
+
+        if (kind >= first && kind <= last)
+            n += round_floats(layout->slots[i].n);
+    }
+    return n;
+}
+
+static size_t count_counters(const struct fx_store_layout *layout)
+{
+    size_t n = 0;
+
+    for (int i = 0; i < layout->graph->n_params; i++)
+        n += layout->graph->params[i].kind == FX_PARAM_COUNTER;
+    return n;
+}
+
+size_t fx_store_layout_statistics_bytes(const struct fx_store_layout *layout)
+{
+    size_t n_running = sum_slots(layout, FX_PARAM_RUNNING_MEAN, FX_PARAM_RUNNING_VAR);
+    size_t n_copies = layout->trains ? 2 : 1;
+
+    return n_copies * n_running * sizeof(float) + count_counters(layout) * sizeof(int64_t);
+}
+
+void fx_store_layout_memory(const struct fx_store_layout *layout, struct fx_memory *memory)
+{
+    size_t trained = sum_slots(layout, FX_PARAM_TRAINED, FX_PARAM_TRAINED) * sizeof(float);
+
+    memory->parameters = trained + fx_store_layout_statistics_bytes(layout);
+    memory->gradients = layout->trains ? trained : 0;
+    memory->optimizer = layout->trains ? 2 * trained : 0;
+}
+
+/* Gives every parameter its place in the arena of its kind. */
+static void place_slots(struct fx_store_layout *layout)
+{
+    for (int i = 0; i < layout->graph->n_params; i++) {
+        struct fx_slot *slot = &layout->slots[i];
+        size_t *used = &layout->n_running;
+
+        if (layout->graph->params[i].kind == FX_PARAM_TRAINED)
+            used = &layout->n_trained;
+        if (layout->graph->params[i].kind == FX_PARAM_COUNTER) {
+            slot->offset = layout->n_counters++;
+            continue;
+        }
+        slot->offset = *used;
+        *used += round_floats(slot->n);
+    }
+}
+
+/* Appends [begin, end) in pieces of FX_CHUNK_FLOATS to the chunks, or only counts them. */
+static size_t cut_range(struct fx_chunk *chunks, size_t n, size_t begin, size_t end,
+                        enum fx_param_group group)
+{
+    for (; begin < end; begin += FX_CHUNK_FLOATS, n++) {
+        size_t stop = begin + FX_CHUNK_FLOATS;
+
+        if (chunks)
+            chunks[n] = (struct fx_chunk){ begin, stop < end ? stop : end, group };
+    }
+    return n;
+}
+
+/* The trained arenas cut into chunks, each within one group (groups are contiguous). */
+static size_t cut_chunks(const struct fx_store_layout *layout, struct fx_chunk *chunks)
+{
+    const struct fx_graph *graph = layout->graph;
+    size_t n = 0, begin = 0, end = 0;
+    enum fx_param_group group = FX_GROUP_EXPERTS;
+
+    for (int i = 0; i < graph->n_params; i++) {
+        if (graph->params[i].kind != FX_PARAM_TRAINED)
+            continue;
+        if (graph->params[i].group != group) {
+            n = cut_range(chunks, n, begin, end, group);
+            group = graph->params[i].group;
+            begin = end;
+        }
+        end = layout->slots[i].offset + round_floats(layout->slots[i].n);
+    }
+    return cut_range(chunks, n, begin, end, group);
+}
+
+enum fx_status fx_store_layout_place(struct fx_store_layout *layout, struct fx_err *err)
+{
+    place_slots(layout);
+    layout->n_chunks = cut_chunks(layout, NULL);
+    layout->chunks = calloc(layout->n_chunks + 1, sizeof *layout->chunks);
+    if (!layout->chunks)
+        return fx_fail(err, FX_EFAIL, "out of memory for the optimizer's table");
+    (void)cut_chunks(layout, layout->chunks);
+    return FX_OK;
+}

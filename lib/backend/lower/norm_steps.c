@@ -1,0 +1,91 @@
+/* BATCHNORM: the statistics once a channel, however many norms read it; the result, with ReLU and
+ * dropout, where it is wanted; the gradient over that of the result, or added to another's. */
+#include "backend/lower/lower_private.h"
+
+enum { STATS_FLOATS = 16 }; /* the arrays of statistics are whole AVX-512 registers */
+
+/* The statistics belong to the map that the norm reads: a value, or a chain of concatenations. */
+static enum fx_status stats_of(struct fx_lowering *l, int x, int *stats, int *first)
+{
+    int group = l->uses[x].group;
+    int owner = group < 0 ? x : l->groups[group].tip;
+    struct fx_stats *st = &l->lowered->nodes[owner].stats;
+
+    if (st->stride == 0) {
+        st->stride = fx_blocks(l->graph->nodes[owner].shape.c, STATS_FLOATS) * STATS_FLOATS;
+        FX_TRY(fx_lower_new_kept(l, 3 * (size_t)st->stride * sizeof(float), &st->buffer));
+    }
+    *stats = owner;
+    *first = st->n_known;
+    if (l->graph->nodes[x].shape.c > st->n_known)
+        st->n_known = l->graph->nodes[x].shape.c;
+    return FX_OK;
+}
+
+enum fx_status fx_lower_norm_apply(struct fx_lowering *l, int node, const struct fx_view *view)
+{
+    struct fx_step step = { .kind = FX_STEP_NORM_APPLY, .node = node };
+    int x = fx_lower_input(l, &l->graph->nodes[node], 0);
+
+    if (l->uses[node].fused_drop >= 0)
+        fx_lower_touch_mask(l, l->uses[node].fused_drop);
+    FX_TRY(fx_lower_value(l, x, &step.views[0]));
+    step.views[1] = *view;
+    return fx_lower_emit(l, step);
+}
+
+enum fx_status fx_lower_norm(struct fx_lowering *l, int node)
+{
+    struct fx_node_state *state = &l->lowered->nodes[node];
+    int x = fx_lower_input(l, &l->graph->nodes[node], 0);
+    struct fx_view y;
+
+    state->norm_drop = l->uses[node].fused_drop;
+    if (l->lowered->mode == FX_TRAIN) {
+        struct fx_step step = { .kind = FX_STEP_NORM_STATS, .node = node };
+
+        FX_TRY(stats_of(l, x, &state->norm_stats, &step.first));
+        FX_TRY(fx_lower_value(l, x, &step.views[0]));
+        FX_TRY(fx_lower_emit(l, step));
+    }
+    if (l->uses[node].fused_drop >= 0)
+        return FX_OK; /* applied there */
+    FX_TRY(fx_lower_place_value(l, node, x, &y));
+    return fx_lower_norm_apply(l, node, &y);
+}
+
+enum fx_status fx_lower_norm_back(struct fx_lowering *l, int node)
+{
+    int x = fx_lower_input(l, &l->graph->nodes[node], 0);
+    struct fx_view *dy = &l->grads[node], *dx = &l->grads[x];
+    struct fx_step step = { .kind = FX_STEP_NORM_BACK, .node = node };
+    struct fx_view made;
+
+    if (l->uses[node].fused_drop >= 0)
+        fx_lower_touch_mask(l, l->uses[node].fused_drop);
+    FX_TRY(fx_lower_value(l, x, &step.views[0]));
+    step.views[1] = *dy;
+    if (!l->uses[x].wants_grad) {
+        FX_TRY(fx_lower_emit(l, step));
+        fx_lower_release(l, dy);
+        return FX_OK;
+    }
+    if (dx->buffer >= 0 && fx_lower_is_exclusive(l, dx)) {
+        step.views[2] = *dx;
+        step.accumulate = true;
+        FX_TRY(fx_lower_emit(l, step));
+        fx_lower_release(l, dy);
+        return FX_OK;
+    }
+    if (dy->is_exact && fx_lower_is_exclusive(l, dy) &&
+        dy->group_blocks == step.views[0].group_blocks) {
+        made = *dy; /* over the gradient that it comes from */
+    } else {
+        FX_TRY(fx_lower_new_like(l, x, &made));
+        fx_lower_share(l, &made);
+        fx_lower_release(l, dy);
+    }
+    step.views[2] = made;
+    FX_TRY(fx_lower_emit(l, step));
+    return fx_lower_contribute(l, x, &made);
+}
