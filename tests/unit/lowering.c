@@ -1,0 +1,298 @@
+/* Graphs become steps, with the rules of a back end that launches equal lanes together: lanes of
+ * equal experts get equal steps at equal places, every convolution is compiled once a direction,
+ * and no gradient of a vector is read or added to before something was written there. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "backend/lower/lower.h"
+#include "net/model.h"
+
+enum { N_EXPERTS = 3, N_IMAGES = 4, BLOCK = 8 };
+
+static const char *const archs[] = {
+    "resnet18:width=12",
+    "densenet121:growth=6,blocks=2-2-2-2",
+    "preact_resnext29_8x64d:depth=11,cardinality=4,base_width=8,width=16",
+    "improved_wideresnet28_10:depth=10,width=1",
+};
+
+/* One model, lowered and with places. */
+struct lowering_case {
+    struct fx_graph graph;
+    struct fx_lowered lowered;
+    int *compiled; /* owned; (nodes, directions) how often */
+    int n_vectors; /* steps on vectors that were announced */
+    size_t base[FX_MAX_LANES_OF_GRAPH], size[FX_MAX_LANES_OF_GRAPH];
+};
+
+static int split_of(void *ctx, const struct fx_node *conv, int c_in, int n)
+{
+    (void)ctx;
+    (void)conv;
+    (void)c_in;
+    (void)n;
+    return 1;
+}
+
+static enum fx_status count_conv(void *ctx, int node, enum fx_conv_direction direction,
+                                 const struct fx_view *x, const struct fx_view *y,
+                                 struct fx_err *err)
+{
+    struct lowering_case *k = ctx;
+    const struct fx_node *n = &k->graph.nodes[node];
+
+    (void)err;
+    assert_int_equal(x->c, k->graph.nodes[n->inputs[0]].shape.c);
+    assert_int_equal(y->c, n->shape.c);
+    assert_true(x->is_exact && y->is_exact);
+    assert_int_equal(y->w, (x->w + 2 * n->pad - n->kernel) / n->stride + 1);
+    k->compiled[node * FX_N_CONV_DIRECTIONS + (int)direction]++;
+    return FX_OK;
+}
+
+static void count_vector(void *ctx, int node, bool is_backward)
+{
+    struct lowering_case *k = ctx;
+
+    (void)node;
+    (void)is_backward;
+    k->n_vectors++;
+}
+
+static void lower_case(struct lowering_case *k, const char *arch, const char *fusion,
+                       enum fx_mode mode, bool stores_masks)
+{
+    struct fx_model_config config = { .arch = arch,
+                                      .fusion = fusion,
+                                      .n_experts = N_EXPERTS,
+                                      .n_classes = 10,
+                                      .expert_dropout = 0.1,
+                                      .fusion_dropout = 0.2 };
+    struct fx_lower_rules rules = { .block = BLOCK,
+                                    .value_bytes = 2,
+                                    .stores_masks = stores_masks,
+                                    .split_of = split_of,
+                                    .conv = count_conv,
+                                    .vector = count_vector,
+                                    .ctx = k };
+    struct fx_err err = { 0 };
+
+    *k = (struct lowering_case){ 0 };
+    assert_int_equal(fx_model_build(&k->graph, &config, &err), FX_OK);
+    k->compiled = calloc((size_t)k->graph.n_nodes * FX_N_CONV_DIRECTIONS + 1, sizeof *k->compiled);
+    assert_non_null(k->compiled);
+    assert_int_equal(fx_lower(&k->lowered, &rules, &k->graph, mode, N_IMAGES, &err), FX_OK);
+    assert_int_equal(fx_lowered_place_lanes(&k->lowered, k->base, k->size, &err), FX_OK);
+}
+
+static void free_case(struct lowering_case *k)
+{
+    fx_lowered_fini(&k->lowered);
+    fx_graph_fini(&k->graph);
+    free(k->compiled);
+}
+
+static int count_steps(const struct fx_lowered *lowered, enum fx_step_kind kind)
+{
+    int n = 0;
+
+    for (int lane = 0; lane <= lowered->n_lanes; lane++)
+        for (int i = 0; i < lowered->lanes[lane].n_steps; i++)
+            n += lowered->lanes[lane].steps[i].kind == kind;
+    return n;
+}
+
+/* Calls check for every architecture, fusion and mode, with and without stored masks. */
+static void for_all_cases(void (*check)(const struct lowering_case *k, bool stores_masks))
+{
+    for (size_t a = 0; a < sizeof archs / sizeof *archs; a++)
+        for (int f = 0; fx_fusion_names[f]; f++)
+            for (int c = 0; c < 4; c++) {
+                struct lowering_case k;
+
+                lower_case(&k, archs[a], fx_fusion_names[f], c % 2 ? FX_EVAL : FX_TRAIN, c / 2);
+                check(&k, c / 2);
+                free_case(&k);
+            }
+}
+
+/* ---- equal lanes ---- */
+
+/* The same place in another lane's region; or, outside of both lanes, the same buffer. */
+static void check_places(const struct fx_lowered *l, int lane, const struct fx_view *first,
+                         const struct fx_view *other)
+{
+    const struct fx_buffer *a = &l->plan.buffers[first->buffer],
+                           *b = &l->plan.buffers[other->buffer];
+
+    assert_int_equal(first->image_bytes, other->image_bytes);
+    if (first->image_bytes == 0)
+        return;
+    assert_int_equal(first->c, other->c);
+    assert_int_equal(first->area, other->area);
+    assert_int_equal(first->is_exact, other->is_exact);
+    if (a->lane == 0)
+        assert_int_equal(b->lane, lane);
+    else
+        assert_ptr_equal(a, b);
+    assert_int_equal(a->offset, b->offset);
+}
+
+static void check_equal_lanes(const struct lowering_case *k, bool stores_masks)
+{
+    const struct fx_lowered *l = &k->lowered;
+    const struct fx_steps *first = &l->lanes[0];
+
+    (void)stores_masks;
+    assert_int_equal(l->n_lanes, N_EXPERTS);
+    for (int lane = 1; lane < l->n_lanes; lane++) {
+        const struct fx_steps *steps = &l->lanes[lane];
+
+        assert_int_equal(k->size[lane], k->size[0]);
+        assert_int_equal(steps->n_steps, first->n_steps);
+        assert_int_equal(steps->n_forward, first->n_forward);
+        for (int i = 0; i < steps->n_steps; i++) {
+            const struct fx_step *a = &first->steps[i], *b = &steps->steps[i];
+
+            assert_int_equal(a->kind, b->kind);
+            assert_int_equal(a->first, b->first);
+            assert_int_equal(a->accumulate, b->accumulate);
+            assert_memory_equal(a->adds, b->adds, sizeof a->adds);
+            for (int v = 0; v < FX_STEP_MAX_VIEWS; v++)
+                check_places(l, lane, &a->views[v], &b->views[v]);
+        }
+    }
+}
+
+static void equal_lanes_have_equal_steps(void **state)
+{
+    (void)state;
+    for_all_cases(check_equal_lanes);
+}
+
+/* ---- what the rules are asked ---- */
+
+static void check_rules(const struct lowering_case *k, bool stores_masks)
+{
+    const struct fx_lowered *l = &k->lowered;
+    bool trains = l->mode == FX_TRAIN;
+    int n_maps_dropped = 0;
+
+    for (int i = 0; i < k->graph.n_nodes; i++) {
+        const struct fx_node *node = &k->graph.nodes[i];
+        const int *compiled = &k->compiled[i * FX_N_CONV_DIRECTIONS];
+        bool is_conv = node->kind == FX_NODE_CONV2D;
+        bool is_first = is_conv && node->inputs[0] == k->graph.input;
+
+        assert_int_equal(compiled[FX_CONV_FORWARD], is_conv);
+        assert_int_equal(compiled[FX_CONV_WEIGHTS], is_conv && trains);
+        assert_int_equal(compiled[FX_CONV_DATA], is_conv && trains && !is_first);
+        n_maps_dropped += node->kind == FX_NODE_DROPOUT && !l->nodes[i].is_vector;
+    }
+    assert_int_equal(count_steps(l, FX_STEP_MASK), trains && stores_masks ? n_maps_dropped : 0);
+    assert_int_equal(k->n_vectors,
+                     count_steps(l, FX_STEP_VECTOR) + count_steps(l, FX_STEP_VECTOR_BACK));
+}
+
+static void rules_are_asked_once(void **state)
+{
+    (void)state;
+    for_all_cases(check_rules);
+}
+
+/* ---- gradients of vectors ---- */
+
+static bool has_gradient(const struct fx_lowered *l, int node)
+{
+    return l->nodes[node].is_vector && l->nodes[node].gradient.buffer >= 0;
+}
+
+/* Follows who has written which gradient; those of outputs come from the loss. */
+static void check_vector_step(const struct fx_lowered *l, const struct fx_step *step, bool *written)
+{
+    const struct fx_node *node = &l->graph->nodes[step->node];
+
+    if (step->kind != FX_STEP_VECTOR_BACK && step->kind != FX_STEP_GLOBALPOOL_BACK)
+        return;
+    assert_true(l->nodes[step->node].is_output || written[step->node]);
+    for (int j = 0; step->kind == FX_STEP_VECTOR_BACK && j < node->n_inputs; j++) {
+        if (!has_gradient(l, node->inputs[j]))
+            continue;
+        assert_int_equal(step->adds[j], written[node->inputs[j]]);
+        written[node->inputs[j]] = true;
+    }
+}
+
+static void check_vectors(const struct lowering_case *k, bool stores_masks)
+{
+    const struct fx_lowered *l = &k->lowered;
+    bool *written = calloc((size_t)k->graph.n_nodes, sizeof *written);
+
+    (void)stores_masks;
+    assert_non_null(written);
+    for (int lane = l->n_lanes; lane >= 0; lane--)
+        for (int i = l->lanes[lane].n_forward; i < l->lanes[lane].n_steps; i++)
+            check_vector_step(l, &l->lanes[lane].steps[i], written);
+    for (int i = 0; i < k->graph.n_nodes; i++)
+        if (has_gradient(l, i))
+            assert_true(written[i] != l->nodes[i].is_output);
+    free(written);
+}
+
+static void vector_gradients_are_written_first(void **state)
+{
+    (void)state;
+    for_all_cases(check_vectors);
+}
+
+/* ---- addresses ---- */
+
+static void views_are_bound(void **state)
+{
+    struct lowering_case k;
+    char *base[FX_MAX_LANES_OF_GRAPH], *arena;
+
+    (void)state;
+    lower_case(&k, archs[0], "multiplicative", FX_TRAIN, true);
+    arena = malloc(k.lowered.plan.n_bytes);
+    assert_non_null(arena);
+    for (int lane = 0; lane <= k.lowered.n_lanes; lane++)
+        base[lane] = arena + k.base[lane];
+    fx_lowered_bind(&k.lowered, base);
+    for (int lane = 0; lane <= k.lowered.n_lanes; lane++)
+        for (int i = 0; i < k.lowered.lanes[lane].n_steps; i++)
+            for (int v = 0; v < FX_STEP_MAX_VIEWS; v++) {
+                const struct fx_view *view = &k.lowered.lanes[lane].steps[i].views[v];
+                const struct fx_buffer *b = &k.lowered.plan.buffers[view->buffer];
+
+                if (view->image_bytes == 0)
+                    assert_null(view->data);
+                else
+                    assert_ptr_equal(view->data, arena + k.base[b->lane] + b->offset);
+            }
+    for (int i = 0; i < k.graph.n_nodes; i++) {
+        const struct fx_node_state *node = &k.lowered.nodes[i];
+
+        assert_int_equal(node->stats.stride > 0, node->stats.mean != NULL);
+        assert_int_equal(node->mask.n_words > 0, node->mask.words != NULL);
+        assert_int_equal(node->gradient.buffer >= 0, node->gradient.data != NULL);
+    }
+    free(arena);
+    free_case(&k);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equal_lanes_have_equal_steps),
+        cmocka_unit_test(rules_are_asked_once),
+        cmocka_unit_test(vector_gradients_are_written_first),
+        cmocka_unit_test(views_are_bound),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
