@@ -86,6 +86,8 @@ struct fx_losses {
     double distill[FX_GRAPH_MAX_EXPERTS];
     double total; /* sum over images of the whole loss */
     int64_t fused_correct, expert_correct[FX_GRAPH_MAX_EXPERTS], ensemble_correct;
+    double correct; /* images right of the graph's head (fused, else expert 0): with mixing an image
+                       counts lam for its own label and 1 - lam for its partner's */
     double ensemble; /* CE of softmax(mean of the experts' logits), evaluation only */
 };
 

@@ -40,12 +40,6 @@ void fx_engine_close(struct fx_engine *engine); /* accepts a zeroed record */
 enum fx_status fx_engine_load(struct fx_engine *engine, const struct fx_tensor_set *set,
                               uint64_t seed, struct fx_err *err) FX_MUST_CHECK;
 
-/* The node whose logits decide: the fused head's, or the first expert's where there is none. */
-static inline int fx_engine_head(const struct fx_engine *engine)
-{
-    return engine->graph->fused >= 0 ? engine->graph->fused : engine->graph->logits[0];
-}
-
 /* The processors that this process may run on. */
 int fx_engine_default_threads(void);
 

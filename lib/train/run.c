@@ -6,7 +6,6 @@
 #include "train/clock.h"
 #include "train/memory.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 void fx_stream_close(struct fx_stream *stream)
@@ -115,10 +114,6 @@ static enum fx_status prepare(struct fx_run_parts *run, struct fx_err *err)
     if (run->engine.backend->dataset_load != NULL)
         FX_TRY(run->engine.backend->dataset_load(run->engine.device, run->plan->dataset, err));
     FX_TRY(load(run, err));
-    run->logits =
-        malloc((size_t)options.batch * (size_t)run->plan->graph->n_classes * sizeof *run->logits);
-    if (run->logits == NULL)
-        return fx_fail(err, FX_EFAIL, "out of memory for logits");
     return fx_feeder_create(&run->feeder, &options, err);
 }
 
@@ -150,7 +145,6 @@ static void assemble(struct fx_run_parts *run)
     t->dataset = plan->dataset;
     t->engine = &run->engine;
     t->feeder = run->feeder;
-    t->logits = run->logits;
     t->history = &run->history;
     t->saver.rundir = &run->rundir;
     t->saver.engine = &run->engine;
@@ -188,7 +182,6 @@ static enum fx_status train(struct fx_run_parts *run, struct fx_err *err)
 static void run_close(struct fx_run_parts *run)
 {
     fx_feeder_destroy(run->feeder);
-    free(run->logits);
     fx_engine_close(&run->engine);
     fx_restored_close(&run->restored);
     fx_history_close(&run->history);

@@ -14,7 +14,6 @@ struct fx_run_parts {
     bool has_state;
     struct fx_engine engine;
     struct fx_feeder *feeder; /* owned */
-    float *logits;            /* owned */
     struct fx_history history;
     struct fx_trainer trainer;
     bool has_started; /* the start event is on stdout */

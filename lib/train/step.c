@@ -1,5 +1,4 @@
 /* One optimiser step and its commit. */
-#include "train/tally.h"
 #include "train/metrics.h"
 #include "train/trainer.h"
 
@@ -8,40 +7,12 @@
 /* What a step found out. */
 struct step_result {
     struct fx_losses losses;
-    double correct, grad_norm, lr[FX_N_GROUPS];
+    double grad_norm, lr[FX_N_GROUPS];
 };
-
-/* Images right among a batch: with mixing an image counts lam for its own label and 1 - lam for its
- * partner's. */
-static double count_correct(const float *logits, int classes, const struct fx_batch *batch)
-{
-    double correct = 0;
-
-    for (int i = 0; i < batch->n; i++) {
-        int guess = fx_argmax(logits + (size_t)i * (size_t)classes, classes);
-        double lam = batch->mix != NULL ? (double)batch->mix->lam : 1;
-        correct += guess == batch->labels[i] ? lam : 0;
-        if (batch->partner != NULL)
-            correct += guess == batch->labels[batch->partner[i]] ? 1 - lam : 0;
-    }
-    return correct;
-}
-
-static enum fx_status read_correct(const struct fx_trainer *trainer, struct fx_program *program,
-                                   const struct fx_batch *batch, double *correct,
-                                   struct fx_err *err)
-{
-    const struct fx_engine *engine = trainer->engine;
-
-    FX_TRY(
-        engine->backend->value_read(program, fx_engine_head(engine), false, trainer->logits, err));
-    *correct += count_correct(trainer->logits, engine->graph->n_classes, batch);
-    return FX_OK;
-}
 
 /* Forward and backward of one micro-batch; changes nothing that a checkpoint holds. */
 static enum fx_status micro_batch(struct fx_trainer *trainer, bool accumulate,
-                                  struct fx_program **program, double *correct, struct fx_err *err)
+                                  struct fx_program **program, struct fx_err *err)
 {
     struct fx_engine *engine = trainer->engine;
     const struct fx_backend *backend = engine->backend;
@@ -56,7 +27,6 @@ static enum fx_status micro_batch(struct fx_trainer *trainer, bool accumulate,
     FX_TRY(backend->input(*program, &batch, err));
     FX_TRY(backend->forward(*program, err));
     FX_TRY(backend->loss(*program, &loss, err));
-    FX_TRY(read_correct(trainer, *program, &batch, correct, err));
     return backend->backward(*program, accumulate, err);
 }
 
@@ -94,7 +64,7 @@ static enum fx_status compute(struct fx_trainer *trainer, int64_t n_micro,
     fx_schedule_rates(&trainer->schedule, trainer->state.epoch - 1, result->lr);
     backend->step_begin(trainer->engine->model);
     for (int64_t i = 0; i < n_micro; i++)
-        FX_TRY(micro_batch(trainer, i > 0, &program, &result->correct, err));
+        FX_TRY(micro_batch(trainer, i > 0, &program, err));
     struct fx_update update = describe_update(trainer, n_micro, result->lr);
     FX_TRY(
         backend->update(program, &update, trainer->settings->sgd ? &nesterov : NULL, &norm, err));
@@ -147,7 +117,7 @@ static void commit(struct fx_trainer *trainer, int64_t n_micro, const struct ste
     state->sums.total += result->losses.total;
     state->sums.fused += head_loss(trainer, &result->losses);
     state->sums.individual += individual(trainer, &result->losses);
-    state->sums.correct += result->correct;
+    state->sums.correct += result->losses.correct;
     state->history_lines = trainer->history->n_lines;
     trainer->is_torn = false;
     trainer->is_dirty = true;

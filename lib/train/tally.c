@@ -3,7 +3,8 @@
 
 #include <math.h>
 
-int fx_argmax(const float *logits, int classes)
+/* The class with the largest logit, the first of equals. */
+static int top_class(const float *logits, int classes)
 {
     int best = 0;
 
@@ -15,7 +16,7 @@ int fx_argmax(const float *logits, int classes)
 
 void fx_tally_add(struct fx_tally *tally, const float *logits, int classes, int label)
 {
-    int best = fx_argmax(logits, classes);
+    int best = top_class(logits, classes);
     double sum = 0;
 
     for (int i = 0; i < classes; i++)

@@ -26,7 +26,4 @@ double fx_tally_accuracy(const struct fx_tally *tally); /* percent */
  * bin.  Source: Guo et al., "On Calibration of Modern Neural Networks" (2017), equation 3. */
 double fx_tally_ece(const struct fx_tally *tally);
 
-/* The class with the largest logit, the first of equals. */
-int fx_argmax(const float *logits, int classes);
-
 #endif

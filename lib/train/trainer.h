@@ -20,7 +20,6 @@ struct fx_trainer {
     struct fx_schedule schedule;
     struct fx_part val, test;
     struct fx_progress progress;
-    float *logits; /* (batch, classes): of the head that decides */
 
     struct fx_state state; /* committed: what a checkpoint written now would say */
     struct fx_best best;   /* of the run so far; ahead of state.best at the end of --steps only */

@@ -196,6 +196,32 @@ static void counts_and_ensemble(void **state)
     assert_int_equal(losses.ensemble_correct, 4);
 }
 
+/* Four images: right for the own label, for the partner's, for both, for neither. */
+static void mixed_labels_count_in_part(void **state)
+{
+    static const float a[] = { 3, 1, 0, 0, 2, 1, 0, 1, 5, 1, 0, 0 };
+    static const float fused[] = { 0, 1, 0, 1, 0, 0, 1, 0, 0, 0, 1, 0 };
+    static const uint8_t y[] = { 0, 2, 2, 1 };
+    static const uint32_t paired[] = { 1, 3, 1, 3 };
+    struct fx_mix mix = { .kind = FX_MIX_MIXUP, .lam = 0.25f };
+    struct fx_batch batch = { .n = 4, .labels = y, .mix = &mix, .partner = paired };
+    struct fx_heads heads = { .n = 4, .n_classes = 3, .n_experts = 1, .experts = { a } };
+    struct fx_loss_config config = { .alpha = 1 };
+    struct fx_losses losses = { 0 };
+
+    (void)state;
+    fx_loss_heads(&heads, &batch, &config, &losses);
+    assert_float_equal(losses.correct, 0.25 + 0.75 + 1 + 0, 0);
+    assert_int_equal(losses.expert_correct[0], 2);
+    batch.mix = NULL;
+    batch.partner = NULL;
+    fx_loss_heads(&heads, &batch, &config, &losses);
+    assert_float_equal(losses.correct, 2 + 2, 0);
+    heads.fused = fused; /* decides where there is one */
+    fx_loss_heads(&heads, &batch, &config, &losses);
+    assert_float_equal(losses.correct, 4 + 1, 0);
+}
+
 /* Logits far outside exp's range are fine; a logit that is not a number is noticed. */
 static void extreme_logits(void **state)
 {
@@ -219,6 +245,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(losses_and_gradients_are_the_literal_ones),
         cmocka_unit_test(counts_and_ensemble),
+        cmocka_unit_test(mixed_labels_count_in_part),
         cmocka_unit_test(extreme_logits),
     };
 

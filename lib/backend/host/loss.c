@@ -6,24 +6,29 @@
 
 enum { MAX_CLASSES = 256, FUSED = FX_GRAPH_MAX_EXPERTS, N_HEADS = FX_GRAPH_MAX_EXPERTS + 1 };
 
-/* One image: targets, and each head's log-probabilities and probabilities; the fused head stands
- * at index FUSED. */
+/* One image: targets, and each head's log-probabilities, probabilities and the class of its largest
+ * logit, the first of equals; the fused head stands at index FUSED. */
 struct image {
     double target[MAX_CLASSES];
     double log_p[N_HEADS][MAX_CLASSES];
     double p[N_HEADS][MAX_CLASSES];
+    int top[N_HEADS];
 };
+
+static bool is_mixed(const struct fx_batch *batch)
+{
+    return batch->mix && batch->partner;
+}
 
 /* t = (1 - eps) * (lam * onehot(label) + (1 - lam) * onehot(partner's label)) + eps / n_classes */
 static void make_target(const struct fx_batch *batch, int i, int n_classes, double eps, double *t)
 {
-    bool is_mixed = batch->mix && batch->partner;
-    double lam = is_mixed ? (double)batch->mix->lam : 1.0;
+    double lam = is_mixed(batch) ? (double)batch->mix->lam : 1.0;
 
     for (int c = 0; c < n_classes; c++)
         t[c] = eps / n_classes;
     t[batch->labels[i]] += (1.0 - eps) * lam;
-    if (is_mixed)
+    if (is_mixed(batch))
         t[batch->labels[batch->partner[i]]] += (1.0 - eps) * (1.0 - lam);
 }
 
@@ -61,23 +66,35 @@ static double divergence(const struct image *image, int j, int k, int n)
     return sum;
 }
 
-static int64_t is_top(const double *log_p, int n, int label)
+static int top_class(const double *z, int n)
 {
     int best = 0;
 
     for (int c = 1; c < n; c++)
-        if (log_p[c] > log_p[best])
+        if (z[c] > z[best])
             best = c;
-    return best == label;
+    return best;
+}
+
+/* Counts image i, whose largest logit of the graph's head is at `top`. */
+static void add_correct(const struct fx_batch *batch, int i, int top, double *correct)
+{
+    double lam = is_mixed(batch) ? (double)batch->mix->lam : 1.0;
+
+    if (top == batch->labels[i])
+        *correct += lam;
+    if (is_mixed(batch) && top == batch->labels[batch->partner[i]])
+        *correct += 1.0 - lam;
 }
 
 static void softmax_head(const float *logits, int n, struct image *image, int head)
 {
-    double z[MAX_CLASSES];
+    double z[MAX_CLASSES] = { 0 };
 
     for (int c = 0; c < n; c++)
         z[c] = (double)logits[c];
     log_softmax(z, n, image->log_p[head], image->p[head]);
+    image->top[head] = top_class(z, n);
 }
 
 /* CE and accuracy of softmax(mean of the experts' logits). */
@@ -94,7 +111,7 @@ static void add_ensemble(const struct fx_heads *heads, int i, int label, const d
         mean[c] /= heads->n_experts;
     log_softmax(mean, n, log_p, p);
     losses->ensemble += cross_entropy(target, log_p, n);
-    losses->ensemble_correct += is_top(log_p, n, label);
+    losses->ensemble_correct += top_class(mean, n) == label;
 }
 
 /* The mean over the other experts of KL(stop_gradient(p_j) || p_k). */
@@ -119,7 +136,7 @@ static double add_losses(const struct fx_heads *heads, const struct image *image
         double ce = cross_entropy(image->target, image->log_p[FUSED], n);
 
         losses->fused += ce;
-        losses->fused_correct += is_top(image->log_p[FUSED], n, label);
+        losses->fused_correct += image->top[FUSED] == label;
         total += ce;
     }
     for (int k = 0; k < heads->n_experts; k++) {
@@ -127,7 +144,7 @@ static double add_losses(const struct fx_heads *heads, const struct image *image
         double kl = distill != 0 ? distillation(image, k, heads->n_experts, n) : 0;
 
         losses->expert[k] += ce;
-        losses->expert_correct[k] += is_top(image->log_p[k], n, label);
+        losses->expert_correct[k] += image->top[k] == label;
         losses->distill[k] += kl;
         total += alpha * (ce + distill * kl);
     }
@@ -164,6 +181,7 @@ void fx_loss_heads(const struct fx_heads *heads, const struct fx_batch *batch,
 {
     double alpha = heads->fused ? (double)config->alpha : 1.0;
     double distill = (double)config->distill;
+    double correct = 0;
     int n = heads->n_classes;
 
     for (int i = 0; i < heads->n; i++) {
@@ -178,8 +196,10 @@ void fx_loss_heads(const struct fx_heads *heads, const struct fx_batch *batch,
             softmax_head(heads->experts[k] + row, n, &image, k);
         losses->total += add_losses(heads, &image, label, alpha, distill, losses);
         add_ensemble(heads, i, label, image.target, losses);
+        add_correct(batch, i, image.top[heads->fused ? FUSED : 0], &correct);
         if (heads->d_experts[0])
             write_gradients(heads, &image, i, alpha, distill);
     }
     losses->n_images += heads->n;
+    losses->correct += correct;
 }
