@@ -1,8 +1,5 @@
-/* CONCAT, and the copies between a map of its own and a run of channels in a wider one.
- *
- * A chain of concatenations is one buffer: its first part is written there by its maker, or copied;
- * every later part is copied behind it, at any channel, also in the middle of a block.  The
- * gradient of the chain is a buffer of the same shape, whose parts are copied out. */
+/* Copies between a map of its own and a run of channels in a wider one, which may begin at any
+ * channel, also in the middle of a block. */
 #include "backend/cpu/cpu_run.h"
 
 #include <string.h>

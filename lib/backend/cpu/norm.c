@@ -1,9 +1,9 @@
 /* BATCHNORM with the ReLU and the dropout behind it.
  *
- * Forward: the statistics of each channel once, however many norms read it, then one pass that
- * writes the result.  Backward: two sums over the batch, then one pass that writes or adds the
- * gradient.  A channel block of the whole batch is walked through before the next one, so that the
- * second walk finds it in the cache.  Sums are f32 within an image's block and double beyond. */
+ * Forward: the statistics, then one pass that writes the result.  Backward: two sums over the
+ * batch, then one pass that writes or adds the gradient.  A channel block of the whole batch is
+ * walked through before the next one, so that the second walk finds it in the cache.  Sums are f32
+ * within an image's block and double beyond. */
 #include "backend/cpu/cpu_run.h"
 
 #include <math.h>

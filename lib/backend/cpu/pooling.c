@@ -1,7 +1,4 @@
-/* AVGPOOL2, and GLOBALPOOL, where maps become vectors.
- *
- * A 1x1 convolution and the mean of pixels commute, so a convolution that only an AVGPOOL2 reads
- * (DenseNet's transitions) runs behind the pool, on a quarter of the pixels. */
+/* AVGPOOL2, and GLOBALPOOL, where maps become vectors. */
 #include "backend/cpu/cpu_run.h"
 
 enum fx_status fx_cpu_avgpool(const struct fx_step *s, const struct fx_run *run, struct fx_err *err)
