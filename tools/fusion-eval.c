@@ -133,7 +133,7 @@ static enum fx_status open_engine(const struct args *args, struct evaluation *ev
                                        ev->stream.input.is_mapped ? 0 : ev->stream.input.n_bytes };
 
     FX_TRY(fx_engine_open(&ev->engine, &ev->graph, &options, NULL, err));
-    ev->engine.backend->model_memory(ev->engine.model, &plan.model);
+    FX_TRY(fx_engine_plan_memory(&ev->engine, &plan, err));
     FX_TRY(fx_memory_check(&plan, batch, err));
     FX_TRY(fx_engine_allocate(&ev->engine, err));
     return fx_engine_load(&ev->engine, &ev->stream.set, 0, err);

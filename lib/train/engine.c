@@ -51,6 +51,16 @@ enum fx_status fx_engine_open(struct fx_engine *engine, const struct fx_graph *g
     return compile(engine, &engine->eval, FX_EVAL, options->eval_n, err);
 }
 
+enum fx_status fx_engine_plan_memory(const struct fx_engine *engine, struct fx_memory_plan *plan,
+                                     struct fx_err *err)
+{
+    const struct fx_backend *backend = engine->backend;
+
+    backend->model_memory(engine->model, &plan->model);
+    plan->on_device = backend->memory_left != NULL;
+    return plan->on_device ? backend->memory_left(engine->device, &plan->device_left, err) : FX_OK;
+}
+
 enum fx_status fx_engine_allocate(struct fx_engine *engine, struct fx_err *err)
 {
     return engine->backend->model_allocate(engine->model, err);

@@ -5,6 +5,7 @@
 #include "backend/backend.h"
 #include "net/model.h"
 #include "tensor/tensor.h"
+#include "train/memory.h"
 
 /* What to compile. */
 struct fx_engine_options {
@@ -31,6 +32,9 @@ struct fx_engine {
 enum fx_status fx_engine_open(struct fx_engine *engine, const struct fx_graph *graph,
                               const struct fx_engine_options *options, bool (*should_stop)(void),
                               struct fx_err *err) FX_MUST_CHECK;
+/* fx_engine_plan_memory: the model's part of the plan, and what its device has left. */
+enum fx_status fx_engine_plan_memory(const struct fx_engine *engine, struct fx_memory_plan *plan,
+                                     struct fx_err *err) FX_MUST_CHECK;
 enum fx_status fx_engine_allocate(struct fx_engine *engine, struct fx_err *err) FX_MUST_CHECK;
 void fx_engine_close(struct fx_engine *engine); /* accepts a zeroed record */
 

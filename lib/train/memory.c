@@ -9,12 +9,17 @@
 #include <string.h>
 #include <sys/resource.h>
 
-size_t fx_memory_plan_total(const struct fx_memory_plan *plan)
+size_t fx_memory_plan_model(const struct fx_memory_plan *plan)
 {
     const struct fx_memory *m = &plan->model;
 
     return m->parameters + m->gradients + m->optimizer + m->activations + m->workspace +
-           plan->batches + plan->experts;
+           plan->images;
+}
+
+size_t fx_memory_plan_total(const struct fx_memory_plan *plan)
+{
+    return fx_memory_plan_model(plan) + plan->batches + plan->experts;
 }
 
 /* The number after `key` in a file of "key number" lines (key "": the first number); SIZE_MAX when
@@ -147,21 +152,42 @@ static struct size_text size_text(size_t bytes)
     return size;
 }
 
-enum fx_status fx_memory_check(const struct fx_memory_plan *plan, int64_t batch, struct fx_err *err)
+static void log_plan(const struct fx_memory_plan *plan)
 {
     const struct fx_memory *m = &plan->model;
-    const char *limit;
-    size_t total = fx_memory_plan_total(plan), available = fx_memory_available(&limit);
 
     fx_log_info("memory: %s planned: parameters %s, gradients %s, optimizer %s, activations %s, "
                 "workspace %s, batches %s, experts' stream %s",
-                size_text(total).text, size_text(m->parameters).text, size_text(m->gradients).text,
-                size_text(m->optimizer).text, size_text(m->activations).text,
-                size_text(m->workspace).text, size_text(plan->batches).text,
-                size_text(plan->experts).text);
-    if (total <= available)
-        return FX_OK;
+                size_text(fx_memory_plan_total(plan)).text, size_text(m->parameters).text,
+                size_text(m->gradients).text, size_text(m->optimizer).text,
+                size_text(m->activations).text, size_text(m->workspace).text,
+                size_text(plan->batches).text, size_text(plan->experts).text);
+    if (plan->on_device)
+        fx_log_info("memory: of it %s on the device, with the images (%s); %s are free there",
+                    size_text(fx_memory_plan_model(plan)).text, size_text(plan->images).text,
+                    size_text(plan->device_left).text);
+}
+
+static enum fx_status refuse(size_t needed, const char *limit, size_t available, int64_t batch,
+                             struct fx_err *err)
+{
     return fx_fail(err, FX_EFAIL,
                    "memory: the run needs %s and %s is %s: reduce --batch (now %lld)",
-                   size_text(total).text, limit, size_text(available).text, (long long)batch);
+                   size_text(needed).text, limit, size_text(available).text, (long long)batch);
+}
+
+enum fx_status fx_memory_check(const struct fx_memory_plan *plan, int64_t batch, struct fx_err *err)
+{
+    const char *limit;
+    size_t available = fx_memory_available(&limit), host = fx_memory_plan_total(plan);
+
+    log_plan(plan);
+    if (plan->on_device) {
+        size_t device = fx_memory_plan_model(plan);
+
+        if (device > plan->device_left)
+            return refuse(device, "free memory of the device", plan->device_left, batch, err);
+        host -= device;
+    }
+    return host <= available ? FX_OK : refuse(host, limit, available, batch, err);
 }

@@ -4,13 +4,18 @@
 
 #include "backend/backend.h"
 
-/* Planned bytes on the host beside the model's. */
+/* Planned bytes: what lies where the model lies, then what lies on the host. */
 struct fx_memory_plan {
     struct fx_memory model;
-    size_t batches; /* prepared batches, evaluation batches */
-    size_t experts; /* the experts stream while it is read; 0 when it is mapped */
+    size_t images;      /* the training images, where the device keeps them */
+    bool on_device;     /* model and images lie in memory of the device's own */
+    size_t device_left; /* of which so much is free; else without meaning */
+    size_t batches;     /* prepared batches, evaluation batches */
+    size_t experts;     /* the experts stream while it is read; 0 when it is mapped */
 };
 
+/* Of the model and images; of everything. */
+size_t fx_memory_plan_model(const struct fx_memory_plan *plan);
 size_t fx_memory_plan_total(const struct fx_memory_plan *plan);
 
 /* fx_memory_available: what this process may still allocate: the least of MemAvailable, what the
@@ -19,7 +24,7 @@ size_t fx_memory_plan_total(const struct fx_memory_plan *plan);
 size_t fx_memory_available(const char **limit);
 
 /* fx_memory_check: prints the plan on the log.  FX_EFAIL with the numbers and what to reduce when
- * it cannot fit. */
+ * it cannot fit, on the device or on the host. */
 enum fx_status fx_memory_check(const struct fx_memory_plan *plan, int64_t batch,
                                struct fx_err *err) FX_MUST_CHECK;
 

@@ -87,7 +87,9 @@ static enum fx_status check_memory(const struct fx_run_parts *run,
         .experts = stream->is_mapped ? 0 : stream->n_bytes,
     };
 
-    run->engine.backend->model_memory(run->engine.model, &plan.model);
+    if (run->engine.backend->dataset_load != NULL)
+        plan.images = (size_t)run->plan->dataset->train.n * FX_IMAGE_BYTES;
+    FX_TRY(fx_engine_plan_memory(&run->engine, &plan, err));
     return fx_memory_check(&plan, run->plan->settings->batch, err);
 }
 

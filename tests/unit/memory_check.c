@@ -51,6 +51,26 @@ static void test_what_fits_nowhere_is_refused_with_the_numbers(void **state)
     }
 }
 
+/* A model in a device's own memory is held against that, and only the rest against the host's. */
+static void test_a_device_with_memory_of_its_own_is_asked(void **state)
+{
+    struct fx_memory_plan plan = {
+        .model.activations = 2 * gib, .images = gib, .on_device = true, .device_left = 3 * gib
+    };
+    struct fx_err err = { 0 };
+
+    (void)state;
+    assert_int_equal(fx_memory_check(&plan, 128, &err), FX_OK);
+    plan.device_left -= 1;
+    assert_int_equal(fx_memory_check(&plan, 128, &err), FX_EFAIL);
+    assert_non_null(strstr(err.msg, "the run needs 3.00 GiB and free memory of the device is "));
+    plan.model.activations = plan.device_left = gib << 20;
+    plan.images = 0;
+    assert_int_equal(fx_memory_check(&plan, 128, &err), FX_OK);
+    plan.batches = gib << 20;
+    assert_int_equal(fx_memory_check(&plan, 128, &err), FX_EFAIL);
+}
+
 static void test_what_is_small_fits(void **state)
 {
     const struct fx_memory_plan plan = { .model.parameters = 1 << 20 };
@@ -82,10 +102,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_total_counts_every_part),
         cmocka_unit_test(test_what_fits_nowhere_is_refused_with_the_numbers),
+        cmocka_unit_test(test_a_device_with_memory_of_its_own_is_asked),
         cmocka_unit_test(test_what_is_small_fits),
         cmocka_unit_test(test_the_address_space_limit_counts),
     };
 
-    fx_log_set("memory_plan", FX_LOG_QUIET);
-    return cmocka_run_group_tests_name("memory_plan", tests, NULL, NULL);
+    fx_log_set("memory_check", FX_LOG_QUIET);
+    return cmocka_run_group_tests_name("memory_check", tests, NULL, NULL);
 }

@@ -2,8 +2,6 @@
  * running statistics.  Everything that can fail comes before the first write. */
 #include "backend/host/update.h"
 
-#include "backend/host/optimizer.h"
-
 #include <math.h>
 
 /* What the tasks of one update share; a task is one chunk. */
@@ -76,7 +74,7 @@ static void group_scales(const struct fx_update *update, double norm,
     }
 }
 
-static struct fx_adamw_step adamw_step(const struct fx_update *u, double lr, double scale)
+struct fx_adamw_step fx_adamw_step_of(const struct fx_update *u, double lr, double scale)
 {
     double correction1 = 1.0 - pow(u->beta1, (double)u->step);
     double correction2 = 1.0 - pow(u->beta2, (double)u->step);
@@ -127,7 +125,7 @@ enum fx_status fx_host_update(struct fx_store *store, const struct fx_losses *lo
         if (sgd)
             step.sgd[g] = sgd_step(update, sgd, update->lr[g], scales[g]);
         else
-            step.adamw[g] = adamw_step(update, update->lr[g], scales[g]);
+            step.adamw[g] = fx_adamw_step_of(update, update->lr[g], scales[g]);
     }
     parallel->run(parallel->pool, store->layout.n_chunks, step_task, &step);
     fx_store_commit(store);
