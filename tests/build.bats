@@ -6,8 +6,8 @@ load helper
 
 setup() {
     cd "$ROOT" || return
-    # Not the caller's -j and targets; HAVE_DNNL and HAVE_CUDA come from the environment.
-    unset MAKEFLAGS MFLAGS MAKELEVEL
+    # HAVE_DNNL, HAVE_CUDA, CC and CFLAGS come from the environment.
+    unset_make
 }
 
 in_tree() {

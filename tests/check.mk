@@ -23,7 +23,7 @@ check: ## run every test; the last line counts them
 
 # The shortest way to one file while working on it: make check-bats T=tests/metrics-csv.bats
 check-bats: all unit
-	$(call SUITE_ENV,$(B)) bats $(T)
+	$(call SUITE_ENV,$(B)) env --default-signal bats $(T)
 
 $(BATS_SUITES:%=$(CHECK)/%.tap): $(CHECK)/%.tap: tests/%.bats
 	@$(call SUITE_ENV,$(B)) tests/run-suite $* $@ bats --tap $<

@@ -13,18 +13,8 @@ on_terminal() { # SIZE STEP... -- COMMAND...
     TERM=xterm LC_ALL=C.UTF-8 python3 "$ROOT/tests/track/terminal.py" "$@"
 }
 
-# Holds the lock of a run until the test ends.
-work_on() { # DIR
-    flock "$1/lock" sleep 60 3>&- &
-    echo $! >worker
-    for _ in $(seq 100); do
-        flock -n "$1/lock" true || return 0
-        sleep 0.02
-    done
-    return 1
-}
 teardown() {
-    [ ! -e worker ] || pkill -P "$(cat worker)" || true
+    release_lock
 }
 
 @test "elsewhere than on a terminal, the table is printed once" {
@@ -44,7 +34,7 @@ END
 }
 
 @test "a run whose lock is held is running, comes first, and has an ETA" {
-    work_on runs/under/way
+    hold_lock runs/under/way/lock
     # Its last epoch, of 100 seconds, ended 40 seconds ago; two of four are left.
     sed -i "s/2026-01-02 04:02:00/$(date -d '-40 seconds' '+%F %T')/" runs/under/way/history.jsonl
     run -0 fusion-top --once runs

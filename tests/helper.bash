@@ -10,6 +10,8 @@ FX_BUILD=${FX_BUILD:-$ROOT/build/release}
 export ROOT FX_BUILD
 export PATH=$FX_BUILD/bin:$FX_BUILD/tests:$PATH
 export LC_ALL=C TERM=dumb
+# What a user's environment may tell the tools or a real Slurm.
+unset NO_COLOR CUDA_VISIBLE_DEVICES "${!SLURM_@}" "${!SBATCH_@}" "${!WANDB_@}"
 # Suites run side by side: two threads each are enough, and results do not depend on the machine.
 export OMP_NUM_THREADS=2
 # A finding of a sanitizer must not look like one of our own exit codes.
@@ -30,6 +32,37 @@ real_data() { # VARIABLE PATH: keep the user's setting, else take PATH if it is 
 real_data CIFAR100 "$ROOT/../shared/data/cifar-100-python.tar.gz"
 real_data PTH_SAMPLES "$ROOT/../shared/data/pth"
 real_data SPLITS "$ROOT/../shared/data"
+
+# unset_make: make forgets who called it, and what the environment says about the pipelines and
+# about where things are installed; for tests that call make.
+unset_make() {
+    local names
+    mapfile -t names < <(sed -n 's/^\([A-Za-z_]*\) ?=.*/\1/p' "$ROOT"/pipelines/*.mk)
+    unset MAKEFLAGS MFLAGS MAKELEVEL BINDIR MANDIR DATADIR COMPDIR "${names[@]}"
+}
+
+# eventually COMMAND...: waits until it succeeds, for a minute at most.
+eventually() {
+    local end=$((SECONDS + 60))
+    until "$@"; do
+        [ "$SECONDS" -lt "$end" ] || fail "waited in vain for: $*"
+        sleep 0.05
+    done
+}
+
+# hold_lock FILE: another process has its lock, until release_lock.
+hold_lock() {
+    (exec 9<>"$1" && flock 9 && exec sleep 600) 3>&- &
+    lock_holder=$!
+    eventually is_locked "$1"
+}
+is_locked() { # FILE
+    ! flock -n "$1" true
+}
+release_lock() { # also where none is held
+    [ -z "${lock_holder:-}" ] || kill "$lock_holder"
+    lock_holder=
+}
 
 # skip_without VARIABLE: skip the test when the data it names is not there.
 skip_without() {

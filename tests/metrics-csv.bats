@@ -111,10 +111,8 @@ done,1,,,,,,12.5,10,11,,holdout,0.5,multiplicative,resnet18:width=8,,"
     metrics-csv pipe >out.csv &
     exec 5>pipe
     printf '%s\n' "$start" "$(epoch 1)" >&5
-    for _ in $(seq 100); do
-        [ "$(wc -l <out.csv)" = 2 ] && break
-        sleep 0.05
-    done
+    two_lines() { [ "$(wc -l <out.csv)" = 2 ]; }
+    eventually two_lines
     assert_equal "$(cat out.csv)" "$titles
 $(row 1)"
     echo "$end" >&5

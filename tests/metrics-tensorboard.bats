@@ -61,11 +61,8 @@ read_back() { # FILE
     metrics-tensorboard pipe >out &
     exec 5>pipe
     head -n 3 metrics.jsonl >&5
-    for _ in $(seq 100); do
-        [ "$(read_back "$file" 2>/dev/null)" = "$(head -n 4 wanted)" ] && break
-        sleep 0.05
-    done
-    assert_equal "$(read_back "$file")" "$(head -n 4 wanted)"
+    there() { [ "$(read_back "$file" 2>/dev/null)" = "$(head -n 4 wanted)" ]; }
+    eventually there
     tail -n +4 metrics.jsonl >&5
     exec 5>&-
     wait $!

@@ -29,7 +29,8 @@ EOF
     stand_in ckpt-split 'mkdir -p "$2" && cp "$3" "$2/parts"'
     stand_in cifar-prep '[ "$1" = -o ] && echo data >"$2"'
     chmod +x bin/fusion-train
-    export PATH=$PWD/bin:$PATH MAKEFLAGS=
+    unset_make
+    export PATH=$PWD/bin:$PATH
     touch archive.tar.gz
 }
 

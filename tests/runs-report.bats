@@ -9,6 +9,10 @@ setup() {
     python3 "$ROOT/tests/track/make_runs.py"
 }
 
+teardown() {
+    release_lock
+}
+
 tables() {
     python3 "$ROOT/tests/track/read_page.py" "$1"
 }
@@ -55,14 +59,9 @@ END
 }
 
 @test "a run whose lock is held is running" {
-    flock runs/under/way/lock sleep 20 &
-    for _ in $(seq 100); do
-        flock -n runs/under/way/lock true || break
-        sleep 0.02
-    done
+    hold_lock runs/under/way/lock
     runs-report --quiet -o page.html runs
     tables page.html >rows
-    kill $!
     grep -q '^under/way running ' rows
     grep -q '^dead dead ' rows
 }

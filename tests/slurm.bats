@@ -17,7 +17,7 @@ mission=(densenet-multiplicative resnet-multiplicativeAddition
     improved_wide_resnet-TransformerBase resnext-concatenation)
 shared=$BATS_FILE_TMPDIR
 export SLURM_CONF=$shared/cluster/slurm.conf
-unset "${!SBATCH_@}" MAKEFLAGS MFLAGS MAKELEVEL
+unset_make
 
 has_slurm() {
     local name
@@ -95,8 +95,8 @@ hold() { # NAME...
     touch "${@/#/hold/}"
 }
 
-until_true() { # COMMAND...: within three minutes
-    local end=$((SECONDS + 180))
+until_true() { # COMMAND...: within five minutes
+    local end=$((SECONDS + 300))
     until "$@"; do
         [ $SECONDS -lt $end ] || fail "waited in vain for: $*
 $(scontrol show job -o; cat logs/*.out)"

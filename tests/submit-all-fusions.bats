@@ -6,7 +6,7 @@
 load helper
 
 submit=$ROOT/pipelines/slurm/submit-all-fusions
-unset "${!SBATCH_@}" MAKEFLAGS MFLAGS MAKELEVEL
+unset_make
 
 setup() {
     cd "$BATS_TEST_TMPDIR" || return

@@ -6,7 +6,7 @@ load helper
 
 setup() {
     cd "$ROOT" || return
-    unset MAKEFLAGS MFLAGS MAKELEVEL
+    unset_make
     out=$BATS_TEST_TMPDIR/out
 }
 

@@ -19,7 +19,7 @@ import sys
 import termios
 import time
 
-SECONDS = 20
+SECONDS = 60
 
 
 def frame(text):
