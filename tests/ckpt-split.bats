@@ -6,7 +6,7 @@ load helper
 
 arch=resnet18:width=8,blocks=1-1-1-1
 
-# The whole checkpoint: fresh experts, and fusion and head of zeros, put together by ckpt-join.
+# The whole checkpoint: fresh experts, and a made fusion and head, put together by ckpt-join.
 setup_file() {
     cd "$BATS_FILE_TMPDIR" || return
     expert-load --quiet --init 1 --arch "$arch" -o experts.safetensors
@@ -20,8 +20,8 @@ def write(path, tensors):
         head[name] = {'dtype': 'F32', 'shape': shape, 'data_offsets': [at, at + n]}
         at += n
     text = json.dumps(head).encode()
-    open(path, 'wb').write(struct.pack('<Q', len(text)) + text + bytes(range(256)) * (at // 256)
-                           + bytes(at % 256))
+    body = (bytes(range(96)) * (at // 96 + 1))[:at]
+    open(path, 'wb').write(struct.pack('<Q', len(text)) + text + body)
 D = 64
 fusion = {f'norms.{k}.{p}': [D] for k in range(4) for p in ('weight', 'bias')}
 fusion.update({f'mlp.{i}.weight': [D, D] for i in (0, 3)})

@@ -134,6 +134,16 @@ END
         expert-load --count 1 --arch "$small" x.safetensors
 }
 
+@test "values that are not finite are named" {
+    change "${ST[0]}" x.safetensors 'sd["bn1.bias"][2] = struct.pack("<8f", 1, *[float("nan")] * 7)'
+    fails_with 3 'expert-load: x.safetensors: bn1.bias: values that are not finite: 7' \
+        expert-load --count 1 --arch "$small" x.safetensors
+    # Beyond what F32 can hold.
+    change "${ST[0]}" x.safetensors 'sd["bn1.bias"] = ["F64", [8], struct.pack("<8d", *[1e39] * 8)]'
+    fails_with 3 'expert-load: x.safetensors: bn1.bias: values that are not finite: 8' \
+        expert-load --count 1 --arch "$small" x.safetensors
+}
+
 @test "all differences of all files are reported, each on its line" {
     change "${ST[0]}" x.safetensors 'del sd["bn1.bias"]; sd["extra"] = ["F32", [1], b"abcd"]'
     change "${ST[0]}" y.safetensors 'sd["bn1.bias"][0] = "I32"'

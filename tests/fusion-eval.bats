@@ -96,6 +96,38 @@ END
     assert_not_exists l.safetensors
 }
 
+# with_value NAME VALUE: bad.safetensors, a copy of best with VALUE (Python) at the head of a tensor.
+with_value() {
+    python3 - "$run/best.safetensors" "$@" <<'END'
+import json, struct, sys
+data = bytearray(open(sys.argv[1], "rb").read())
+n, = struct.unpack("<Q", data[:8])
+at = 8 + n + json.loads(data[8:8 + n])[sys.argv[2]]["data_offsets"][0]
+data[at:at + 4] = struct.pack("<f", float(sys.argv[3]))
+open("bad.safetensors", "wb").write(data)
+END
+}
+
+@test "weights that are not finite are refused, logits that are not are reported" {
+    for value in nan inf; do
+        with_value expert_backbones.2.bn1.weight $value
+        fails_with 3 \
+            "fusion-eval: bad.safetensors: expert_backbones.2.bn1.weight: values that are not *: 1" \
+            measure bad.safetensors
+    done
+    with_value expert_backbones.2.bn1.weight 3e38
+    run -0 --separate-stderr measure bad.safetensors
+    assert_equal "$stderr" "\
+fusion-eval: warning: the fused logits are not finite: their loss is null
+fusion-eval: warning: the logits of expert 2 are not finite: their loss is null"
+}
+
+@test "metadata that names no architecture is bad input" {
+    sed 's/"arch":"resnet18/"arch":"resnet19/' "$run/best.safetensors" >bad.safetensors
+    fails_with 3 "fusion-eval: bad.safetensors: metadata: unknown architecture 'resnet19' (*" \
+        measure bad.safetensors
+}
+
 @test "-o takes the metrics, complete or not at all" {
     measure -o eval.jsonl "$run/best.safetensors" >out.txt
     assert_equal "$(cat out.txt)" ""

@@ -138,6 +138,24 @@ in_4_gib() {
         train run --experts seven.safetensors
 }
 
+@test "experts with values that are not finite, and of no architecture, are refused by name" {
+    python3 - "$experts" <<'END'
+import json, struct, sys
+data = bytearray(open(sys.argv[1], "rb").read())
+n, = struct.unpack("<Q", data[:8])
+at = 8 + n + json.loads(data[8:8 + n])["expert_backbones.3.linear.bias"]["data_offsets"][0]
+data[at:at + 8] = struct.pack("<2f", float("nan"), float("-inf"))
+open("nan.safetensors", "wb").write(data)
+END
+    fails_with 3 \
+        "fusion-train: nan.safetensors: expert_backbones.3.linear.bias: values that are not *: 2" \
+        train run --experts nan.safetensors
+    sed 's/"arch":"resnet18/"arch":"resnet19/' "$experts" >no.safetensors
+    fails_with 3 "fusion-train: no.safetensors: metadata: unknown architecture 'resnet19' (*" \
+        train run --experts no.safetensors
+    assert_not_exists run
+}
+
 @test "a stream that is cut is refused" {
     head -c 5000 "$experts" >cut.safetensors
     fails_with 3 "fusion-train: *" train run --experts - <cut.safetensors

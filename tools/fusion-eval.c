@@ -11,6 +11,7 @@
 #include "train/run.h"
 #include "train/usage.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -114,8 +115,9 @@ static enum fx_status open_inputs(const struct args *args, struct evaluation *ev
                                      .n_classes = ev->info.n_classes,
                                      .expert_dropout = -1,
                                      .fusion_dropout = -1 };
-    if (fx_model_build(&ev->graph, &model, err) != FX_OK ||
-        fx_checkpoint_check(&ev->stream.set, &ev->graph, true, err) != FX_OK)
+    if (fx_checkpoint_build(&ev->graph, &model, err) != FX_OK ||
+        fx_checkpoint_check(&ev->stream.set, &ev->graph, true, err) != FX_OK ||
+        fx_checkpoint_check_values(&ev->stream.set, &ev->graph, err) != FX_OK)
         return fx_err_prepend(err, "%s: ", name);
     return FX_OK;
 }
@@ -181,6 +183,16 @@ static enum fx_status say_result(struct evaluation *ev, const struct fx_measure 
     return fx_output_commit(&ev->metrics, err);
 }
 
+/* Finite weights can overflow all the same; the accuracy of such logits means nothing. */
+static void warn_of_overflow(const struct fx_measure *measure)
+{
+    if (measure->has_fused && !isfinite(measure->fused.loss))
+        fx_log_warn("the fused logits are not finite: their loss is null");
+    for (int k = 0; k < measure->n_experts; k++)
+        if (!isfinite(measure->expert[k].loss))
+            fx_log_warn("the logits of expert %d are not finite: their loss is null", k);
+}
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 static enum fx_status evaluate(const struct args *args, struct evaluation *ev, struct fx_err *err)
@@ -199,6 +211,7 @@ static enum fx_status evaluate(const struct args *args, struct evaluation *ev, s
     if (args->logits != NULL)
         FX_TRY(logits_write(ev, args->logits, err));
     fx_progress_measure(ev->part.name, &measure);
+    warn_of_overflow(&measure);
     return say_result(ev, &measure, fx_seconds() - start, err);
 }
 

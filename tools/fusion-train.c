@@ -56,8 +56,9 @@ static enum fx_status read_experts(const struct args *args, struct inputs *in, s
                                      .n_classes = in->info.n_classes,
                                      .expert_dropout = settings->expert_dropout,
                                      .fusion_dropout = settings->dropout };
-    FX_TRY(fx_model_build(&in->graph, &model, err));
-    if (fx_checkpoint_check(&in->experts.set, &in->graph, false, err) != FX_OK)
+    if (fx_checkpoint_build(&in->graph, &model, err) != FX_OK ||
+        fx_checkpoint_check(&in->experts.set, &in->graph, false, err) != FX_OK ||
+        fx_checkpoint_check_values(&in->experts.set, &in->graph, err) != FX_OK)
         return fx_err_prepend(err, "%s: ", experts_name(args));
     in->arch = strdup(in->info.arch);
     return in->arch != NULL ? FX_OK : fx_fail(err, FX_EFAIL, "out of memory");

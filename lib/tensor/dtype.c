@@ -147,3 +147,16 @@ enum fx_status fx_convert_to_f32(enum fx_dtype dtype, const void *src, size_t n,
         dst[i] = element(dtype, src, i, inexact);
     return FX_OK;
 }
+
+size_t fx_tensor_count_nonfinite(const struct fx_tensor *tensor)
+{
+    enum fx_dtype dtype = tensor->dtype;
+    size_t n = tensor->n_bytes / fx_dtype_bytes(dtype), count = 0;
+    bool inexact;
+
+    if (dtype != FX_F64 && dtype != FX_F32 && dtype != FX_BF16 && dtype != FX_F16)
+        return 0;
+    for (size_t i = 0; i < n; i++)
+        count += !isfinite(element(dtype, tensor->data, i, &inexact));
+    return count;
+}

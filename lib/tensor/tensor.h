@@ -98,6 +98,10 @@ char *fx_shape_text(int n_dims, const int64_t *shape, char *buf, size_t n);
 enum fx_status fx_convert_to_f32(enum fx_dtype dtype, const void *src, size_t n, float *dst,
                                  bool *inexact, struct fx_err *err) FX_MUST_CHECK;
 
+/* How many of the tensor's values are no finite number as f32 (NaN, infinities, f64 beyond f32);
+ * 0 for whole numbers.  The data must be there. */
+size_t fx_tensor_count_nonfinite(const struct fx_tensor *tensor);
+
 static inline float fx_bf16_to_f32(uint16_t bits)
 {
     union {

@@ -110,6 +110,10 @@ void fx_assembly_add(struct fx_assembly *assembly, const struct fx_component *co
         if (!is_convertible(tensor->dtype, dtype_of(param)))
             differ(tally, &tally->n_dtype, "%s: %s: dtype %s, expected %s", file, tensor->name,
                    fx_dtype_name(tensor->dtype), fx_dtype_name(dtype_of(param)));
+        size_t n_nonfinite = fx_tensor_count_nonfinite(tensor);
+        if (n_nonfinite > 0)
+            differ(tally, &tally->n_values, "%s: %s: values that are not finite: %zu", file,
+                   tensor->name, n_nonfinite);
         tally->n_converted += tensor->dtype != dtype_of(param);
         *part = (struct fx_assembly_part){ tensor, file };
     }
@@ -148,7 +152,8 @@ void fx_assembly_require(struct fx_assembly *assembly, const char *prefix, bool 
 
 int fx_assembly_tally_total(const struct fx_assembly_tally *tally)
 {
-    return tally->n_missing + tally->n_unknown + tally->n_shape + tally->n_dtype + tally->n_double;
+    return tally->n_missing + tally->n_unknown + tally->n_shape + tally->n_dtype + tally->n_double +
+           tally->n_values;
 }
 
 enum fx_status fx_assembly_judge(struct fx_assembly_tally *tally, const char *file,
@@ -160,7 +165,7 @@ enum fx_status fx_assembly_judge(struct fx_assembly_tally *tally, const char *fi
     } counts[] = {
         { tally->n_missing, "missing" },        { tally->n_unknown, "unknown" },
         { tally->n_shape, "of another shape" }, { tally->n_dtype, "of another dtype" },
-        { tally->n_double, "given twice" },
+        { tally->n_double, "given twice" },     { tally->n_values, "with values not finite" },
     };
     int n = fx_assembly_tally_total(tally);
     char text[128] = "";

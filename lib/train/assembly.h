@@ -15,7 +15,8 @@ struct fx_assembly {
 
 /* What one file brought, for its messages. */
 struct fx_assembly_tally {
-    int n_unknown, n_shape, n_dtype, n_double; /* differences, one line on the log each */
+    /* Differences, one line on the log each. */
+    int n_unknown, n_shape, n_dtype, n_double, n_values;
     int n_missing;
     int n_converted; /* F64, F16, BF16 to F32 */
     char line[512];  /* the last difference, not yet on the log */
@@ -33,8 +34,9 @@ size_t fx_assembly_count(const struct fx_assembly *assembly, const struct fx_ten
                          const char *prefix);
 
 /* Takes the file's tensors for the parameters of those names.  Tensors that no parameter has, other
- * shapes, dtypes that are not F32, F64, F16 or BF16 (I64 for counters) and parameters that were
- * given before are differences, counted in *tally.  The component must outlive the assembly. */
+ * shapes, dtypes that are not F32, F64, F16 or BF16 (I64 for counters), parameters that were given
+ * before and values that are not finite are differences, counted in *tally.  The component must
+ * outlive the assembly. */
 void fx_assembly_add(struct fx_assembly *assembly, const struct fx_component *component,
                      const char *prefix, struct fx_assembly_tally *tally);
 /* Whether any parameter with this prefix has been given. */

@@ -44,6 +44,17 @@ enum fx_status fx_checkpoint_info_get(const struct fx_tensor_set *set,
     return FX_OK;
 }
 
+enum fx_status fx_checkpoint_build(struct fx_graph *graph, const struct fx_model_config *config,
+                                   struct fx_err *err)
+{
+    enum fx_status status = fx_model_build(graph, config, err);
+
+    if (status != FX_EUSAGE)
+        return status;
+    err->status = FX_EINPUT;
+    return fx_err_prepend(err, "metadata: ");
+}
+
 /* ---- tensors --------------------------------------------------------------------------------- */
 
 /* The first difference is the error record.  When there are more, each is a line on the log; one
@@ -64,6 +75,13 @@ static void differ(struct report *report, const char *what, const char *name, co
     if (report->n == 2)
         fx_log_error("%s", report->err->msg);
     fx_log_error("%s: %s%s%s", name, what, colon, detail);
+}
+
+static enum fx_status conclude(const struct report *report, const char *what)
+{
+    if (report->n > 1)
+        return fx_err_prepend(report->err, "%d %s, the first: ", report->n, what);
+    return report->n == 0 ? FX_OK : FX_EINPUT;
 }
 
 static bool same_shape(const struct fx_tensor *tensor, const struct fx_param *param)
@@ -135,7 +153,21 @@ enum fx_status fx_checkpoint_check(const struct fx_tensor_set *set, const struct
             differ(&report, "missing", param->name, "");
     }
     find_unknown(&report, set, graph);
-    if (report.n > 1)
-        return fx_err_prepend(err, "%d differences, the first: ", report.n);
-    return report.n == 0 ? FX_OK : FX_EINPUT;
+    return conclude(&report, "differences");
+}
+
+enum fx_status fx_checkpoint_check_values(const struct fx_tensor_set *set,
+                                          const struct fx_graph *graph, struct fx_err *err)
+{
+    struct report report = { .err = err };
+    char detail[64];
+
+    for (int i = 0; i < graph->n_params; i++) {
+        const struct fx_tensor *tensor = fx_tensor_set_find(set, graph->params[i].name);
+        size_t n = tensor != NULL ? fx_tensor_count_nonfinite(tensor) : 0;
+        snprintf(detail, sizeof detail, "%zu", n);
+        if (n > 0)
+            differ(&report, "values that are not finite", tensor->name, detail);
+    }
+    return conclude(&report, "tensors with values that are not finite");
 }

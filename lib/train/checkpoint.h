@@ -21,11 +21,22 @@ enum fx_status fx_checkpoint_info_get(const struct fx_tensor_set *set,
                                       struct fx_checkpoint_info *info,
                                       struct fx_err *err) FX_MUST_CHECK;
 
+/* fx_checkpoint_build: fx_model_build of what the metadata names; what is wrong with that is wrong
+ * with the input (FX_EINPUT). */
+enum fx_status fx_checkpoint_build(struct fx_graph *graph, const struct fx_model_config *config,
+                                   struct fx_err *err) FX_MUST_CHECK;
+
 /* fx_checkpoint_check: compares names, shapes and dtypes of the set with the graph and reports all
  * differences: the first in err, FX_EINPUT; when there are several, each as one line on the log.
  * Tensors named optimizer.* and train.* are ignored.  need_fusion = false lets fusion_module.* and
  * global_head.* be absent (all of them or none). */
 enum fx_status fx_checkpoint_check(const struct fx_tensor_set *set, const struct fx_graph *graph,
                                    bool need_fusion, struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_checkpoint_check_values: the parameters that the set has must be finite numbers; FX_EINPUT and
+ * reports otherwise as fx_checkpoint_check does, which must have passed. */
+enum fx_status fx_checkpoint_check_values(const struct fx_tensor_set *set,
+                                          const struct fx_graph *graph,
+                                          struct fx_err *err) FX_MUST_CHECK;
 
 #endif

@@ -128,6 +128,23 @@ static void test_conversions(void **state)
     assert_int_equal(fx_convert_to_f32(FX_C64, NULL, 0, &none, &inexact, &err), FX_EINPUT);
 }
 
+static size_t count(enum fx_dtype dtype, size_t n, const void *values)
+{
+    return fx_tensor_count_nonfinite(&(struct fx_tensor){
+        .dtype = dtype, .n_bytes = n * fx_dtype_bytes(dtype), .data = values });
+}
+
+static void test_values_that_are_not_finite_are_counted(void **state)
+{
+    (void)state;
+    assert_int_equal(count(FX_F32, 4, (float[]){ 1, NAN, -INFINITY, 3e38f }), 2);
+    assert_int_equal(count(FX_F64, 4, (double[]){ 1, NAN, 1e39, -INFINITY }), 3);
+    assert_int_equal(count(FX_F16, 3, (uint16_t[]){ 0x7bff, 0x7c00, 0xfc01 }), 2);
+    assert_int_equal(count(FX_BF16, 3, (uint16_t[]){ 0x7f7f, 0x7f80, 0xffc0 }), 2);
+    assert_int_equal(count(FX_I64, 1, (int64_t[]){ -1 }), 0);
+    assert_int_equal(count(FX_F32, 0, NULL), 0);
+}
+
 /* ---- npy --------------------------------------------------------------------------------------
  */
 
@@ -319,10 +336,15 @@ static void test_json_reader(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_index),          cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_shape_text),     cmocka_unit_test(test_conversions),
-        cmocka_unit_test(test_npy_good),       cmocka_unit_test(test_npy_bad),
-        cmocka_unit_test(test_npy_round_trip), cmocka_unit_test(test_json_line),
+        cmocka_unit_test(test_index),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_shape_text),
+        cmocka_unit_test(test_conversions),
+        cmocka_unit_test(test_values_that_are_not_finite_are_counted),
+        cmocka_unit_test(test_npy_good),
+        cmocka_unit_test(test_npy_bad),
+        cmocka_unit_test(test_npy_round_trip),
+        cmocka_unit_test(test_json_line),
         cmocka_unit_test(test_json_reader),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
