@@ -66,13 +66,54 @@ whole() { # every tensor is that of the model that was split
     whole
 }
 
-@test "experts are numbered in the order of the operands" {
+@test "an expert that says which one it is takes that place, whatever the order" {
     cd "$BATS_FILE_TMPDIR/parts"
+    join experts/*_{3,1,0,2}_best.pth fusion/*.pth global/*.pth
+    whole
+    join experts/*_{2,3,1,0}_best.safetensors fusion/*.pth global/*.pth
+    whole
+    # Two that do not say it take the places that are left.
+    cp experts/resnet_expert_0_best.pth "$BATS_TEST_TMPDIR/some.pth"
+    cp experts/resnet_expert_2_best.pth "$BATS_TEST_TMPDIR/other.pth"
+    join experts/*_{3,1}_best.pth "$BATS_TEST_TMPDIR"/{some,other}.pth fusion/*.pth global/*.pth
+    whole
+}
+
+@test "experts that do not say which one they are are numbered in the order of the operands" {
+    cp -r "$BATS_FILE_TMPDIR/parts" .
+    cd parts
+    rm experts/*.json
     join experts/*_{1,0,2,3}_best.pth fusion/*.pth global/*.pth
-    run ! cmp -s <(body joined.safetensors) <(body ../model.safetensors)
+    run ! cmp -s <(body joined.safetensors) <(body "$BATS_FILE_TMPDIR/model.safetensors")
     ckpt-split --quiet -d swapped --format safetensors joined.safetensors
     cmp <(body swapped/experts/resnet_expert_0_best.safetensors) \
         <(body experts/resnet_expert_1_best.safetensors)
+    # A .json of somebody else, and one that is none.
+    echo '{"component":7}' >experts/resnet_expert_1_best.json
+    echo '{' >experts/resnet_expert_0_best.json
+    cp joined.safetensors before
+    run -0 --separate-stderr join experts/*_{1,0,2,3}_best.pth fusion/*.pth global/*.pth
+    assert_regex "$stderr" \
+        '^ckpt-join: warning: experts/resnet_expert_0_best.json: line 2: .*; ignored$'
+    cmp <(body joined.safetensors) <(body before)
+}
+
+@test "an expert that the model does not have, and one given twice, are refused" {
+    cd "$BATS_FILE_TMPDIR/parts"
+    fails_with 3 "ckpt-join: *_3_best.pth: says that it is expert 3, the model has 2 (--count)" \
+        ckpt-join --arch "$arch" --fusion multiplicative --count 2 experts/*_{0,3}_best.pth
+    run -3 --separate-stderr ckpt-join --arch "$arch" --fusion multiplicative \
+        experts/*_1_best.{pth,safetensors} experts/*_{2,3}_best.pth fusion/*.pth global/*.pth
+    assert_regex "${stderr_lines[0]}" "^ckpt-join: .*: expert_backbones.1.[a-z0-9_.]*: also in "
+}
+
+@test "values that are not finite are refused" {
+    cp "$BATS_FILE_TMPDIR/model.safetensors" .
+    # The last value of the file.
+    printf '\0\0\300\177' | dd of=model.safetensors bs=1 conv=notrunc status=none \
+        seek=$(($(stat -c %s model.safetensors) - 4))
+    fails_with 3 "ckpt-join: model.safetensors: *: values that are not finite: 1" \
+        ckpt-join --arch "$arch" --fusion multiplicative model.safetensors
 }
 
 @test "a whole model comes through unchanged, also from a pipe" {

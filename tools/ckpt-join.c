@@ -24,31 +24,62 @@ struct join {
     const struct args *args;
     struct fx_graph graph;
     struct fx_component files[N_FILES_MAX];
+    int number[N_FILES_MAX];              /* which expert a file says it is, or -1 */
+    bool is_placed[FX_GRAPH_MAX_EXPERTS]; /* a file says, or was found, to be this expert */
     struct fx_assembly assembly;
-    int n_experts; /* expert files so far */
 };
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-/* What the file is, by the names of its tensors: the prefix under which most of them are parameters
+/* The place of an expert that does not say which one it is: the first that is free. */
+static int free_place(const struct join *join)
+{
+    int k = 0;
+
+    while (k < FX_GRAPH_MAX_EXPERTS - 1 && join->is_placed[k])
+        k++;
+    return k;
+}
+
+/* What file i is, by the names of its tensors: the prefix under which most of them are parameters
  * of the model.  Nothing known is taken for an expert, whose names will then be reported. */
-static void recognise(struct join *join, const struct fx_component *file, char prefix[PREFIX_BYTES])
+static void recognise(struct join *join, int i, char prefix[PREFIX_BYTES])
 {
     static const char *const wholes[] = { "", "fusion_module.", "global_head." };
+    const struct fx_component *file = &join->files[i];
+    int place = join->number[i] >= 0 ? join->number[i] : free_place(join);
     char expert[PREFIX_BYTES];
     size_t best;
 
-    snprintf(expert, sizeof(expert), "expert_backbones.%d.", join->n_experts);
+    snprintf(expert, sizeof(expert), "expert_backbones.%d.", place);
     snprintf(prefix, PREFIX_BYTES, "%s", expert);
     best = fx_assembly_count(&join->assembly, &file->set, expert);
-    for (size_t i = 0; i < sizeof(wholes) / sizeof(*wholes); i++) {
-        size_t n = fx_assembly_count(&join->assembly, &file->set, wholes[i]);
+    for (size_t w = 0; w < sizeof(wholes) / sizeof(*wholes); w++) {
+        size_t n = fx_assembly_count(&join->assembly, &file->set, wholes[w]);
         if (n > best) {
             best = n;
-            snprintf(prefix, PREFIX_BYTES, "%s", wholes[i]);
+            snprintf(prefix, PREFIX_BYTES, "%s", wholes[w]);
         }
     }
-    join->n_experts += strcmp(prefix, expert) == 0;
+    if (strcmp(prefix, expert) == 0)
+        join->is_placed[place] = true;
+}
+
+/* Opens file i and asks it which expert it is, before any other takes that place. */
+static enum fx_status open_file(struct join *join, int i, struct fx_err *err)
+{
+    struct fx_component *file = &join->files[i];
+    int n_experts = (int)join->args->n_experts;
+
+    FX_TRY(fx_component_open(file, join->args->files[i], err));
+    int number = fx_component_expert(file);
+    join->number[i] = number;
+    if (number >= n_experts)
+        return fx_fail(err, FX_EINPUT, "%s: says that it is expert %d, the model has %d (--count)",
+                       file->input.name, number, n_experts);
+    if (number >= 0)
+        join->is_placed[number] = true;
+    return FX_OK;
 }
 
 static enum fx_status take_file(struct join *join, int i, struct fx_err *err)
@@ -57,8 +88,7 @@ static enum fx_status take_file(struct join *join, int i, struct fx_err *err)
     struct fx_assembly_tally tally = { 0 };
     char prefix[PREFIX_BYTES];
 
-    FX_TRY(fx_component_open(file, join->args->files[i], err));
-    recognise(join, file, prefix);
+    recognise(join, i, prefix);
     fx_log_verbose("%s: is %s", file->input.name, prefix[0] ? prefix : "a whole model");
     fx_assembly_add(&join->assembly, file, prefix, &tally);
     /* A component's file is complete; what a whole model lacks, another file may bring. */
@@ -100,19 +130,33 @@ static enum fx_status require_all(struct join *join, struct fx_err *err)
     return FX_OK;
 }
 
+/* The last failure is the error record, those before it are lines on the log. */
+static void note(enum fx_status *status, struct fx_err *err, const struct fx_err *next)
+{
+    if (next->status == FX_OK)
+        return;
+    if (*status != FX_OK)
+        fx_log_error("%s", err->msg);
+    *err = *next;
+    *status = next->status;
+}
+
+/* All files are read and compared, also after a difference: one run says all that is wrong. */
 static enum fx_status take_files(struct join *join, struct fx_err *err)
 {
     enum fx_status status = FX_OK;
+    bool is_open[N_FILES_MAX];
 
     FX_TRY(fx_assembly_init(&join->assembly, &join->graph, err));
     for (int i = 0; i < join->args->n_files; i++) {
         struct fx_err next = { 0 };
-        if (take_file(join, i, &next) == FX_OK)
-            continue;
-        if (status != FX_OK)
-            fx_log_error("%s", err->msg);
-        *err = next;
-        status = next.status;
+        is_open[i] = open_file(join, i, &next) == FX_OK;
+        note(&status, err, &next);
+    }
+    for (int i = 0; i < join->args->n_files; i++) {
+        struct fx_err next = { 0 };
+        if (is_open[i] && take_file(join, i, &next) != FX_OK)
+            note(&status, err, &next);
     }
     return status == FX_OK ? require_all(join, err) : status;
 }

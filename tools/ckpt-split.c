@@ -50,12 +50,8 @@ static enum fx_status read_checkpoint(struct checkpoint *c, const char *path, st
     config.fusion = c->info.fusion;
     config.n_experts = c->info.n_experts;
     config.n_classes = c->info.n_classes;
-    if (fx_model_build(&c->graph, &config, err) != FX_OK) {
-        /* The words are the file's, not the user's. */
-        err->status = err->status == FX_EUSAGE ? FX_EINPUT : err->status;
-        return fx_err_prepend(err, "%s: metadata: ", c->input.name);
-    }
-    if (fx_checkpoint_check(&c->set, &c->graph, c->info.fusion != NULL, err) != FX_OK)
+    if (fx_checkpoint_build(&c->graph, &config, err) != FX_OK ||
+        fx_checkpoint_check(&c->set, &c->graph, c->info.fusion != NULL, err) != FX_OK)
         return fx_err_prepend(err, "%s: ", c->input.name);
     return FX_OK;
 }
@@ -161,6 +157,7 @@ enum { N_RUN_KEYS = sizeof(run_keys) / sizeof(*run_keys) };
 static enum fx_status fill_set(const struct checkpoint *c, struct part *part, struct fx_err *err)
 {
     size_t n_prefix = strlen(part->prefix);
+    char component[TEXT_BYTES];
 
     for (int i = 0; i < c->graph.n_params; i++) {
         const char *name = c->graph.params[i].name;
@@ -169,6 +166,8 @@ static enum fx_status fill_set(const struct checkpoint *c, struct part *part, st
             FX_TRY(fx_tensor_set_add(&part->set, name + n_prefix, tensor->dtype, tensor->n_dims,
                                      tensor->shape, tensor->data, err));
     }
+    snprintf(component, sizeof(component), "%.*s", (int)n_prefix - 1, part->prefix);
+    FX_TRY(fx_tensor_set_put_meta(&part->set, "component", component, err));
     FX_TRY(fx_tensor_set_put_meta(&part->set, "arch", part->arch, err));
     for (size_t i = 0; i < N_RUN_KEYS; i++) {
         const char *value = fx_tensor_set_meta(&c->set, run_keys[i]);
@@ -195,14 +194,12 @@ static json_t *json_value(const char *key, const char *text)
     return json_string(text);
 }
 
-/* {"component": ..., the component's metadata, "checkpoint": {all of the checkpoint's}} */
+/* {the component's metadata, "checkpoint": {all of the checkpoint's}} */
 static json_t *describe(const struct checkpoint *c, const struct part *part)
 {
     json_t *object = json_object(), *all = json_object();
     bool failed = !object || !all;
 
-    failed = failed || json_object_set_new(object, "component",
-                                           json_stringn(part->prefix, strlen(part->prefix) - 1));
     for (size_t i = 0; !failed && i < part->set.n_meta; i++)
         failed = json_object_set_new(object, part->set.meta[i].key,
                                      json_value(part->set.meta[i].key, part->set.meta[i].value));

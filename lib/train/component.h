@@ -14,6 +14,12 @@ struct fx_component {
  * FX_EINPUT: "FILE: what: why".  Call fx_component_close also after a failure. */
 enum fx_status fx_component_open(struct fx_component *component, const char *path,
                                  struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_component_expert: which expert of a model the file says it is: -1 when it says nothing, or is
+ * none.  ckpt-split writes it ("component": "expert_backbones.2") into the metadata of a
+ * .safetensors, and into FILE.json beside a FILE.pth. */
+int fx_component_expert(const struct fx_component *component);
+
 void fx_component_close(struct fx_component *component); /* accepts a zeroed record */
 
 #endif
