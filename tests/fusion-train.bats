@@ -33,6 +33,34 @@ train() {
     cmp metrics.jsonl run/history.jsonl
 }
 
+@test "-o takes the metrics, complete or not at all" {
+    train run -o metrics.jsonl >stdout
+    cmp metrics.jsonl run/history.jsonl
+    assert_equal "$(cat stdout)" ""
+    # A run that is refused, and one that is stopped, leave none.
+    run -2 train run -o none.jsonl
+    run -4 train other -o none.jsonl --lr-experts 1000 --lr-fusion 1000 --experts-lr-scale 1000
+    assert_not_exists none.jsonl
+    assert_equal "$(find . -name '*.tmp')" ""
+    # Resumed, it is the whole stream again.
+    train run --resume -o again.jsonl
+    cmp again.jsonl metrics.jsonl
+    fails_with 1 "fusion-train: no/m.jsonl: No such file or directory" train third -o no/m.jsonl
+    assert_not_exists third
+    run -2 fusion-train --print-schedule --fusion concatenation --arch resnet18 -o none.jsonl
+}
+
+@test "a refused run leaves no directory, or the one that was there as it was" {
+    mkdir there
+    for dir in new there; do
+        run -77 train $dir --precision bf16
+        run -3 train $dir --experts - </dev/null
+        run -2 train $dir --steps 0
+    done
+    assert_not_exists new
+    assert_equal "$(ls -A there)" ""
+}
+
 @test "experts come from standard input as well" {
     train a >a.jsonl
     train b --experts - <"$experts" >b.jsonl
@@ -114,8 +142,7 @@ in_4_gib() {
         skip "a sanitizer needs the whole address space; tests/unit/memory_plan.c runs with it"
     fails_with 1 "fusion-train: memory: the run needs * GiB and * is *: reduce --batch (now 1000*" \
         in_4_gib run --batch 1000000 --val test
-    assert_not_exists run/history.jsonl
-    assert_not_exists run/last.safetensors
+    assert_not_exists run
 }
 
 @test "a directory that holds a run is refused without --resume" {
@@ -129,7 +156,7 @@ in_4_gib() {
     fails_with 1 "fusion-train: no.safetensors: No such file*" train run --data no.safetensors
     fails_with 3 "fusion-train: stdin:*" train run --experts - </dev/null
     fails_with 2 "fusion-train: no: unexpected operand" train run no
-    assert_not_exists run/history.jsonl
+    assert_not_exists run
 }
 
 @test "experts with another number of classes than the data are refused by name" {
@@ -206,7 +233,7 @@ END
     fails_with 77 "fusion-train: device ref: computes in fp32 only" train run --precision bf16
     [ "${HAVE_CUDA:-0}" = 1 ] ||
         fails_with 77 "fusion-train: device cuda: *" train run --device cuda
-    assert_not_exists run/history.jsonl
+    assert_not_exists run
 }
 
 @test "the progress line on a terminal of 80 columns shows time left, rate, loss and accuracy" {

@@ -14,6 +14,7 @@
 struct args {
     struct fx_train_args train;
     const char *experts; /* NULL or "-": stdin */
+    const char *output;  /* NULL: stdout */
     const char *arch;    /* for the two tables below, without experts */
     bool print_shapes;
 };
@@ -24,8 +25,9 @@ struct inputs {
     struct fx_stream experts;
     struct fx_checkpoint_info info;
     struct fx_graph graph;
-    char *arch;      /* owned: outlives the stream */
-    int64_t *images; /* owned */
+    struct fx_output metrics; /* of -o */
+    char *arch;               /* owned: outlives the stream */
+    int64_t *images;          /* owned */
 };
 
 static void inputs_close(struct inputs *in)
@@ -34,6 +36,7 @@ static void inputs_close(struct inputs *in)
     free(in->images);
     fx_graph_fini(&in->graph);
     fx_stream_close(&in->experts);
+    fx_output_abandon(&in->metrics);
     fx_dataset_close(&in->dataset);
 }
 
@@ -135,7 +138,10 @@ static enum fx_status train(struct args *args, struct inputs *in, struct fx_err 
     FX_TRY(fx_recipe_fusion(settings, &args->train.given, width_of(&in->graph), err));
     FX_TRY(choose_images(args, in, &plan, err));
     announce(args, in, &plan);
-    return fx_run(&plan, &args->train.run, err);
+    FX_TRY(fx_output_open(&in->metrics, args->output, false, err));
+    args->train.run.metrics = &in->metrics;
+    FX_TRY(fx_run(&plan, &args->train.run, err));
+    return fx_output_commit(&in->metrics, err);
 }
 
 /* The whole model without weights: of --arch, or of the stream. */
@@ -167,7 +173,7 @@ static enum fx_status print_tables(struct args *args, struct inputs *in, struct 
 
 static enum fx_status run(struct args *args, struct fx_err *err)
 {
-    struct inputs in = { 0 };
+    struct inputs in = { .metrics.fd = -1 };
     double start = fx_seconds();
     enum fx_status status;
 
@@ -176,6 +182,9 @@ static enum fx_status run(struct args *args, struct fx_err *err)
     if (args->train.settings.fusion == NULL)
         return fx_fail(err, FX_EUSAGE, "--fusion NAME is required");
     if (args->train.print_schedule || args->print_shapes) {
+        if (args->output != NULL)
+            return fx_fail(err, FX_EUSAGE,
+                           "-o: for the metrics of a training; tables go to stdout");
         status = print_tables(args, &in, err);
         inputs_close(&in);
         return status;
@@ -201,6 +210,7 @@ static void fill_rows(struct fx_option *rows, struct args *args)
           "where the defaults come from (default: mission)", NULL },
         { "experts", 0, "FILE", FX_OPT_STRING, &args->experts, 0, 0, NULL,
           "experts stream (default: standard input)", NULL },
+        FX_OPTION_OUTPUT(&args->output),
         { "arch", 0, "NAME", FX_OPT_STRING, &args->arch, 0, 0, NULL,
           "with --print-shapes, --print-schedule: the architecture, in place of a stream", NULL },
         { "print-shapes", 0, NULL, FX_OPT_FLAG, &args->print_shapes, 0, 0, NULL,

@@ -5,8 +5,6 @@
  * checkpoint. */
 #include "train/history.h"
 
-#include "base/io.h"
-
 #include <fcntl.h>
 #include <jansson.h>
 #include <poll.h>
@@ -14,10 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum fx_status fx_history_start(struct fx_history *history, const char *path, int out_fd,
-                                struct fx_err *err)
+enum fx_status fx_history_start(struct fx_history *history, const char *path,
+                                const struct fx_output *out, struct fx_err *err)
 {
-    *history = (struct fx_history){ .path = path, .out_fd = out_fd };
+    *history = (struct fx_history){ .path = path, .out = out };
     history->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
     return history->fd < 0 ? fx_fail_errno(err, "%s", path) : FX_OK;
 }
@@ -29,15 +27,23 @@ enum fx_status fx_history_record(struct fx_history *history, const char *text, s
     return FX_OK;
 }
 
+static enum fx_status say(const struct fx_history *history, const void *text, size_t n,
+                          struct fx_err *err)
+{
+    const struct fx_output *out = history->out;
+
+    return fx_write_full(out->fd, text, n, out->is_stdout ? "stdout" : out->path, err);
+}
+
 enum fx_status fx_history_say(const struct fx_history *history, const char *text,
                               struct fx_err *err)
 {
-    return fx_write_full(history->out_fd, text, strlen(text), "stdout", err);
+    return say(history, text, strlen(text), err);
 }
 
 bool fx_history_listener_is_gone(const struct fx_history *history)
 {
-    struct pollfd out = { .fd = history->out_fd, .events = POLLOUT };
+    struct pollfd out = { .fd = history->out->fd, .events = POLLOUT };
 
     return poll(&out, 1, 0) > 0 && (out.revents & POLLERR) != 0;
 }
@@ -109,19 +115,19 @@ static enum fx_status replay(struct fx_history *history, const struct fx_input *
         visit(ctx, line);
         free(line);
     }
-    return fx_write_full(history->out_fd, in->bytes, n_keep, "stdout", err);
+    return say(history, in->bytes, n_keep, err);
 }
 
-enum fx_status fx_history_resume(struct fx_history *history, const char *path, int out_fd,
-                                 int64_t n_lines, bool keep_end, bool *ended,
-                                 fx_history_visit visit, void *ctx, struct fx_err *err)
+enum fx_status fx_history_resume(struct fx_history *history, const char *path,
+                                 const struct fx_output *out, int64_t n_lines, bool keep_end,
+                                 bool *ended, fx_history_visit visit, void *ctx, struct fx_err *err)
 {
     struct fx_input in = { 0 };
     size_t n_keep;
     int64_t n_kept;
     enum fx_status status;
 
-    *history = (struct fx_history){ .path = path, .out_fd = out_fd, .fd = -1 };
+    *history = (struct fx_history){ .path = path, .out = out, .fd = -1 };
     FX_TRY_OUT(fx_input_open(&in, path, err));
     FX_TRY_OUT(measure(&in, n_lines, keep_end, &n_keep, &n_kept, err));
     FX_TRY_OUT(replay(history, &in, n_keep, visit, ctx, err));

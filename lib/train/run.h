@@ -11,8 +11,9 @@
 struct fx_run_options {
     const char *checkpoint_dir;
     const char *device;
-    const char *task; /* NULL: none */
-    int64_t threads;  /* 0: as many as the process may use */
+    const char *task;                /* NULL: none */
+    const struct fx_output *metrics; /* borrowed: where they go; NULL: stdout */
+    int64_t threads;                 /* 0: as many as the process may use */
     double checkpoint_minutes;
     bool resume;
 };
@@ -36,7 +37,8 @@ struct fx_run_plan {
     struct fx_stream *initial;
 };
 
-/* fx_run: trains, or goes on training, until the run is finished; metrics on stdout.  Returns
+/* fx_run: trains, or goes on training, until the run is finished; metrics on stdout, or where
+ * the options say.  Returns
  * FX_ESTOPPED with the state on the disk when a signal asked (after fx_stop_catch), FX_EDIVERGED
  * likewise. */
 enum fx_status fx_run(const struct fx_run_plan *plan, const struct fx_run_options *options,

@@ -8,7 +8,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ---- resuming -------------------------------------------------------------------------------- */
 
@@ -52,7 +51,7 @@ enum fx_status fx_run_resume(struct fx_run_parts *run, bool *ended, struct fx_er
     trainer->saver.best_epoch_on_disk = state->best.epoch;
     trainer->seconds_before = fx_rundir_clock_read(&run->rundir, state->step);
     FX_TRY(fx_history_resume(
-        &run->history, run->rundir.history, STDOUT_FILENO, state->history_lines,
+        &run->history, run->rundir.history, fx_run_metrics(run), state->history_lines,
         fx_trainer_is_finished(run->plan->settings, state), ended, add_seconds, run, err));
     run->has_started = true;
     if (*ended)
@@ -81,7 +80,7 @@ static enum fx_status start_event(struct fx_run_parts *run, struct fx_err *err)
     };
     char *line;
 
-    FX_TRY(fx_history_start(&run->history, run->rundir.history, STDOUT_FILENO, err));
+    FX_TRY(fx_history_start(&run->history, run->rundir.history, fx_run_metrics(run), err));
     run->has_started = true;
     FX_TRY(fx_metrics_start(plan->settings, &facts, &line, err));
     return fx_trainer_emit(&run->trainer, line, err);

@@ -5,6 +5,8 @@
 #include "train/run.h"
 #include "train/trainer.h"
 
+#include <unistd.h>
+
 /* Everything that fx_run opens and has to close. */
 struct fx_run_parts {
     const struct fx_run_plan *plan;
@@ -16,9 +18,17 @@ struct fx_run_parts {
     struct fx_feeder *feeder; /* owned */
     struct fx_history history;
     struct fx_trainer trainer;
-    bool has_started; /* the start event is on stdout */
+    bool has_started; /* the start event is in the stream */
     double start;     /* fx_seconds */
 };
+
+/* Where the metrics go. */
+static inline const struct fx_output *fx_run_metrics(const struct fx_run_parts *run)
+{
+    static const struct fx_output to_stdout = { .fd = STDOUT_FILENO, .is_stdout = true };
+
+    return run->options->metrics != NULL ? run->options->metrics : &to_stdout;
+}
 
 /* fx_run_resume: reads the state and replays the metrics that belong to it.  *ended: there is
  * nothing left to do. */

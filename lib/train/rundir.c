@@ -42,18 +42,41 @@ static enum fx_status name_files(struct fx_rundir *rundir, const char *dir, stru
  * times before this one gives up. */
 enum { LOCK_TRIES = 100, LOCK_PAUSE_MS = 20 };
 
+/* Whether the locked file is still the one of that name, and not one that its last holder removed
+ * (fx_rundir_close) after this process had opened it. */
+static bool is_current(int fd, const char *path)
+{
+    struct stat ours, theirs;
+
+    return fstat(fd, &ours) == 0 && stat(path, &theirs) == 0 && ours.st_dev == theirs.st_dev &&
+           ours.st_ino == theirs.st_ino;
+}
+
+/* One attempt; lock_fd says whether it was one. */
+static enum fx_status try_lock(struct fx_rundir *rundir, struct fx_err *err)
+{
+    int fd = open(rundir->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+
+    if (fd < 0)
+        return fx_fail_errno(err, "%s", rundir->lock);
+    int refusal = flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+    if (refusal == 0 && is_current(fd, rundir->lock)) {
+        rundir->lock_fd = fd;
+        return FX_OK;
+    }
+    close(fd);
+    errno = refusal;
+    return refusal == 0 || refusal == EWOULDBLOCK ? FX_OK : fx_fail_errno(err, "%s", rundir->lock);
+}
+
 static enum fx_status take_lock(struct fx_rundir *rundir, struct fx_err *err)
 {
     const struct timespec pause = { .tv_nsec = LOCK_PAUSE_MS * 1000000L };
 
-    rundir->lock_fd = open(rundir->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (rundir->lock_fd < 0)
-        return fx_fail_errno(err, "%s", rundir->lock);
     for (int i = 0; i < LOCK_TRIES; i++) {
-        if (flock(rundir->lock_fd, LOCK_EX | LOCK_NB) == 0)
+        FX_TRY(try_lock(rundir, err));
+        if (rundir->lock_fd >= 0)
             return FX_OK;
-        if (errno != EWOULDBLOCK)
-            return fx_fail_errno(err, "%s", rundir->lock);
         nanosleep(&pause, NULL);
     }
     return fx_fail(err, FX_EFAIL, "%s: another process is training here", rundir->dir);
@@ -86,7 +109,7 @@ static bool exists(const char *path)
 enum fx_status fx_rundir_open(struct fx_rundir *rundir, const char *dir, bool resume,
                               bool *has_state, struct fx_err *err)
 {
-    *rundir = (struct fx_rundir){ .lock_fd = -1 };
+    *rundir = (struct fx_rundir){ .lock_fd = -1, .is_new = !exists(dir) };
     FX_TRY(name_files(rundir, dir, err));
     FX_TRY(fx_make_dirs(dir, err));
     FX_TRY(take_lock(rundir, err));
@@ -100,10 +123,27 @@ enum fx_status fx_rundir_open(struct fx_rundir *rundir, const char *dir, bool re
     return FX_OK;
 }
 
+/* With the lock held: whether there is nothing beside the lock. */
+static bool is_empty(const char *dir)
+{
+    DIR *stream = opendir(dir);
+    int n = 0;
+
+    while (stream != NULL && n <= 3 && readdir(stream) != NULL)
+        n++;
+    if (stream != NULL)
+        closedir(stream);
+    return n == 3; /* ".", "..", "lock" */
+}
+
 void fx_rundir_close(struct fx_rundir *rundir)
 {
-    if (rundir->dir != NULL && rundir->lock_fd >= 0)
+    if (rundir->dir != NULL && rundir->lock_fd >= 0) {
+        /* A run that was refused leaves things as they were. */
+        if (is_empty(rundir->dir) && unlink(rundir->lock) == 0 && rundir->is_new)
+            rmdir(rundir->dir);
         close(rundir->lock_fd);
+    }
     free(rundir->dir);
     free(rundir->best);
     free(rundir->best_previous);

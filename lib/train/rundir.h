@@ -13,6 +13,7 @@ struct fx_rundir {
     char *history, *clock;      /* history.jsonl; clock: seconds of the unfinished epoch */
     char *lock;                 /* lock: held while a process works here */
     int lock_fd;                /* owned; -1: not held */
+    bool is_new;                /* made by fx_rundir_open */
 };
 
 /* fx_rundir_open: makes the directory, takes the lock and removes temporary files that a killed
@@ -20,7 +21,9 @@ struct fx_rundir {
  * run and resume is false.  *has_state says whether there is a checkpoint to resume from. */
 enum fx_status fx_rundir_open(struct fx_rundir *rundir, const char *dir, bool resume,
                               bool *has_state, struct fx_err *err) FX_MUST_CHECK;
-void fx_rundir_close(struct fx_rundir *rundir); /* accepts a zeroed record */
+/* Gives the lock back.  A directory that holds nothing is left as it was found: without the lock,
+ * and removed when fx_rundir_open made it.  Accepts a zeroed record. */
+void fx_rundir_close(struct fx_rundir *rundir);
 
 /* fx_rundir_keep: makes `older` name what `newer` names now, so that the rename that replaces
  * `newer` leaves its content reachable.  Nothing to do when there is no `newer`. */

@@ -57,7 +57,7 @@ static void assert_file(int fd, const char *expected)
 }
 
 /* A file without a name that stands for stdout. */
-static int output(void)
+static int temporary(void)
 {
     int fd = open(dir, O_RDWR | O_TMPFILE, 0600);
 
@@ -76,14 +76,15 @@ static void resume(const char *text, int64_t n_lines, bool keep_end, bool ends, 
 {
     struct fx_history history;
     struct fx_err err = { 0 };
-    int out = output(), n = 0;
+    const struct fx_output out = { .fd = temporary(), .is_stdout = true };
+    int n = 0;
     bool ended;
 
     write_file(text);
     assert_int_equal(
-        fx_history_resume(&history, path, out, n_lines, keep_end, &ended, count_lines, &n, &err),
+        fx_history_resume(&history, path, &out, n_lines, keep_end, &ended, count_lines, &n, &err),
         FX_OK);
-    assert_file(out, kept);
+    assert_file(out.fd, kept);
     assert_true(ended == ends);
     assert_true(history.n_lines == n && n >= n_lines);
     int in = open(path, O_RDONLY);
@@ -98,28 +99,28 @@ static void resume(const char *text, int64_t n_lines, bool keep_end, bool ends, 
     in = open(path, O_RDONLY);
     assert_file(in, both);
     close(in);
-    close(out);
+    close(out.fd);
 }
 
 static void test_recording(void **state)
 {
     struct fx_history history;
     struct fx_err err = { 0 };
-    int out = output();
+    const struct fx_output out = { .fd = temporary(), .is_stdout = true };
 
     (void)state;
-    assert_int_equal(fx_history_start(&history, path, out, &err), FX_OK);
+    assert_int_equal(fx_history_start(&history, path, &out, &err), FX_OK);
     assert_int_equal(fx_history_record(&history, START, &err), FX_OK);
     assert_int_equal(fx_history_say(&history, START, &err), FX_OK);
     assert_int_equal(fx_history_record(&history, EPOCH, &err), FX_OK);
     assert_true(history.n_lines == 2);
     assert_false(fx_history_listener_is_gone(&history));
     fx_history_close(&history);
-    assert_file(out, START);
+    assert_file(out.fd, START);
     int in = open(path, O_RDONLY);
     assert_file(in, START EPOCH);
     close(in);
-    close(out);
+    close(out.fd);
 }
 
 static void test_what_is_beyond_the_state_is_cut(void **state)
@@ -146,17 +147,18 @@ static void refuse(const char *text, int64_t n_lines)
 {
     struct fx_history history;
     struct fx_err err = { 0 };
-    int out = output(), n = 0;
+    const struct fx_output out = { .fd = temporary(), .is_stdout = true };
+    int n = 0;
     bool ended;
 
     write_file(text);
     assert_int_equal(
-        fx_history_resume(&history, path, out, n_lines, true, &ended, count_lines, &n, &err),
+        fx_history_resume(&history, path, &out, n_lines, true, &ended, count_lines, &n, &err),
         FX_EINPUT);
     assert_non_null(strstr(err.msg, "the file was cut"));
-    assert_file(out, "");
+    assert_file(out.fd, "");
     fx_history_close(&history);
-    close(out);
+    close(out.fd);
 }
 
 static void test_a_history_that_is_too_short(void **state)
@@ -170,11 +172,12 @@ static void test_a_history_that_is_too_short(void **state)
 static void test_a_listener_that_is_gone(void **state)
 {
     int ends[2];
-    struct fx_history history = { .fd = -1 };
+    struct fx_output out = { .is_stdout = true };
+    const struct fx_history history = { .fd = -1, .out = &out };
 
     (void)state;
     assert_int_equal(pipe(ends), 0);
-    history.out_fd = ends[1];
+    out.fd = ends[1];
     assert_false(fx_history_listener_is_gone(&history));
     close(ends[0]);
     assert_true(fx_history_listener_is_gone(&history));
