@@ -152,6 +152,7 @@ static void running_statistics_are_committed_by_update(void **state)
     (void)state;
     check_running("ref");
     check_running("cpu");
+    check_running("cuda");
 }
 
 int main(void)

@@ -1,6 +1,7 @@
-/* Whole small models on the cpu back end, parameter by parameter: gradients and running statistics
- * against ref's for every number of threads, odd widths and mixed lanes; accumulation; the same
- * bytes twice.  Dropout is on where losses and gradients must agree, so its masks are compared too.
+/* Whole small models on the back ends that compile graphs, parameter by parameter: gradients and
+ * running statistics against ref's, odd widths and mixed lanes; accumulation; the same bytes twice;
+ * on the cpu for every number of threads.  Dropout is on where losses and gradients must agree, so
+ * its masks are compared too.
  */
 #include "model_case.h"
 
@@ -140,25 +141,42 @@ static struct model_options option(int i, int threads, double dropout, enum fx_p
     return o;
 }
 
-/* Runs model i on ref once, and on cpu with each number of threads. */
+/* How many threads change what a device does: those of the cpu's lanes. */
+static int threads_that_matter(int device, int threads_max)
+{
+    return strcmp(model_devices[device], "cpu") == 0 ? threads_max : 1;
+}
+
+/* The gradients of one device against ref's, with each number of threads. */
+static void check_device(int device, struct model_options o, int n_micro, int threads_max,
+                         const float *expected, size_t n)
+{
+    threads_max = threads_that_matter(device, threads_max);
+    for (o.n_threads = 1; o.n_threads <= threads_max; o.n_threads++) {
+        struct model_case m;
+        size_t n_got;
+        float *got = gradients(model_devices[device], &o, n_micro, &m, &n_got);
+
+        if (!got)
+            return;
+        assert_int_equal(n, n_got);
+        compare_gradients(&o, &m, got, expected, n);
+        free(got);
+        model_close(&m);
+    }
+}
+
+/* Runs model i on ref once, and on each device. */
 static void check_gradients(int i, int n_micro, int threads_max, enum fx_precision precision)
 {
     struct model_options o = option(i, 1, 0.3, FX_PRECISION_FP32);
-    struct model_case ref, cpu;
-    size_t n, n_cpu;
+    struct model_case ref;
+    size_t n;
     float *expected = gradients("ref", &o, n_micro, &ref, &n);
 
     o.precision = precision;
-    for (o.n_threads = 1; o.n_threads <= threads_max; o.n_threads++) {
-        float *got = gradients("cpu", &o, n_micro, &cpu, &n_cpu);
-
-        if (!got)
-            break;
-        assert_int_equal(n, n_cpu);
-        compare_gradients(&o, &cpu, got, expected, n);
-        free(got);
-        model_close(&cpu);
-    }
+    for (int d = 0; d < N_MODEL_DEVICES; d++)
+        check_device(d, o, n_micro, threads_max, expected, n);
     free(expected);
     model_close(&ref);
 }
@@ -185,14 +203,14 @@ static void bf16_gradients_agree(void **state)
 }
 
 /* Two steps and an evaluation; everything that a checkpoint would hold. */
-static float *train(const struct model_options *o, size_t *n, double *loss)
+static float *train(const char *device, const struct model_options *o, size_t *n, double *loss)
 {
     struct fx_err err = { 0 };
     struct model_case m;
     double norm;
     float *values;
 
-    if (!model_open(&m, "cpu", o)) {
+    if (!model_open(&m, device, o)) {
         model_close(&m);
         return NULL;
     }
@@ -207,27 +225,71 @@ static float *train(const struct model_options *o, size_t *n, double *loss)
     return values;
 }
 
+/* Trains twice. */
+static void check_twice(const char *device, const struct model_options *o)
+{
+    double loss_a, loss_b;
+    size_t n, n_again;
+    float *a = train(device, o, &n, &loss_a), *b;
+
+    if (!a)
+        return;
+    b = train(device, o, &n_again, &loss_b);
+    assert_int_equal(n, n_again);
+    assert_memory_equal(a, b, n * sizeof *a);
+    assert_true(loss_a == loss_b);
+    free(a);
+    free(b);
+}
+
 static void twice_is_the_same(void **state)
 {
     (void)state;
-    for (int i = 0; i < N_MODELS; i++)
-        for (int threads = 1; threads <= 4; threads++)
-            for (int bf16 = 0; bf16 <= (threads == 2); bf16++) {
-                struct model_options o =
-                    option(i, threads, 0.2, bf16 ? FX_PRECISION_BF16 : FX_PRECISION_FP32);
-                double loss_a, loss_b;
-                size_t n, n_again;
-                float *a = train(&o, &n, &loss_a), *b;
+    for (int d = 0; d < N_MODEL_DEVICES; d++)
+        for (int i = 0; i < N_MODELS; i++)
+            for (int threads = 1; threads <= threads_that_matter(d, 4); threads++) {
+                struct model_options o = option(i, threads, 0.2, FX_PRECISION_FP32);
 
-                if (!a)
-                    continue;
-                b = train(&o, &n_again, &loss_b);
-                assert_int_equal(n, n_again);
-                assert_memory_equal(a, b, n * sizeof *a);
-                assert_true(loss_a == loss_b);
-                free(a);
-                free(b);
+                check_twice(model_devices[d], &o);
+                o.precision = FX_PRECISION_BF16;
+                if (threads == threads_that_matter(d, 2))
+                    check_twice(model_devices[d], &o);
             }
+}
+
+/* A step of two micro-batches; all values that a checkpoint would hold, NULL without the device. */
+static float *step_values(const char *device, const struct model_options *o, struct model_case *m,
+                          size_t *n)
+{
+    struct fx_err err = { 0 };
+    double norm;
+
+    if (!model_open(m, device, o)) {
+        model_close(m);
+        return NULL;
+    }
+    disturb(m);
+    m->backend->step_begin(m->model);
+    model_check(model_gradients(m, false, &err), &err);
+    model_check(model_gradients(m, true, &err), &err);
+    model_check(model_update(m, 1, &norm, &err), &err);
+    return read_all(m, FX_ROLE_VALUE, n);
+}
+
+/* Tensor by tensor. */
+static void compare_values(const struct model_options *o, const struct fx_graph *graph,
+                           const char *device, const float *a, const float *b)
+{
+    for (int p = 0; p < graph->n_params; p++) {
+        size_t n = (size_t)graph->params[p].n_elements;
+
+        if (graph->params[p].kind == FX_PARAM_COUNTER)
+            continue;
+        if (!(distance(a, b, n) <= 1e-4))
+            fail_msg("%s on %s: %s differs", o->arch, device, graph->params[p].name);
+        a += n;
+        b += n;
+    }
 }
 
 /* Values as the optimizer left them, and running statistics, against ref's. */
@@ -236,36 +298,21 @@ static void running_statistics_agree(void **state)
     (void)state;
     for (int i = 0; i < N_MODELS; i++) {
         struct model_options o = option(i, 2, 0, FX_PRECISION_FP32);
-        struct model_case m[2];
-        static const char *const devices[] = { "cpu", "ref" };
-        float *values[2];
-        struct fx_err err = { 0 };
-        size_t n = 0;
-        double norm;
+        struct model_case ref, m;
+        size_t n;
+        float *expected = step_values("ref", &o, &ref, &n);
 
-        for (int k = 0; k < 2; k++) {
-            if (!model_open(&m[k], devices[k], &o)) {
-                model_close(&m[k]);
-                return;
-            }
-            disturb(&m[k]);
-            m[k].backend->step_begin(m[k].model);
-            model_check(model_gradients(&m[k], false, &err), &err);
-            model_check(model_gradients(&m[k], true, &err), &err);
-            model_check(model_update(&m[k], 1, &norm, &err), &err);
-            values[k] = read_all(&m[k], FX_ROLE_VALUE, &n);
+        for (int d = 0; d < N_MODEL_DEVICES; d++) {
+            float *got = step_values(model_devices[d], &o, &m, &n);
+
+            if (!got)
+                continue;
+            compare_values(&o, &m.graph, model_devices[d], got, expected);
+            free(got);
+            model_close(&m);
         }
-        for (size_t at = 0, p = 0; at < n; at += (size_t)m[0].graph.params[p].n_elements, p++) {
-            while (m[0].graph.params[p].kind == FX_PARAM_COUNTER)
-                p++;
-            if (!(distance(values[0] + at, values[1] + at,
-                           (size_t)m[0].graph.params[p].n_elements) <= 1e-4))
-                fail_msg("%s: %s differs", o.arch, m[0].graph.params[p].name);
-        }
-        for (int k = 0; k < 2; k++) {
-            free(values[k]);
-            model_close(&m[k]);
-        }
+        free(expected);
+        model_close(&ref);
     }
 }
 

@@ -4,6 +4,7 @@
 
 #include "backend/backend.h"
 #include "net/model.h"
+#include "required_device.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -15,6 +16,10 @@
 #include <cmocka.h>
 
 enum { MODEL_CLASSES = 10, MODEL_IMAGE = 3 * 32 * 32, MODEL_MAX_N = 8 };
+
+/* The back ends that are compared with ref. */
+static const char *const model_devices[] = { "cpu", "cuda" };
+enum { N_MODEL_DEVICES = sizeof model_devices / sizeof *model_devices };
 
 /* One model with a training and an evaluation program of n images. */
 struct model_case {
@@ -111,7 +116,7 @@ static bool model_open(struct model_case *m, const char *device, const struct mo
     if (status == FX_OK)
         status = m->backend->device_open(&m->device, &options, &err);
     if (status == FX_EDEVICE) {
-        print_message("  skipped: %s\n", err.msg);
+        skip_device(device, err.msg);
         return false;
     }
     model_check(status, &err);

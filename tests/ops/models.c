@@ -95,11 +95,14 @@ static void run_pair(const char *arch, const char *fusion, double dropout)
 
     assert_true(record("ref", &o, &ref));
     assert_true(ref.losses[0].total > 0 && isfinite(ref.losses[1].total));
-    if (record("cpu", &o, &other))
-        compare(&other, &ref, 1e-4);
-    o.precision = FX_PRECISION_BF16;
-    if (record("cpu", &o, &other))
-        compare(&other, &ref, 5e-2);
+    for (int d = 0; d < N_MODEL_DEVICES; d++) {
+        o.precision = FX_PRECISION_FP32;
+        if (record(model_devices[d], &o, &other))
+            compare(&other, &ref, 1e-4);
+        o.precision = FX_PRECISION_BF16;
+        if (record(model_devices[d], &o, &other))
+            compare(&other, &ref, 5e-2);
+    }
 }
 
 static void every_architecture_agrees(void **state)

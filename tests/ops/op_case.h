@@ -9,6 +9,7 @@
 
 #include "backend/backend.h"
 #include "net/builder.h"
+#include "required_device.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -153,7 +154,7 @@ static bool op_open(struct op_run *run, const struct op_case *c, const char *dev
     if (status == FX_OK)
         status = run->backend->device_open(&run->device, &options, &err);
     if (status == FX_EDEVICE) {
-        print_message("  skipped: %s\n", err.msg);
+        skip_device(device, err.msg);
         run->device = NULL;
         return false;
     }

@@ -5,8 +5,8 @@
 static const struct model_options options = {
     "resnet18:width=8,blocks=1-1", "multiplicative", 2, 3, 0.2, FX_PRECISION_FP32, NULL, false, 0
 };
-static const char *const devices[] = { "ref", "cpu" };
-enum { N_DEVICES = 2 };
+static const char *const devices[] = { "ref", "cpu", "cuda" };
+enum { N_DEVICES = 3 };
 
 /* Every tensor that a checkpoint would hold, one after the other. */
 struct snapshot {
