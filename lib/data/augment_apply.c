@@ -4,39 +4,19 @@
  * channel, and is erased; then the images of the batch are mixed in place. */
 #include "data/augment.h"
 
+#include "data/input_value.h"
+#include "data/pixel_op.h"
+
 #include <string.h>
 
-enum { PADDING = 4, SIDE = FX_IMAGE_SIDE };
+enum { SIDE = FX_IMAGE_SIDE };
 
 /* ---- bytes ------------------------------------------------------------------------------------
  */
 
-/* Position p of the padded image, -4..35, as a position of the image: the edge is a mirror and is
- * not repeated. */
-static int reflect(int p)
-{
-    return p < 0 ? -p : p >= SIDE ? 2 * (SIDE - 1) - p : p;
-}
-
-static void crop_and_flip(const struct fx_augment_row *row, const uint8_t *src, uint8_t *dst)
-{
-    int columns[SIDE];
-
-    for (int x = 0; x < SIDE; x++)
-        columns[row->flip ? SIDE - 1 - x : x] = reflect(row->crop_x - PADDING + x);
-    for (int c = 0; c < 3; c++) {
-        for (int y = 0; y < SIDE; y++, dst += SIDE) {
-            const uint8_t *line =
-                src + c * FX_IMAGE_PIXELS + reflect(row->crop_y - PADDING + y) * SIDE;
-            for (int x = 0; x < SIDE; x++)
-                dst[x] = line[columns[x]];
-        }
-    }
-}
-
 void fx_augment_apply_u8(const struct fx_augment_row *row, const uint8_t *src, uint8_t *dst)
 {
-    crop_and_flip(row, src, dst);
+    fx_pixel_crop(row, src, dst);
     for (int i = 0; i < row->n_ops; i++)
         fx_pixel_op(&row->ops[i], dst);
 }
@@ -44,7 +24,7 @@ void fx_augment_apply_u8(const struct fx_augment_row *row, const uint8_t *src, u
 /* ---- floats -----------------------------------------------------------------------------------
  */
 
-/* Every byte's normalised value, rounded as PyTorch's ToTensor and Normalize round. */
+/* Every byte's normalised value. */
 struct byte_table {
     float value[3][256];
 };
@@ -53,7 +33,7 @@ static void byte_table_init(struct byte_table *table, const float mean[3], const
 {
     for (int c = 0; c < 3; c++)
         for (int v = 0; v < 256; v++)
-            table->value[c][v] = ((float)v / 255.0f - mean[c]) / std[c];
+            table->value[c][v] = fx_input_normalized((uint8_t)v, mean[c], std[c]);
 }
 
 static void normalize(const struct byte_table *table, const uint8_t *src, float *dst)
@@ -79,7 +59,7 @@ static void mix_pair(const struct fx_mix *mix, float *image, const float *partne
 {
     if (mix->kind == FX_MIX_MIXUP) {
         for (int i = 0; i < FX_IMAGE_BYTES; i++)
-            image[i] = mix->lam * image[i] + (1.0f - mix->lam) * partner[i];
+            image[i] = fx_input_mixed(mix->lam, image[i], partner[i]);
         return;
     }
     for (int c = 0; c < 3; c++)

@@ -1,53 +1,67 @@
 /* Shear, translate, rotate: each pixel of the result is the nearest pixel of the source, black
  * where there is none.
  *
- * The matrices are those of torchvision 0.14 (functional.affine) and Pillow 9.4 (Image.rotate); the
- * walk over the source is Pillow's affine_fixed (Geometry.c) with its 16.16 fixed point numbers. */
+ * The matrices are those of torchvision 0.14 (functional.affine) and Pillow 9.4 (Image.rotate). */
+#include "data/pixel_geometry.h"
+
 #include "data/pixel_op.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { SIDE = FX_IMAGE_SIDE };
+/* ---- moving ----------------------------------------------------------------------------------
+ */
+
+/* Pixel i of the result is pixel source[i], or black for -1. */
+static void gather(const int16_t source[FX_IMAGE_PIXELS], const uint8_t *from, uint8_t *to)
+{
+    for (int c = 0; c < 3; c++, from += FX_IMAGE_PIXELS, to += FX_IMAGE_PIXELS)
+        for (int i = 0; i < FX_IMAGE_PIXELS; i++)
+            to[i] = source[i] >= 0 ? from[source[i]] : 0;
+}
+
+void fx_pixel_crop(const struct fx_augment_row *row, const uint8_t *from, uint8_t *to)
+{
+    int16_t source[FX_IMAGE_PIXELS];
+
+    for (int i = 0; i < FX_IMAGE_PIXELS; i++)
+        source[i] = (int16_t)fx_pixel_crop_source(row, i);
+    gather(source, from, to);
+}
+
+void fx_pixel_move(uint8_t *image, const struct fx_pixel_walk *walk)
+{
+    int16_t source[FX_IMAGE_PIXELS];
+    uint8_t from[FX_IMAGE_BYTES];
+
+    for (int i = 0; i < FX_IMAGE_PIXELS; i++)
+        source[i] = (int16_t)fx_pixel_walk_source(walk, i);
+    memcpy(from, image, sizeof from);
+    gather(source, from, image);
+}
+
+/* ---- walks -----------------------------------------------------------------------------------
+ */
 
 /* Source position of the result's (x, y): (a x + b y + c, d x + e y + f). */
 struct affine {
     double a, b, c, d, e, f;
 };
 
-static int fixed(double value)
+static int32_t fixed(double value)
 {
-    return (int)floor(value * 65536.0 + 0.5);
+    return (int32_t)floor(value * 65536.0 + 0.5);
 }
 
-/* Where each pixel comes from, -1 for nowhere. */
-static void trace(const struct affine *m, int16_t source[FX_IMAGE_PIXELS])
+/* From the middle of the first pixel on. */
+static struct fx_pixel_walk walk_of(const struct affine *m)
 {
-    const int a = fixed(m->a), b = fixed(m->b), d = fixed(m->d), e = fixed(m->e);
-    int row_x = fixed(m->c + m->a * 0.5 + m->b * 0.5);
-    int row_y = fixed(m->f + m->d * 0.5 + m->e * 0.5);
-
-    for (int y = 0; y < SIDE; y++, row_x += b, row_y += e) {
-        int at_x = row_x, at_y = row_y;
-        for (int x = 0; x < SIDE; x++, at_x += a, at_y += d) {
-            int sx = at_x >> 16, sy = at_y >> 16;
-            bool inside = sx >= 0 && sx < SIDE && sy >= 0 && sy < SIDE;
-            source[y * SIDE + x] = (int16_t)(inside ? sy * SIDE + sx : -1);
-        }
-    }
-}
-
-static void transform(uint8_t *image, const struct affine *m)
-{
-    int16_t source[FX_IMAGE_PIXELS];
-    uint8_t plane[FX_IMAGE_PIXELS];
-
-    trace(m, source);
-    for (int c = 0; c < 3; c++, image += FX_IMAGE_PIXELS) {
-        memcpy(plane, image, sizeof plane);
-        for (int i = 0; i < FX_IMAGE_PIXELS; i++)
-            image[i] = source[i] >= 0 ? plane[source[i]] : 0;
-    }
+    return (struct fx_pixel_walk){ .a = fixed(m->a),
+                                   .b = fixed(m->b),
+                                   .d = fixed(m->d),
+                                   .e = fixed(m->e),
+                                   .x0 = fixed(m->c + m->a * 0.5 + m->b * 0.5),
+                                   .y0 = fixed(m->f + m->d * 0.5 + m->e * 0.5) };
 }
 
 /* torchvision takes the angle in degrees, whose tangent is not quite the one it came from. */
@@ -59,7 +73,7 @@ static double tangent_again(double tangent)
 }
 
 /* About the top left corner.  With the angle s along y, torchvision divides by cos(s). */
-void fx_pixel_shear(uint8_t *image, double tangent_x, double tangent_y)
+static struct affine shear(double tangent_x, double tangent_y)
 {
     struct affine m = { 1, tangent_again(tangent_x), 0, 0, 1, 0 };
 
@@ -67,25 +81,12 @@ void fx_pixel_shear(uint8_t *image, double tangent_x, double tangent_y)
         double angle = atan(tangent_y) * (180.0 / M_PI) * (M_PI / 180.0);
         m.d = sin(angle) / cos(angle);
     }
-    transform(image, &m);
+    return m;
 }
 
-void fx_pixel_translate(uint8_t *image, int right, int down)
+static struct affine translation(int right, int down)
 {
-    transform(image, &(struct affine){ 1, 0, -right, 0, 1, -down });
-}
-
-/* A quarter turn counter-clockwise: the result's first row is the source's last column. */
-static void quarter_turn(uint8_t *image)
-{
-    uint8_t plane[FX_IMAGE_PIXELS];
-
-    for (int c = 0; c < 3; c++, image += FX_IMAGE_PIXELS) {
-        memcpy(plane, image, sizeof plane);
-        for (int y = 0; y < SIDE; y++)
-            for (int x = 0; x < SIDE; x++)
-                image[y * SIDE + x] = plane[x * SIDE + SIDE - 1 - y];
-    }
+    return (struct affine){ 1, 0, -right, 0, 1, -down };
 }
 
 /* Pillow rounds the matrix to 15 decimals. */
@@ -94,22 +95,46 @@ static double decimals15(double value)
     return rint(value * 1e15) / 1e15;
 }
 
-/* About the centre.  Quarter turns move pixels exactly. */
-void fx_pixel_rotate(uint8_t *image, double degrees)
+/* About the centre, counter-clockwise.  Quarter turns, which Pillow does by transposing, move
+ * pixels exactly here too: their sines and cosines round to whole numbers. */
+static struct affine rotation(double degrees)
 {
     double turned = fmod(degrees, 360.0);
 
     if (turned < 0)
         turned += 360.0;
-    if (fmod(turned, 90.0) == 0.0) {
-        for (; turned > 0; turned -= 90.0)
-            quarter_turn(image);
-        return;
-    }
-    double angle = -(turned * (M_PI / 180.0)), centre = SIDE / 2.0;
+    double angle = -(turned * (M_PI / 180.0)), centre = FX_IMAGE_SIDE / 2.0;
     double c = decimals15(cos(angle)), s = decimals15(sin(angle));
     struct affine m = { c, s, 0, -s, c, 0 };
     m.c = m.a * -centre + m.b * -centre + centre;
     m.f = m.d * -centre + m.e * -centre + centre;
-    transform(image, &m);
+    return m;
+}
+
+bool fx_pixel_walk_of(const struct fx_op *op, struct fx_pixel_walk *walk)
+{
+    double magnitude = op->magnitude;
+    struct affine m;
+
+    switch ((enum fx_op_kind)op->kind) {
+    case FX_OP_SHEAR_X:
+        m = shear(magnitude, 0.0);
+        break;
+    case FX_OP_SHEAR_Y:
+        m = shear(0.0, magnitude);
+        break;
+    case FX_OP_TRANSLATE_X:
+        m = translation((int)magnitude, 0);
+        break;
+    case FX_OP_TRANSLATE_Y:
+        m = translation(0, (int)magnitude);
+        break;
+    case FX_OP_ROTATE:
+        m = rotation(magnitude);
+        break;
+    default:
+        return false;
+    }
+    *walk = walk_of(&m);
+    return true;
 }

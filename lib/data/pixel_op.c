@@ -1,6 +1,8 @@
 /* The pixel operations by name. */
 #include "data/pixel_op.h"
 
+#include "data/pixel_geometry.h"
+
 #include <stddef.h>
 
 static const char *const names[FX_N_OPS] = {
@@ -28,23 +30,17 @@ const char *fx_op_name(enum fx_op_kind kind)
 
 void fx_pixel_op(const struct fx_op *op, uint8_t *image)
 {
+    struct fx_pixel_walk walk;
     float magnitude = op->magnitude;
 
     switch ((enum fx_op_kind)op->kind) {
     case FX_OP_SHEAR_X:
-        fx_pixel_shear(image, magnitude, 0.0);
-        break;
     case FX_OP_SHEAR_Y:
-        fx_pixel_shear(image, 0.0, magnitude);
-        break;
     case FX_OP_TRANSLATE_X:
-        fx_pixel_translate(image, (int)magnitude, 0);
-        break;
     case FX_OP_TRANSLATE_Y:
-        fx_pixel_translate(image, 0, (int)magnitude);
-        break;
     case FX_OP_ROTATE:
-        fx_pixel_rotate(image, magnitude);
+        fx_pixel_walk_of(op, &walk);
+        fx_pixel_move(image, &walk);
         break;
     case FX_OP_BRIGHTNESS:
         fx_pixel_brightness(image, magnitude);

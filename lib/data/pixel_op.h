@@ -1,16 +1,18 @@
 /* The pixel operations by what they need to know: private to lib/data.
  *
- * All work in place on u8 (3, 32, 32) and give what Pillow 9.4 gives for a 32 x 32 RGB image, bit
- * for bit; tests/torch/augment_ops.py compares them. */
+ * All but the crop work in place on u8 (3, 32, 32) and give what Pillow 9.4 gives for a 32 x 32 RGB
+ * image, bit for bit; tests/torch/augment_ops.py compares them.  What becomes of one pixel stands
+ * in a header beside each file, which the CUDA kernels include too. */
 #ifndef FX_DATA_PIXEL_OP_H
 #define FX_DATA_PIXEL_OP_H
 
 #include "data/augment.h"
 
 /* pixel_geometry.c: where a pixel comes from. */
-void fx_pixel_shear(uint8_t *image, double tangent_x, double tangent_y);
-void fx_pixel_translate(uint8_t *image, int right, int down);
-void fx_pixel_rotate(uint8_t *image, double degrees);
+struct fx_pixel_walk;
+void fx_pixel_move(uint8_t *image, const struct fx_pixel_walk *walk);
+/* Crop and flip of the row; `to` is written and must not overlap `from`. */
+void fx_pixel_crop(const struct fx_augment_row *row, const uint8_t *from, uint8_t *to);
 
 /* pixel_blend.c: a mix of the image and a degenerate form of it. */
 void fx_pixel_brightness(uint8_t *image, float factor);

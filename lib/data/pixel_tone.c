@@ -1,4 +1,7 @@
-/* Posterize, solarize, autocontrast, equalize: a table per channel (Pillow 9.4, ImageOps.py). */
+/* Posterize, solarize, autocontrast, equalize: a table from value to value, for the image or for
+ * each channel. */
+#include "data/pixel_tone.h"
+
 #include "data/pixel_op.h"
 
 static void look_up(uint8_t *plane, const uint8_t table[256])
@@ -17,19 +20,16 @@ static void count(const uint8_t *plane, int histogram[256])
 
 void fx_pixel_posterize(uint8_t *image, int bits)
 {
-    const uint8_t mask = (uint8_t)(0xff << (8 - bits));
-
     for (int i = 0; i < FX_IMAGE_BYTES; i++)
-        image[i] &= mask;
+        image[i] = fx_pixel_posterized(image[i], bits);
 }
 
 void fx_pixel_solarize(uint8_t *image, float threshold)
 {
     for (int i = 0; i < FX_IMAGE_BYTES; i++)
-        image[i] = (float)image[i] < threshold ? image[i] : (uint8_t)(255 - image[i]);
+        image[i] = fx_pixel_solarized(image[i], threshold);
 }
 
-/* The darkest value becomes 0, the lightest 255, the others lie between; a flat channel stays. */
 void fx_pixel_autocontrast(uint8_t *image)
 {
     for (int c = 0; c < 3; c++, image += FX_IMAGE_PIXELS) {
@@ -38,31 +38,23 @@ void fx_pixel_autocontrast(uint8_t *image)
             low = image[i] < low ? image[i] : low;
             high = image[i] > high ? image[i] : high;
         }
-        if (high <= low)
-            continue;
-        double scale = 255.0 / (high - low), offset = -low * scale;
-        for (int v = low; v <= high; v++) {
-            double stretched = v * scale + offset;
-            table[v] = stretched <= 0 ? 0 : stretched >= 255 ? 255 : (uint8_t)stretched;
-        }
+        for (int v = 0; v < 256; v++)
+            table[v] = fx_pixel_stretched((uint8_t)v, low, high);
         look_up(image, table);
     }
 }
 
-/* Equal numbers of pixels per step of 255, the lightest value not counted. */
 void fx_pixel_equalize(uint8_t *image)
 {
     for (int c = 0; c < 3; c++, image += FX_IMAGE_PIXELS) {
-        int histogram[256], last = 255;
+        int histogram[256], lightest = 255;
         uint8_t table[256];
         count(image, histogram);
-        while (histogram[last] == 0)
-            last--;
-        int step = (FX_IMAGE_PIXELS - histogram[last]) / 255;
-        if (step == 0)
-            continue;
-        for (int v = 0, n = step / 2; v < 256; n += histogram[v++])
-            table[v] = (uint8_t)(n / step < 255 ? n / step : 255);
+        while (histogram[lightest] == 0)
+            lightest--;
+        int step = fx_pixel_equal_step(histogram[lightest]);
+        for (int v = 0, n_darker = 0; v < 256; n_darker += histogram[v++])
+            table[v] = fx_pixel_equalized((uint8_t)v, n_darker, step);
         look_up(image, table);
     }
 }
