@@ -51,7 +51,7 @@ struct fx_k_array {
 /* ---- what changes from step to step: one block of device memory, copied in before the step ----
  */
 
-/* The header; arrays of n follow it (fx_k_block_offsets in block.h says where). */
+/* The header; arrays follow it (lib/backend/cuda/batch_block.h says where). */
 struct fx_k_batch {
     uint64_t seed;
     uint32_t epoch;
@@ -70,7 +70,7 @@ struct fx_k_batch_view {
     const uint32_t *numbers; /* (n) image numbers */
     const uint32_t *partner; /* (n) positions; read if has_partner */
     const uint8_t *labels;   /* (n) */
-    const void *rows;        /* (n) struct fx_augment_row */
+    const void *rows;        /* (n) struct fx_k_row of batch_row.h */
 };
 
 /* A dropout: element e = pixel * c + channel of image i is dropped as backend/host/dropout_mask.h
@@ -186,7 +186,7 @@ cudaError_t fx_k_weight_grad(const struct fx_k_launch *l, const struct fx_k_weig
 /* to (bf16) = from, n values: the shadow of the masters after a load. */
 cudaError_t fx_k_to_bf16(cudaStream_t stream, const float *from, void *to, size_t n);
 
-/* ---- vectors.cu, attention.cu: fusion module, classifiers, head; f32 --------------------------
+/* ---- vectors.cu, layernorm.cu, fuse.cu, attention.cu: fusion module, classifiers, head; f32 ---
  * The results of the backward functions: `add` says += instead of =, NULL data: not wanted. */
 
 struct fx_k_grad {
@@ -258,13 +258,13 @@ cudaError_t fx_k_drop_vector_back(const struct fx_k_launch *l, struct fx_k_array
 
 /* Multi-head attention over few tokens: qkv (n, tokens, 3c) -> y (n, tokens, c); the mask element
  * of dropout is (head * tokens + query) * tokens + key (drop->p = 0: none). tokens <= 16. */
-struct fx_k_attention {
+struct fx_k_attention_shape {
     int n, tokens, c, heads;
     struct fx_k_drop drop;
 };
-cudaError_t fx_k_attention(cudaStream_t stream, const struct fx_k_attention *a, const float *qkv,
-                           float *y);
-cudaError_t fx_k_attention_back(cudaStream_t stream, const struct fx_k_attention *a,
+cudaError_t fx_k_attention(cudaStream_t stream, const struct fx_k_attention_shape *a,
+                           const float *qkv, float *y);
+cudaError_t fx_k_attention_back(cudaStream_t stream, const struct fx_k_attention_shape *a,
                                 const float *qkv, const float *dy, struct fx_k_grad d_qkv);
 
 /* ---- loss.cu -------------------------------------------------------------------------------- */
@@ -276,21 +276,24 @@ struct fx_k_losses {
     double correct; /* of the graph's head: lam for the own label, 1 - lam for the partner's */
     int64_t fused_correct, expert_correct[FX_K_MAX_EXPERTS], ensemble_correct;
 };
-/* Logits (n, classes) and their gradients (NULL: evaluation); fused may be NULL. */
+/* Logits (n, classes) and their gradients (all NULL: evaluation); fused may be NULL.  Up to 256
+ * classes; more are cudaErrorInvalidValue. */
 struct fx_k_heads {
     int n, n_classes, n_experts;
     const float *fused, *experts[FX_K_MAX_EXPERTS];
     float *d_fused, *d_experts[FX_K_MAX_EXPERTS];
 };
 size_t fx_k_loss_scratch(int n);
-/* Adds to losses; writes (=) the logits' gradients.  As lib/backend/host/loss.c, in double. */
+/* Adds to losses; writes (=) the logits' gradients.  As lib/backend/host/loss.c, in double.  An
+ * image is mixed with its partner (lam) if batch->has_partner.  scratch: fx_k_loss_scratch bytes.
+ */
 cudaError_t fx_k_loss(cudaStream_t stream, const struct fx_k_heads *heads,
                       const struct fx_k_batch_view *batch, struct fx_k_losses *losses,
                       void *scratch);
 
 /* ---- optimizer.cu --------------------------------------------------------------------------- */
 
-/* A piece of the trained arenas, within one group. */
+/* A piece of the trained arenas, within one group; fastest where it begins at a multiple of 4. */
 struct fx_k_chunk {
     uint64_t begin, end; /* floats */
     int32_t group, unused;
@@ -344,6 +347,16 @@ cudaError_t fx_k_augment(cudaStream_t stream, const struct fx_k_batch_view *batc
 cudaError_t fx_k_input(const struct fx_k_launch *l, const struct fx_k_batch_view *batch, int n,
                        const uint8_t *augmented, const float mean[3], const float std[3],
                        const struct fx_k_map *y);
+
+/* ---- pack.cu: between maps and f32 as the host has it, (n, c, h, w) lane behind lane ----------
+ */
+
+/* y, a map of c channels, = pixels. */
+cudaError_t fx_k_pixels(const struct fx_k_launch *l, const float *pixels, int n, int c, int h,
+                        int w, const struct fx_k_map *y);
+/* out = map. */
+cudaError_t fx_k_unpack_map(const struct fx_k_launch *l, const struct fx_k_map *map, int n, int h,
+                            int w, float *out);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,96 @@
+/* Sums, ReLU and dropout of maps: every thread has a block of eight channels of its own, so results
+ * may lie over inputs. */
+#include "launch.cuh"
+#include "map_drop.cuh"
+#include "map_grid.cuh"
+
+/* NaN passes. */
+static __device__ __forceinline__ float relu_of(float x)
+{
+    return x <= 0.0f ? 0.0f : x;
+}
+
+template <class T>
+static __global__ void add(fx_k_map a, fx_k_map b, fx_k_map y, int rows, int n_blocks, bool relu)
+{
+    fx_map_place at = fx_map_thread(n_blocks);
+
+    if (at.row >= rows)
+        return;
+    fx_map_block u = fx_map_load(fx_map_at<T>(a, at)), v = fx_map_load(fx_map_at<T>(b, at));
+#pragma unroll
+    for (int i = 0; i < FX_K_BLOCK; i++) {
+        u.c[i] += v.c[i];
+        u.c[i] = relu ? relu_of(u.c[i]) : u.c[i];
+    }
+    fx_map_store(fx_map_at<T>(y, at), u);
+}
+
+cudaError_t fx_k_add(const struct fx_k_launch *l, const struct fx_k_map *a,
+                     const struct fx_k_map *b, const struct fx_k_map *y, int rows, bool relu)
+{
+    return FX_MAP_LAUNCH(l, add, fx_map_grid(rows, y->c, l->n_lanes), *a, *b, *y, rows,
+                         fx_map_blocks(y->c), relu);
+}
+
+template <class T>
+static __global__ void relu_back(fx_k_map y, fx_k_map dy, fx_k_map dx, int rows, int n_blocks)
+{
+    fx_map_place at = fx_map_thread(n_blocks);
+
+    if (at.row >= rows)
+        return;
+    fx_map_block out = fx_map_load(fx_map_at<T>(y, at)), g = fx_map_load(fx_map_at<T>(dy, at));
+#pragma unroll
+    for (int i = 0; i < FX_K_BLOCK; i++)
+        g.c[i] = out.c[i] <= 0.0f ? 0.0f : g.c[i];
+    fx_map_store(fx_map_at<T>(dx, at), g);
+}
+
+cudaError_t fx_k_relu_back(const struct fx_k_launch *l, const struct fx_k_map *y,
+                           const struct fx_k_map *dy, const struct fx_k_map *dx, int rows)
+{
+    return FX_MAP_LAUNCH(l, relu_back, fx_map_grid(rows, y->c, l->n_lanes), *y, *dy, *dx, rows,
+                         fx_map_blocks(y->c));
+}
+
+/* What lies behind the last channel of src in dst is somebody else's: it is stored as it was. */
+template <class T>
+static __global__ void add_into(fx_k_map src, fx_k_map dst, int rows, int n_blocks)
+{
+    fx_map_place at = fx_map_thread(n_blocks);
+
+    if (at.row >= rows)
+        return;
+    fx_map_block u = fx_map_load(fx_map_at<T>(src, at)), v = fx_map_load(fx_map_at<T>(dst, at));
+#pragma unroll
+    for (int i = 0; i < FX_K_BLOCK; i++)
+        v.c[i] = at.first + i < src.c ? v.c[i] + u.c[i] : v.c[i];
+    fx_map_store(fx_map_at<T>(dst, at), v);
+}
+
+cudaError_t fx_k_add_into(const struct fx_k_launch *l, const struct fx_k_map *src,
+                          const struct fx_k_map *dst, int rows)
+{
+    return FX_MAP_LAUNCH(l, add_into, fx_map_grid(rows, src->c, l->n_lanes), *src, *dst, rows,
+                         fx_map_blocks(src->c));
+}
+
+template <class T>
+static __global__ void drop_map(fx_k_map x, fx_k_map y, int rows, int n_blocks, fx_k_drop drop)
+{
+    fx_map_place at = fx_map_thread(n_blocks);
+
+    if (at.row >= rows)
+        return;
+    fx_map_block block = fx_map_load(fx_map_at<T>(x, at));
+    fx_map_drop(drop, at.lane, at.row, at.first, &block);
+    fx_map_store(fx_map_at<T>(y, at), block);
+}
+
+cudaError_t fx_k_drop_map(const struct fx_k_launch *l, const struct fx_k_map *x,
+                          const struct fx_k_map *y, int rows, const struct fx_k_drop *drop)
+{
+    return FX_MAP_LAUNCH(l, drop_map, fx_map_grid(rows, x->c, l->n_lanes), *x, *y, rows,
+                         fx_map_blocks(x->c), *drop);
+}

@@ -1,0 +1,201 @@
+/* The experts' vectors become one: product, weighted sum, mean of tokens; lib/backend/ref/fuse.c.
+ */
+#include "kernels.h"
+#include "launch.cuh"
+#include "sums.cuh"
+#include "vectors.cuh"
+
+/* ---- product -------------------------------------------------------------------------------- */
+
+/* prod over j != skip of (x_j[i] + shift); skip = -1: over all. */
+static __device__ double product_but(const fx_k_inputs &in, double shift, size_t i, int skip)
+{
+    double product = 1;
+
+    for (int j = 0; j < in.n; j++)
+        if (j != skip)
+            product *= (double)in.x[j][i] + shift;
+    return product;
+}
+
+static __global__ void product(fx_k_inputs in, float shift, float *y, size_t n)
+{
+    size_t i = fx_flat_index();
+
+    if (i < n)
+        y[i] = (float)product_but(in, (double)shift, i, -1);
+}
+
+cudaError_t fx_k_product(cudaStream_t stream, const struct fx_k_inputs *in, float shift, float *y,
+                         size_t n)
+{
+    return FX_LAUNCH(product, fx_flat_grid(n), FX_FLAT_THREADS, 0, stream, *in, shift, y, n);
+}
+
+static __global__ void product_back(fx_k_inputs in, float shift, const float *dy, size_t n)
+{
+    size_t i = fx_flat_index();
+
+    if (i >= n)
+        return;
+    for (int k = 0; k < in.n; k++)
+        if (in.dx[k].data)
+            fx_grad_put(in.dx[k], i, (float)((double)dy[i] * product_but(in, (double)shift, i, k)));
+}
+
+cudaError_t fx_k_product_back(cudaStream_t stream, const struct fx_k_inputs *in, float shift,
+                              const float *dy, size_t n)
+{
+    return FX_LAUNCH(product_back, fx_flat_grid(n), FX_FLAT_THREADS, 0, stream, *in, shift, dy, n);
+}
+
+/* ---- weighted sum --------------------------------------------------------------------------- */
+
+/* p = softmax(w), by the block's first thread for all. */
+static __device__ void share_softmax(int n, const float *w, double *p)
+{
+    if (threadIdx.x == 0) {
+        double largest = (double)w[0], sum = 0;
+
+        for (int k = 1; k < n; k++)
+            largest = fmax(largest, (double)w[k]);
+        for (int k = 0; k < n; k++)
+            sum += exp((double)w[k] - largest);
+        for (int k = 0; k < n; k++)
+            p[k] = exp((double)w[k] - largest) / sum;
+    }
+    __syncthreads();
+}
+
+static __global__ void weighted_sum(fx_k_inputs in, const float *w, float *y, size_t n)
+{
+    __shared__ double p[FX_K_MAX_INPUTS];
+    size_t i = fx_flat_index();
+    double sum = 0;
+
+    share_softmax(in.n, w, p);
+    for (int k = 0; i < n && k < in.n; k++)
+        sum += p[k] * (double)in.x[k][i];
+    if (i < n)
+        y[i] = (float)sum;
+}
+
+cudaError_t fx_k_weighted_sum(cudaStream_t stream, const struct fx_k_inputs *in, const float *w,
+                              float *y, size_t n)
+{
+    return FX_LAUNCH(weighted_sum, fx_flat_grid(n), FX_FLAT_THREADS, 0, stream, *in, w, y, n);
+}
+
+namespace
+{
+
+/* One block's part of sum_i dy_i x_k,i for every input k: the gradient of p_k. */
+struct weight_sums {
+    double of[FX_K_MAX_INPUTS];
+};
+
+} // namespace
+
+static unsigned count_weight_sums(size_t n)
+{
+    return fx_flat_grid(n).x;
+}
+
+size_t fx_k_weighted_sum_scratch(size_t n)
+{
+    return count_weight_sums(n) * sizeof(weight_sums);
+}
+
+static __global__ void weighted_sum_back(fx_k_inputs in, const float *w, const float *dy, size_t n,
+                                         weight_sums *parts)
+{
+    __shared__ double p[FX_K_MAX_INPUTS];
+    size_t i = fx_flat_index();
+    double slope = i < n ? (double)dy[i] : 0;
+
+    share_softmax(in.n, w, p);
+    for (int k = 0; k < in.n; k++) {
+        double part = fx_block_sum(i < n ? slope * (double)in.x[k][i] : 0);
+
+        if (threadIdx.x == 0)
+            parts[blockIdx.x].of[k] = part;
+        if (in.dx[k].data && i < n)
+            fx_grad_put(in.dx[k], i, (float)(p[k] * slope));
+    }
+}
+
+/* With g_k the sum of all parts: dw_k = p_k (g_k - sum_j p_j g_j).  A warp for each input. */
+static __global__ void weight_gradients(int n, const float *w, const weight_sums *parts,
+                                        unsigned n_parts, fx_k_grad d_w)
+{
+    __shared__ double p[FX_K_MAX_INPUTS], g[FX_K_MAX_INPUTS];
+    unsigned k = threadIdx.x / 32;
+    double sum = 0, mean = 0;
+
+    share_softmax(n, w, p);
+    for (unsigned i = threadIdx.x % 32; i < n_parts; i += 32)
+        sum += parts[i].of[k];
+    sum = fx_warp_sum(sum);
+    if (threadIdx.x % 32 == 0)
+        g[k] = sum;
+    __syncthreads();
+    for (int j = 0; j < n; j++)
+        mean += p[j] * g[j];
+    if (threadIdx.x % 32 == 0)
+        fx_grad_put(d_w, k, (float)(p[k] * (g[k] - mean)));
+}
+
+cudaError_t fx_k_weighted_sum_back(cudaStream_t stream, const struct fx_k_inputs *in,
+                                   const float *w, const float *dy, size_t n, struct fx_k_grad d_w,
+                                   void *scratch)
+{
+    weight_sums *parts = (weight_sums *)scratch;
+    cudaError_t error = FX_LAUNCH(weighted_sum_back, fx_flat_grid(n), FX_FLAT_THREADS, 0, stream,
+                                  *in, w, dy, n, parts);
+
+    if (error != cudaSuccess || !d_w.data)
+        return error;
+    return FX_LAUNCH(weight_gradients, 1, (unsigned)in->n * 32, 0, stream, in->n, w, parts,
+                     count_weight_sums(n), d_w);
+}
+
+/* ---- mean of tokens ------------------------------------------------------------------------- */
+
+static __global__ void token_mean(const float *x, size_t n, int tokens, int c, float *y)
+{
+    size_t i = fx_flat_index(), width = (size_t)c;
+    double sum = 0;
+
+    if (i >= n)
+        return;
+    for (size_t k = 0; k < (size_t)tokens; k++)
+        sum += (double)x[(i / width * (size_t)tokens + k) * width + i % width];
+    y[i] = (float)(sum / tokens);
+}
+
+cudaError_t fx_k_token_mean(cudaStream_t stream, const float *x, int rows, int tokens, int c,
+                            float *y)
+{
+    size_t n = (size_t)rows * (size_t)c;
+
+    return FX_LAUNCH(token_mean, fx_flat_grid(n), FX_FLAT_THREADS, 0, stream, x, n, tokens, c, y);
+}
+
+static __global__ void token_mean_back(const float *dy, size_t n, int tokens, int c, fx_k_grad dx)
+{
+    size_t i = fx_flat_index(), width = (size_t)c;
+
+    if (i < n)
+        fx_grad_put(dx, i, dy[i / (width * (size_t)tokens) * width + i % width] / (float)tokens);
+}
+
+cudaError_t fx_k_token_mean_back(cudaStream_t stream, const float *dy, int rows, int tokens, int c,
+                                 struct fx_k_grad dx)
+{
+    size_t n = (size_t)rows * (size_t)tokens * (size_t)c;
+
+    if (!dx.data)
+        return cudaSuccess;
+    return FX_LAUNCH(token_mean_back, fx_flat_grid(n), FX_FLAT_THREADS, 0, stream, dy, n, tokens, c,
+                     dx);
+}

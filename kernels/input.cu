@@ -1,0 +1,82 @@
+/* From augmented bytes to the map that the network reads: normalised, erased, mixed; a thread for a
+ * pixel.  The numbers are those of fx_augment_batch. */
+#include "batch_row.h"
+#include "data/input_value.h"
+#include "kernels.h"
+#include "launch.cuh"
+#include "map_block.cuh"
+
+enum { THREADS = 256 }; /* divides the pixels of an image */
+
+struct channel_norm {
+    float mean[3], std[3];
+};
+
+static __device__ bool in_box(int i, int y0, int y1, int x0, int x1)
+{
+    int y = i / FX_IMAGE_SIDE, x = i % FX_IMAGE_SIDE;
+
+    return y >= y0 && y < y1 && x >= x0 && x < x1;
+}
+
+/* Pixel i of the image at this position of the batch, before it is mixed. */
+static __device__ fx_map_block unmixed(const fx_k_row *rows, const uint8_t *augmented,
+                                       const channel_norm &norm, uint32_t position, int i)
+{
+    const fx_augment_row &row = rows[position].row;
+    const uint8_t *pixel = augmented + (size_t)position * FX_IMAGE_BYTES + i;
+    fx_map_block block = {};
+
+    if (in_box(i, row.erase_y, row.erase_y + row.erase_h, row.erase_x, row.erase_x + row.erase_w))
+        return block;
+    for (int c = 0; c < 3; c++)
+        block.c[c] = fx_input_normalized(pixel[c * FX_IMAGE_PIXELS], norm.mean[c], norm.std[c]);
+    return block;
+}
+
+/* Whether pixel i of an image needs its partner's. */
+static __device__ bool is_mixed(const fx_k_batch &batch, int i)
+{
+    return batch.mix_kind == FX_MIX_MIXUP ||
+           (batch.mix_kind == FX_MIX_CUTMIX && in_box(i, batch.y0, batch.y1, batch.x0, batch.x1));
+}
+
+static __device__ fx_map_block mix(const fx_k_batch &batch, const fx_map_block &own,
+                                   const fx_map_block &partner)
+{
+    fx_map_block block = partner;
+
+    if (batch.mix_kind == FX_MIX_MIXUP)
+        for (int c = 0; c < 3; c++)
+            block.c[c] = fx_input_mixed(batch.lam, own.c[c], partner.c[c]);
+    return block;
+}
+
+template <class T>
+static __global__ void input(fx_k_batch_view view, const uint8_t *augmented, channel_norm norm,
+                             fx_k_map y)
+{
+    const fx_k_batch &batch = *view.batch;
+    const fx_k_row *rows = (const fx_k_row *)view.rows;
+    const uint32_t r = blockIdx.x * THREADS + threadIdx.x, position = r / FX_IMAGE_PIXELS;
+    const int i = (int)(r % FX_IMAGE_PIXELS);
+    fx_map_block block = unmixed(rows, augmented, norm, position, i);
+
+    /* One that is its own partner stays as it is: lam and 1 - lam of it are not quite all of it. */
+    if (batch.has_partner && view.partner[position] != position && is_mixed(batch, i))
+        block = mix(batch, block, unmixed(rows, augmented, norm, view.partner[position], i));
+    fx_map_store(fx_map_at<T>(y, blockIdx.z, r, 0), block);
+}
+
+cudaError_t fx_k_input(const struct fx_k_launch *l, const struct fx_k_batch_view *batch, int n,
+                       const uint8_t *augmented, const float mean[3], const float std[3],
+                       const struct fx_k_map *y)
+{
+    const dim3 grid(n * (FX_IMAGE_PIXELS / THREADS), 1, l->n_lanes);
+    const channel_norm norm = { { mean[0], mean[1], mean[2] }, { std[0], std[1], std[2] } };
+
+    return l->bf16
+               ? FX_LAUNCH(input<__nv_bfloat16>, grid, THREADS, 0, l->stream, *batch, augmented,
+                           norm, *y)
+               : FX_LAUNCH(input<float>, grid, THREADS, 0, l->stream, *batch, augmented, norm, *y);
+}

@@ -1,0 +1,56 @@
+/* Convolution weights: their gradients from cuDNN's type to f32, and the bf16 shadow of masters. */
+#include "launch.cuh"
+#include "map_grid.cuh"
+
+/* A thread for eight input channels of a tap of an output channel. */
+template <class T>
+static __global__ void weight_grad(fx_k_weight w, const T *fresh, size_t fresh_lane,
+                                   fx_k_array grad, bool accumulate)
+{
+    long long blocks = (long long)w.groups * w.out * w.taps * (w.in / FX_K_BLOCK);
+    long long i = (long long)blockIdx.x * FX_MAP_THREADS + threadIdx.x;
+
+    if (i >= blocks)
+        return;
+    int im = (int)(i % (w.in / FX_K_BLOCK)) * FX_K_BLOCK;
+    int om = (int)(i / (w.in / FX_K_BLOCK) / w.taps % w.out);
+    size_t at = (size_t)i * FX_K_BLOCK;
+    float *to = grad.data + blockIdx.z * grad.lane + at;
+    fx_map_block g = fx_map_load(fresh + blockIdx.z * fresh_lane + at), old = {};
+
+    if (accumulate)
+        old = fx_map_load(to);
+#pragma unroll
+    for (int j = 0; j < FX_K_BLOCK; j++)
+        g.c[j] = om / w.per_out == (im + j) / w.per_in ? old.c[j] + g.c[j] : 0.0f;
+    fx_map_store(to, g);
+}
+
+cudaError_t fx_k_weight_grad(const struct fx_k_launch *l, const struct fx_k_weight *w,
+                             const void *fresh, size_t fresh_lane, struct fx_k_array grad,
+                             bool accumulate)
+{
+    long long blocks = (long long)w->groups * w->out * w->taps * (w->in / FX_K_BLOCK);
+    dim3 grid((unsigned)((blocks + FX_MAP_THREADS - 1) / FX_MAP_THREADS), 1, (unsigned)l->n_lanes);
+
+    if (l->bf16)
+        return FX_LAUNCH(weight_grad<__nv_bfloat16>, grid, FX_MAP_THREADS, 0, l->stream, *w,
+                         (const __nv_bfloat16 *)fresh, fresh_lane, grad, accumulate);
+    return FX_LAUNCH(weight_grad<float>, grid, FX_MAP_THREADS, 0, l->stream, *w,
+                     (const float *)fresh, fresh_lane, grad, accumulate);
+}
+
+/* A parameter may have any number of values: one a thread. */
+static __global__ void to_bf16(const float *from, __nv_bfloat16 *to, size_t n)
+{
+    size_t i = (size_t)blockIdx.x * FX_MAP_THREADS + threadIdx.x;
+
+    if (i < n)
+        to[i] = __float2bfloat16_rn(from[i]);
+}
+
+cudaError_t fx_k_to_bf16(cudaStream_t stream, const float *from, void *to, size_t n)
+{
+    return FX_LAUNCH(to_bf16, (unsigned)((n + FX_MAP_THREADS - 1) / FX_MAP_THREADS), FX_MAP_THREADS,
+                     0, stream, from, (__nv_bfloat16 *)to, n);
+}
