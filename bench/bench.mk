@@ -24,4 +24,10 @@ bench-step: $(B)/bench/step
 	@echo; $(TORCH_PYTHON) bench/compare.py $<
 	@echo; $(TORCH_PYTHON) bench/compare.py $< --precision bf16
 
-.PHONY: bench bench-start bench-augment bench-step
+# Beside PyTorch on a GPU: TORCH_PYTHON has a PyTorch with CUDA.
+bench-gpu: all $(BENCH_BINS) ## measure the step on a GPU against PyTorch, eager and compiled
+	@nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
+	@$(TORCH_PYTHON) bench/compare_gpu.py $(B)/bench/step
+	@echo; $(TORCH_PYTHON) bench/compare_gpu.py $(B)/bench/step --precision fp32
+
+.PHONY: bench bench-gpu bench-start bench-augment bench-step

@@ -1,7 +1,9 @@
-/* One whole training step of a fusion model, timed: our side of bench/compare.py.
+/* One whole training step of a fusion model, timed: our side of bench/compare.py and
+ * bench/compare_gpu.py.
  *
  * The same as bench/torch_step.py: random images, fresh weights, default dropout; forward, losses
- * with smoothing, backward, clip, AdamW.  Prints one JSON object. */
+ * with smoothing, backward, clip, AdamW.  A back end that takes its images from a resident data set
+ * does so here, with made images.  Prints one JSON object. */
 #include "backend/backend.h"
 #include "base/tool.h"
 #include "net/model.h"
@@ -13,7 +15,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-enum { IMAGE_VALUES = 3 * 32 * 32, STEPS_MAX = 1000, BATCH_MAX = 4096 };
+enum { STEPS_MAX = 1000, BATCH_MAX = 4096 };
 
 struct args {
     const char *arch, *fusion, *device, *precision;
@@ -29,9 +31,10 @@ struct bench {
     struct fx_program *program;
     struct fx_graph graph;
     struct fx_memory memory;
-    float *pixels;
-    uint8_t *labels;
+    float *pixels; /* NULL: the back end has the images */
+    uint8_t *images, *labels;
     uint32_t *numbers;
+    struct fx_augment_row *rows;
 };
 
 static double seconds_of(clockid_t clock)
@@ -83,25 +86,47 @@ static enum fx_status write_initial_values(const struct bench *b, struct fx_err 
     return FX_OK;
 }
 
+static uint8_t next_noise(uint32_t *state)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return (uint8_t)(*state >> 24);
+}
+
+/* Finished pixels, or a data set of bytes with rows that leave them as they are. */
+static enum fx_status make_images(struct bench *b, int n, struct fx_err *err)
+{
+    struct fx_dataset dataset = { .train = { .images = b->images, .fine = b->labels, .n = n },
+                                  .mean = { 0.5f, 0.5f, 0.5f },
+                                  .std = { 0.25f, 0.25f, 0.25f } };
+    uint32_t noise = 1;
+
+    for (int i = 0; i < n * FX_IMAGE_BYTES; i++)
+        b->images[i] = next_noise(&noise);
+    if (b->backend->dataset_load != NULL)
+        return b->backend->dataset_load(b->device, &dataset, err);
+    b->pixels = malloc((size_t)n * FX_IMAGE_BYTES * sizeof *b->pixels);
+    if (b->pixels == NULL)
+        return fx_fail(err, FX_EFAIL, "out of memory");
+    for (int i = 0; i < n * FX_IMAGE_BYTES; i++)
+        b->pixels[i] = (float)b->images[i] / 63.75f - 2.0f;
+    return FX_OK;
+}
+
 /* Noise and labels that stay the same: the step's time does not depend on them. */
 static enum fx_status make_batch(struct bench *b, int n, struct fx_err *err)
 {
-    uint32_t noise = 1;
-
-    b->pixels = malloc((size_t)n * IMAGE_VALUES * sizeof *b->pixels);
+    b->images = malloc((size_t)n * FX_IMAGE_BYTES);
     b->labels = malloc((size_t)n);
     b->numbers = malloc((size_t)n * sizeof *b->numbers);
-    if (b->pixels == NULL || b->labels == NULL || b->numbers == NULL)
+    b->rows = calloc((size_t)n, sizeof *b->rows);
+    if (b->images == NULL || b->labels == NULL || b->numbers == NULL || b->rows == NULL)
         return fx_fail(err, FX_EFAIL, "out of memory");
-    for (int i = 0; i < n * IMAGE_VALUES; i++) {
-        noise = noise * 1664525u + 1013904223u;
-        b->pixels[i] = (float)(noise >> 8) * (4.0f / (1 << 24)) - 2.0f;
-    }
     for (int i = 0; i < n; i++) {
         b->labels[i] = (uint8_t)(i * 37 % 100);
         b->numbers[i] = (uint32_t)i;
+        b->rows[i] = (struct fx_augment_row){ .image = (uint32_t)i, .crop_y = 4, .crop_x = 4 };
     }
-    return FX_OK;
+    return make_images(b, n, err);
 }
 
 /* Processor seconds of all threads since *last, which moves on. */
@@ -118,6 +143,7 @@ static enum fx_status run_step(const struct bench *b, const struct args *args, i
 {
     struct fx_batch batch = { .n = (int)args->batch,
                               .pixels = b->pixels,
+                              .rows = b->rows,
                               .labels = b->labels,
                               .numbers = b->numbers,
                               .seed = 42,
@@ -169,6 +195,7 @@ static enum fx_status measure(const struct bench *b, const struct args *args, st
     struct rusage usage;
     size_t planned = b->memory.parameters + b->memory.gradients + b->memory.optimizer +
                      b->memory.activations + b->memory.workspace;
+    struct fx_model_size size;
 
     for (int64_t i = -args->warmup; i < args->steps; i++) {
         double start = seconds_of(CLOCK_MONOTONIC);
@@ -183,10 +210,11 @@ static enum fx_status measure(const struct bench *b, const struct args *args, st
     }
     double step = median(seconds, args->steps);
     getrusage(RUSAGE_SELF, &usage);
+    fx_model_measure(&b->graph, FX_LANE_ALL, &size);
     printf("{\"images_per_second\":%.6g,\"step_seconds\":%.6g,\"step_cpu_seconds\":%.6g,"
-           "\"peak_rss_bytes\":%ld,\"planned_bytes\":%zu}\n",
+           "\"peak_rss_bytes\":%ld,\"planned_bytes\":%zu,\"macs\":%" PRId64 "}\n",
            (double)args->batch / step, step, median(cpu_seconds, args->steps),
-           usage.ru_maxrss * 1024L, planned);
+           usage.ru_maxrss * 1024L, planned, size.macs);
     return FX_OK;
 }
 
@@ -198,8 +226,10 @@ static void close_model(struct bench *b)
         b->backend->device_close(b->device);
     fx_graph_fini(&b->graph);
     free(b->pixels);
+    free(b->images);
     free(b->labels);
     free(b->numbers);
+    free(b->rows);
 }
 
 static enum fx_status run(const struct args *args, struct fx_err *err)
