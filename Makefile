@@ -14,7 +14,9 @@ MAKEFLAGS += --no-builtin-rules
 # One build folder for each configuration; everything built lies in it.
 comma := ,
 WITHOUT := $(if $(filter 0,$(HAVE_DNNL)),-nodnnl)$(if $(filter 0,$(HAVE_CUDA)),-nocuda)
-B ?= build/$(or $(subst $(comma),-,$(SAN)),release)$(WITHOUT)
+SAN_NAME := $(subst $(comma),-,$(SAN))
+SIM_NAME := $(if $(CUDA_SIM),$(if $(SAN),-)cuda-sim)
+B ?= build/$(or $(SAN_NAME)$(SIM_NAME),release)$(WITHOUT)
 
 # For the builds that a target starts by itself: all cores, unless -j was given.
 PARALLEL = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -34,13 +36,15 @@ BUILDS := $(filter-out clean help dist uninstall format tidy,$(or $(MAKECMDGOALS
 ifneq ($(BUILDS),)
 override HAVE_DNNL := $(call have,$(HAVE_DNNL),$(call links,oneapi/dnnl/dnnl.h,-ldnnl),HAVE_DNNL=1 \
 	but a program with oneDNN does not compile and link (Debian: libdnnl-dev))
-# There is no CUDA back end in this tree before lib/backend/cuda holds one.
-CUDA_HOME ?= /usr/local/cuda
-CUDA_LIBS := -L$(CUDA_HOME)/lib64 -lcudart -lcudnn -lcublasLt
-cuda_links = $(if $(wildcard lib/backend/cuda/*.c),$(if $(shell command -v $(NVCC)),$(call \
-	links,cudnn.h,-I$(CUDA_HOME)/include $(CUDA_LIBS)),0),0)
-override HAVE_CUDA := $(call have,$(HAVE_CUDA),$(cuda_links),HAVE_CUDA=1 but $(if $(wildcard \
-	lib/backend/cuda/*.c),nvcc or cuDNN 9 is missing,this version has no CUDA back end))
+# CUDA is the toolkit's or, with CUDA_SIM=1, the simulator in tests/cuda-sim, which needs none.
+CUDA_INCLUDE := $(if $(CUDA_SIM),tests/cuda-sim/include,$(CUDA_HOME)/include)
+# cuDNN and cuBLASLt are loaded when they are needed (lib/backend/cuda/vendor_load.h).
+CUDA_LIBS := $(if $(CUDA_SIM),,-L$(CUDA_HOME)/lib64 -Wl$(comma)-rpath$(comma)$(CUDA_HOME)/lib64 \
+	-lcudart_static -ldl -lrt) -lpthread -lstdc++
+cuda_links = $(if $(CUDA_SIM),1,$(if $(shell command -v $(NVCC)),$(call \
+	links,cudnn.h,-I$(CUDA_INCLUDE) $(CUDA_LIBS)),0))
+override HAVE_CUDA := $(call have,$(HAVE_CUDA),$(cuda_links),HAVE_CUDA=1 but nvcc or cuDNN 9 is \
+	missing)
 ifeq ($(call links,archive.h,-larchive -ljansson -lz -lmd),0)
 $(error $(CC) cannot build a program with libarchive, jansson, zlib and libmd: ./bootstrap installs \
 	what is missing)
@@ -48,22 +52,35 @@ endif
 endif
 
 # ---- flags ---------------------------------------------------------------------------------------
+HAVE_KERNELS := $(CUDA_SIM)$(filter 1,$(HAVE_CUDA))
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings \
 	-Wundef -Wpointer-arith
 ALL_CPPFLAGS := -Ilib -D_GNU_SOURCE -DFX_HAVE_DNNL=$(HAVE_DNNL) -DFX_HAVE_CUDA=$(HAVE_CUDA) \
-	$(CPPFLAGS)
-ALL_CFLAGS := -std=c17 $(WARNINGS) $(WERROR) -fno-math-errno $(CFLAGS) \
-	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+	-DFX_CUDA_SIM=$(if $(CUDA_SIM),1,0) $(CPPFLAGS)
+SAN_FLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+ALL_CFLAGS := -std=c17 $(WARNINGS) $(WERROR) -fno-math-errno $(CFLAGS) $(SAN_FLAGS)
 ALL_LDFLAGS := $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN))
 LDLIBS := -larchive -ljansson -lz -lmd -lm -lpthread $(if $(filter 1,$(HAVE_DNNL)),-ldnnl -lgomp) \
-	$(if $(filter 1,$(HAVE_CUDA)),$(CUDA_LIBS))
+	$(if $(HAVE_KERNELS),$(CUDA_LIBS))
 
 # The cpu back end's loops share oneDNN's OpenMP threads; plain vectors are wider than SSE's.
 $(B)/lib/backend/cpu/%.o: ALL_CFLAGS += -fopenmp
 $(B)/lib/backend/cpu/loops_plain.o: ALL_CFLAGS += -Wno-psabi
 
+# What sees CUDA's headers.
+$(B)/lib/backend/cuda/%.o $(B)/tests/cuda/%.o $(B)/tests/kernels/%.o $(B)/tests/cudnn-%.o: \
+	ALL_CPPFLAGS += -I. -isystem $(CUDA_INCLUDE)
+# Kernels, by nvcc: bytes of images are those of the CPU only without fused multiply-add.
+KERNEL_FLAGS := -std=c++17 -Ilib -O3 -lineinfo -Xcompiler -Wall $(NVCCFLAGS)
+$(B)/kernels/augment.o $(B)/kernels/input.o: FMAD := --fmad=false
+# The simulator and, for it, kernels: plain C++, in which a float may also be read as a float4.
+SIM_CXXFLAGS := -std=c++17 -I. -Ilib -isystem $(CUDA_INCLUDE) -Wall -Wextra \
+	-Wno-unknown-pragmas -Wno-unused-function -O2 -g -ffp-contract=off -fno-strict-aliasing \
+	-fno-math-errno $(CPPFLAGS) $(SAN_FLAGS)
+
 # Other flags than last time rebuild everything: every object depends on the file that holds them.
-FLAGS := $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(LDLIBS) $(VERSION)
+FLAGS := $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(LDLIBS) $(VERSION) \
+	$(if $(CUDA_SIM),$(CXX) $(SIM_CXXFLAGS),$(NVCC) $(KERNEL_FLAGS))
 ifneq ($(BUILDS),)
 ifneq ($(file <$(B)/flags),$(FLAGS))
 $(shell mkdir -p $(B))$(file >$(B)/flags,$(FLAGS))
@@ -75,32 +92,52 @@ LIB_DIRS := base tensor archive data net backend backend/ref backend/host backen
 	track \
 	$(if $(filter 1,$(HAVE_DNNL)),backend/cpu) $(if $(filter 1,$(HAVE_CUDA)),backend/cuda)
 LIB_SRC := $(foreach d,$(LIB_DIRS),$(wildcard lib/$(d)/*.c))
-KERNELS := $(if $(filter 1,$(HAVE_CUDA)),$(wildcard kernels/*.cu))
-LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o) $(KERNELS:%.cu=$(B)/%.o)
+KERNELS := $(if $(HAVE_KERNELS),$(wildcard kernels/*.cu))
+# The simulator, and in place of what calls cuDNN and cuBLASLt its own.
+SIM_SRC := $(if $(CUDA_SIM),$(wildcard tests/cuda-sim/*.cpp))
+VENDOR_SRC := $(wildcard lib/backend/cuda/cudnn_*.c lib/backend/cuda/gemm*.c)
+LIB_OBJ := $(addprefix $(B)/,$(addsuffix .o,$(basename $(SIM_SRC) $(KERNELS) \
+	$(filter-out $(if $(CUDA_SIM),$(VENDOR_SRC)),$(LIB_SRC)))))
 LIB := $(B)/libfusion.a
 TOOLS := $(patsubst tools/%.c,%,$(wildcard tools/*.c))
 TOOL_BINS := $(TOOLS:%=$(B)/bin/%)
 # C tests (cmocka), and the programs that make test inputs (plain C, also used by the demo).
-UNIT_SRC := $(filter-out $(if $(filter 1,$(HAVE_DNNL)),,tests/unit/cpu_%),$(wildcard tests/unit/*.c \
-	tests/ops/*.c tests/fuzz/*.c))
-UNIT_BINS := $(UNIT_SRC:%.c=$(B)/%)
-MAKER_SRC := $(wildcard tests/*.c)
+# unit_src(kernels or empty, simulator or empty): those that a build with these can run.  tests/cuda
+# tests what calls cuDNN and cuBLASLt, with the libraries.
+unit_src = $(filter-out $(if $(filter 1,$(HAVE_DNNL)),,tests/unit/cpu_%) \
+	$(if $(2),,tests/unit/sim_%),$(wildcard tests/unit/*.c tests/unit/*.cpp tests/ops/*.c \
+	tests/fuzz/*.c $(if $(1),tests/kernels/*.c $(if $(2),,tests/cuda/*.c))))
+UNIT_SRC := $(call unit_src,$(HAVE_KERNELS),$(CUDA_SIM))
+UNIT_BINS := $(addprefix $(B)/,$(basename $(UNIT_SRC)))
+# Without cuDNN itself, what asks it questions is left out.
+MAKER_SRC := $(filter-out $(if $(filter-out 1,$(HAVE_CUDA))$(CUDA_SIM),tests/cudnn-%),$(wildcard \
+	tests/*.c))
 MAKER_BINS := $(MAKER_SRC:%.c=$(B)/%)
 
 # ---- build ---------------------------------------------------------------------------------------
 all: $(LIB) $(TOOL_BINS) ## build every tool
 	@echo "fusion-tools $(VERSION): $(words $(TOOLS)) tools in $(B)/bin;" \
 	  "oneDNN (--device cpu): $(if $(filter 1,$(HAVE_DNNL)),yes,NO);" \
-	  "CUDA (--device cuda): $(if $(filter 1,$(HAVE_CUDA)),yes,NO)"
+	  "CUDA (--device cuda): $(if $(filter 1,$(HAVE_CUDA)),$(if $(CUDA_SIM),simulated,yes),NO)"
 
 $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -DFX_VERSION='"$(VERSION)"' \
 	  -MMD -MP -c -o $@ $<
 
+ifneq ($(CUDA_SIM),)
 $(B)/%.o: %.cu $(B)/flags
 	@mkdir -p $(@D)
-	$(call say,NVCC,$<)$(NVCC) -Ilib -O3 -lineinfo $(NVCCFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CXX,$<)$(CXX) $(SIM_CXXFLAGS) -MMD -MP -c -o $@ -x c++ $<
+
+$(B)/%.o: %.cpp $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)$(CXX) $(SIM_CXXFLAGS) -MMD -MP -c -o $@ $<
+else
+$(B)/%.o: %.cu $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,NVCC,$<)$(NVCC) $(KERNEL_FLAGS) $(FMAD) -MMD -MP -c -o $@ $<
+endif
 
 $(LIB): $(LIB_OBJ)
 	@rm -f $@

@@ -8,11 +8,20 @@ DESTDIR ?=
 
 CC ?= cc
 CFLAGS ?= -O2 -g
+CXX ?= c++
+CUDA_HOME ?= /usr/local/cuda
 NVCC ?= nvcc
+# A100 and H100 or H200; anything newer compiles the last line's intermediate code when it starts.
+NVCCFLAGS ?= -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 \
+	-gencode arch=compute_90,code=compute_90
 
 # Back ends: empty = use it when the probe links, 0 = never, 1 = fail when it does not link.
 HAVE_DNNL ?=
 HAVE_CUDA ?=
+
+# make CUDA_SIM=1 builds into its own folder, with a CUDA back end that runs on the CPU, slowly: for
+# tests; it needs no toolkit.
+CUDA_SIM ?=
 
 # Sanitizers: make SAN=address,undefined builds into its own folder.
 SAN ?=

@@ -40,6 +40,14 @@ in_tree() {
     done
 }
 
+@test "the simulated CUDA back end needs no toolkit and says what it is" {
+    run -0 make -n B="$BATS_TEST_TMPDIR/b" HAVE_CUDA= CUDA_SIM=1 CUDA_HOME=/no/cuda \
+        NVCC=no-such-nvcc all
+    assert_line --partial "CUDA (--device cuda): simulated"
+    refute_output --partial "no-such-nvcc"
+    refute_output --partial "/no/cuda"
+}
+
 @test "other flags build everything again, the same flags nothing" {
     run -0 in_tree -n all
     refute_output --partial " -c "

@@ -2,21 +2,31 @@
 # output under build/check, tests/summary counts.  Suites run side by side, CHECK_JOBS at a time.
 CHECK_JOBS ?= $(shell nproc)
 CHECK := build/check
-SAN_B := build/address-undefined$(WITHOUT)
+# The CUDA back end runs on the simulator, with the sanitizers too, unless HAVE_CUDA=0 forbids it.
+SIM := $(if $(filter %-nocuda,$(WITHOUT)),,1)
+SIM_B := build/cuda-sim$(WITHOUT)
+SAN_B := build/address-undefined$(if $(SIM),-cuda-sim)$(WITHOUT)
 
 BATS_SRC := $(wildcard tests/*.bats tests/*/*.bats)
 BATS_SUITES := $(BATS_SRC:tests/%.bats=%)
-C_SUITES := $(UNIT_SRC:tests/%.c=%)
+suites_of = $(patsubst tests/%,%,$(basename $(1)))
+C_SUITES := $(call suites_of,$(UNIT_SRC))
+SAN_C_SUITES := $(call suites_of,$(call unit_src,$(SIM),$(SIM)))
+SIM_SUITES := $(if $(SIM),$(filter ops/% kernels/% unit/sim_% unit/backends,$(SAN_C_SUITES)))
 # Input that must be refused is also given to the sanitizer build of the tools.
 SAN_BATS := $(filter bad%,$(BATS_SUITES))
-SUITES := $(BATS_SUITES) $(C_SUITES) $(addprefix sanitized/,$(SAN_BATS) $(C_SUITES))
+SUITES := $(BATS_SUITES) $(C_SUITES) $(addprefix cuda-sim/,$(SIM_SUITES)) \
+	$(addprefix sanitized/,$(SAN_BATS) $(SAN_C_SUITES))
 
 # What a suite is told: the build under test, and the back ends it was made with.
 SUITE_ENV = HAVE_DNNL=$(HAVE_DNNL) HAVE_CUDA=$(HAVE_CUDA) FX_BUILD=$(abspath $(1))
+SIM_ENV = HAVE_DNNL=$(HAVE_DNNL) FX_BUILD=$(abspath $(1)) \
+	$(if $(SIM),HAVE_CUDA=1 FX_REQUIRE_DEVICE=cuda,HAVE_CUDA=0)
 
 check: ## run every test; the last line counts them
 	@$(MAKE) --no-print-directory $(PARALLEL) all unit
-	@$(MAKE) --no-print-directory $(PARALLEL) SAN=address,undefined all unit
+	$(if $(SIM),@$(MAKE) --no-print-directory $(PARALLEL) CUDA_SIM=1 all unit)
+	@$(MAKE) --no-print-directory $(PARALLEL) SAN=address,undefined CUDA_SIM=$(SIM) all unit
 	@rm -rf $(CHECK)
 	@$(MAKE) --no-print-directory -j$(CHECK_JOBS) $(SUITES:%=$(CHECK)/%.tap)
 	@tests/summary $(CHECK) $(SUITES)
@@ -29,15 +39,19 @@ $(BATS_SUITES:%=$(CHECK)/%.tap): $(CHECK)/%.tap: tests/%.bats
 	@$(call SUITE_ENV,$(B)) tests/run-suite $* $@ bats --tap $<
 
 $(SAN_BATS:%=$(CHECK)/sanitized/%.tap): $(CHECK)/sanitized/%.tap: tests/%.bats
-	@$(call SUITE_ENV,$(SAN_B)) tests/run-suite sanitized/$* $@ bats --tap $<
+	@$(call SIM_ENV,$(SAN_B)) tests/run-suite sanitized/$* $@ bats --tap $<
 
 $(C_SUITES:%=$(CHECK)/%.tap): $(CHECK)/%.tap:
 	@$(call SUITE_ENV,$(B)) tests/run-suite $* $@ $(B)/tests/$*
 
-$(C_SUITES:%=$(CHECK)/sanitized/%.tap): $(CHECK)/sanitized/%.tap:
-	@$(call SUITE_ENV,$(SAN_B)) tests/run-suite sanitized/$* $@ $(SAN_B)/tests/$*
+$(SIM_SUITES:%=$(CHECK)/cuda-sim/%.tap): $(CHECK)/cuda-sim/%.tap:
+	@$(call SIM_ENV,$(SIM_B)) tests/run-suite cuda-sim/$* $@ $(SIM_B)/tests/$*
 
-C_FILES = $(shell find lib tools tests kernels -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh')
+$(SAN_C_SUITES:%=$(CHECK)/sanitized/%.tap): $(CHECK)/sanitized/%.tap:
+	@$(call SIM_ENV,$(SAN_B)) tests/run-suite sanitized/$* $@ $(SAN_B)/tests/$*
+
+C_FILES = $(shell find lib tools tests kernels -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' \
+	-o -name '*.cpp')
 lint: ## the tests of the source text: style, cppcheck, shellcheck, man pages
 	$(call SUITE_ENV,$(B)) bats tests/tidy.bats
 

@@ -10,7 +10,7 @@ setup_file() {
 setup() {
     cd "$ROOT" || return
     mapfile -t c_files < <(find lib tools kernels tests \
-        -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' 2>/dev/null | sort)
+        -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cpp' 2>/dev/null | sort)
     mapfile -t product < <(printf '%s\n' "${c_files[@]}" | grep -v '^tests/')
     mapfile -t scripts < <(
         find tests pipelines bench bootstrap .ci -type f ! -name '*.py' -print0 2>/dev/null |

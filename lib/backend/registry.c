@@ -12,7 +12,10 @@
 #define CPU_NAME ""
 #endif
 
-#if FX_HAVE_CUDA
+#if FX_HAVE_CUDA && FX_CUDA_SIM
+#define CUDA_TABLE &fx_backend_cuda
+#define CUDA_NAME " cuda (simulated)" /* tests/cuda-sim */
+#elif FX_HAVE_CUDA
 #define CUDA_TABLE &fx_backend_cuda
 #define CUDA_NAME " cuda"
 #else

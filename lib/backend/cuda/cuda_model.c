@@ -1,0 +1,266 @@
+/* Models and programs on the device: what is made, planned, allocated and freed. */
+#include "backend/cuda/cuda_program.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the model ---- */
+
+enum fx_status fx_cuda_model_create(struct fx_model **out, struct fx_device *device,
+                                    const struct fx_graph *graph, bool trains, struct fx_err *err)
+{
+    struct fx_model *model;
+    enum fx_status status;
+
+    *out = NULL;
+    if (fx_lower_count_lanes(graph) > FX_GRAPH_MAX_EXPERTS)
+        return fx_fail(err, FX_EUSAGE, "device cuda: more than %d lanes", FX_GRAPH_MAX_EXPERTS);
+    model = calloc(1, sizeof *model);
+    if (!model)
+        return fx_fail(err, FX_EFAIL, "device cuda: out of memory for the model");
+    model->device = device;
+    model->graph = graph;
+    model->trains = trains;
+    FX_TRY_OUT(fx_device_store_init(&model->store, graph, trains, device->bf16, err));
+    *out = model;
+    return FX_OK;
+out:
+    fx_cuda_model_destroy(model);
+    return status;
+}
+
+static void mailbox_fini(struct fx_mailbox *mailbox)
+{
+    for (int i = 0; i < 2; i++) {
+        cudaFreeHost(mailbox->batch[i]);
+        cudaFreeHost(mailbox->pixels[i]);
+        if (mailbox->taken[i])
+            cudaEventDestroy(mailbox->taken[i]);
+    }
+    cudaFreeHost(mailbox->update);
+    cudaFreeHost(mailbox->result);
+    cudaFreeHost(mailbox->losses);
+}
+
+void fx_cuda_model_destroy(struct fx_model *model)
+{
+    if (!model)
+        return;
+    cudaStreamSynchronize(model->device->main); /* nothing is freed that a kernel still uses */
+    while (model->programs) {
+        struct fx_program *program = model->programs;
+
+        model->programs = program->next;
+        fx_cuda_program_destroy(program);
+    }
+    mailbox_fini(&model->mailbox);
+    cudaFree(model->activations);
+    cudaFree(model->workspace);
+    cudaFree(model->batch);
+    cudaFree(model->pixels);
+    cudaFree(model->augmented);
+    cudaFree(model->losses);
+    cudaFree(model->not_finite);
+    cudaFree(model->update);
+    cudaFree(model->result);
+    fx_device_store_fini(&model->store);
+    free(model);
+}
+
+/* ---- memory ---- */
+
+static size_t pixel_values(const struct fx_model *model)
+{
+    return (size_t)model->n_max *
+           (size_t)fx_shape_elements(model->graph->nodes[model->graph->input].shape);
+}
+
+/* Finished pixels, augmented images, and the block of the batch. */
+static size_t batch_bytes(const struct fx_model *model)
+{
+    return pixel_values(model) * (sizeof(float) + 1) + fx_batch_block_bytes(model->n_max);
+}
+
+void fx_cuda_model_memory(const struct fx_model *model, struct fx_memory *memory)
+{
+    *memory = (struct fx_memory){ .activations = model->activation_bytes,
+                                  .workspace = model->workspace_bytes + batch_bytes(model) };
+    fx_device_store_memory(&model->store, memory);
+}
+
+static enum fx_status allocate_mailbox(struct fx_mailbox *mailbox, const struct fx_model *model,
+                                       struct fx_err *err)
+{
+    for (int i = 0; i < 2; i++) {
+        FX_CUDA(cudaMallocHost(&mailbox->batch[i], fx_batch_block_bytes(model->n_max)));
+        FX_CUDA(cudaMallocHost((void **)&mailbox->pixels[i], pixel_values(model) * sizeof(float)));
+        FX_CUDA(cudaEventCreateWithFlags(&mailbox->taken[i], cudaEventDisableTiming));
+    }
+    FX_CUDA(cudaMallocHost((void **)&mailbox->update, sizeof *mailbox->update));
+    FX_CUDA(cudaMallocHost((void **)&mailbox->result, sizeof *mailbox->result));
+    FX_CUDA(cudaMallocHost((void **)&mailbox->losses, sizeof *mailbox->losses));
+    memset(mailbox->losses, 0, sizeof *mailbox->losses);
+    return FX_OK;
+}
+
+/* At least one byte, so that every pointer is an address. */
+static enum fx_status allocate(void **to, size_t n_bytes, struct fx_err *err)
+{
+    FX_CUDA(cudaMalloc(to, n_bytes > 0 ? n_bytes : 1));
+    return FX_OK;
+}
+
+static enum fx_status allocate_step(struct fx_model *model, struct fx_err *err)
+{
+    FX_TRY(allocate(&model->batch, fx_batch_block_bytes(model->n_max), err));
+    FX_TRY(allocate((void **)&model->pixels, pixel_values(model) * sizeof(float), err));
+    FX_TRY(allocate((void **)&model->augmented, pixel_values(model), err));
+    FX_TRY(allocate((void **)&model->losses, sizeof *model->losses, err));
+    FX_TRY(allocate((void **)&model->not_finite, sizeof *model->not_finite, err));
+    FX_TRY(allocate((void **)&model->update, sizeof *model->update, err));
+    return allocate((void **)&model->result, sizeof *model->result, err);
+}
+
+/* The table of running statistics of a training program. */
+static enum fx_status load_running(struct fx_program *program, struct fx_err *err)
+{
+    enum { RUNNING_MEAN = 2, RUNNING_VAR = 3 }; /* places in a BATCHNORM node's params */
+    const struct fx_lowered *lowered = &program->lowered;
+    const struct fx_store_layout *layout = &program->model->store.layout;
+    struct fx_k_running *table = calloc((size_t)lowered->graph->n_nodes + 1, sizeof *table);
+    cudaError_t error;
+    int n = 0;
+
+    if (!table)
+        return fx_fail(err, FX_EFAIL, "device cuda: out of memory for a program");
+    for (int i = 0; i < lowered->graph->n_nodes; i++) {
+        const struct fx_node *node = &lowered->graph->nodes[i];
+
+        if (node->kind != FX_NODE_BATCHNORM)
+            continue;
+        const struct fx_stats *stats = &lowered->nodes[lowered->nodes[i].norm_stats].stats;
+        table[n++] =
+            (struct fx_k_running){ .mean = stats->mean,
+                                   .unbiased = stats->unbiased,
+                                   .at_mean = layout->slots[node->params[RUNNING_MEAN]].offset,
+                                   .at_var = layout->slots[node->params[RUNNING_VAR]].offset,
+                                   .c = node->shape.c,
+                                   .momentum = node->momentum };
+    }
+    program->n_running = n;
+    error = cudaMalloc((void **)&program->running, (size_t)(n + 1) * sizeof *table);
+    if (error == cudaSuccess)
+        error =
+            cudaMemcpy(program->running, table, (size_t)n * sizeof *table, cudaMemcpyHostToDevice);
+    free(table);
+    FX_CUDA(error);
+    return FX_OK;
+}
+
+/* The arena is filled with zeros first: the padding of vectors and what no step writes. */
+static enum fx_status bind(struct fx_program *program, struct fx_err *err)
+{
+    char *base[FX_MAX_LANES_OF_GRAPH];
+
+    for (int lane = 0; lane <= program->lowered.n_lanes; lane++)
+        base[lane] = program->model->activations + program->base[lane];
+    fx_lowered_bind(&program->lowered, base);
+    return program->lowered.mode == FX_TRAIN ? load_running(program, err) : FX_OK;
+}
+
+enum fx_status fx_cuda_model_allocate(struct fx_model *model, struct fx_err *err)
+{
+    cudaStream_t stream = model->device->main;
+
+    if (model->is_allocated)
+        return fx_fail(err, FX_EUSAGE, "device cuda: the model has its memory already");
+    model->is_allocated = true;
+    FX_TRY(fx_device_store_allocate(&model->store, stream, err));
+    FX_TRY(allocate((void **)&model->activations, model->activation_bytes, err));
+    FX_CUDA(cudaMemsetAsync(model->activations, 0, model->activation_bytes, stream));
+    FX_TRY(allocate((void **)&model->workspace, model->workspace_bytes, err));
+    FX_TRY(allocate_step(model, err));
+    FX_TRY(allocate_mailbox(&model->mailbox, model, err));
+    for (struct fx_program *p = model->programs; p; p = p->next)
+        FX_TRY(bind(p, err));
+    FX_CUDA(cudaStreamSynchronize(stream));
+    return FX_OK;
+}
+
+/* ---- programs ---- */
+
+/* Maps around grouped convolutions are split wherever their neighbours allow it (cuda_conv.c). */
+static int split_of(void *ctx, const struct fx_node *conv, int c_in, int n)
+{
+    (void)ctx;
+    (void)n;
+    return fx_weight_layout_of(conv, c_in, FX_K_BLOCK).merged;
+}
+
+/* Convolutions are compiled when the lanes that run together are known (cuda_compile.c). */
+static enum fx_status conv(void *ctx, int node, enum fx_conv_direction direction,
+                           const struct fx_view *x, const struct fx_view *y, struct fx_err *err)
+{
+    (void)ctx;
+    (void)node;
+    (void)direction;
+    (void)x;
+    (void)y;
+    (void)err;
+    return FX_OK;
+}
+
+static enum fx_status lower(struct fx_program *program, enum fx_mode mode, int n,
+                            struct fx_err *err)
+{
+    struct fx_model *model = program->model;
+    struct fx_lower_rules rules = { .block = FX_K_BLOCK,
+                                    .value_bytes = fx_cuda_value_bytes(model->device),
+                                    .split_of = split_of,
+                                    .conv = conv };
+
+    FX_TRY(fx_lower(&program->lowered, &rules, model->graph, mode, n, err));
+    return fx_lowered_place_lanes(&program->lowered, program->base, program->size, err);
+}
+
+enum fx_status fx_cuda_program_create(struct fx_program **out, struct fx_model *model,
+                                      enum fx_mode mode, int n, struct fx_err *err)
+{
+    struct fx_program *program;
+    enum fx_status status;
+
+    *out = NULL;
+    if (model->is_allocated)
+        return fx_fail(err, FX_EUSAGE, "device cuda: programs are made before the memory");
+    if (n < 1 || (mode == FX_TRAIN && !model->trains))
+        return fx_fail(err, FX_EUSAGE, "device cuda: no such program (batch %d)", n);
+    program = calloc(1, sizeof *program);
+    if (!program)
+        return fx_fail(err, FX_EFAIL, "device cuda: out of memory for a program");
+    program->model = model;
+    FX_TRY_OUT(lower(program, mode, n, err));
+    FX_TRY_OUT(fx_cuda_compile(program, err));
+    program->next = model->programs;
+    model->programs = program;
+    model->n_max = n > model->n_max ? n : model->n_max;
+    if (program->lowered.plan.n_bytes > model->activation_bytes)
+        model->activation_bytes = program->lowered.plan.n_bytes;
+    if (model->workspace_bytes < fx_k_loss_scratch(n))
+        model->workspace_bytes = fx_k_loss_scratch(n);
+    *out = program;
+    return FX_OK;
+out:
+    fx_cuda_program_destroy(program);
+    return status;
+}
+
+void fx_cuda_program_destroy(struct fx_program *program)
+{
+    for (int i = 0; i < program->n_recordings; i++)
+        if (program->recordings[i].exec)
+            cudaGraphExecDestroy(program->recordings[i].exec);
+    cudaFree(program->running);
+    fx_cuda_ops_fini(program);
+    fx_lowered_fini(&program->lowered);
+    free(program);
+}

@@ -1,0 +1,126 @@
+/* BATCHNORM with the ReLU and the dropout behind it.  The statistics of a channel are computed
+ * once, however many norms read it. */
+#include "backend/cuda/cuda_program.h"
+
+enum { WEIGHT, BIAS, RUNNING_MEAN, RUNNING_VAR }; /* places in node->params */
+
+/* The statistics that norm `node` reads, in training. */
+static const struct fx_stats *stats_of(const struct fx_cuda_run *run, int node)
+{
+    const struct fx_lowered *lowered = &run->program->lowered;
+
+    return &lowered->nodes[lowered->nodes[node].norm_stats].stats;
+}
+
+/* Lane 0's array of statistics and the way to the next lane's. */
+static struct fx_k_array stats_array(const struct fx_cuda_run *run, const struct fx_stats *stats,
+                                     float *data)
+{
+    const struct fx_lowered *lowered = &run->program->lowered;
+    bool is_shared = lowered->plan.buffers[stats->buffer].lane == lowered->n_lanes;
+
+    return (struct fx_k_array){ data, is_shared ? 0 : run->batch->arena_bytes / sizeof(float) };
+}
+
+static struct fx_k_norm norm_of(const struct fx_cuda_run *run, int node)
+{
+    const struct fx_lowered *lowered = &run->program->lowered;
+    const struct fx_node *n = &lowered->graph->nodes[node];
+    struct fx_k_norm norm = {
+        .weight = fx_cuda_param(run, n->params[WEIGHT], FX_ROLE_VALUE),
+        .bias = fx_cuda_param(run, n->params[BIAS], FX_ROLE_VALUE),
+        .mean = fx_cuda_param(run, n->params[RUNNING_MEAN], FX_ROLE_VALUE),
+        .var = fx_cuda_param(run, n->params[RUNNING_VAR], FX_ROLE_VALUE),
+        .eps = n->eps,
+        .relu = n->relu,
+    };
+
+    if (lowered->mode == FX_TRAIN) {
+        const struct fx_stats *stats = stats_of(run, node);
+
+        norm.mean = stats_array(run, stats, stats->mean);
+        norm.var = stats_array(run, stats, stats->var);
+    }
+    if (lowered->nodes[node].norm_drop >= 0)
+        norm.drop = fx_cuda_drop(run, lowered->nodes[node].norm_drop);
+    return norm;
+}
+
+static enum fx_status compile_stats(const struct fx_cuda_run *run, const struct fx_step *s,
+                                    struct fx_cuda_op *op, size_t *workspace, struct fx_err *err)
+{
+    (void)op;
+    (void)err;
+    *workspace =
+        fx_k_norm_scratch(fx_cuda_rows(run, &s->views[0]), s->views[0].c, run->launch.n_lanes);
+    return FX_OK;
+}
+
+static enum fx_status launch_stats(const struct fx_cuda_run *run, const struct fx_step *s,
+                                   const struct fx_cuda_op *op, struct fx_err *err)
+{
+    const struct fx_stats *stats = stats_of(run, s->node);
+    struct fx_k_array mean = stats_array(run, stats, stats->mean);
+    struct fx_k_stats out = { mean.data, mean.lane, stats->stride };
+    struct fx_k_map x = fx_cuda_map(run, &s->views[0]);
+
+    (void)op;
+    if (s->first < x.c)
+        FX_CUDA(fx_k_norm_stats(&run->launch, &x, s->first, fx_cuda_rows(run, &s->views[0]), &out,
+                                fx_cuda_workspace(run, 0)));
+    return FX_OK;
+}
+
+static enum fx_status launch_apply(const struct fx_cuda_run *run, const struct fx_step *s,
+                                   const struct fx_cuda_op *op, struct fx_err *err)
+{
+    struct fx_k_map x = fx_cuda_map(run, &s->views[0]), y = fx_cuda_map(run, &s->views[1]);
+    struct fx_k_norm norm = norm_of(run, s->node);
+
+    (void)op;
+    FX_CUDA(fx_k_norm_apply(&run->launch, &x, &y, fx_cuda_rows(run, &s->views[0]), &norm));
+    return FX_OK;
+}
+
+/* The coefficients of dx lie at the start of the workspace, the scratch of the sums behind them. */
+static size_t coefficient_bytes(const struct fx_cuda_run *run, const struct fx_step *s)
+{
+    size_t c = (size_t)fx_blocks(s->views[0].c, FX_K_BLOCK) * FX_K_BLOCK;
+
+    return fx_device_round(3 * c * sizeof(float) * (size_t)run->launch.n_lanes);
+}
+
+static enum fx_status compile_back(const struct fx_cuda_run *run, const struct fx_step *s,
+                                   struct fx_cuda_op *op, size_t *workspace, struct fx_err *err)
+{
+    FX_TRY(compile_stats(run, s, op, workspace, err));
+    *workspace += coefficient_bytes(run, s);
+    return FX_OK;
+}
+
+static enum fx_status launch_back(const struct fx_cuda_run *run, const struct fx_step *s,
+                                  const struct fx_cuda_op *op, struct fx_err *err)
+{
+    const struct fx_node *node = &run->program->model->graph->nodes[s->node];
+    struct fx_k_map x = fx_cuda_map(run, &s->views[0]), dy = fx_cuda_map(run, &s->views[1]);
+    struct fx_k_norm norm = norm_of(run, s->node);
+    float *coefficients = fx_cuda_workspace(run, 0);
+    int rows = fx_cuda_rows(run, &s->views[0]);
+
+    (void)op;
+    FX_CUDA(fx_k_norm_back_sums(
+        &run->launch, &x, &dy, rows, &norm, fx_cuda_param(run, node->params[WEIGHT], FX_ROLE_GRAD),
+        fx_cuda_param(run, node->params[BIAS], FX_ROLE_GRAD), run->accumulate, coefficients,
+        fx_cuda_workspace(run, coefficient_bytes(run, s))));
+    if (s->views[2].image_bytes > 0) {
+        struct fx_k_map dx = fx_cuda_map(run, &s->views[2]);
+
+        FX_CUDA(fx_k_norm_back_apply(&run->launch, &x, &dy, &dx, rows, &norm, coefficients,
+                                     s->accumulate));
+    }
+    return FX_OK;
+}
+
+const struct fx_cuda_step_kind fx_cuda_norm_stats = { compile_stats, launch_stats };
+const struct fx_cuda_step_kind fx_cuda_norm_apply = { NULL, launch_apply };
+const struct fx_cuda_step_kind fx_cuda_norm_back = { compile_back, launch_back };

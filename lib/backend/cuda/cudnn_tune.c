@@ -1,0 +1,119 @@
+/* Choosing by time: the best few proposals run on the device, on scratch memory, one after the
+ * other.
+ *
+ * What is measured is one convolution alone on an otherwise idle device with warm caches: good
+ * enough to tell engines apart, not a forecast of a step.  The heuristics' order decides between
+ * engines that are equally fast within the noise. */
+#include "backend/cuda/cudnn_library.h"
+
+#include "base/log.h"
+
+#include <string.h>
+
+enum { N_TIMED = 8, N_ROUNDS = 3, N_RUNS = 4, FILL_BYTE = 0x3c };
+#define NOISE 0.98f /* of the best time so far: what a later choice must stay below */
+
+struct scratch {
+    void *x, *w, *y, *workspace; /* owned */
+    cudaEvent_t begin, end;      /* owned */
+};
+
+static size_t map_bytes(const struct fx_cudnn_shape *s, int c, int h, int w)
+{
+    return (size_t)s->n * (size_t)c * (size_t)h * (size_t)w * (s->bf16 ? 2 : sizeof(float));
+}
+
+/* Small positive numbers: as bf16 and as f32, 0x3c3c... is about 0.0115. */
+static bool allocate(void **to, size_t n)
+{
+    return cudaMalloc(to, n) == cudaSuccess && cudaMemset(*to, FILL_BYTE, n) == cudaSuccess;
+}
+
+static bool scratch_open(struct scratch *scratch, const struct fx_cudnn_shape *s)
+{
+    size_t w_values =
+        (size_t)s->c_out * (size_t)s->kernel * (size_t)s->kernel * (size_t)(s->c_in / s->groups);
+
+    *scratch = (struct scratch){ 0 };
+    return allocate(&scratch->x, map_bytes(s, s->c_in, s->h_in, s->w_in)) &&
+           allocate(&scratch->w, w_values * (s->bf16 ? 2 : sizeof(float))) &&
+           allocate(&scratch->y, map_bytes(s, s->c_out, s->h_out, s->w_out)) &&
+           cudaEventCreate(&scratch->begin) == cudaSuccess &&
+           cudaEventCreate(&scratch->end) == cudaSuccess;
+}
+
+static void scratch_close(struct scratch *scratch)
+{
+    cudaFree(scratch->x);
+    cudaFree(scratch->w);
+    cudaFree(scratch->y);
+    cudaFree(scratch->workspace);
+    if (scratch->begin != NULL)
+        cudaEventDestroy(scratch->begin);
+    if (scratch->end != NULL)
+        cudaEventDestroy(scratch->end);
+    cudaGetLastError(); /* a failed allocation is not the next call's error */
+}
+
+/* Milliseconds of N_RUNS runs; negative when they failed. */
+static float time_round(const struct fx_cudnn_plan *plan, const struct scratch *scratch)
+{
+    const struct fx_cudnn *cudnn = plan->cudnn;
+    bool good = cudaEventRecord(scratch->begin, cudnn->stream) == cudaSuccess;
+    float ms;
+
+    for (int i = 0; i < N_RUNS && good; i++)
+        good = fx_cudnn_execute(plan, cudnn->handles[0], scratch->x, scratch->w, scratch->y,
+                                scratch->workspace) == CUDNN_STATUS_SUCCESS;
+    good = good && cudaEventRecord(scratch->end, cudnn->stream) == cudaSuccess &&
+           cudaEventSynchronize(scratch->end) == cudaSuccess &&
+           cudaEventElapsedTime(&ms, scratch->begin, scratch->end) == cudaSuccess;
+    return good ? ms : -1;
+}
+
+/* The fastest of some rounds after one that warms up; negative when one failed. */
+static float time_plan(const struct fx_cudnn_plan *plan, struct scratch *scratch)
+{
+    size_t n = (size_t)plan->engine.workspace_bytes;
+    float best = -1;
+
+    cudaFree(scratch->workspace);
+    scratch->workspace = NULL;
+    if (n > 0 && cudaMalloc(&scratch->workspace, n) != cudaSuccess)
+        return -1;
+    for (int round = 0; round <= N_ROUNDS; round++) {
+        float ms = time_round(plan, scratch);
+        if (ms < 0)
+            return -1;
+        if (round == 1 || (round > 1 && ms < best))
+            best = ms;
+    }
+    return best;
+}
+
+int fx_cudnn_fastest(struct fx_cudnn_plan *plan, const struct fx_cudnn_choices *choices,
+                     unsigned wanted)
+{
+    struct scratch scratch;
+    int fastest = -1, n_timed = 0;
+    float best = 0;
+
+    bool ready = scratch_open(&scratch, &plan->shape);
+    for (int i = 0; i < choices->n && n_timed < N_TIMED && ready; i++) {
+        if (!fx_cudnn_fit(plan, &choices->items[i], wanted))
+            continue;
+        float ms = time_plan(plan, &scratch);
+        n_timed++;
+        if (ms >= 0 && (fastest < 0 || ms < NOISE * best)) {
+            fastest = i;
+            best = ms;
+        }
+    }
+    scratch_close(&scratch);
+    if (fastest < 0)
+        fx_log_verbose("cuDNN: %s: could not be timed; chosen by the heuristics", plan->name);
+    else
+        fx_log_verbose("cuDNN: %s: engine %d, %.1f us, fastest of %d", plan->name,
+                       choices->items[fastest].engine, 1000 * (double)best / N_RUNS, n_timed);
+    return fastest;
+}
