@@ -84,6 +84,8 @@ GOAL_RUNS := $(sort $(filter $(PAIRS) $(EXPERT_RUNS),$(MAKECMDGOALS)) \
 	$(if $(filter all-pairs,$(MAKECMDGOALS)),$(ALL_PAIRS)) \
 	$(if $(filter repeats,$(MAKECMDGOALS)),$(foreach r,$(RUNS),$(REPEATS:%=%/$(r)))) \
 	$(if $(filter singles,$(MAKECMDGOALS)),$(FAMILIES:%=%-single)) \
+	$(foreach f,$(FAMILIES),$(if $(filter $(f)-experts,$(MAKECMDGOALS)),\
+	$(MEMBERS:%=$(f)-expert-%))) \
 	$(if $(filter experts everything,$(MAKECMDGOALS)),$(filter %-expert-0 %-expert-1 \
 	%-expert-2 %-expert-3,$(EXPERT_RUNS))))
 
@@ -127,6 +129,9 @@ train_options = $(strip --fusion $(fusion) --data $(DATASET) --checkpoint-dir $(
 	$(call option,--seed,$(SEED)) $(call option,--alpha,$(ALPHA)) \
 	$(call option,--val,$(VAL)) $(call option,--val-limit,$(VAL_LIMIT)) \
 	$(call option,--augment,$(AUGMENT)) $(TRAIN_FLAGS))
+
+# A make that is told to stop stops the training.
+$(LOGS) $(EXPERT_FILES): SHELL := $(PIPELINES)/train-shell
 
 # The CSV log takes its place last: it is there exactly when everything else of the run is.
 $(LOGS): | $(DATASET) $(TOOL_BINS)

@@ -39,6 +39,11 @@ fusions() {
     make -f "$ROOT/pipelines/fusions.mk" DATA=archive.tar.gz OUT=out "$@"
 }
 
+in_background() { # WORD...: as fusions; sets make to the process
+    make -f "$ROOT/pipelines/fusions.mk" DATA=archive.tar.gz OUT=out "$@" >said 2>&1 3>&- &
+    make=$!
+}
+
 csv() {
     echo "out/csv_logs/$1_fusions/$1_$2_training_log.csv"
 }
@@ -131,6 +136,9 @@ b/best_iid_wideresnet28_10_expert_1.pth"
     assert_equal "$(threads -j all-fusions)" "--threads 2"
     assert_equal "$(threads -j4 resnet-concatenation)" "--threads 8"
     assert_equal "$(threads -j16 all-pairs)" "--threads 1"
+    assert_equal "$(threads -j4 resnet-experts)" "--threads 2"
+    assert_equal "$(threads -j4 resnet-experts resnet-single)" "--threads 2"
+    assert_equal "$(threads -j8 resnet-experts resnet-single)" "--threads 1"
     devices() {
         fusions -n INIT=1 DEVICE="$1" all-fusions | grep -o -e '--device [^ ]*' | cut -c10- | xargs
     }
@@ -157,6 +165,40 @@ b/best_iid_wideresnet28_10_expert_1.pth"
     run -0 fusions INIT=1 resnet-concatenation
     assert_exists "$(csv resnet concatenation)"
     assert_equal "$(wc -l <calls)" 2
+}
+
+@test "a make that is told to stop stops the trainings below it, and waits for them" {
+    # It saves its state when it is told to, which takes a moment.
+    stand_in fusion-train 'for word; do [ "$previous" = --checkpoint-dir ] && dir=$word
+            previous=$word
+        done
+        cat >/dev/null
+        trap "sleep 0.5; touch $dir/saved; exit 75" TERM
+        touch "$dir/started"
+        until [ -e stop ]; do sleep 0.05; done'
+    in_background -j2 INIT=1 resnet-concatenation densenet-concatenation
+    eventually test -e out/runs/resnet-concatenation/started
+    eventually test -e out/runs/densenet-concatenation/started
+    kill -TERM $make
+    status=0
+    wait $make || status=$?
+    touch stop
+    assert_equal "$status" 143
+    assert_exists out/runs/resnet-concatenation/saved
+    assert_exists out/runs/densenet-concatenation/saved
+    assert_not_exists "$(csv resnet concatenation)"
+    assert_equal "$(grep -c 'Error 75' said)" 2
+}
+
+@test "a make that is told to stop before there is a training ends at once" {
+    stand_in expert-load 'touch loading; until [ -e stop ]; do sleep 0.05; done'
+    in_background INIT=1 resnet-concatenation
+    eventually test -e loading
+    kill -TERM $make
+    status=0
+    wait $make || status=$?
+    touch stop
+    assert_equal "$status" 143
 }
 
 @test "experts that cannot be read stop the run before anything is final" {

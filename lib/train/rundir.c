@@ -52,13 +52,14 @@ static bool is_current(int fd, const char *path)
            ours.st_ino == theirs.st_ino;
 }
 
-/* One attempt; lock_fd says whether it was one. */
+/* One attempt; lock_fd says whether it was one.  The directory is made anew when its last holder has
+ * just removed it. */
 static enum fx_status try_lock(struct fx_rundir *rundir, struct fx_err *err)
 {
+    FX_TRY(fx_make_dirs(rundir->dir, err));
     int fd = open(rundir->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-
     if (fd < 0)
-        return fx_fail_errno(err, "%s", rundir->lock);
+        return errno == ENOENT ? FX_OK : fx_fail_errno(err, "%s", rundir->lock);
     int refusal = flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
     if (refusal == 0 && is_current(fd, rundir->lock)) {
         rundir->lock_fd = fd;
@@ -111,7 +112,6 @@ enum fx_status fx_rundir_open(struct fx_rundir *rundir, const char *dir, bool re
 {
     *rundir = (struct fx_rundir){ .lock_fd = -1, .is_new = !exists(dir) };
     FX_TRY(name_files(rundir, dir, err));
-    FX_TRY(fx_make_dirs(dir, err));
     FX_TRY(take_lock(rundir, err));
     *has_state = exists(rundir->last) || exists(rundir->last_previous);
     if (!resume && (*has_state || exists(rundir->history) || exists(rundir->best)))
