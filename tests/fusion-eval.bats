@@ -96,7 +96,7 @@ END
     assert_not_exists l.safetensors
 }
 
-# with_value NAME VALUE: bad.safetensors, a copy of best with VALUE (Python) at the head of a tensor.
+# with_value NAME VALUE: bad.safetensors, a copy of best with VALUE (Python) at a tensor's head.
 with_value() {
     python3 - "$run/best.safetensors" "$@" <<'END'
 import json, struct, sys
@@ -112,7 +112,7 @@ END
     for value in nan inf; do
         with_value expert_backbones.2.bn1.weight $value
         fails_with 3 \
-            "fusion-eval: bad.safetensors: expert_backbones.2.bn1.weight: values that are not *: 1" \
+            "fusion-eval: bad.safetensors: expert_backbones.2.bn1.weight: values that are not*: 1" \
             measure bad.safetensors
     done
     with_value expert_backbones.2.bn1.weight 3e38

@@ -121,8 +121,8 @@ assert all(abs(x / norm(a) - y / norm(b)) < 1e-4 for x, y in zip(a, b)), (a, b)'
 
 @test "--patience ends a run that gains nothing" {
     still a --epochs 9 --patience 2
-    assert_equal "$(events a.jsonl end 'e["status"], e["epoch"] - e["best_epoch"], e["epoch"] < 9')" \
-        "('done', 2, True)"
+    run -0 events a.jsonl end 'e["status"], e["epoch"] - e["best_epoch"], e["epoch"] < 9'
+    assert_output "('done', 2, True)"
     # Repeating it ends it again, at the same place.
     cp a.jsonl first.jsonl
     still a --epochs 9 --patience 2 --resume
