@@ -43,8 +43,8 @@ CUDA_LIBS := $(if $(CUDA_SIM),,-L$(CUDA_HOME)/lib64 -Wl$(comma)-rpath$(comma)$(C
 	-lcudart_static -ldl -lrt) -lpthread -lstdc++
 cuda_links = $(if $(CUDA_SIM),1,$(if $(shell command -v $(NVCC)),$(call \
 	links,cudnn.h,-I$(CUDA_INCLUDE) $(CUDA_LIBS)),0))
-override HAVE_CUDA := $(call have,$(HAVE_CUDA),$(cuda_links),HAVE_CUDA=1 but nvcc or cuDNN 9 is \
-	missing)
+override HAVE_CUDA := $(call have,$(HAVE_CUDA),$(cuda_links),HAVE_CUDA=1 but nvcc or \
+	cuDNN 9 is missing)
 ifeq ($(call links,archive.h,-larchive -ljansson -lz -lmd),0)
 $(error $(CC) cannot build a program with libarchive, jansson, zlib and libmd: ./bootstrap installs \
 	what is missing)
