@@ -147,6 +147,9 @@ $(B)/bin/%: $(B)/tools/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# Programs that stand in for functions of the libraries need them shared, and their own to be found.
+$(B)/tests/cuda/%: LDLIBS := $(LDLIBS:-lcudart_static=-lcudart) -lcudnn -lcublasLt -rdynamic
+
 $(UNIT_BINS): %: %.o $(LIB)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 

@@ -17,6 +17,7 @@
 #include "backend/cuda/cudnn_plan.h"
 #include "base/log.h"
 #include "cards.h"
+#include "linked.h"
 
 enum { MAX_HANDLES = 4, MAX_BYTES = 8192, MIB = 1 << 20 };
 

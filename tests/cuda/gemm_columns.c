@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "backend/cuda/gemm.h"
+#include "linked.h"
 #include "tensor/tensor.h"
 
 enum { WORKSPACE = 1234, MAX_VALUES = 1 << 10 };
