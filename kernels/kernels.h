@@ -111,6 +111,11 @@ cudaError_t fx_k_norm_stats(const struct fx_k_launch *l, const struct fx_k_map *
 /* y = drop(relu(norm(x))). */
 cudaError_t fx_k_norm_apply(const struct fx_k_launch *l, const struct fx_k_map *x,
                             const struct fx_k_map *y, int rows, const struct fx_k_norm *norm);
+/* y = norm(x) + a, then ReLU if relu; the norm's own ReLU and dropout are not applied.  y may be a.
+ */
+cudaError_t fx_k_norm_add(const struct fx_k_launch *l, const struct fx_k_map *x,
+                          const struct fx_k_map *a, const struct fx_k_map *y, int rows,
+                          const struct fx_k_norm *norm, bool relu);
 /* From dy: the parameters' gradients (= or, if accumulate, +=), and into coef (3 arrays of padded c
  * floats a lane, lane stride 3 * padded c) what dx needs: slope, bend, lift of
  * dx = slope * g + bend * (x - mean) + lift, with g = dy behind dropout and ReLU. */

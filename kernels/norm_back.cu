@@ -1,49 +1,50 @@
 /* BATCHNORM backward: two sums over the batch, from which the parameters' gradients and the
  * coefficients of dx follow; then the pass that writes or adds dx. */
 #include "launch.cuh"
-#include "norm.cuh"
+#include "norm_sums.cuh"
+#include "norm_value.cuh"
 
-/* g: the gradient behind dropout and ReLU, of a block of channels whose input is v. */
-template <bool DROPS>
-static __device__ __forceinline__ fx_map_block before_relu(const fx_k_norm &norm,
-                                                           const fx_norm_coefficients &k,
-                                                           const fx_norm_thread &t, int row,
-                                                           const fx_map_block &v, fx_map_block g)
+/* ---- sums ----------------------------------------------------------------------------------- */
+
+template <class T, bool RELU, bool DROPS>
+static __global__ void __launch_bounds__(FX_NORM_THREADS,
+                                         DROPS || sizeof(T) > 2 ? 2 : FX_NORM_RESIDENT)
+    norm_back_sums(fx_k_map x, fx_k_map dy, fx_norm_cut cut, fx_k_norm norm, double *scratch)
 {
-    int at = t.tx * FX_K_BLOCK;
-
-    if (DROPS)
-        fx_map_drop(norm.drop, t.lane, row, t.first, &g);
-#pragma unroll
-    for (int i = 0; i < FX_K_BLOCK; i++)
-        g.c[i] = norm.relu && k.scale[at + i] * v.c[i] + k.shift[at + i] <= 0.0f ? 0.0f : g.c[i];
-    return g;
-}
-
-/* ---- sums ------------------------------------------------------------------------------------ */
-
-template <class T, bool DROPS>
-static __global__ void __launch_bounds__(FX_NORM_THREADS)
-    norm_back_sums(fx_k_map x, fx_k_map dy, fx_norm_cut cut, fx_k_norm norm, float *scratch)
-{
-    __shared__ fx_norm_coefficients k;
+    constexpr int BATCH = fx_norm_batch<T>(2, DROPS);
+    __shared__ fx_norm_table table;
+    __shared__ fx_norm_shared shared;
     fx_norm_thread t = fx_norm_thread_of(cut);
+    fx_norm_way<const T> values = fx_norm_way_of<const T>(x, cut, t);
+    fx_norm_way<const T> slopes = fx_norm_way_of<const T>(dy, cut, t);
     fx_norm_pair sums = {};
 
-    fx_norm_load(norm, cut, x.c, &k);
-#pragma unroll 4
-    for (int row = t.row; !t.is_idle && row < t.end; row += cut.ty) {
-        fx_map_block v = fx_map_load(fx_map_at<T>(x, t.lane, (size_t)row, t.first));
-        fx_map_block g = fx_map_load(fx_map_at<T>(dy, t.lane, (size_t)row, t.first));
+    fx_norm_fill(norm, cut, &table);
+    fx_map_block scale = fx_map_load(table.scale + t.x * FX_K_BLOCK);
+    fx_map_block shift = fx_map_load(table.shift + t.x * FX_K_BLOCK);
+    fx_map_block mean = fx_map_load(table.mean + t.x * FX_K_BLOCK);
+    for (int row = t.row; row < t.end; row += BATCH * cut.height) {
+        fx_norm_packed<T> v_batch[BATCH], g_batch[BATCH];
 
-        g = before_relu<DROPS>(norm, k, t, row, v, g);
+        fx_norm_load(values, cut, t, row, v_batch);
+        fx_norm_load(slopes, cut, t, row, g_batch);
 #pragma unroll
-        for (int i = 0; i < FX_K_BLOCK; i++) {
-            sums.a[i] += g.c[i];
-            sums.b[i] += g.c[i] * (v.c[i] - k.mean[t.tx * FX_K_BLOCK + i]);
+        for (int k = 0; k < BATCH; k++) {
+            if (!fx_norm_has(cut, t, row, k))
+                break;
+            fx_map_block v = fx_norm_unpack(v_batch[k]), g = fx_norm_unpack(g_batch[k]);
+            fx_norm_pull<RELU, DROPS>(norm, t, row + k * cut.height, scale, shift, v, &g);
+#pragma unroll
+            for (int i = 0; i < FX_K_BLOCK; i++) {
+                sums.a[i] += g.c[i];
+                sums.b[i] += g.c[i] * (v.c[i] - mean.c[i]);
+            }
         }
+        values.at += BATCH * values.step;
+        slopes.at += BATCH * slopes.step;
     }
-    fx_norm_reduce(cut, t, sums, scratch);
+    fx_norm_reduce(cut, t, sums, &shared);
+    fx_norm_leave(cut, shared, scratch, [](int, fx_norm_totals totals) { return totals; });
 }
 
 /* Where the results of the sums go. */
@@ -53,48 +54,48 @@ struct norm_back_results {
     float *coef; /* (lanes, 3, padded c): slope, bend, lift */
 };
 
-static __device__ __forceinline__ void put(float *to, double value, bool accumulate)
+static __device__ __forceinline__ void put(const fx_k_array &to, unsigned lane, int c, double value,
+                                           bool accumulate)
 {
-    *to = accumulate ? *to + (float)value : (float)value;
+    float *at = to.data + lane * to.lane + c;
+
+    *at = accumulate ? *at + (float)value : (float)value;
 }
 
-static __global__ void norm_back_finish(fx_norm_cut cut, int n_c, fx_k_norm norm,
-                                        const float *scratch, norm_back_results results)
+static __global__ void __launch_bounds__(FX_NORM_FINAL_X *FX_NORM_FINAL_Y)
+    norm_back_finish(fx_norm_cut cut, fx_k_norm norm, const double *scratch, norm_back_results to)
 {
     unsigned lane = blockIdx.z;
     int c = (int)(blockIdx.x * FX_NORM_FINAL_X + threadIdx.x), stride = cut.n_blocks * FX_K_BLOCK;
-    float *coef = results.coef + lane * 3u * (unsigned)stride + c;
-    double sum_g, sum_gx, n = cut.rows;
+    float *coef = to.coef + (size_t)lane * 3 * (size_t)stride + c;
+    fx_norm_totals sums = fx_norm_total(cut, scratch); /* of g, of g * (x - mean) */
+    double slope = 0, bend = 0, lift = 0, n = cut.rows;
 
-    fx_norm_total(cut, scratch, &sum_g, &sum_gx);
     if (threadIdx.y > 0 || c >= stride)
         return;
-    if (c >= n_c) {
-        coef[0] = coef[stride] = coef[2 * stride] = 0.0f;
-        return;
+    if (c < cut.c) {
+        fx_norm_channel k = fx_norm_channel_of(norm, lane, c);
+
+        put(to.d_weight, lane, c, sums.b * k.invstd, to.accumulate);
+        put(to.d_bias, lane, c, sums.a, to.accumulate);
+        slope = k.scale;
+        bend = -k.scale * k.invstd * k.invstd * sums.b / n;
+        lift = -k.scale * sums.a / n;
     }
-    double var = norm.var.data[lane * norm.var.lane + c];
-    double invstd = 1 / sqrt(var + (double)norm.eps);
-    double scale = norm.weight.data[lane * norm.weight.lane + c] * invstd;
-    put(results.d_weight.data + lane * results.d_weight.lane + c, sum_gx * invstd,
-        results.accumulate);
-    put(results.d_bias.data + lane * results.d_bias.lane + c, sum_g, results.accumulate);
-    coef[0] = (float)scale;
-    coef[stride] = (float)(-scale * invstd * invstd * sum_gx / n);
-    coef[2 * stride] = (float)(-scale * sum_g / n);
+    coef[0] = (float)slope;
+    coef[stride] = (float)bend;
+    coef[2 * stride] = (float)lift;
 }
 
-template <class T>
-static cudaError_t launch_sums(const struct fx_k_launch *l, const struct fx_k_map *x,
-                               const struct fx_k_map *dy, const fx_norm_cut &cut,
-                               const struct fx_k_norm *norm, float *scratch)
-{
-    dim3 grid = fx_norm_grid(cut, l->n_lanes);
+using norm_sums_kernel = void(fx_k_map, fx_k_map, fx_norm_cut, fx_k_norm, double *);
 
-    return norm->drop.p > 0 ? FX_LAUNCH((norm_back_sums<T, true>), grid, FX_NORM_THREADS, 0,
-                                        l->stream, *x, *dy, cut, *norm, scratch)
-                            : FX_LAUNCH((norm_back_sums<T, false>), grid, FX_NORM_THREADS, 0,
-                                        l->stream, *x, *dy, cut, *norm, scratch);
+template <class T> static norm_sums_kernel *sums_kernel(const struct fx_k_norm *norm)
+{
+    bool drops = norm->drop.p > 0;
+
+    if (norm->relu)
+        return drops ? norm_back_sums<T, true, true> : norm_back_sums<T, true, false>;
+    return drops ? norm_back_sums<T, false, true> : norm_back_sums<T, false, false>;
 }
 
 cudaError_t fx_k_norm_back_sums(const struct fx_k_launch *l, const struct fx_k_map *x,
@@ -104,89 +105,126 @@ cudaError_t fx_k_norm_back_sums(const struct fx_k_launch *l, const struct fx_k_m
 {
     fx_norm_cut cut = fx_norm_sum_cut(rows, 0, x->c, l->n_lanes);
     norm_back_results results = { d_weight, d_bias, accumulate, coef };
-    cudaError_t error = l->bf16 ? launch_sums<__nv_bfloat16>(l, x, dy, cut, norm, (float *)scratch)
-                                : launch_sums<float>(l, x, dy, cut, norm, (float *)scratch);
+    norm_sums_kernel *norm_back_sums_of =
+        l->bf16 ? sums_kernel<__nv_bfloat16>(norm) : sums_kernel<float>(norm);
+    cudaError_t error = FX_LAUNCH(norm_back_sums_of, fx_norm_grid(cut, l->n_lanes), FX_NORM_THREADS,
+                                  0, l->stream, *x, *dy, cut, *norm, (double *)scratch);
 
     if (error != cudaSuccess)
         return error;
-    return FX_LAUNCH(norm_back_finish, fx_norm_final_grid(cut, l->n_lanes),
-                     dim3(FX_NORM_FINAL_X, FX_NORM_FINAL_Y), 0, l->stream, cut, x->c, *norm,
-                     (const float *)scratch, results);
+    return FX_LAUNCH(norm_back_finish, fx_norm_final_grid(cut, l->n_lanes), fx_norm_final_threads(),
+                     0, l->stream, cut, *norm, (const double *)scratch, results);
 }
 
-/* ---- dx -------------------------------------------------------------------------------------- */
+/* ---- dx ------------------------------------------------------------------------------------- */
 
-/* dx of a thread's channels, of which those beyond the last are zero. */
-static __device__ __forceinline__ fx_map_block slope_of(const float *coef, int stride,
-                                                        const fx_norm_coefficients &k,
-                                                        const fx_norm_thread &t, int n_c,
-                                                        const fx_map_block &v,
-                                                        const fx_map_block &g)
+/* What dx needs for the channels of a thread; slope is the norm's scale. */
+struct norm_line {
+    fx_map_block slope, shift, mean, bend, lift;
+};
+
+static __device__ __forceinline__ norm_line line_of(const float *coef, const fx_norm_cut &cut,
+                                                    const fx_norm_thread &t,
+                                                    const fx_norm_table &table)
 {
-    const float *from = coef + t.lane * 3u * (unsigned)stride + t.first;
-    fx_map_block dx;
+    int stride = cut.n_blocks * FX_K_BLOCK, first = t.first < cut.c ? t.first : 0;
+    const float *from = coef + (size_t)t.lane * 3 * (size_t)stride + first;
 
-#pragma unroll
-    for (int i = 0; i < FX_K_BLOCK; i++) {
-        float centred = v.c[i] - k.mean[t.tx * FX_K_BLOCK + i];
-
-        dx.c[i] = from[i] * g.c[i] + from[stride + i] * centred + from[2 * stride + i];
-        dx.c[i] = t.first + i < n_c ? dx.c[i] : 0.0f;
-    }
-    return dx;
+    return { fx_map_load(from), fx_map_load(table.shift + t.x * FX_K_BLOCK),
+             fx_map_load(table.mean + t.x * FX_K_BLOCK), fx_map_load(from + stride),
+             fx_map_load(from + 2 * stride) };
 }
 
-template <class T, bool DROPS, bool ADDS>
-static __global__ void __launch_bounds__(FX_NORM_THREADS)
+/* g becomes dx. */
+static __device__ __forceinline__ void bend_gradient(const norm_line &k, const fx_map_block &x,
+                                                     fx_map_block *g)
+{
+#pragma unroll
+    for (int i = 0; i < FX_K_BLOCK; i++)
+        g->c[i] = k.slope.c[i] * g->c[i] + (k.bend.c[i] * (x.c[i] - k.mean.c[i]) + k.lift.c[i]);
+}
+
+static __device__ __forceinline__ void put_value(float *to, float value)
+{
+    *to = value;
+}
+
+static __device__ __forceinline__ void put_value(__nv_bfloat16 *to, float value)
+{
+    *to = __float2bfloat16_rn(value);
+}
+
+/* Adds to a block of a map of which channels from c on belong to others: they are not written. */
+template <class T>
+static __device__ __forceinline__ void add_to(T *to, int first, int c, const fx_map_block &old,
+                                              fx_map_block block)
+{
+#pragma unroll
+    for (int i = 0; i < FX_K_BLOCK; i++)
+        block.c[i] += old.c[i];
+    if (first + FX_K_BLOCK <= c) {
+        fx_map_store(to, block);
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < FX_K_BLOCK; i++)
+        if (first + i < c)
+            put_value(to + i, block.c[i]);
+}
+
+template <class T, bool RELU, bool DROPS, bool ADDS>
+static __global__ void __launch_bounds__(FX_NORM_THREADS, 2)
     norm_back_apply(fx_k_map x, fx_k_map dy, fx_k_map dx, fx_norm_cut cut, fx_k_norm norm,
                     const float *coef)
 {
-    __shared__ fx_norm_coefficients k;
+    constexpr int BATCH = fx_norm_batch<T>(2, DROPS);
+    __shared__ fx_norm_table table;
     fx_norm_thread t = fx_norm_thread_of(cut);
-    int stride = cut.n_blocks * FX_K_BLOCK;
+    fx_norm_way<const T> values = fx_norm_way_of<const T>(x, cut, t);
+    fx_norm_way<const T> slopes = fx_norm_way_of<const T>(dy, cut, t);
+    fx_norm_way<T> to = fx_norm_way_of<T>(dx, cut, t);
 
-    fx_norm_load(norm, cut, x.c, &k);
-#pragma unroll 2
-    for (int row = t.row; !t.is_idle && row < t.end; row += cut.ty) {
-        fx_map_block v = fx_map_load(fx_map_at<T>(x, t.lane, (size_t)row, t.first));
-        fx_map_block g = fx_map_load(fx_map_at<T>(dy, t.lane, (size_t)row, t.first));
-        T *to = fx_map_at<T>(dx, t.lane, (size_t)row, t.first);
-        fx_map_block old = {}, d;
+    fx_norm_fill(norm, cut, &table);
+    norm_line line = line_of(coef, cut, t, table);
+    for (int row = t.row; row < t.end; row += BATCH * cut.height) {
+        fx_norm_packed<T> v_batch[BATCH], g_batch[BATCH], old_batch[BATCH];
 
+        fx_norm_load(values, cut, t, row, v_batch);
+        fx_norm_load(slopes, cut, t, row, g_batch);
         if (ADDS)
-            old = fx_map_load(to);
-        g = before_relu<DROPS>(norm, k, t, row, v, g);
-        d = slope_of(coef, stride, k, t, x.c, v, g);
-        if (ADDS)
+            fx_norm_load({ to.at, to.step }, cut, t, row, old_batch);
 #pragma unroll
-            for (int i = 0; i < FX_K_BLOCK; i++) /* beyond the last: somebody else's, as it was */
-                d.c[i] = t.first + i < x.c ? old.c[i] + d.c[i] : old.c[i];
-        fx_map_store(to, d);
+        for (int k = 0; k < BATCH; k++) {
+            if (!fx_norm_has(cut, t, row, k))
+                break;
+            fx_map_block v = fx_norm_unpack(v_batch[k]), g = fx_norm_unpack(g_batch[k]);
+            fx_norm_pull<RELU, DROPS>(norm, t, row + k * cut.height, line.slope, line.shift, v, &g);
+            bend_gradient(line, v, &g);
+            if (ADDS)
+                add_to(to.at + k * to.step, t.first, cut.c, fx_norm_unpack(old_batch[k]), g);
+            else
+                fx_norm_store_exact(to.at + k * to.step, t.first, cut.c, g);
+        }
+        values.at += BATCH * values.step;
+        slopes.at += BATCH * slopes.step;
+        to.at += BATCH * to.step;
     }
 }
 
-template <class T, bool DROPS>
-static cudaError_t launch_apply(const struct fx_k_launch *l, const struct fx_k_map *x,
-                                const struct fx_k_map *dy, const struct fx_k_map *dx,
-                                const fx_norm_cut &cut, const struct fx_k_norm *norm,
-                                const float *coef, bool add)
-{
-    dim3 grid = fx_norm_grid(cut, l->n_lanes);
+using norm_dx_kernel = void(fx_k_map, fx_k_map, fx_k_map, fx_norm_cut, fx_k_norm, const float *);
 
-    return add ? FX_LAUNCH((norm_back_apply<T, DROPS, true>), grid, FX_NORM_THREADS, 0, l->stream,
-                           *x, *dy, *dx, cut, *norm, coef)
-               : FX_LAUNCH((norm_back_apply<T, DROPS, false>), grid, FX_NORM_THREADS, 0, l->stream,
-                           *x, *dy, *dx, cut, *norm, coef);
+template <class T, bool ADDS> static norm_dx_kernel *dx_kernel(const struct fx_k_norm *norm)
+{
+    bool drops = norm->drop.p > 0;
+
+    if (norm->relu)
+        return drops ? norm_back_apply<T, true, true, ADDS> : norm_back_apply<T, true, false, ADDS>;
+    return drops ? norm_back_apply<T, false, true, ADDS> : norm_back_apply<T, false, false, ADDS>;
 }
 
-template <class T>
-static cudaError_t launch_for(const struct fx_k_launch *l, const struct fx_k_map *x,
-                              const struct fx_k_map *dy, const struct fx_k_map *dx,
-                              const fx_norm_cut &cut, const struct fx_k_norm *norm,
-                              const float *coef, bool add)
+template <class T> static norm_dx_kernel *dx_kernel_for(const struct fx_k_norm *norm, bool add)
 {
-    return norm->drop.p > 0 ? launch_apply<T, true>(l, x, dy, dx, cut, norm, coef, add)
-                            : launch_apply<T, false>(l, x, dy, dx, cut, norm, coef, add);
+    return add ? dx_kernel<T, true>(norm) : dx_kernel<T, false>(norm);
 }
 
 cudaError_t fx_k_norm_back_apply(const struct fx_k_launch *l, const struct fx_k_map *x,
@@ -194,7 +232,9 @@ cudaError_t fx_k_norm_back_apply(const struct fx_k_launch *l, const struct fx_k_
                                  const struct fx_k_norm *norm, const float *coef, bool add)
 {
     fx_norm_cut cut = fx_norm_pass_cut(rows, x->c, l->n_lanes);
+    norm_dx_kernel *norm_back_apply_of =
+        l->bf16 ? dx_kernel_for<__nv_bfloat16>(norm, add) : dx_kernel_for<float>(norm, add);
 
-    return l->bf16 ? launch_for<__nv_bfloat16>(l, x, dy, dx, cut, norm, coef, add)
-                   : launch_for<float>(l, x, dy, dx, cut, norm, coef, add);
+    return FX_LAUNCH(norm_back_apply_of, fx_norm_grid(cut, l->n_lanes), FX_NORM_THREADS, 0,
+                     l->stream, *x, *dy, *dx, cut, *norm, coef);
 }
