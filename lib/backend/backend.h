@@ -183,7 +183,7 @@ struct fx_backend {
     enum fx_status (*value_write)(struct fx_program *program, int node, bool gradient,
                                   const float *data, struct fx_err *err);
 
-    /* profile_print (optional, NULL: none), for tuning: processor time by kind of step since the
+    /* profile_print (optional, NULL: none), for tuning: time by kind of step since the
      * last call, a line each; forgets it. */
     void (*profile_print)(struct fx_program *program, FILE *out);
 };

@@ -75,6 +75,7 @@ static void lower_case(struct lowering_case *k, const char *arch, const char *fu
     struct fx_lower_rules rules = { .block = BLOCK,
                                     .value_bytes = 2,
                                     .stores_masks = stores_masks,
+                                    .norms_add = !stores_masks,
                                     .split_of = split_of,
                                     .conv = count_conv,
                                     .vector = count_vector,
@@ -176,11 +177,16 @@ static void equal_lanes_have_equal_steps(void **state)
 
 /* ---- what the rules are asked ---- */
 
+static bool reads_norm(const struct lowering_case *k, const struct fx_node *node, int i)
+{
+    return k->graph.nodes[node->inputs[i]].kind == FX_NODE_BATCHNORM;
+}
+
 static void check_rules(const struct lowering_case *k, bool stores_masks)
 {
     const struct fx_lowered *l = &k->lowered;
     bool trains = l->mode == FX_TRAIN;
-    int n_maps_dropped = 0;
+    int n_maps_dropped = 0, n_sums = 0, n_of_norms = 0;
 
     for (int i = 0; i < k->graph.n_nodes; i++) {
         const struct fx_node *node = &k->graph.nodes[i];
@@ -192,7 +198,12 @@ static void check_rules(const struct lowering_case *k, bool stores_masks)
         assert_int_equal(compiled[FX_CONV_WEIGHTS], is_conv && trains);
         assert_int_equal(compiled[FX_CONV_DATA], is_conv && trains && !is_first);
         n_maps_dropped += node->kind == FX_NODE_DROPOUT && !l->nodes[i].is_vector;
+        if (node->kind == FX_NODE_ADD && !l->nodes[i].is_vector) {
+            n_sums++;
+            n_of_norms += reads_norm(k, node, 0) || reads_norm(k, node, 1);
+        }
     }
+    assert_int_equal(count_steps(l, FX_STEP_ADD), stores_masks ? n_sums : n_sums - n_of_norms);
     assert_int_equal(count_steps(l, FX_STEP_MASK), trains && stores_masks ? n_maps_dropped : 0);
     assert_int_equal(k->n_vectors,
                      count_steps(l, FX_STEP_VECTOR) + count_steps(l, FX_STEP_VECTOR_BACK));

@@ -299,6 +299,12 @@ static enum fx_status value_write(struct fx_program *program, int node, bool gra
     return FX_OK;
 }
 
+/* Of the worker of a lane, not of its OpenMP team. */
+static void profile_print(struct fx_program *program, FILE *out)
+{
+    fx_lowered_profile_print(&program->lowered, out);
+}
+
 const struct fx_backend fx_backend_cpu = {
     .name = "cpu",
     .applies_rows = false,
@@ -321,5 +327,5 @@ const struct fx_backend fx_backend_cpu = {
     .losses_read = losses_read,
     .value_read = value_read,
     .value_write = value_write,
-    .profile_print = fx_cpu_profile_print,
+    .profile_print = profile_print,
 };

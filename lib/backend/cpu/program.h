@@ -67,6 +67,5 @@ enum fx_status fx_cpu_model_allocate(struct fx_model *model, struct fx_err *err)
 enum fx_status fx_cpu_program_create(struct fx_program **program, struct fx_model *model,
                                      enum fx_mode mode, int n, struct fx_err *err);
 void fx_cpu_program_destroy(struct fx_program *program);
-void fx_cpu_profile_print(struct fx_program *program, FILE *out);
 
 #endif

@@ -121,8 +121,8 @@ static bool runs_in_lanes(const struct fx_lowered *lowered, const struct fx_step
 static bool steps_match(struct pair *p, const struct fx_step *x, const struct fx_step *y)
 {
     if (x->kind != y->kind || x->first != y->first || x->accumulate != y->accumulate ||
-        counterpart(p, x->node) != y->node || !nodes_match(p, x->node, y->node) ||
-        !runs_in_lanes(&p->program->lowered, x))
+        x->sum_relu != y->sum_relu || counterpart(p, x->node) != y->node ||
+        !nodes_match(p, x->node, y->node) || !runs_in_lanes(&p->program->lowered, x))
         return false;
     for (int i = 0; i < FX_NODE_MAX_INPUTS; i++)
         if (x->adds[i] != y->adds[i])
@@ -266,11 +266,13 @@ static enum fx_status launch_batch(const struct fx_program *program,
     int end = is_backward ? steps->n_steps : steps->n_forward;
 
     run.accumulate = accumulate;
+    FX_TRY(fx_cuda_mark(program, batch, first, is_backward, err));
     for (int i = first; i < end; i++) {
         const struct fx_step *step = &steps->steps[i];
 
         if (kinds[step->kind]->launch(&run, step, &program->ops[batch->first][i], err) != FX_OK)
             return fx_err_prepend(err, "%s: ", fx_step_name(step->kind));
+        FX_TRY(fx_cuda_mark(program, batch, i + 1, is_backward, err));
     }
     return FX_OK;
 }

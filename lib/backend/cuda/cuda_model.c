@@ -216,6 +216,7 @@ static enum fx_status lower(struct fx_program *program, enum fx_mode mode, int n
     struct fx_model *model = program->model;
     struct fx_lower_rules rules = { .block = FX_K_BLOCK,
                                     .value_bytes = fx_cuda_value_bytes(model->device),
+                                    .norms_add = true,
                                     .split_of = split_of,
                                     .conv = conv };
 
@@ -260,6 +261,7 @@ void fx_cuda_program_destroy(struct fx_program *program)
         if (program->recordings[i].exec)
             cudaGraphExecDestroy(program->recordings[i].exec);
     cudaFree(program->running);
+    fx_cuda_marks_fini(program);
     fx_cuda_ops_fini(program);
     fx_lowered_fini(&program->lowered);
     free(program);

@@ -78,6 +78,13 @@ static enum fx_status launch_apply(const struct fx_cuda_run *run, const struct f
     struct fx_k_norm norm = norm_of(run, s->node);
 
     (void)op;
+    if (s->views[2].image_bytes > 0) {
+        struct fx_k_map a = fx_cuda_map(run, &s->views[2]);
+
+        FX_CUDA(fx_k_norm_add(&run->launch, &x, &a, &y, fx_cuda_rows(run, &s->views[0]), &norm,
+                              s->sum_relu));
+        return FX_OK;
+    }
     FX_CUDA(fx_k_norm_apply(&run->launch, &x, &y, fx_cuda_rows(run, &s->views[0]), &norm));
     return FX_OK;
 }

@@ -70,6 +70,7 @@ struct fx_program {
     int n_running;
     struct fx_recording recordings[FX_MAX_RECORDINGS];
     int n_recordings;
+    cudaEvent_t *marks[FX_MAX_LANES_OF_GRAPH]; /* owned; NULL: not profiled (cuda_profile.c) */
 };
 
 /* What the host writes for the device before a step, in page-locked memory, and reads behind it. */
@@ -168,6 +169,16 @@ void fx_cuda_ops_fini(struct fx_program *program);
 /* fx_cuda_launch_steps: the forward or the backward pass, on the main stream. */
 enum fx_status fx_cuda_launch_steps(const struct fx_program *program, bool is_backward,
                                     bool accumulate, struct fx_err *err) FX_MUST_CHECK;
+
+/* ---- profile (cuda_profile.c) ---- */
+
+/* Records the time before step i of a pass of a batch of lanes; i is also the number behind the
+ * last one.  Does nothing in a program that is not profiled. */
+enum fx_status fx_cuda_mark(const struct fx_program *program, const struct fx_lane_batch *batch,
+                            int i, bool is_backward, struct fx_err *err) FX_MUST_CHECK;
+void fx_cuda_marks_fini(struct fx_program *program);
+/* The first call begins to profile, without graphs; later ones print what came since. */
+void fx_cuda_profile_print(struct fx_program *program, FILE *out);
 
 /* ---- private slots, in files of their own ---- */
 

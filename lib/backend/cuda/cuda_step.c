@@ -342,5 +342,5 @@ const struct fx_backend fx_backend_cuda = {
     .losses_read = losses_read,
     .value_read = value_read,
     .value_write = value_write,
-    .profile_print = NULL,
+    .profile_print = fx_cuda_profile_print,
 };

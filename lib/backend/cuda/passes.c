@@ -104,7 +104,8 @@ static enum fx_status record(const struct fx_program *program, struct fx_recordi
 static enum fx_status launch(struct fx_program *program, unsigned passes, struct fx_err *err)
 {
     const struct fx_device *device = program->model->device;
-    struct fx_recording *recording = device->records ? find_recording(program, passes) : NULL;
+    bool records = device->records && !program->marks[program->batches[0].first];
+    struct fx_recording *recording = records ? find_recording(program, passes) : NULL;
 
     if (!recording || recording->n_runs++ == 0)
         return fx_passes_issue(program, passes, err);

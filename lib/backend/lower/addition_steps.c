@@ -10,12 +10,28 @@ enum fx_status fx_lower_add_into(struct fx_lowering *l, int node, const struct f
                                               .accumulate = true });
 }
 
+/* A sum whose input `norm` was not written yet: the step that writes it adds the other input. */
+static enum fx_status norm_and_add(struct fx_lowering *l, int node, int norm)
+{
+    const struct fx_node *n = &l->graph->nodes[node];
+    int a = fx_lower_input(l, n, 0), other = a == norm ? fx_lower_input(l, n, 1) : a;
+    int x = fx_lower_input(l, &l->graph->nodes[norm], 0);
+    struct fx_step step = { .kind = FX_STEP_NORM_APPLY, .node = norm, .sum_relu = n->relu };
+
+    FX_TRY(fx_lower_value(l, x, &step.views[0]));
+    FX_TRY(fx_lower_value(l, other, &step.views[2]));
+    FX_TRY(fx_lower_place_value(l, node, other, &step.views[1]));
+    return fx_lower_emit(l, step);
+}
+
 enum fx_status fx_lower_add(struct fx_lowering *l, int node)
 {
     const struct fx_node *n = &l->graph->nodes[node];
     int a = fx_lower_input(l, n, 0), b = fx_lower_input(l, n, 1), over = a;
     struct fx_step step = { .kind = FX_STEP_ADD, .node = node };
 
+    if (l->uses[node].fused_norm >= 0)
+        return norm_and_add(l, node, l->uses[node].fused_norm);
     for (int j = 0; j < 2; j++) {
         FX_TRY(fx_lower_value(l, j ? b : a, &step.views[j]));
         FX_TRY(fx_lower_exact(l, &step.views[j], &step.views[j]));

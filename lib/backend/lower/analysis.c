@@ -134,6 +134,34 @@ static void fuse_dropouts(struct fx_lowering *l)
     }
 }
 
+/* Whether a norm's result is read by a sum and by nothing else, ever. */
+static bool is_summand(const struct fx_lowering *l, int v)
+{
+    const struct fx_use *use = &l->uses[v];
+
+    return l->graph->nodes[v].kind == FX_NODE_BATCHNORM && !l->graph->nodes[v].relu &&
+           use->n_users == 1 && !use->is_kept && use->fused_drop < 0;
+}
+
+/* An ADD of maps is done by the step of a norm that makes one of its inputs. */
+static void fuse_sums(struct fx_lowering *l)
+{
+    for (int i = 0; i < l->graph->n_nodes; i++) {
+        const struct fx_node *node = &l->graph->nodes[i];
+
+        l->uses[i].fused_norm = -1;
+        for (int j = 0; j < node->n_inputs && l->rules->norms_add; j++) {
+            int x = fx_lower_input(l, node, j);
+
+            if (node->kind == FX_NODE_ADD && l->uses[i].is_map && l->uses[i].fused_norm < 0 &&
+                is_summand(l, x)) {
+                l->uses[i].fused_norm = x;
+                l->uses[x].is_summed = true;
+            }
+        }
+    }
+}
+
 /* A 1x1 convolution that only an AVGPOOL2 reads is done behind it (pool_steps.c). */
 static void find_pooled(struct fx_lowering *l)
 {
@@ -271,6 +299,7 @@ enum fx_status fx_lower_analyse(struct fx_lowering *l)
     FX_TRY(find_maps(l));
     find_users(l);
     fuse_dropouts(l);
+    fuse_sums(l);
     find_pooled(l);
     find_split(l);
     find_groups(l);

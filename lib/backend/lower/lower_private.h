@@ -31,6 +31,8 @@ struct fx_use {
     bool is_needed;  /* the backward pass reads the stored value */
     bool wants_grad; /* something trained (or a wanted input) lies behind it */
     int fused_drop;  /* BATCHNORM: the DROPOUT that is applied with it, or -1 */
+    int fused_norm;  /* ADD: the input BATCHNORM that is applied with it, or -1 */
+    bool is_summed;  /* BATCHNORM: applied with an ADD */
     int n_groups;    /* the map is split into so many; 1: it is not */
     bool is_pooled;  /* 1x1 CONV2D: done after the AVGPOOL2 that alone reads it */
     int group;       /* number of the buffer of which the value is a prefix, or -1 */

@@ -48,7 +48,7 @@ enum fx_status fx_lower_norm(struct fx_lowering *l, int node)
         FX_TRY(fx_lower_value(l, x, &step.views[0]));
         FX_TRY(fx_lower_emit(l, step));
     }
-    if (l->uses[node].fused_drop >= 0)
+    if (l->uses[node].fused_drop >= 0 || l->uses[node].is_summed)
         return FX_OK; /* applied there */
     FX_TRY(fx_lower_place_value(l, node, x, &y));
     return fx_lower_norm_apply(l, node, &y);

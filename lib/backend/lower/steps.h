@@ -33,7 +33,8 @@ enum fx_step_kind {
                                 known; all of them if first == x.c), then gathers the running
                                 statistics of the node */
     FX_STEP_NORM_APPLY,      /* x, y: y = drop(relu(norm(x))) with the node's ReLU and the dropout
-                                norm_drop; y may be x */
+                                norm_drop; y may be x.  With a third view a (norms_add): an ADD
+                                node with it, y = norm(x) + a, then ReLU if sum_relu; y may be a */
     FX_STEP_NORM_BACK,       /* x, dy, dx: writes the gradients of weight and bias; dx = or, if
                                 accumulate, += the gradient of x; dx may be dy when it is =.  dx
                                 absent: only the parameters' */
@@ -61,6 +62,7 @@ struct fx_step {
     struct fx_view views[FX_STEP_MAX_VIEWS];
     int first;       /* a channel */
     bool accumulate; /* += into the last view */
+    bool sum_relu;   /* NORM_APPLY with a sum */
     /* VECTOR_BACK: an earlier step of the backward pass (or an earlier input of this one) has
      * written the gradient of input i already; false: what lies there is left from the step
      * before.  Without meaning where the input has no gradient. */
@@ -125,5 +127,8 @@ enum fx_status fx_lowered_place_lanes(struct fx_lowered *lowered, size_t *base, 
  *   base  in  (n_lanes + 1): after fx_lowered_place the arena's start for every lane, after
  *             fx_lowered_place_lanes the start of each lane's region */
 void fx_lowered_bind(struct fx_lowered *lowered, char *const *base);
+
+/* fx_lowered_profile_print: the time that the back end noted in its steps, by kind; forgets it. */
+void fx_lowered_profile_print(struct fx_lowered *lowered, FILE *out);
 
 #endif

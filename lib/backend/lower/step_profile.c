@@ -1,6 +1,6 @@
-/* Where a program's time goes: the processor time of each step (of the worker, not of its OpenMP
- * team), summed by kind over all lanes, the slowest kind first. */
-#include "backend/cpu/program.h"
+/* Where a program's time goes: the time of each step, summed by kind over all lanes, the slowest
+ * kind first. */
+#include "backend/lower/steps.h"
 
 #include <stdlib.h>
 
@@ -17,9 +17,8 @@ static int slower_first(const void *a_, const void *b_)
     return (a->ns < b->ns) - (a->ns > b->ns);
 }
 
-void fx_cpu_profile_print(struct fx_program *program, FILE *out)
+void fx_lowered_profile_print(struct fx_lowered *lowered, FILE *out)
 {
-    struct fx_lowered *lowered = &program->lowered;
     struct cost costs[FX_N_STEP_KINDS] = { { 0 } };
 
     for (int k = 0; k < FX_N_STEP_KINDS; k++)

@@ -1,0 +1,80 @@
+/* Where the time of a step goes on the device: an event before each step and one behind the last,
+ * on the main stream; launches are not recorded as graphs meanwhile. */
+#include "backend/cuda/passes.h"
+
+#include <stdlib.h>
+
+/* The end of the forward pass and the start of the backward pass are different times. */
+static int place_of(int i, bool is_backward)
+{
+    return is_backward ? i + 1 : i;
+}
+
+enum fx_status fx_cuda_mark(const struct fx_program *program, const struct fx_lane_batch *batch,
+                            int i, bool is_backward, struct fx_err *err)
+{
+    cudaEvent_t *marks = program->marks[batch->first];
+
+    if (marks)
+        FX_CUDA(cudaEventRecord(marks[place_of(i, is_backward)], program->model->device->main));
+    return FX_OK;
+}
+
+void fx_cuda_marks_fini(struct fx_program *program)
+{
+    for (int lane = 0; lane < FX_MAX_LANES_OF_GRAPH; lane++) {
+        cudaEvent_t *marks = program->marks[lane];
+
+        for (int i = 0; marks && i < program->lowered.lanes[lane].n_steps + 2; i++)
+            if (marks[i])
+                cudaEventDestroy(marks[i]);
+        free(marks);
+        program->marks[lane] = NULL;
+    }
+}
+
+static bool make_marks(struct fx_program *program)
+{
+    for (int b = 0; b <= program->n_batches; b++) {
+        int lane = program->batches[b].first, n = program->lowered.lanes[lane].n_steps + 2;
+
+        program->marks[lane] = calloc((size_t)n, sizeof **program->marks);
+        for (int i = 0; i < n; i++)
+            if (!program->marks[lane] ||
+                cudaEventCreateWithFlags(&program->marks[lane][i], cudaEventDefault) != cudaSuccess)
+                return false;
+    }
+    return true;
+}
+
+/* The time of step i; 0 when it did not run since the marks were made. */
+static uint64_t step_ns(const struct fx_program *program, int lane, int i)
+{
+    bool is_backward = i >= program->lowered.lanes[lane].n_forward;
+    const cudaEvent_t *marks = &program->marks[lane][place_of(i, is_backward)];
+    float ms = 0;
+
+    return cudaEventElapsedTime(&ms, marks[0], marks[1]) == cudaSuccess ? (uint64_t)(ms * 1e6f) : 0;
+}
+
+void fx_cuda_profile_print(struct fx_program *program, FILE *out)
+{
+    struct fx_err err = { 0 };
+
+    if (fx_passes_finish(program->model, &err) != FX_OK) {
+        fprintf(out, "%s\n", err.msg);
+        return;
+    }
+    if (!program->marks[program->batches[0].first]) {
+        if (!make_marks(program))
+            fx_cuda_marks_fini(program);
+        return;
+    }
+    for (int b = 0; b <= program->n_batches; b++) {
+        int lane = program->batches[b].first;
+
+        for (int i = 0; i < program->lowered.lanes[lane].n_steps; i++)
+            program->lowered.lanes[lane].steps[i].ns += step_ns(program, lane, i);
+    }
+    fx_lowered_profile_print(&program->lowered, out);
+}
