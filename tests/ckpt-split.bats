@@ -149,6 +149,10 @@ END
 
 @test "usage" {
     fails_with 2 'ckpt-split: -d: which directory? (or --list)' ckpt-split "$(best)"
+    # An unset variable is not the root directory.
+    run -2 --separate-stderr ckpt-split -d "" "$(best)"
+    assert_equal "${stderr_lines[0]}" \
+        "ckpt-split: --directory: needs a value DIR, not an empty one"
     fails_with 2 'ckpt-split: b: one checkpoint at a time' ckpt-split -d out a b
     run -2 ckpt-split --format zip -d out "$(best)"
 }

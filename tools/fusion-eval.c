@@ -218,11 +218,14 @@ static enum fx_status evaluate(const struct args *args, struct evaluation *ev, s
 static enum fx_status run(const struct args *args, struct fx_err *err)
 {
     struct evaluation ev = { .metrics.fd = -1, .output.fd = -1 };
+    const char *metrics = args->output != NULL ? args->output : "-";
     double start = fx_seconds();
 
     fx_log_set_task(args->run.task);
     if (args->data == NULL)
         return fx_fail(err, FX_EUSAGE, "--data FILE is required");
+    if (args->logits != NULL && strcmp(args->logits, metrics) == 0)
+        return fx_fail(err, FX_EUSAGE, "--logits %s: the metrics go there (-o)", metrics);
     enum fx_status status = evaluate(args, &ev, err);
     evaluation_close(&ev);
     if (status == FX_OK || status == FX_ESTOPPED || status == FX_EDIVERGED)

@@ -77,6 +77,16 @@ static enum fx_status out_of_range(const struct fx_option *row, const char *text
                    digits, row->min, digits, row->max);
 }
 
+/* An empty value is an unset variable of the shell: ckpt-split -d "$DIR" must not mean "/". */
+static enum fx_status set_string(const struct fx_option *row, const char *text, struct fx_err *err)
+{
+    if (*text == '\0')
+        return fx_fail(err, FX_EUSAGE, "--%s: needs a value %s, not an empty one", row->name,
+                       row->arg);
+    *(const char **)row->dst = text;
+    return FX_OK;
+}
+
 static enum fx_status set_int(const struct fx_option *row, const char *text, struct fx_err *err)
 {
     char *end;
@@ -133,7 +143,7 @@ static enum fx_status set_row(const struct fx_option *row, const char *text, str
         *(bool *)row->dst = false;
         break;
     case FX_OPT_STRING:
-        *(const char **)row->dst = text;
+        status = set_string(row, text, err);
         break;
     case FX_OPT_INT:
         status = set_int(row, text, err);

@@ -120,6 +120,8 @@ static void test_refused(void **state)
         { "-x", "-x: no such option" },
         { "--epochs", "--epochs: needs a value N" },
         { "-o", "--output: needs a value FILE" },
+        { "-o ''", "--output: needs a value FILE, not an empty one" },
+        { "--name=", "--name: needs a value TEXT, not an empty one" },
         { "--epochs 0", "--epochs 0: must be between 1 and 1000" },
         { "--epochs 1001", "--epochs 1001: must be between 1 and 1000" },
         { "--epochs 99999999999999999999",
