@@ -54,13 +54,17 @@ static enum fx_status read_experts(const struct args *args, struct inputs *in, s
     if (fx_checkpoint_info_get(&in->experts.set, &in->info, err) != FX_OK)
         return fx_err_prepend(err, "%s: ", experts_name(args));
     struct fx_model_config model = { .arch = in->info.arch,
-                                     .fusion = settings->fusion,
                                      .n_experts = in->info.n_experts,
                                      .n_classes = in->info.n_classes,
                                      .expert_dropout = settings->expert_dropout,
                                      .fusion_dropout = settings->dropout };
-    if (fx_checkpoint_build(&in->graph, &model, err) != FX_OK ||
-        fx_checkpoint_check(&in->experts.set, &in->graph, false, err) != FX_OK ||
+    /* Experts that cannot be are bad input, a fusion that does not suit them is bad usage. */
+    if (fx_checkpoint_build(&in->graph, &model, err) != FX_OK)
+        return fx_err_prepend(err, "%s: ", experts_name(args));
+    fx_graph_fini(&in->graph);
+    model.fusion = settings->fusion;
+    FX_TRY(fx_model_build(&in->graph, &model, err));
+    if (fx_checkpoint_check(&in->experts.set, &in->graph, false, err) != FX_OK ||
         fx_checkpoint_check_values(&in->experts.set, &in->graph, err) != FX_OK)
         return fx_err_prepend(err, "%s: ", experts_name(args));
     in->arch = strdup(in->info.arch);
