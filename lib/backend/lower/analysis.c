@@ -274,7 +274,8 @@ static void find_deferred(struct fx_lowering *l)
 
         if (node->kind == FX_NODE_DROPOUT && l->uses[i].is_map)
             is_norm = l->uses[node->inputs[0]].fused_drop == i;
-        l->uses[i].is_deferred = is_norm && !l->uses[i].is_kept && l->uses[i].group < 0;
+        l->uses[i].is_deferred =
+            is_norm && !l->rules->keeps_norms && !l->uses[i].is_kept && l->uses[i].group < 0;
     }
     for (int i = 0; i < l->graph->n_nodes; i++)
         for (int j = 0; j < l->graph->nodes[i].n_inputs; j++)
