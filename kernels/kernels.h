@@ -128,6 +128,21 @@ cudaError_t fx_k_norm_back_apply(const struct fx_k_launch *l, const struct fx_k_
                                  const struct fx_k_map *dy, const struct fx_k_map *dx, int rows,
                                  const struct fx_k_norm *norm, const float *coef, bool add);
 
+/* The backward pass of a norm among several that read the same map (lower/steps.h, NORM_GATHER), in
+ * one pass: the parameters' gradients (= or, if accumulate, +=); g = (or +=, if add) weight * (dy
+ * behind dropout and ReLU); in two more arrays of stats, the fourth and the fifth, = or += weight
+ * times this pass's gradients of bias and weight.  g may be dy. */
+cudaError_t fx_k_norm_gather(const struct fx_k_launch *l, const struct fx_k_map *x,
+                             const struct fx_k_map *dy, const struct fx_k_map *g, int rows,
+                             const struct fx_k_norm *norm, struct fx_k_array d_weight,
+                             struct fx_k_array d_bias, bool accumulate,
+                             const struct fx_k_stats *stats, bool add, void *scratch);
+/* dx, channels first .. first + dx->c - 1 of the map, from what was gathered (NORM_SETTLE); dx may
+ * be g if first is 0. */
+cudaError_t fx_k_norm_settle(const struct fx_k_launch *l, const struct fx_k_map *x,
+                             const struct fx_k_map *g, int first, const struct fx_k_map *dx,
+                             int rows, const struct fx_k_stats *stats, float eps);
+
 /* One BATCHNORM node's running statistics: parameters' places in the running arena, the batch's
  * statistics in the activation arena. */
 struct fx_k_running {

@@ -77,6 +77,7 @@ static void lower_case(struct lowering_case *k, const char *arch, const char *fu
                                     .stores_masks = stores_masks,
                                     .norms_add = !stores_masks,
                                     .keeps_norms = !stores_masks,
+                                    .gathers_norms = !stores_masks,
                                     .split_of = split_of,
                                     .conv = count_conv,
                                     .vector = count_vector,

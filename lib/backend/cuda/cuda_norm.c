@@ -128,6 +128,48 @@ static enum fx_status launch_back(const struct fx_cuda_run *run, const struct fx
     return FX_OK;
 }
 
+/* ---- norms that share a map ---- */
+
+static struct fx_k_stats gathered_of(const struct fx_cuda_run *run, const struct fx_stats *stats)
+{
+    struct fx_k_array mean = stats_array(run, stats, stats->mean);
+
+    return (struct fx_k_stats){ mean.data, mean.lane, stats->stride };
+}
+
+static enum fx_status launch_gather(const struct fx_cuda_run *run, const struct fx_step *s,
+                                    const struct fx_cuda_op *op, struct fx_err *err)
+{
+    const struct fx_node *node = &run->program->model->graph->nodes[s->node];
+    struct fx_k_map x = fx_cuda_map(run, &s->views[0]), dy = fx_cuda_map(run, &s->views[1]);
+    struct fx_k_map g = fx_cuda_map(run, &s->views[2]);
+    struct fx_k_stats stats = gathered_of(run, stats_of(run, s->node));
+    struct fx_k_norm norm = norm_of(run, s->node);
+
+    (void)op;
+    FX_CUDA(fx_k_norm_gather(&run->launch, &x, &dy, &g, fx_cuda_rows(run, &s->views[0]), &norm,
+                             fx_cuda_param(run, node->params[WEIGHT], FX_ROLE_GRAD),
+                             fx_cuda_param(run, node->params[BIAS], FX_ROLE_GRAD), run->accumulate,
+                             &stats, s->accumulate, fx_cuda_workspace(run, 0)));
+    return FX_OK;
+}
+
+static enum fx_status launch_settle(const struct fx_cuda_run *run, const struct fx_step *s,
+                                    const struct fx_cuda_op *op, struct fx_err *err)
+{
+    const struct fx_stats *owner = &run->program->lowered.nodes[s->node].stats;
+    struct fx_k_map x = fx_cuda_map(run, &s->views[0]), g = fx_cuda_map(run, &s->views[1]);
+    struct fx_k_map dx = fx_cuda_map(run, &s->views[2]);
+    struct fx_k_stats stats = gathered_of(run, owner);
+
+    (void)op;
+    FX_CUDA(fx_k_norm_settle(&run->launch, &x, &g, s->first, &dx, fx_cuda_rows(run, &s->views[0]),
+                             &stats, owner->eps));
+    return FX_OK;
+}
+
+const struct fx_cuda_step_kind fx_cuda_norm_gather = { compile_stats, launch_gather };
+const struct fx_cuda_step_kind fx_cuda_norm_settle = { NULL, launch_settle };
 const struct fx_cuda_step_kind fx_cuda_norm_stats = { compile_stats, launch_stats };
 const struct fx_cuda_step_kind fx_cuda_norm_apply = { NULL, launch_apply };
 const struct fx_cuda_step_kind fx_cuda_norm_back = { compile_back, launch_back };

@@ -156,7 +156,8 @@ struct fx_cuda_step_kind {
 };
 
 extern const struct fx_cuda_step_kind fx_cuda_conv_forward, fx_cuda_conv_data, fx_cuda_conv_weights;
-extern const struct fx_cuda_step_kind fx_cuda_norm_stats, fx_cuda_norm_apply, fx_cuda_norm_back;
+extern const struct fx_cuda_step_kind fx_cuda_norm_stats, fx_cuda_norm_apply, fx_cuda_norm_back,
+    fx_cuda_norm_gather, fx_cuda_norm_settle;
 extern const struct fx_cuda_step_kind fx_cuda_copy_out, fx_cuda_copy_in, fx_cuda_add,
     fx_cuda_relu_back, fx_cuda_add_into, fx_cuda_drop_map, fx_cuda_avgpool, fx_cuda_avgpool_back,
     fx_cuda_globalpool, fx_cuda_globalpool_back;

@@ -258,6 +258,44 @@ static void find_groups(struct fx_lowering *l)
     }
 }
 
+/* Whether node u reads v, a value of the chain, as a link of it or by a norm like the others; eps:
+ * of the norms so far, below 0 before the first. */
+static bool reads_as_norm(const struct fx_lowering *l, const struct fx_node *u, int j, int group,
+                          float *eps)
+{
+    if (u->kind == FX_NODE_CONCAT)
+        return j == 0 && l->uses[u - l->graph->nodes].group == group;
+    if (u->kind != FX_NODE_BATCHNORM || (*eps >= 0 && *eps != u->eps))
+        return false;
+    *eps = u->eps;
+    return true;
+}
+
+/* A chain whose values only norms with one eps read, the whole of it among them: what each norm
+ * hands on is linear in sums over the batch, so the part that needs them is added once. */
+static void find_gathering(struct fx_lowering *l, int group)
+{
+    struct fx_group *g = &l->groups[group];
+    float eps = -1;
+    bool reads_tip = false;
+
+    for (int i = 0; i < l->graph->n_nodes; i++) {
+        const struct fx_node *u = &l->graph->nodes[i];
+
+        for (int j = 0; j < u->n_inputs; j++) {
+            int v = fx_lower_input(l, u, j);
+
+            if (l->uses[v].group != group)
+                continue;
+            if (!reads_as_norm(l, u, j, group, &eps))
+                return;
+            reads_tip = reads_tip || v == g->tip;
+        }
+    }
+    g->gathers = reads_tip;
+    g->eps = eps;
+}
+
 /* Does the backward pass of a user read this value itself? */
 static bool user_needs_value(const struct fx_node *user)
 {
@@ -306,6 +344,8 @@ enum fx_status fx_lower_analyse(struct fx_lowering *l)
     find_groups(l);
     if (l->lowered->mode == FX_TRAIN) {
         find_wanted_gradients(l);
+        for (int group = 0; l->rules->gathers_norms && group < l->n_groups; group++)
+            find_gathering(l, group);
         find_deferred(l);
         find_needed(l);
     }

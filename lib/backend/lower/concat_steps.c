@@ -37,6 +37,31 @@ enum fx_status fx_lower_concat(struct fx_lowering *l, int node)
     return FX_OK;
 }
 
+/* dx = channels first .. of dy, a gradient of the chain; node: whose value begins where dy does. */
+static enum fx_status part_gradient(struct fx_lowering *l, int node, const struct fx_view *dy,
+                                    int first, const struct fx_view *dx)
+{
+    const struct fx_group *group = &l->groups[l->uses[node].group];
+    struct fx_step step = { .kind = FX_STEP_NORM_SETTLE, .node = group->tip, .first = first };
+
+    if (!group->gathers)
+        return fx_lower_copy_out(l, node, dy, first, dx);
+    FX_TRY(fx_lower_value(l, node, &step.views[0]));
+    step.views[1] = *dy;
+    step.views[2] = *dx;
+    return fx_lower_emit(l, step);
+}
+
+enum fx_status fx_lower_settle_prefix(struct fx_lowering *l, int node)
+{
+    const struct fx_use *use = &l->uses[node];
+
+    if (use->group < 0 || !l->groups[use->group].gathers ||
+        l->graph->nodes[node].kind == FX_NODE_CONCAT)
+        return FX_OK;
+    return part_gradient(l, node, &l->grads[node], 0, &l->grads[node]);
+}
+
 enum fx_status fx_lower_concat_back(struct fx_lowering *l, int node)
 {
     const struct fx_node *n = &l->graph->nodes[node];
@@ -49,7 +74,7 @@ enum fx_status fx_lower_concat_back(struct fx_lowering *l, int node)
 
         if (l->uses[x].wants_grad && (j > 0 || !extends(l, node))) {
             FX_TRY(fx_lower_new_like(l, x, &dx));
-            FX_TRY(fx_lower_copy_out(l, node, &dy, first, &dx));
+            FX_TRY(part_gradient(l, node, &dy, first, &dx));
             fx_lower_share(l, &dx);
             FX_TRY(fx_lower_contribute(l, x, &dx));
         }

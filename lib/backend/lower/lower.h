@@ -17,6 +17,8 @@ struct fx_lower_rules {
     size_t value_bytes; /* of a value of a map */
     bool norms_add;     /* a norm's step can add a map to its result, so an ADD needs no step */
     bool keeps_norms;   /* norms' results are stored for the backward pass; else computed again */
+    bool gathers_norms; /* has FX_STEP_NORM_GATHER: the gradient of a concatenation that only norms
+                           read costs one pass a norm instead of two */
     bool stores_masks;  /* else a dropout's mask is drawn wherever it is applied: no FX_STEP_MASK */
 
     /* Into how many groups, run one after the other, the maps around a grouped convolution of n

@@ -18,6 +18,8 @@
 /* A chain of concatenations in one buffer. */
 struct fx_group {
     int tip;             /* the last CONCAT node of the chain */
+    bool gathers;        /* its gradient is gathered (FX_STEP_NORM_GATHER) */
+    float eps;           /* if so, of all the norms that read it */
     struct fx_view view; /* of the tip: all channels */
 };
 
@@ -127,6 +129,8 @@ enum fx_status fx_lower_add_into(struct fx_lowering *l, int node, const struct f
                                  const struct fx_view *src) FX_MUST_CHECK;
 enum fx_status fx_lower_concat(struct fx_lowering *l, int node) FX_MUST_CHECK;
 enum fx_status fx_lower_concat_back(struct fx_lowering *l, int node) FX_MUST_CHECK;
+/* Before a node's backward step: settles the gathered gradient of a value that begins a chain. */
+enum fx_status fx_lower_settle_prefix(struct fx_lowering *l, int node) FX_MUST_CHECK;
 /* to = channels first .. of from; to is exact. */
 enum fx_status fx_lower_copy_out(struct fx_lowering *l, int node, const struct fx_view *from,
                                  int first, const struct fx_view *to) FX_MUST_CHECK;

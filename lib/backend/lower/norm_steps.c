@@ -13,7 +13,10 @@ static enum fx_status stats_of(struct fx_lowering *l, int x, int *stats, int *fi
 
     if (st->stride == 0) {
         st->stride = fx_blocks(l->graph->nodes[owner].shape.c, STATS_FLOATS) * STATS_FLOATS;
-        FX_TRY(fx_lower_new_kept(l, 3 * (size_t)st->stride * sizeof(float), &st->buffer));
+        st->gathers = group >= 0 && l->groups[group].gathers;
+        st->eps = st->gathers ? l->groups[group].eps : 0;
+        FX_TRY(fx_lower_new_kept(l, (st->gathers ? 5 : 3) * (size_t)st->stride * sizeof(float),
+                                 &st->buffer));
     }
     *stats = owner;
     *first = st->n_known;
@@ -59,8 +62,11 @@ enum fx_status fx_lower_norm_back(struct fx_lowering *l, int node)
     int x = fx_lower_input(l, &l->graph->nodes[node], 0);
     struct fx_view *dy = &l->grads[node], *dx = &l->grads[x];
     struct fx_step step = { .kind = FX_STEP_NORM_BACK, .node = node };
+    int group = l->uses[x].group;
     struct fx_view made;
 
+    if (group >= 0 && l->groups[group].gathers && l->uses[x].wants_grad)
+        step.kind = FX_STEP_NORM_GATHER;
     if (l->uses[node].fused_drop >= 0)
         fx_lower_touch_mask(l, l->uses[node].fused_drop);
     FX_TRY(fx_lower_value(l, x, &step.views[0]));

@@ -17,6 +17,8 @@ const char *fx_step_name(enum fx_step_kind kind)
         [FX_STEP_NORM_STATS] = "norm stats",
         [FX_STEP_NORM_APPLY] = "norm apply",
         [FX_STEP_NORM_BACK] = "norm backward",
+        [FX_STEP_NORM_GATHER] = "norm gather",
+        [FX_STEP_NORM_SETTLE] = "norm settle",
         [FX_STEP_MASK] = "dropout mask",
         [FX_STEP_DROP] = "dropout",
         [FX_STEP_AVGPOOL] = "avgpool",
@@ -85,6 +87,8 @@ static void bind_node(const struct fx_lowered *lowered, char *const *base,
         state->stats.mean = address(lowered, base, state->stats.buffer);
         state->stats.var = state->stats.mean + state->stats.stride;
         state->stats.unbiased = state->stats.var + state->stats.stride;
+        state->stats.d_bias = state->stats.unbiased + state->stats.stride;
+        state->stats.d_weight = state->stats.d_bias + state->stats.stride;
     }
     if (state->mask.n_words > 0)
         state->mask.words = address(lowered, base, state->mask.buffer);

@@ -38,6 +38,16 @@ enum fx_step_kind {
     FX_STEP_NORM_BACK,       /* x, dy, dx: writes the gradients of weight and bias; dx = or, if
                                 accumulate, += the gradient of x; dx may be dy when it is =.  dx
                                 absent: only the parameters' */
+    FX_STEP_NORM_GATHER,     /* x, dy, g: of a norm on (a prefix of) a concatenation: writes the
+                                gradients of weight and bias; g = or, if accumulate, += weight *
+                                (dy behind dropout and ReLU); weight times the parameters'
+                                gradients of this pass are gathered likewise in the statistics
+                                (stats.d_bias, d_weight).  g may be dy when it is = */
+    FX_STEP_NORM_SETTLE,     /* x, g, dx: channels first .. of x and g, as many as dx has: with M
+                                values a channel, dx = invstd * (g - d_bias / M - (x - mean) *
+                                invstd * d_weight / M), what all gathering norms together hand
+                                on; node: the owner of the statistics; dx exact, or the prefix g
+                                itself */
     FX_STEP_MASK,            /* none: draws the node's mask (only for back ends that store masks) */
     FX_STEP_DROP,            /* x, y: y = drop(x) by the node's mask; both exact; y may be x.  In
                                 the backward pass dy, dx */
@@ -77,12 +87,16 @@ struct fx_steps {
 };
 
 /* Batch statistics of the channels of a map, shared by all BATCHNORM nodes that read it: three
- * arrays of `stride` floats (mean, biased variance, unbiased variance). */
+ * arrays of `stride` floats (mean, biased variance, unbiased variance), and two more where the
+ * gradient of the map is gathered. */
 struct fx_stats {
     int buffer;
     float *mean, *var, *unbiased; /* bound */
-    int stride;                   /* a multiple of 16; 0: no statistics */
-    int n_known;                  /* channels whose step is written already */
+    float *d_bias, *d_weight;     /* bound, if gathers: sums over the norms, see NORM_GATHER */
+    bool gathers;
+    float eps;   /* if gathers: of all the norms */
+    int stride;  /* a multiple of 16; 0: no statistics */
+    int n_known; /* channels whose step is written already */
 };
 
 /* A DROPOUT node's mask: one word a pixel and channel block of each image, bit l for lane l. */

@@ -232,6 +232,7 @@ static enum fx_status lower_backward(struct fx_lowering *l, int i)
         return FX_OK; /* done by the pool */
     if (l->uses[i].is_map && l->grads[i].buffer < 0)
         return fx_fail(l->err, FX_EUSAGE, "node %d: nothing depends on its value", i);
+    FX_TRY(fx_lower_settle_prefix(l, i));
     switch (node->kind) {
     case FX_NODE_CONV2D:
         return fx_lower_conv_back(l, i);

@@ -1,0 +1,263 @@
+/* The backward pass of many norms on one map, DenseNet's.
+ *
+ * With M values a channel, norm l hands on invstd * w_l * (g_l - db_l / M - xhat * dw_l / M), and
+ * all of them together invstd * (G - S1 / M - xhat * S2 / M) with G = sum w_l g_l, S1 = sum w_l
+ * db_l, S2 = sum w_l dw_l.  So a norm needs one pass, which adds to G and to its own sums, and the
+ * rest is done once a channel: the same sum, in another order. */
+#include "launch.cuh"
+#include "norm_sums.cuh"
+#include "norm_value.cuh"
+
+enum { GATHERED_BIAS = 3, GATHERED_WEIGHT = 4 }; /* arrays of the statistics */
+
+static __device__ __forceinline__ void keep(float *to, double value, bool add)
+{
+    *to = add ? *to + (float)value : (float)value;
+}
+
+static __device__ __forceinline__ void store_value(float *to, float value)
+{
+    *to = value;
+}
+
+static __device__ __forceinline__ void store_value(__nv_bfloat16 *to, float value)
+{
+    *to = __float2bfloat16_rn(value);
+}
+
+/* Adds to a block of a map of which channels from c on belong to others: they are not written. */
+template <class T>
+static __device__ __forceinline__ void add_to(T *to, int first, int c, const fx_map_block &old,
+                                              fx_map_block block)
+{
+#pragma unroll
+    for (int i = 0; i < FX_K_BLOCK; i++)
+        block.c[i] += old.c[i];
+    if (first + FX_K_BLOCK <= c) {
+        fx_map_store(to, block);
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < FX_K_BLOCK; i++)
+        if (first + i < c)
+            store_value(to + i, block.c[i]);
+}
+
+/* ---- gather -----------------------------------------------------------------------------------
+ */
+
+/* The norm's weight of a thread's channels; zeros beyond the last. */
+static __device__ __forceinline__ fx_map_block weight_of(const fx_k_norm &norm,
+                                                         const fx_norm_cut &cut,
+                                                         const fx_norm_thread &t)
+{
+    const float *from = norm.weight.data + t.lane * norm.weight.lane;
+    fx_map_block weight;
+
+#pragma unroll
+    for (int i = 0; i < FX_K_BLOCK; i++)
+        weight.c[i] = t.first + i < cut.c ? from[t.first + i] : 0.0f;
+    return weight;
+}
+
+template <class T, bool RELU, bool DROPS, bool ADDS>
+static __global__ void __launch_bounds__(FX_NORM_THREADS, DROPS && sizeof(T) > 2 ? 1 : 2)
+    norm_gather(fx_k_map x, fx_k_map dy, fx_k_map gathered, fx_norm_cut cut, fx_k_norm norm,
+                double *scratch)
+{
+    constexpr int BATCH = fx_norm_batch<T>(2, DROPS);
+    __shared__ fx_norm_table table;
+    __shared__ fx_norm_shared shared;
+    fx_norm_thread t = fx_norm_thread_of(cut);
+    fx_norm_way<const T> values = fx_norm_way_of<const T>(x, cut, t);
+    fx_norm_way<const T> slopes = fx_norm_way_of<const T>(dy, cut, t);
+    fx_norm_way<T> to = fx_norm_way_of<T>(gathered, cut, t);
+    fx_map_block weight = weight_of(norm, cut, t);
+    fx_norm_pair sums = {};
+
+    fx_norm_fill(norm, cut, &table);
+    fx_map_block scale = fx_map_load(table.scale + t.x * FX_K_BLOCK);
+    fx_map_block shift = fx_map_load(table.shift + t.x * FX_K_BLOCK);
+    fx_map_block mean = fx_map_load(table.mean + t.x * FX_K_BLOCK);
+    for (int row = t.row; row < t.end; row += BATCH * cut.height) {
+        fx_norm_packed<T> v_batch[BATCH], g_batch[BATCH], old_batch[BATCH];
+
+        fx_norm_load(values, cut, t, row, v_batch);
+        fx_norm_load(slopes, cut, t, row, g_batch);
+        if (ADDS)
+            fx_norm_load({ to.at, to.step }, cut, t, row, old_batch);
+#pragma unroll
+        for (int k = 0; k < BATCH; k++) {
+            if (!fx_norm_has(cut, t, row, k))
+                break;
+            fx_map_block v = fx_norm_unpack(v_batch[k]), g = fx_norm_unpack(g_batch[k]);
+            fx_norm_pull<RELU, DROPS>(norm, t, row + k * cut.height, scale, shift, v, &g);
+#pragma unroll
+            for (int i = 0; i < FX_K_BLOCK; i++) {
+                sums.a[i] += g.c[i];
+                sums.b[i] += g.c[i] * (v.c[i] - mean.c[i]);
+                g.c[i] *= weight.c[i];
+            }
+            if (ADDS)
+                add_to(to.at + k * to.step, t.first, cut.c, fx_norm_unpack(old_batch[k]), g);
+            else
+                fx_norm_store_exact(to.at + k * to.step, t.first, cut.c, g);
+        }
+        values.at += BATCH * values.step;
+        slopes.at += BATCH * slopes.step;
+        to.at += BATCH * to.step;
+    }
+    fx_norm_reduce(cut, t, sums, &shared);
+    fx_norm_leave(cut, shared, scratch, [](int, fx_norm_totals totals) { return totals; });
+}
+
+/* Where the results of the sums go, and whether they are added there. */
+struct norm_gathered {
+    fx_k_array d_weight, d_bias;
+    bool accumulate;
+    fx_k_stats stats;
+    bool add;
+};
+
+static __global__ void __launch_bounds__(FX_NORM_FINAL_X *FX_NORM_FINAL_Y)
+    norm_gather_finish(fx_norm_cut cut, fx_k_norm norm, const double *scratch, norm_gathered to)
+{
+    unsigned lane = blockIdx.z;
+    int c = (int)(blockIdx.x * FX_NORM_FINAL_X + threadIdx.x);
+    fx_norm_totals sums = fx_norm_total(cut, scratch); /* of g, of g * (x - mean) */
+    float *stats = to.stats.data + lane * to.stats.lane + c;
+
+    if (threadIdx.y > 0 || c >= cut.c)
+        return;
+    double d_weight = sums.b * fx_norm_channel_of(norm, lane, c).invstd;
+    double weight = (double)norm.weight.data[lane * norm.weight.lane + c];
+    keep(to.d_weight.data + lane * to.d_weight.lane + c, d_weight, to.accumulate);
+    keep(to.d_bias.data + lane * to.d_bias.lane + c, sums.a, to.accumulate);
+    keep(stats + GATHERED_BIAS * to.stats.stride, weight * sums.a, to.add);
+    keep(stats + GATHERED_WEIGHT * to.stats.stride, weight * d_weight, to.add);
+}
+
+using norm_gather_kernel = void(fx_k_map, fx_k_map, fx_k_map, fx_norm_cut, fx_k_norm, double *);
+
+template <class T, bool ADDS> static norm_gather_kernel *gather_kernel(const struct fx_k_norm *norm)
+{
+    bool drops = norm->drop.p > 0;
+
+    if (norm->relu)
+        return drops ? norm_gather<T, true, true, ADDS> : norm_gather<T, true, false, ADDS>;
+    return drops ? norm_gather<T, false, true, ADDS> : norm_gather<T, false, false, ADDS>;
+}
+
+template <class T>
+static norm_gather_kernel *gather_kernel_for(const struct fx_k_norm *norm, bool add)
+{
+    return add ? gather_kernel<T, true>(norm) : gather_kernel<T, false>(norm);
+}
+
+cudaError_t fx_k_norm_gather(const struct fx_k_launch *l, const struct fx_k_map *x,
+                             const struct fx_k_map *dy, const struct fx_k_map *g, int rows,
+                             const struct fx_k_norm *norm, struct fx_k_array d_weight,
+                             struct fx_k_array d_bias, bool accumulate,
+                             const struct fx_k_stats *stats, bool add, void *scratch)
+{
+    fx_norm_cut cut = fx_norm_sum_cut(rows, 0, x->c, l->n_lanes);
+    norm_gathered to = { d_weight, d_bias, accumulate, *stats, add };
+    norm_gather_kernel *norm_gather_of =
+        l->bf16 ? gather_kernel_for<__nv_bfloat16>(norm, add) : gather_kernel_for<float>(norm, add);
+    cudaError_t error = FX_LAUNCH(norm_gather_of, fx_norm_grid(cut, l->n_lanes), FX_NORM_THREADS, 0,
+                                  l->stream, *x, *dy, *g, cut, *norm, (double *)scratch);
+
+    if (error != cudaSuccess)
+        return error;
+    return FX_LAUNCH(norm_gather_finish, fx_norm_final_grid(cut, l->n_lanes),
+                     fx_norm_final_threads(), 0, l->stream, cut, *norm, (const double *)scratch,
+                     to);
+}
+
+/* ---- settle -----------------------------------------------------------------------------------
+ */
+
+/* dx = slope * g + bend * (x - mean) + lift, of a thread's channels. */
+struct settled_line {
+    fx_map_block slope, mean, bend, lift;
+};
+
+static __device__ __forceinline__ settled_line settled_line_of(const fx_k_stats &stats, float eps,
+                                                               int first, const fx_norm_cut &cut,
+                                                               const fx_norm_thread &t)
+{
+    const float *from = stats.data + t.lane * stats.lane + first + t.first;
+    settled_line k = {};
+    double m = cut.rows;
+
+#pragma unroll
+    for (int i = 0; i < FX_K_BLOCK; i++)
+        if (t.first + i < cut.c) {
+            double invstd = 1.0 / sqrt((double)from[stats.stride + i] + (double)eps);
+
+            k.mean.c[i] = from[i];
+            k.slope.c[i] = (float)invstd;
+            k.bend.c[i] =
+                (float)(-invstd * invstd * (double)from[GATHERED_WEIGHT * stats.stride + i] / m);
+            k.lift.c[i] = (float)(-invstd * (double)from[GATHERED_BIAS * stats.stride + i] / m);
+        }
+    return k;
+}
+
+/* Eight channels at any place; what lies beyond the last is not read. */
+template <class T, bool ALIGNED>
+static __device__ __forceinline__ fx_map_block load_at(const T *at, int n)
+{
+    fx_map_block block = {};
+
+    if (ALIGNED)
+        return fx_map_load(at);
+#pragma unroll
+    for (int i = 0; i < FX_K_BLOCK; i++)
+        if (i < n)
+            block.c[i] = (float)at[i];
+    return block;
+}
+
+template <class T, bool ALIGNED>
+static __global__ void __launch_bounds__(FX_NORM_THREADS)
+    norm_settle(fx_k_map x, fx_k_map g, fx_k_map dx, fx_norm_cut cut, int first, fx_k_stats stats,
+                float eps)
+{
+    fx_norm_thread t = fx_norm_thread_of(cut);
+    settled_line k = settled_line_of(stats, eps, first, cut, t);
+
+    for (int row = t.row; row < t.end; row += cut.height) {
+        size_t r = (size_t)row;
+        fx_map_block v =
+            load_at<T, ALIGNED>(fx_map_at<T>(x, t.lane, r, first + t.first), cut.c - t.first);
+        fx_map_block d =
+            load_at<T, ALIGNED>(fx_map_at<T>(g, t.lane, r, first + t.first), cut.c - t.first);
+#pragma unroll
+        for (int i = 0; i < FX_K_BLOCK; i++)
+            d.c[i] = k.slope.c[i] * d.c[i] + (k.bend.c[i] * (v.c[i] - k.mean.c[i]) + k.lift.c[i]);
+        fx_norm_store_exact(fx_map_at<T>(dx, t.lane, r, t.first), t.first, cut.c, d);
+    }
+}
+
+template <class T>
+static cudaError_t settle(const struct fx_k_launch *l, const struct fx_k_map *x,
+                          const struct fx_k_map *g, int first, const struct fx_k_map *dx, int rows,
+                          const struct fx_k_stats *stats, float eps)
+{
+    fx_norm_cut cut = fx_norm_pass_cut(rows, dx->c, l->n_lanes);
+    dim3 grid = fx_norm_grid(cut, l->n_lanes);
+
+    return first % FX_K_BLOCK == 0 ? FX_LAUNCH((norm_settle<T, true>), grid, FX_NORM_THREADS, 0,
+                                               l->stream, *x, *g, *dx, cut, first, *stats, eps)
+                                   : FX_LAUNCH((norm_settle<T, false>), grid, FX_NORM_THREADS, 0,
+                                               l->stream, *x, *g, *dx, cut, first, *stats, eps);
+}
+
+cudaError_t fx_k_norm_settle(const struct fx_k_launch *l, const struct fx_k_map *x,
+                             const struct fx_k_map *g, int first, const struct fx_k_map *dx,
+                             int rows, const struct fx_k_stats *stats, float eps)
+{
+    return l->bf16 ? settle<__nv_bfloat16>(l, x, g, first, dx, rows, stats, eps)
+                   : settle<float>(l, x, g, first, dx, rows, stats, eps);
+}
