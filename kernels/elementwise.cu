@@ -54,7 +54,20 @@ cudaError_t fx_k_relu_back(const struct fx_k_launch *l, const struct fx_k_map *y
                          fx_map_blocks(y->c));
 }
 
-/* What lies behind the last channel of src in dst is somebody else's: it is stored as it was. */
+/* Stores the first n channels of a block; what lies behind them is somebody else's. */
+template <class T>
+static __device__ __forceinline__ void store_first(T *at, const fx_map_block &block, int n)
+{
+    if (n >= FX_K_BLOCK) {
+        fx_map_store(at, block);
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < FX_K_BLOCK - 1; i++)
+        if (i < n)
+            at[i] = T(block.c[i]);
+}
+
 template <class T>
 static __global__ void add_into(fx_k_map src, fx_k_map dst, int rows, int n_blocks)
 {
@@ -62,11 +75,12 @@ static __global__ void add_into(fx_k_map src, fx_k_map dst, int rows, int n_bloc
 
     if (at.row >= rows)
         return;
-    fx_map_block u = fx_map_load(fx_map_at<T>(src, at)), v = fx_map_load(fx_map_at<T>(dst, at));
+    T *to = fx_map_at<T>(dst, at);
+    fx_map_block u = fx_map_load(fx_map_at<T>(src, at)), v = fx_map_load((const T *)to);
 #pragma unroll
     for (int i = 0; i < FX_K_BLOCK; i++)
-        v.c[i] = at.first + i < src.c ? v.c[i] + u.c[i] : v.c[i];
-    fx_map_store(fx_map_at<T>(dst, at), v);
+        v.c[i] += u.c[i];
+    store_first(to, v, src.c - at.first);
 }
 
 cudaError_t fx_k_add_into(const struct fx_k_launch *l, const struct fx_k_map *src,
