@@ -82,33 +82,65 @@ cudaError_t fx_k_avgpool_back(const struct fx_k_launch *l, const struct fx_k_map
 
 /* ---- global ---------------------------------------------------------------------------------- */
 
-/* A thread for a block of channels of an image; it walks over the pixels, so the order of the sum
- * is fixed. */
-template <class T>
-static __global__ void globalpool(fx_k_map x, int n, int n_blocks, int area, fx_k_array y)
-{
-    fx_map_place at = fx_map_thread(n_blocks);
+enum {
+    POOL_TILE = 8,    /* blocks of channels that a CUDA block does */
+    POOL_SLICES = 16, /* threads that share the pixels of each */
+    POOL_CHANNELS = POOL_TILE * FX_K_BLOCK
+};
 
-    if (at.row >= n)
-        return;
+/* The sum over every POOL_SLICES-th pixel of an image, from `slice` on. */
+template <class T>
+static __device__ __forceinline__ fx_map_block slice_sum(const fx_k_map &x, int image, int first,
+                                                         int area, int slice)
+{
     fx_map_block sum = {};
-    for (int p = 0; p < area; p++) {
-        fx_map_block v = fx_map_load(
-            fx_map_at<T>(x, at.lane, (size_t)at.row * (size_t)area + (size_t)p, at.first));
+
+#pragma unroll 4
+    for (int p = slice; p < area; p += POOL_SLICES) {
+        size_t row = (size_t)image * (size_t)area + (size_t)p;
+        fx_map_block v = fx_map_load(fx_map_at<T>(x, blockIdx.z, row, first));
 #pragma unroll
         for (int i = 0; i < FX_K_BLOCK; i++)
             sum.c[i] += v.c[i];
     }
-    float *out = y.data + at.lane * y.lane + (size_t)at.row * (size_t)x.c + (size_t)at.first;
-    for (int i = 0; i < FX_K_BLOCK && at.first + i < x.c; i++)
-        out[i] = sum.c[i] / (float)area;
+    return sum;
+}
+
+/* A CUDA block for the y-th POOL_CHANNELS of the x-th image: sums of slices, then of the slices in
+ * their order. */
+template <class T> static __global__ void globalpool(fx_k_map x, int area, fx_k_array y)
+{
+    __shared__ float sums[POOL_SLICES][POOL_CHANNELS];
+    int image = (int)blockIdx.x, begin = (int)blockIdx.y * POOL_CHANNELS;
+    int at = (int)threadIdx.x % POOL_TILE * FX_K_BLOCK, slice = (int)threadIdx.x / POOL_TILE;
+
+    if (begin + at < x.c) {
+        fx_map_block sum = slice_sum<T>(x, image, begin + at, area, slice);
+#pragma unroll
+        for (int i = 0; i < FX_K_BLOCK; i++)
+            sums[slice][at + i] = sum.c[i];
+    }
+    __syncthreads();
+    int c = begin + (int)threadIdx.x;
+    if (threadIdx.x >= POOL_CHANNELS || c >= x.c)
+        return;
+    float sum = 0;
+#pragma unroll
+    for (int s = 0; s < POOL_SLICES; s++)
+        sum += sums[s][threadIdx.x];
+    y.data[blockIdx.z * y.lane + (size_t)image * (size_t)x.c + (size_t)c] = sum / (float)area;
 }
 
 cudaError_t fx_k_globalpool(const struct fx_k_launch *l, const struct fx_k_map *x, int n, int area,
                             struct fx_k_array y)
 {
-    return FX_MAP_LAUNCH(l, globalpool, fx_map_grid(n, x->c, l->n_lanes), *x, n,
-                         fx_map_blocks(x->c), area, y);
+    dim3 grid((unsigned)n, (unsigned)((x->c + POOL_CHANNELS - 1) / POOL_CHANNELS),
+              (unsigned)l->n_lanes);
+    int n_threads = POOL_TILE * POOL_SLICES;
+
+    if (l->bf16)
+        return FX_LAUNCH(globalpool<__nv_bfloat16>, grid, n_threads, 0, l->stream, *x, area, y);
+    return FX_LAUNCH(globalpool<float>, grid, n_threads, 0, l->stream, *x, area, y);
 }
 
 template <class T>
