@@ -2,27 +2,32 @@
 #include "launch.cuh"
 #include "map_grid.cuh"
 
+static __host__ __device__ __forceinline__ unsigned weight_blocks(const fx_k_weight &w)
+{
+    return (unsigned)(w.groups * w.out * w.taps) * (unsigned)(w.in / FX_K_BLOCK);
+}
+
 /* A thread for eight input channels of a tap of an output channel. */
 template <class T>
 static __global__ void weight_grad(fx_k_weight w, const T *fresh, size_t fresh_lane,
                                    fx_k_array grad, bool accumulate)
 {
-    long long blocks = (long long)w.groups * w.out * w.taps * (w.in / FX_K_BLOCK);
-    long long i = (long long)blockIdx.x * FX_MAP_THREADS + threadIdx.x;
+    unsigned i = blockIdx.x * FX_MAP_THREADS + threadIdx.x, in_blocks = w.in / FX_K_BLOCK;
 
-    if (i >= blocks)
+    if (i >= weight_blocks(w))
         return;
-    int im = (int)(i % (w.in / FX_K_BLOCK)) * FX_K_BLOCK;
-    int om = (int)(i / (w.in / FX_K_BLOCK) / w.taps % w.out);
+    int out = (int)(i / in_blocks / w.taps % w.out);
+    /* the first input channel as counted in the graph group of the output channel */
+    int in = (int)(i % in_blocks) * FX_K_BLOCK - out / w.per_out * w.per_in;
     size_t at = (size_t)i * FX_K_BLOCK;
     float *to = grad.data + blockIdx.z * grad.lane + at;
     fx_map_block g = fx_map_load(fresh + blockIdx.z * fresh_lane + at), old = {};
 
     if (accumulate)
-        old = fx_map_load(to);
+        old = fx_map_load((const float *)to);
 #pragma unroll
     for (int j = 0; j < FX_K_BLOCK; j++)
-        g.c[j] = om / w.per_out == (im + j) / w.per_in ? old.c[j] + g.c[j] : 0.0f;
+        g.c[j] = in + j >= 0 && in + j < w.per_in ? old.c[j] + g.c[j] : 0.0f;
     fx_map_store(to, g);
 }
 
@@ -30,8 +35,7 @@ cudaError_t fx_k_weight_grad(const struct fx_k_launch *l, const struct fx_k_weig
                              const void *fresh, size_t fresh_lane, struct fx_k_array grad,
                              bool accumulate)
 {
-    long long blocks = (long long)w->groups * w->out * w->taps * (w->in / FX_K_BLOCK);
-    dim3 grid((unsigned)((blocks + FX_MAP_THREADS - 1) / FX_MAP_THREADS), 1, (unsigned)l->n_lanes);
+    dim3 grid((weight_blocks(*w) + FX_MAP_THREADS - 1) / FX_MAP_THREADS, 1, (unsigned)l->n_lanes);
 
     if (l->bf16)
         return FX_LAUNCH(weight_grad<__nv_bfloat16>, grid, FX_MAP_THREADS, 0, l->stream, *w,
