@@ -139,7 +139,7 @@ in_4_gib() {
 
 @test "a run that does not fit into memory is refused with the number, and leaves no run" {
     [[ $FX_BUILD != *address* && $FX_BUILD != *thread* ]] ||
-        skip "a sanitizer needs the whole address space; tests/unit/memory_plan.c runs with it"
+        skip "a sanitizer needs the whole address space; tests/unit/memory_check.c runs with it"
     fails_with 1 "fusion-train: memory: the run needs * GiB and * is *: reduce --batch (now 1000*" \
         in_4_gib run --batch 1000000 --val test
     assert_not_exists run
