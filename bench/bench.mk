@@ -3,8 +3,7 @@
 BENCH_SRC := $(wildcard bench/*.c)
 BENCH_BINS := $(BENCH_SRC:%.c=$(B)/%)
 TORCH_PYTHON ?= /usr/bin/python3
-# A real archive for cifar-prep, and what to leave out: make bench BENCH="start step"
-DATA ?=
+# What to measure, and a real archive for cifar-prep: make bench BENCH="start step" DATA=FILE
 BENCH ?= start augment step
 
 $(BENCH_BINS): %: %.o $(LIB)
@@ -15,7 +14,7 @@ bench: all $(BENCH_BINS) ## measure against PyTorch: start, augmentation, step (
 	@$(MAKE) -s $(BENCH:%=bench-%)
 
 bench-start: all
-	@echo; $(TORCH_PYTHON) bench/start.py $(B)/bin $(DATA)
+	@echo; $(TORCH_PYTHON) bench/start.py $(B)/bin $(wildcard $(DATA))
 
 bench-augment: $(B)/bench/augment
 	@echo; $(TORCH_PYTHON) bench/augment.py $<
