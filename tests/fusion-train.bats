@@ -180,7 +180,8 @@ END
     sed 's/"arch":"resnet18/"arch":"resnet19/' "$experts" >no.safetensors
     fails_with 3 "fusion-train: no.safetensors: metadata: unknown architecture 'resnet19' (*" \
         train run --experts no.safetensors
-    expert-load -q --arch densenet121:growth=2,blocks=1-1-1-1 --classes 5 --init 1 -o odd.safetensors
+    expert-load -q --arch densenet121:growth=2,blocks=1-1-1-1 --classes 5 --init 1 \
+        -o odd.safetensors
     fails_with 2 "fusion-train: fusion TransformerBase: needs a feature width that is a multiple*" \
         train run --experts odd.safetensors --fusion TransformerBase
     assert_not_exists run

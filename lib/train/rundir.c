@@ -52,8 +52,8 @@ static bool is_current(int fd, const char *path)
            ours.st_ino == theirs.st_ino;
 }
 
-/* One attempt; lock_fd says whether it was one.  The directory is made anew when its last holder has
- * just removed it. */
+/* One attempt; lock_fd says whether it was one.  The directory is made anew when its last holder
+ * has just removed it. */
 static enum fx_status try_lock(struct fx_rundir *rundir, struct fx_err *err)
 {
     FX_TRY(fx_make_dirs(rundir->dir, err));
