@@ -131,6 +131,7 @@ static enum fx_status load_running(struct fx_program *program, struct fx_err *er
     const struct fx_lowered *lowered = &program->lowered;
     const struct fx_store_layout *layout = &program->model->store.layout;
     struct fx_k_running *table = calloc((size_t)lowered->graph->n_nodes + 1, sizeof *table);
+    cudaStream_t stream = program->model->device->main;
     cudaError_t error;
     int n = 0;
 
@@ -153,8 +154,10 @@ static enum fx_status load_running(struct fx_program *program, struct fx_err *er
     program->n_running = n;
     error = cudaMalloc((void **)&program->running, (size_t)(n + 1) * sizeof *table);
     if (error == cudaSuccess)
-        error =
-            cudaMemcpy(program->running, table, (size_t)n * sizeof *table, cudaMemcpyHostToDevice);
+        error = cudaMemcpyAsync(program->running, table, (size_t)n * sizeof *table,
+                                cudaMemcpyHostToDevice, stream);
+    if (error == cudaSuccess)
+        error = cudaStreamSynchronize(stream);
     free(table);
     FX_CUDA(error);
     return FX_OK;
