@@ -14,7 +14,7 @@ static pool_shape pool_of(int h, int w)
     return { h, w, h / 2, w / 2 };
 }
 
-/* A thread for a block of the small map. */
+/* A thread for a block of the small map, which is exact even where the large one is a prefix. */
 template <class T>
 static __global__ void avgpool(fx_k_map x, fx_k_map y, int rows, int n_blocks, pool_shape s)
 {
@@ -35,7 +35,7 @@ static __global__ void avgpool(fx_k_map x, fx_k_map y, int rows, int n_blocks, p
     }
 #pragma unroll
     for (int i = 0; i < FX_K_BLOCK; i++)
-        sum.c[i] *= 0.25f;
+        sum.c[i] = at.first + i < x.c ? sum.c[i] * 0.25f : 0.0f;
     fx_map_store(fx_map_at<T>(y, at), sum);
 }
 
