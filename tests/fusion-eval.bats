@@ -94,6 +94,7 @@ END
     fails_with 3 "fusion-eval: *data.safetensors: metadata: no \"arch\"*" measure "$data"
     fails_with 2 "fusion-eval: --logits -: the metrics go there (-o)" \
         measure --logits - "$run/best.safetensors"
+    fails_with 3 "fusion-eval: stdin: metadata: no \"arch\"*" measure - <"$data"
     fails_with 2 "fusion-eval: b: one checkpoint at a time" measure a b
     assert_not_exists l.safetensors
 }

@@ -99,11 +99,10 @@ static enum fx_status logits_write(struct evaluation *ev, const char *path, stru
 static enum fx_status open_inputs(const struct args *args, struct evaluation *ev,
                                   struct fx_err *err)
 {
-    const char *name = args->input != NULL ? args->input : "stdin";
-
     FX_TRY(fx_dataset_open(&ev->dataset, args->data, err));
     FX_TRY(fx_part_find(&ev->dataset, args->split, args->limit, &ev->part, err));
     FX_TRY(fx_safetensors_read(&ev->stream.set, &ev->stream.input, args->input, err));
+    const char *name = ev->stream.input.name;
     if (fx_checkpoint_info_get(&ev->stream.set, &ev->info, err) != FX_OK)
         return fx_err_prepend(err, "%s: ", name);
     if (ev->info.n_classes != ev->dataset.n_classes)

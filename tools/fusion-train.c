@@ -40,11 +40,6 @@ static void inputs_close(struct inputs *in)
     fx_dataset_close(&in->dataset);
 }
 
-static const char *experts_name(const struct args *args)
-{
-    return args->experts != NULL ? args->experts : "stdin";
-}
-
 /* The experts' metadata and tensors, and the graph they must fit. */
 static enum fx_status read_experts(const struct args *args, struct inputs *in, struct fx_err *err)
 {
@@ -52,7 +47,7 @@ static enum fx_status read_experts(const struct args *args, struct inputs *in, s
 
     FX_TRY(fx_safetensors_read(&in->experts.set, &in->experts.input, args->experts, err));
     if (fx_checkpoint_info_get(&in->experts.set, &in->info, err) != FX_OK)
-        return fx_err_prepend(err, "%s: ", experts_name(args));
+        return fx_err_prepend(err, "%s: ", in->experts.input.name);
     struct fx_model_config model = { .arch = in->info.arch,
                                      .n_experts = in->info.n_experts,
                                      .n_classes = in->info.n_classes,
@@ -60,13 +55,13 @@ static enum fx_status read_experts(const struct args *args, struct inputs *in, s
                                      .fusion_dropout = settings->dropout };
     /* Experts that cannot be are bad input, a fusion that does not suit them is bad usage. */
     if (fx_checkpoint_build(&in->graph, &model, err) != FX_OK)
-        return fx_err_prepend(err, "%s: ", experts_name(args));
+        return fx_err_prepend(err, "%s: ", in->experts.input.name);
     fx_graph_fini(&in->graph);
     model.fusion = settings->fusion;
     FX_TRY(fx_model_build(&in->graph, &model, err));
     if (fx_checkpoint_check(&in->experts.set, &in->graph, false, err) != FX_OK ||
         fx_checkpoint_check_values(&in->experts.set, &in->graph, err) != FX_OK)
-        return fx_err_prepend(err, "%s: ", experts_name(args));
+        return fx_err_prepend(err, "%s: ", in->experts.input.name);
     in->arch = strdup(in->info.arch);
     return in->arch != NULL ? FX_OK : fx_fail(err, FX_EFAIL, "out of memory");
 }
@@ -77,7 +72,8 @@ static enum fx_status check_classes(const struct args *args, const struct inputs
     if (in->info.n_classes == in->dataset.n_classes)
         return FX_OK;
     return fx_fail(err, FX_EINPUT, "%s: the experts have %d classes, the data set %s has %d",
-                   experts_name(args), in->info.n_classes, args->train.data, in->dataset.n_classes);
+                   in->experts.input.name, in->info.n_classes, args->train.data,
+                   in->dataset.n_classes);
 }
 
 static int width_of(const struct fx_graph *graph)
