@@ -19,7 +19,10 @@ export OMP_WAIT_POLICY=passive
 # with_torch N_TRAIN N_TEST: sets PYTHON and DATA, a data set with N_TRAIN / 5 images to fuse on.
 with_torch() {
     PYTHON=$(torch_python)
-    [ -n "$PYTHON" ] || skip "no Python with PyTorch (Debian: python3-torch)"
+    if [ -z "$PYTHON" ]; then
+        skip_file "no Python with PyTorch (Debian: python3-torch)"
+        return
+    fi
     DATA=$BATS_FILE_TMPDIR/data.safetensors
     export PYTHON DATA PYTHONDONTWRITEBYTECODE=1
     "$PYTHON" "$ROOT/tests/torch/made_archive.py" "$BATS_FILE_TMPDIR/made.tar.gz" "$1" "$2"
