@@ -13,9 +13,12 @@ suites_of = $(patsubst tests/%,%,$(basename $(1)))
 C_SUITES := $(call suites_of,$(UNIT_SRC))
 SAN_C_SUITES := $(call suites_of,$(call unit_src,$(SIM),$(SIM)))
 SIM_SUITES := $(if $(SIM),$(filter ops/% kernels/% unit/sim_% unit/backends,$(SAN_C_SUITES)))
+# The tools on a GPU, real (where there is one) and simulated.
+CUDA_BATS := cuda/cuda_tools cuda/cuda_resume
+SIM_BATS := $(if $(SIM),$(CUDA_BATS))
 # Input that must be refused is also given to the sanitizer build of the tools.
 SAN_BATS := $(filter bad%,$(BATS_SUITES))
-SUITES := $(BATS_SUITES) $(C_SUITES) $(addprefix cuda-sim/,$(SIM_SUITES)) \
+SUITES := $(BATS_SUITES) $(C_SUITES) $(addprefix cuda-sim/,$(SIM_SUITES) $(SIM_BATS)) \
 	$(addprefix sanitized/,$(SAN_BATS) $(SAN_C_SUITES))
 
 # What a suite is told: the build under test, and the back ends it was made with.
@@ -40,6 +43,9 @@ $(BATS_SUITES:%=$(CHECK)/%.tap): $(CHECK)/%.tap: tests/%.bats
 
 $(SAN_BATS:%=$(CHECK)/sanitized/%.tap): $(CHECK)/sanitized/%.tap: tests/%.bats
 	@$(call SIM_ENV,$(SAN_B)) tests/run-suite sanitized/$* $@ bats --tap $<
+
+$(SIM_BATS:%=$(CHECK)/cuda-sim/%.tap): $(CHECK)/cuda-sim/%.tap: tests/%.bats
+	@$(call SIM_ENV,$(SIM_B)) tests/run-suite cuda-sim/$* $@ bats --tap $<
 
 $(C_SUITES:%=$(CHECK)/%.tap): $(CHECK)/%.tap:
 	@$(call SUITE_ENV,$(B)) tests/run-suite $* $@ $(B)/tests/$*

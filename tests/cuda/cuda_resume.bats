@@ -1,0 +1,56 @@
+#!/usr/bin/env bats
+# Runs on a GPU that are stopped anywhere end, resumed, with the bytes of a run that was left alone:
+# tests/resume.bats for --device cuda.  SEED=n repeats a failure.
+
+load ../helper
+load ../tiny
+load ../stops
+load cuda_device
+
+setup_file() {
+    with_cuda
+    echo "# cuda_resume.bats: SEED=${SEED:=$RANDOM}" >&3
+    export SEED
+}
+
+setup() {
+    enter_test
+    settings=(--device cuda --epochs 2 --batch 12)
+    RANDOM=$SEED
+}
+
+@test "killed or told to stop at random moments" {
+    kill_often 6 KILL TERM
+}
+
+@test "in bf16, with accumulation, few checkpoints and dropout" {
+    settings+=(--precision bf16 --accumulate 2 --checkpoint-minutes 10 --expert-dropout 0.2)
+    kill_often 3 KILL TERM
+}
+
+# in_pieces DIR: stopped by --steps twice.
+in_pieces() {
+    train "$1" --steps 2 >/dev/null
+    train "$1" --steps 4 >/dev/null
+    train "$1" >"$1.jsonl"
+}
+
+@test "resumed in another order of streams and without graphs" {
+    settings=(--device cuda --epochs 1)
+    in_pieces whole
+    export CUDA_SIM_SEED=7
+    in_pieces other
+    same_run whole other
+    export FUSION_CUDA_GRAPHS=0
+    in_pieces eager
+    same_run whole eager
+}
+
+@test "a run that was begun on ref goes on here" {
+    settings=(--device cuda --epochs 1)
+    train mixed --steps 2 --device ref >/dev/null
+    train mixed >mixed.jsonl
+    train whole >whole.jsonl
+    losses() { events "$1.jsonl" epoch '"%.3f %.3f" % (e["train_loss"], e["val_loss"])'; }
+    assert_equal "$(losses mixed)" "$(losses whole)"
+}
