@@ -77,6 +77,7 @@ $(B)/kernels/augment.o $(B)/kernels/input.o: FMAD := --fmad=false
 SIM_CXXFLAGS := -std=c++17 -I. -Ilib -isystem $(CUDA_INCLUDE) -Wall -Wextra \
 	-Wno-unknown-pragmas -Wno-unused-function -O2 -g -ffp-contract=off -fno-strict-aliasing \
 	-fno-math-errno $(CPPFLAGS) $(SAN_FLAGS)
+$(B)/tests/cuda-sim/sim_product.o: SIM_CXXFLAGS += -O3
 
 # Other flags than last time rebuild everything: every object depends on the file that holds them.
 FLAGS := $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(LDLIBS) $(VERSION) \

@@ -12,7 +12,7 @@
 namespace cuda_sim
 {
 
-static constexpr uint64_t ONE_IN_NEW_RANK = 8, ONE_IN_EAGER = 16, MAX_EAGER = 32;
+static constexpr uint64_t ONE_IN_NEW_RANK = 8, ONE_IN_EAGER = 64, MAX_EAGER = 128;
 
 struct runs_before {
     bool operator()(const work_ref &a, const work_ref &b) const
