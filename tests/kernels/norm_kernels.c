@@ -1,59 +1,6 @@
 /* The kernels of BATCHNORM against lib/backend/ref, in both types, every layout of maps, for one
  * lane and for three.  The reference gets the lanes one after the other, as one image each. */
-#include "norm_case.h"
-
-#include "backend/host/dropout_mask.h"
-#include "backend/ref/batchnorm.h"
-
-static struct fx_k_launch launch(const struct config *g)
-{
-    return (struct fx_k_launch){ .stream = stream, .n_lanes = g->n_lanes, .bf16 = g->bf16 };
-}
-
-static struct fx_batchnorm batchnorm(const struct config *g)
-{
-    return (struct fx_batchnorm){ .n = 1, .c = g->c, .area = g->rows, .eps = 1e-5f, g->relu };
-}
-
-static size_t count(const struct config *g)
-{
-    return (size_t)g->c * (size_t)g->rows;
-}
-
-static void *allocate(size_t n, size_t size)
-{
-    void *memory = calloc(n, size);
-
-    assert_non_null(memory);
-    return memory;
-}
-
-/* Scratch of exactly as many bytes as the kernels ask for, with a guard behind. */
-struct scratch {
-    size_t n_bytes;
-    char *device; /* owned */
-};
-
-enum { SCRATCH_GUARD = 64 };
-
-static struct scratch scratch_open(const struct config *g)
-{
-    struct scratch s = { .n_bytes = fx_k_norm_scratch(g->rows, g->c, g->n_lanes) };
-
-    device_ok(cudaMalloc((void **)&s.device, s.n_bytes + SCRATCH_GUARD));
-    device_ok(cudaMemset(s.device, 0x5a, s.n_bytes + SCRATCH_GUARD));
-    return s;
-}
-
-static void scratch_close(struct scratch *s)
-{
-    char guard[SCRATCH_GUARD];
-
-    from_device(guard, s->device + s->n_bytes, SCRATCH_GUARD);
-    for (int i = 0; i < SCRATCH_GUARD; i++)
-        assert_int_equal(guard[i], 0x5a);
-    device_ok(cudaFree(s->device));
-}
+#include "norm_fixture.h"
 
 /* ---- statistics ----------------------------------------------------------------------------- */
 
@@ -127,11 +74,12 @@ static void statistics(void **state)
     for_all(one_statistics);
 }
 
-/* Whatever the number of channels left, the scratch that was asked for once is enough. */
+/* Whatever the number of channels left, the scratch that was asked for once is enough: 65 blocks
+ * of them are cut into fewer parts of rows than 64. */
 static void statistics_of_the_last_channels(void **state)
 {
-    struct config g = { 4100, 264, 41, .n_lanes = 1 };
-    const int firsts[] = { 1, 8, 13, 200, 263 };
+    struct config g = { 410, 520, 41, .n_lanes = 1 };
+    const int firsts[] = { 1, 8, 13, 456, 519 };
     struct map x;
 
     (void)state;
@@ -178,6 +126,33 @@ static void statistics_of_outliers(void **state)
     map_close(&x);
 }
 
+/* What is not finite is seen in all statistics of its channel, and in no other. */
+static void statistics_not_finite(void **state)
+{
+    struct config g = { 300, 12, 300, .n_lanes = 1 };
+    struct fx_k_launch l = launch(&g);
+    struct scratch scratch = scratch_open(&g);
+    float got[3 * 12];
+    struct vec stats;
+    struct map x;
+
+    (void)state;
+    map_open(&x, &g, EXACT, 1);
+    x.host[2 * 300 + 123] = NAN;
+    x.host[5 * 300 + 299] = INFINITY;
+    x.host[8 * 300] = -INFINITY;
+    map_follow(&x);
+    vec_open(&stats, 1, 3 * 12, 0);
+    struct fx_k_stats to = { stats.device, stats.lane, 12 };
+    device_ok(fx_k_norm_stats(&l, &x.map, 0, g.rows, &to, scratch.device));
+    from_device(got, stats.device, sizeof got);
+    for (int i = 0; i < 3 * 12; i++)
+        assert_int_equal(!isfinite(got[i]), i % 12 == 2 || i % 12 == 5 || i % 12 == 8);
+    vec_close(&stats);
+    map_close(&x);
+    scratch_close(&scratch);
+}
+
 /* The same bits, however threads were scheduled. */
 static void statistics_twice(void **state)
 {
@@ -206,118 +181,6 @@ static void statistics_twice(void **state)
     free(got[0]);
     map_close(&x);
     scratch_close(&scratch);
-}
-
-/* ---- a norm and what it is given ------------------------------------------------------------ */
-
-struct fixture {
-    const struct config *g;
-    struct fx_batchnorm ref;
-    struct fx_k_norm norm;
-    struct map x;
-    struct vec weight, bias, mean, var;
-    struct device_batch batch;
-    double max_scale; /* largest |weight| / std */
-};
-
-enum { FIRST_EXPERT = 5, DROP_LAYER = 2, EPOCH = 3 };
-
-/* Mean and variance are those of x, nearly. */
-static void statistics_of_x(struct fixture *f)
-{
-    const struct config *g = f->g;
-    double *mean = allocate((size_t)g->c, sizeof *mean), *var = allocate((size_t)g->c, sizeof *var);
-
-    for (int k = 0; k < g->n_lanes; k++) {
-        fx_ref_batchnorm_stats(&f->ref, map_host(&f->x, g, k), mean, var);
-        for (int c = 0; c < g->c; c++) {
-            vec_host(&f->mean, k)[c] = (float)(mean[c] + 0.01 * (c % 3));
-            vec_host(&f->var, k)[c] = (float)(1.1 * var[c] + 0.001);
-            f->max_scale = fmax(f->max_scale, fabs((double)vec_host(&f->weight, k)[c]) /
-                                                  sqrt(1.1 * var[c] + 0.001));
-        }
-    }
-    vec_upload(&f->mean);
-    vec_upload(&f->var);
-    free(var);
-    free(mean);
-}
-
-static void fixture_open(struct fixture *f, const struct config *g)
-{
-    struct fx_k_batch batch = { .seed = 0x123456789abcdefu, .epoch = EPOCH };
-    size_t c = (size_t)g->c;
-
-    *f = (struct fixture){ .g = g, .ref = batchnorm(g) };
-    batch.n = g->rows / g->area;
-    batch_open(&f->batch, &batch, NULL, NULL);
-    map_open(&f->x, g, g->layout, 1);
-    vec_open(&f->weight, g->n_lanes, c, 2);
-    vec_open(&f->bias, g->n_lanes, c, 3);
-    vec_open(&f->mean, g->n_lanes, c, 4);
-    vec_open(&f->var, g->n_lanes, c, 5);
-    statistics_of_x(f);
-    f->norm = (struct fx_k_norm){
-        .weight = vec_array(&f->weight),
-        .bias = vec_array(&f->bias),
-        .mean = vec_array(&f->mean),
-        .var = vec_array(&f->var),
-        .eps = f->ref.eps,
-        .relu = g->relu,
-    };
-    if (g->p > 0)
-        f->norm.drop = (struct fx_k_drop){ f->batch.view,
-                                           fx_rng_word(FX_RNG_DROPOUT, FIRST_EXPERT, DROP_LAYER),
-                                           g->p, g->c, g->area };
-}
-
-static void fixture_close(struct fixture *f)
-{
-    vec_close(&f->var);
-    vec_close(&f->mean);
-    vec_close(&f->bias);
-    vec_close(&f->weight);
-    map_close(&f->x);
-    batch_close(&f->batch);
-}
-
-/* What dropout multiplies value i of lane k by. */
-static double factor(const struct fixture *f, int k, size_t i)
-{
-    const struct config *g = f->g;
-    uint32_t c = (uint32_t)(i / (size_t)g->rows), r = (uint32_t)(i % (size_t)g->rows);
-    uint32_t area = (uint32_t)g->area, word;
-
-    if (g->p == 0)
-        return 1;
-    word = fx_rng_word(FX_RNG_DROPOUT, FIRST_EXPERT + (unsigned)k, DROP_LAYER);
-    struct fx_dropout d = { 0x123456789abcdefu, word, EPOCH, g->p };
-    return (double)fx_dropout_factor(&d, f->batch.numbers[r / area], r % area * (uint32_t)g->c + c);
-}
-
-/* Mean and variance of lane k as the reference takes them, (2, c); the caller frees them. */
-static double *statistics_of(const struct fixture *f, int k)
-{
-    size_t n = (size_t)f->g->c;
-    double *both = allocate(2 * n, sizeof *both);
-
-    for (size_t c = 0; c < n; c++) {
-        both[c] = (double)vec_host(&f->mean, k)[c];
-        both[n + c] = (double)vec_host(&f->var, k)[c];
-    }
-    return both;
-}
-
-/* relu(norm(x)) of lane k; the caller frees it. */
-static float *reference_of(const struct fixture *f, int k)
-{
-    float *y = allocate(count(f->g), sizeof *y);
-    double *both = statistics_of(f, k);
-
-    fx_ref_batchnorm(&f->ref, map_host(&f->x, f->g, k), both, both + f->g->c,
-                     vec_host(&f->weight, k), vec_host(&f->bias, k), y);
-    free(both);
-    return y;
 }
 
 /* ---- forward -------------------------------------------------------------------------------- */
@@ -381,6 +244,43 @@ static void not_a_number(void **state)
     map_check(&y, 3e-7 * (1 + f.max_scale), true, "norm of a NaN");
     map_close(&y);
     fixture_close(&f);
+}
+
+/* With a residual branch: the norm's own ReLU and dropout stay out of it.  y lies over the branch
+ * if g->flag.  A NaN passes the ReLU of the sum. */
+static void one_sum(const struct config *g)
+{
+    struct config bare = *g;
+    struct fx_k_launch l = launch(g);
+    struct map a, fresh, *y = g->flag ? &a : &fresh;
+    struct fixture f;
+
+    bare.relu = false;
+    bare.p = 0;
+    fixture_open(&f, &bare);
+    map_open(&a, g, g->layout, 5);
+    map_open(&fresh, g, (g->layout + 1) % N_LAYOUTS, 0);
+    f.x.host[f.x.n_values - 1] = NAN;
+    map_follow(&f.x);
+    expect_forward(&f, &fresh);
+    for (size_t i = 0; i < y->n_values; i++) {
+        double sum = fresh.expected[i] + (double)a.host[i];
+
+        y->expected[i] = g->relu && sum <= 0 ? 0 : sum;
+    }
+    f.norm.relu = true;
+    f.norm.drop = (struct fx_k_drop){ f.batch.view, 1, 0.5f, g->c, g->area };
+    device_ok(fx_k_norm_add(&l, &f.x.map, &a.map, &y->map, g->rows, &f.norm, g->relu));
+    map_check(y, 3e-7 * (1 + f.max_scale), true, "norm and sum");
+    map_close(&fresh);
+    map_close(&a);
+    fixture_close(&f);
+}
+
+static void forward_and_sum(void **state)
+{
+    (void)state;
+    for_all(one_sum);
 }
 
 /* ---- backward ------------------------------------------------------------------------------- */
@@ -480,6 +380,32 @@ static void backward(void **state)
     for_all(one_backward);
 }
 
+/* Zeros in front of the ReLU let no gradient pass. */
+static void backward_at_zero(void **state)
+{
+    struct config g = { 60, 9, 60, .n_lanes = 1, .relu = true };
+    struct fx_k_launch l = launch(&g);
+    struct scratch scratch = scratch_open(&g);
+    struct gradients b;
+    struct fixture f;
+
+    (void)state;
+    fixture_open(&f, &g);
+    gradients_open(&b, &g);
+    f.weight.host[4] = f.bias.host[4] = 0;
+    vec_upload(&f.weight);
+    vec_upload(&f.bias);
+    expect_backward(&f, &b);
+    assert_true(b.d_bias.expected[4] == 0);
+    device_ok(fx_k_norm_back_sums(&l, &f.x.map, &b.dy.map, g.rows, &f.norm, vec_array(&b.d_weight),
+                                  vec_array(&b.d_bias), false, b.coef, scratch.device));
+    vec_check(&b.d_weight, 1e-5, "norm of zero, gradient of the weight");
+    vec_check(&b.d_bias, 1e-5, "norm of zero, gradient of the bias");
+    gradients_close(&b);
+    fixture_close(&f);
+    scratch_close(&scratch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -487,10 +413,13 @@ int main(void)
         cmocka_unit_test(statistics_of_the_last_channels),
         cmocka_unit_test(statistics_far_from_zero),
         cmocka_unit_test(statistics_of_outliers),
+        cmocka_unit_test(statistics_not_finite),
         cmocka_unit_test(statistics_twice),
         cmocka_unit_test(forward),
         cmocka_unit_test(not_a_number),
+        cmocka_unit_test(forward_and_sum),
         cmocka_unit_test(backward),
+        cmocka_unit_test(backward_at_zero),
     };
 
     return RUN_ON_DEVICE(tests);
