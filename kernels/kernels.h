@@ -138,7 +138,7 @@ cudaError_t fx_k_norm_gather(const struct fx_k_launch *l, const struct fx_k_map 
                              struct fx_k_array d_bias, bool accumulate,
                              const struct fx_k_stats *stats, bool add, void *scratch);
 /* dx, channels first .. first + dx->c - 1 of the map, from what was gathered (NORM_SETTLE); dx may
- * be g if first is 0. */
+ * be g if first is 0: what lies behind it in its last block is used up by then, and cleared. */
 cudaError_t fx_k_norm_settle(const struct fx_k_launch *l, const struct fx_k_map *x,
                              const struct fx_k_map *g, int first, const struct fx_k_map *dx,
                              int rows, const struct fx_k_stats *stats, float eps);

@@ -11,6 +11,8 @@
 #include <cmocka.h>
 
 #include <cuda_runtime_api.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +22,17 @@ static const float image_mean[3] = { 0.5071f, 0.4865f, 0.4409f };
 static const float image_std[3] = { 0.2673f, 0.2564f, 0.2762f };
 
 #define CUDA_OK(call) assert_string_equal(cudaGetErrorName(call), "cudaSuccess")
+
+/* True, and said as TAP says it, where there is no device to test on. */
+static bool device_missing(void)
+{
+    int n_devices;
+
+    if (cudaGetDeviceCount(&n_devices) == cudaSuccess && n_devices > 0)
+        return false;
+    printf("1..0 # SKIP no CUDA device\n");
+    return true;
+}
 
 /* ---- numbers -------------------------------------------------------------------------------- */
 
