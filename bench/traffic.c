@@ -23,18 +23,6 @@ static int split_of(void *ctx, const struct fx_node *conv, int c_in, int n)
     return fx_weight_layout_of(conv, c_in, BLOCK).merged;
 }
 
-static enum fx_status conv(void *ctx, int node, enum fx_conv_direction direction,
-                           const struct fx_view *x, const struct fx_view *y, struct fx_err *err)
-{
-    (void)ctx;
-    (void)node;
-    (void)direction;
-    (void)x;
-    (void)y;
-    (void)err;
-    return FX_OK;
-}
-
 /* The values that a step's kernels read and write: v[i] are those of its view i. */
 static double values_moved(const struct fx_step *s, const double v[FX_STEP_MAX_VIEWS])
 {
@@ -105,8 +93,7 @@ static enum fx_status run(const struct args *args, struct fx_err *err)
                                     .norms_add = true,
                                     .keeps_norms = !args->again,
                                     .gathers_norms = !args->two_passes,
-                                    .split_of = split_of,
-                                    .conv = conv };
+                                    .split_of = split_of };
     size_t base[FX_MAX_LANES_OF_GRAPH], size[FX_MAX_LANES_OF_GRAPH];
     struct fx_graph graph = { 0 };
     struct fx_lowered lowered = { 0 };

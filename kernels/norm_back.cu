@@ -144,34 +144,6 @@ static __device__ __forceinline__ void bend_gradient(const norm_line &k, const f
         g->c[i] = k.slope.c[i] * g->c[i] + (k.bend.c[i] * (x.c[i] - k.mean.c[i]) + k.lift.c[i]);
 }
 
-static __device__ __forceinline__ void put_value(float *to, float value)
-{
-    *to = value;
-}
-
-static __device__ __forceinline__ void put_value(__nv_bfloat16 *to, float value)
-{
-    *to = __float2bfloat16_rn(value);
-}
-
-/* Adds to a block of a map of which channels from c on belong to others: they are not written. */
-template <class T>
-static __device__ __forceinline__ void add_to(T *to, int first, int c, const fx_map_block &old,
-                                              fx_map_block block)
-{
-#pragma unroll
-    for (int i = 0; i < FX_K_BLOCK; i++)
-        block.c[i] += old.c[i];
-    if (first + FX_K_BLOCK <= c) {
-        fx_map_store(to, block);
-        return;
-    }
-#pragma unroll
-    for (int i = 0; i < FX_K_BLOCK; i++)
-        if (first + i < c)
-            put_value(to + i, block.c[i]);
-}
-
 template <class T, bool RELU, bool DROPS, bool ADDS>
 static __global__ void __launch_bounds__(FX_NORM_THREADS, 2)
     norm_back_apply(fx_k_map x, fx_k_map dy, fx_k_map dx, fx_norm_cut cut, fx_k_norm norm,
@@ -201,7 +173,8 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, 2)
             fx_norm_pull<RELU, DROPS>(norm, t, row + k * cut.height, line.slope, line.shift, v, &g);
             bend_gradient(line, v, &g);
             if (ADDS)
-                add_to(to.at + k * to.step, t.first, cut.c, fx_norm_unpack(old_batch[k]), g);
+                fx_norm_add_to(to.at + k * to.step, t.first, cut.c, fx_norm_unpack(old_batch[k]),
+                               g);
             else
                 fx_norm_store_exact(to.at + k * to.step, t.first, cut.c, g);
         }

@@ -15,34 +15,6 @@ static __device__ __forceinline__ void keep(float *to, double value, bool add)
     *to = add ? *to + (float)value : (float)value;
 }
 
-static __device__ __forceinline__ void store_value(float *to, float value)
-{
-    *to = value;
-}
-
-static __device__ __forceinline__ void store_value(__nv_bfloat16 *to, float value)
-{
-    *to = __float2bfloat16_rn(value);
-}
-
-/* Adds to a block of a map of which channels from c on belong to others: they are not written. */
-template <class T>
-static __device__ __forceinline__ void add_to(T *to, int first, int c, const fx_map_block &old,
-                                              fx_map_block block)
-{
-#pragma unroll
-    for (int i = 0; i < FX_K_BLOCK; i++)
-        block.c[i] += old.c[i];
-    if (first + FX_K_BLOCK <= c) {
-        fx_map_store(to, block);
-        return;
-    }
-#pragma unroll
-    for (int i = 0; i < FX_K_BLOCK; i++)
-        if (first + i < c)
-            store_value(to + i, block.c[i]);
-}
-
 /* ---- gather -----------------------------------------------------------------------------------
  */
 
@@ -99,7 +71,8 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, DROPS && sizeof(T) > 2
                 g.c[i] *= weight.c[i];
             }
             if (ADDS)
-                add_to(to.at + k * to.step, t.first, cut.c, fx_norm_unpack(old_batch[k]), g);
+                fx_norm_add_to(to.at + k * to.step, t.first, cut.c, fx_norm_unpack(old_batch[k]),
+                               g);
             else
                 fx_norm_store_exact(to.at + k * to.step, t.first, cut.c, g);
         }

@@ -98,4 +98,32 @@ static __device__ __forceinline__ void fx_norm_store_exact(T *to, int first, int
     fx_map_store(to, block);
 }
 
+static __device__ __forceinline__ void fx_norm_put(float *to, float value)
+{
+    *to = value;
+}
+
+static __device__ __forceinline__ void fx_norm_put(__nv_bfloat16 *to, float value)
+{
+    *to = __float2bfloat16_rn(value);
+}
+
+/* Adds to a block of a map of which channels from c on belong to others: they are not written. */
+template <class T>
+static __device__ __forceinline__ void fx_norm_add_to(T *to, int first, int c,
+                                                      const fx_map_block &old, fx_map_block block)
+{
+#pragma unroll
+    for (int i = 0; i < FX_K_BLOCK; i++)
+        block.c[i] += old.c[i];
+    if (first + FX_K_BLOCK <= c) {
+        fx_map_store(to, block);
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < FX_K_BLOCK; i++)
+        if (first + i < c)
+            fx_norm_put(to + i, block.c[i]);
+}
+
 #endif

@@ -195,25 +195,13 @@ enum fx_status fx_cuda_model_allocate(struct fx_model *model, struct fx_err *err
 
 /* ---- programs ---- */
 
-/* Maps around grouped convolutions are split wherever their neighbours allow it (cuda_conv.c). */
+/* Convolutions are compiled when the lanes that run together are known (cuda_compile.c).  Maps
+ * around grouped ones are split wherever their neighbours allow it (cuda_conv.c). */
 static int split_of(void *ctx, const struct fx_node *conv, int c_in, int n)
 {
     (void)ctx;
     (void)n;
     return fx_weight_layout_of(conv, c_in, FX_K_BLOCK).merged;
-}
-
-/* Convolutions are compiled when the lanes that run together are known (cuda_compile.c). */
-static enum fx_status conv(void *ctx, int node, enum fx_conv_direction direction,
-                           const struct fx_view *x, const struct fx_view *y, struct fx_err *err)
-{
-    (void)ctx;
-    (void)node;
-    (void)direction;
-    (void)x;
-    (void)y;
-    (void)err;
-    return FX_OK;
 }
 
 static enum fx_status lower(struct fx_program *program, enum fx_mode mode, int n, bool keeps_norms,
@@ -225,8 +213,7 @@ static enum fx_status lower(struct fx_program *program, enum fx_mode mode, int n
                                     .norms_add = true,
                                     .gathers_norms = true,
                                     .keeps_norms = keeps_norms,
-                                    .split_of = split_of,
-                                    .conv = conv };
+                                    .split_of = split_of };
 
     FX_TRY(fx_lower(&program->lowered, &rules, model->graph, mode, n, err));
     return fx_lowered_place_lanes(&program->lowered, program->base, program->size, err);

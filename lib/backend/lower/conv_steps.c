@@ -5,6 +5,8 @@
 static enum fx_status compile(struct fx_lowering *l, int node, enum fx_conv_direction direction,
                               const struct fx_view *x, const struct fx_view *y)
 {
+    if (!l->rules->conv)
+        return FX_OK;
     return l->rules->conv(l->rules->ctx, node, direction, x, y, l->err);
 }
 

@@ -25,8 +25,9 @@ struct fx_lower_rules {
      * images and c_in input channels should be split; 1: all at once. */
     int (*split_of)(void *ctx, const struct fx_node *conv, int c_in, int n);
 
-    /* Called when a convolution's step is written, at most once a node and direction: compiles it
-     * for maps like x, what the convolution reads (or its gradient), and y, what it makes. */
+    /* Called when a convolution's step is written, at most once a node and direction, may be NULL:
+     * compiles it for maps like x, what the convolution reads (or its gradient), and y, what it
+     * makes. */
     enum fx_status (*conv)(void *ctx, int node, enum fx_conv_direction direction,
                            const struct fx_view *x, const struct fx_view *y, struct fx_err *err);
 
