@@ -124,7 +124,7 @@ struct fx_backend {
     /* memory_left (optional, NULL: models lie in the host's memory): bytes free on the device. */
     enum fx_status (*memory_left)(struct fx_device *device, size_t *n_bytes, struct fx_err *err);
 
-    /* dataset_load (optional, NULL: nothing to do): makes the train images resident. */
+    /* dataset_load (optional, NULL: nothing to do): makes the train images resident; once. */
     enum fx_status (*dataset_load)(struct fx_device *device, const struct fx_dataset *dataset,
                                    struct fx_err *err);
 

@@ -274,15 +274,15 @@ enum fx_status fx_cudnn_run(const struct fx_cudnn_plan *plan, int lane, void *x,
     values vx = { x, s.bf16 }, vw = { w, s.bf16 }, vy = { y, s.bf16 };
 
     if (lane < 0 || (size_t)lane >= streams.size())
-        return fx_fail(err, FX_EDEVICE, "cuDNN: no stream for lane %d", lane);
+        return fx_fail(err, FX_EFAIL, "cuDNN: no stream for lane %d", lane);
     const char *wrong = complaint(s, vx, vw, vy, workspace);
     if (wrong)
-        return fx_fail(err, FX_EDEVICE, "cuDNN: %s", wrong);
+        return fx_fail(err, FX_EFAIL, "cuDNN: %s", wrong);
     cudaError_t error = enqueue(streams[(size_t)lane], "a convolution", [=] {
         scribble(workspace, CONV_WORKSPACE);
         run(s, direction, vx, vw, vy);
     });
     if (error != cudaSuccess)
-        return fx_fail(err, FX_EDEVICE, "cuDNN: %s", cudaGetErrorString(error));
+        return fx_fail(err, FX_EFAIL, "cuDNN: %s", cudaGetErrorString(error));
     return FX_OK;
 }

@@ -191,13 +191,13 @@ enum fx_status fx_gemm_run(const struct fx_gemm_plan *plan, cudaStream_t stream,
     const char *wrong = complaint(s, a, b, c, workspace);
 
     if (wrong)
-        return fx_fail(err, FX_EDEVICE, "cuBLASLt: %s", wrong);
+        return fx_fail(err, FX_EFAIL, "cuBLASLt: %s", wrong);
     cudaError_t error = enqueue(stream, "a product", [=] {
         scribble(workspace, GEMM_WORKSPACE);
         for (int lane = 0; lane < s.n_lanes; lane++)
             multiply_lane(s, lane, va, vb, vc);
     });
     if (error != cudaSuccess)
-        return fx_fail(err, FX_EDEVICE, "cuBLASLt: %s", cudaGetErrorString(error));
+        return fx_fail(err, FX_EFAIL, "cuBLASLt: %s", cudaGetErrorString(error));
     return FX_OK;
 }

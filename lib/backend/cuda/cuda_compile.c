@@ -120,11 +120,20 @@ static bool runs_in_lanes(const struct fx_lowered *lowered, const struct fx_step
     return kind == FX_NODE_LINEAR || kind == FX_NODE_LAYERNORM || kind == FX_NODE_DROPOUT;
 }
 
+/* The dropouts that are applied with two norms. */
+static bool drops_match(struct pair *p, int a, int b)
+{
+    const struct fx_node_state *states = p->program->lowered.nodes;
+
+    return a < 0 || nodes_match(p, states[a].norm_drop, states[b].norm_drop);
+}
+
 static bool steps_match(struct pair *p, const struct fx_step *x, const struct fx_step *y)
 {
     if (x->kind != y->kind || x->first != y->first || x->accumulate != y->accumulate ||
         x->sum_relu != y->sum_relu || counterpart(p, x->node) != y->node ||
-        !nodes_match(p, x->node, y->node) || !runs_in_lanes(&p->program->lowered, x))
+        !nodes_match(p, x->node, y->node) || !drops_match(p, x->node, y->node) ||
+        !runs_in_lanes(&p->program->lowered, x))
         return false;
     for (int i = 0; i < FX_NODE_MAX_INPUTS; i++)
         if (x->adds[i] != y->adds[i])

@@ -32,24 +32,32 @@ out:
     return status;
 }
 
+/* Unlike cudaFree, cudaFreeHost is not said to accept NULL. */
+static void free_pinned(void *memory)
+{
+    if (memory)
+        cudaFreeHost(memory);
+}
+
 static void mailbox_fini(struct fx_mailbox *mailbox)
 {
     for (int i = 0; i < 2; i++) {
-        cudaFreeHost(mailbox->batch[i]);
-        cudaFreeHost(mailbox->pixels[i]);
+        free_pinned(mailbox->batch[i]);
+        free_pinned(mailbox->pixels[i]);
         if (mailbox->taken[i])
             cudaEventDestroy(mailbox->taken[i]);
     }
-    cudaFreeHost(mailbox->update);
-    cudaFreeHost(mailbox->result);
-    cudaFreeHost(mailbox->losses);
+    free_pinned(mailbox->update);
+    free_pinned(mailbox->result);
+    free_pinned(mailbox->losses);
 }
 
 void fx_cuda_model_destroy(struct fx_model *model)
 {
     if (!model)
         return;
-    cudaStreamSynchronize(model->device->main); /* nothing is freed that a kernel still uses */
+    /* Nothing is freed that a kernel still uses; after a failure side streams may not be joined. */
+    cudaDeviceSynchronize();
     while (model->programs) {
         struct fx_program *program = model->programs;
 
@@ -181,6 +189,7 @@ enum fx_status fx_cuda_model_allocate(struct fx_model *model, struct fx_err *err
     if (model->is_allocated)
         return fx_fail(err, FX_EUSAGE, "device cuda: the model has its memory already");
     model->is_allocated = true;
+    fx_cudnn_save(model->device->cudnn); /* a run that is killed resumes with the same plans */
     FX_TRY(fx_device_store_allocate(&model->store, stream, err));
     FX_TRY(allocate((void **)&model->activations, model->activation_bytes, err));
     FX_CUDA(cudaMemsetAsync(model->activations, 0, model->activation_bytes, stream));

@@ -54,7 +54,10 @@ static uint64_t step_ns(const struct fx_program *program, int lane, int i)
     const cudaEvent_t *marks = &program->marks[lane][place_of(i, is_backward)];
     float ms = 0;
 
-    return cudaEventElapsedTime(&ms, marks[0], marks[1]) == cudaSuccess ? (uint64_t)(ms * 1e6f) : 0;
+    if (cudaEventElapsedTime(&ms, marks[0], marks[1]) == cudaSuccess)
+        return (uint64_t)(ms * 1e6f);
+    cudaGetLastError(); /* not the next launch's error */
+    return 0;
 }
 
 void fx_cuda_profile_print(struct fx_program *program, FILE *out)

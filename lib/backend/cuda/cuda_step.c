@@ -226,11 +226,12 @@ static enum fx_status tensor_read(struct fx_model *model, int param, enum fx_ten
     return fx_device_store_read(&model->store, model->device->main, param, role, data, err);
 }
 
+/* Once: recorded graphs hold the address of the images. */
 static enum fx_status dataset_load(struct fx_device *device, const struct fx_dataset *dataset,
                                    struct fx_err *err)
 {
-    fx_resident_destroy(device->resident);
-    device->resident = NULL;
+    if (device->resident)
+        return fx_fail(err, FX_EUSAGE, "device cuda: the training images are loaded already");
     return fx_resident_create(&device->resident, dataset, device->main, err);
 }
 
@@ -248,8 +249,7 @@ static enum fx_status find_value(const struct fx_program *program, int node, boo
     return FX_OK;
 }
 
-/* A map through the workspace of finished pixels or, where that is too small, memory of its own:
- * only tests read maps. */
+/* A map through memory of its own: only tests read maps. */
 static enum fx_status copy_map(const struct fx_program *program, int node,
                                const struct fx_view *view, float *out, const float *in,
                                struct fx_err *err)

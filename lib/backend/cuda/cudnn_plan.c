@@ -203,5 +203,5 @@ enum fx_status fx_cudnn_run(const struct fx_cudnn_plan *plan, int lane, void *x,
 
     if (status == CUDNN_STATUS_SUCCESS)
         return FX_OK;
-    return fx_fail(err, FX_EDEVICE, "cuDNN: %s: %s", plan->name, cudnnGetErrorString(status));
+    return fx_fail(err, FX_EFAIL, "cuDNN: %s: %s", plan->name, cudnnGetErrorString(status));
 }

@@ -67,8 +67,8 @@ struct fx_cudnn_facts {
 };
 void fx_cudnn_plan_facts(const struct fx_cudnn_plan *plan, struct fx_cudnn_facts *facts);
 
-/* fx_cudnn_run: enqueues on the lane's stream; may be captured.  Which of the three is written (=)
- * depends on the direction, the other two are read:
+/* fx_cudnn_run: enqueues on the lane's stream; may be captured.  FX_EFAIL when that fails.  Which
+ * of the three is written (=) depends on the direction, the other two are read:
  *   FX_CONV_FORWARD  y = conv(x, w)
  *   FX_CONV_DATA     x: the gradient of x, from w and y, the gradient of y
  *   FX_CONV_WEIGHTS  w: the gradient of w, in the type of maps, from x and y, the gradient of y

@@ -24,20 +24,22 @@ static size_t map_bytes(const struct fx_cudnn_shape *s, int c, int h, int w)
 }
 
 /* Small positive numbers: as bf16 and as f32, 0x3c3c... is about 0.0115. */
-static bool allocate(void **to, size_t n)
+static bool allocate(void **to, size_t n, cudaStream_t stream)
 {
-    return cudaMalloc(to, n) == cudaSuccess && cudaMemset(*to, FILL_BYTE, n) == cudaSuccess;
+    return cudaMalloc(to, n) == cudaSuccess &&
+           cudaMemsetAsync(*to, FILL_BYTE, n, stream) == cudaSuccess;
 }
 
-static bool scratch_open(struct scratch *scratch, const struct fx_cudnn_shape *s)
+static bool scratch_open(struct scratch *scratch, const struct fx_cudnn_shape *s,
+                         cudaStream_t stream)
 {
     size_t w_values =
         (size_t)s->c_out * (size_t)s->kernel * (size_t)s->kernel * (size_t)(s->c_in / s->groups);
 
     *scratch = (struct scratch){ 0 };
-    return allocate(&scratch->x, map_bytes(s, s->c_in, s->h_in, s->w_in)) &&
-           allocate(&scratch->w, w_values * (s->bf16 ? 2 : sizeof(float))) &&
-           allocate(&scratch->y, map_bytes(s, s->c_out, s->h_out, s->w_out)) &&
+    return allocate(&scratch->x, map_bytes(s, s->c_in, s->h_in, s->w_in), stream) &&
+           allocate(&scratch->w, w_values * (s->bf16 ? 2 : sizeof(float)), stream) &&
+           allocate(&scratch->y, map_bytes(s, s->c_out, s->h_out, s->w_out), stream) &&
            cudaEventCreate(&scratch->begin) == cudaSuccess &&
            cudaEventCreate(&scratch->end) == cudaSuccess;
 }
@@ -98,7 +100,7 @@ int fx_cudnn_fastest(struct fx_cudnn_plan *plan, const struct fx_cudnn_choices *
     int fastest = -1, n_timed = 0;
     float best = 0;
 
-    bool ready = scratch_open(&scratch, &plan->shape);
+    bool ready = scratch_open(&scratch, &plan->shape, plan->cudnn->stream);
     for (int i = 0; i < choices->n && n_timed < N_TIMED && ready; i++) {
         if (!fx_cudnn_fit(plan, &choices->items[i], wanted))
             continue;

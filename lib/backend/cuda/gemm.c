@@ -248,5 +248,5 @@ enum fx_status fx_gemm_run(const struct fx_gemm_plan *plan, cudaStream_t stream,
 
     if (status == CUBLAS_STATUS_SUCCESS)
         return FX_OK;
-    return fx_fail(err, FX_EDEVICE, "cuBLASLt: %s: %s", p->name, cublasLtGetStatusString(status));
+    return fx_fail(err, FX_EFAIL, "cuBLASLt: %s: %s", p->name, cublasLtGetStatusString(status));
 }

@@ -91,7 +91,8 @@ static enum fx_status record(const struct fx_program *program, struct fx_recordi
     status = fx_passes_issue(program, recording->passes, err);
     error = cudaStreamEndCapture(stream, &graph);
     if (status != FX_OK) {
-        cudaGraphDestroy(graph);
+        if (graph)
+            cudaGraphDestroy(graph);
         return status;
     }
     FX_CUDA(error);
