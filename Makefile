@@ -190,6 +190,7 @@ export PATH := $(CURDIR)/$(B)/bin:$(CURDIR)/$(B)/tests:$(PATH)
 include pipelines/fusions.mk
 include pipelines/demo.mk
 include tests/check.mk
+include tests/gpu.mk
 include bench/bench.mk
 
 help: ## list the targets

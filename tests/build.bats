@@ -85,9 +85,23 @@ in_tree() {
     assert_equal "${COMPREPLY[*]}" "--holdout --holdout-fraction"
 }
 
+@test "check-gpu where there is no GPU says so" {
+    if [ "${HAVE_CUDA:-0}" = 1 ]; then
+        CUDA_VISIBLE_DEVICES=-1 run -2 in_tree check-gpu
+        assert_line --partial "device-probe: device cuda: this machine "
+        assert_line --partial "check-gpu needs an NVIDIA GPU and its driver"
+    else
+        run -2 make -n B="$BATS_TEST_TMPDIR/b" NVCC=no-such-nvcc check-gpu
+        assert_line --partial "HAVE_CUDA=1 but nvcc or cuDNN 9 is missing"
+    fi
+    run -2 make -n B="$BATS_TEST_TMPDIR/b" CUDA_SIM=1 check-gpu
+    assert_line --partial "check-gpu is for a real GPU"
+}
+
 @test "help names the targets" {
     run -0 make help
-    for target in all check demo install uninstall clean lint format sanitize all-fusions; do
+    for target in all check check-gpu bench-gpu demo install uninstall clean lint format sanitize \
+        all-fusions; do
         assert_line --regexp "^  $target +[a-z]"
     done
 }

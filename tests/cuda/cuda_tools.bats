@@ -53,8 +53,8 @@ as_ref() {
     rm -r gpu ref
 }
 
-# as_fp32 OPTION...: bf16 has 8 bits of mantissa: 5e-3 of a loss; many a ReLU is on the other side of
-# zero, which networks as small as these feel: 0.2 of the norm, at rates that leave it at that.
+# as_fp32 OPTION...: bf16 has 8 bits of mantissa: 5e-3 of a loss; many a ReLU is on the other side
+# of zero, which networks as small as these feel: 0.2 of the norm, at rates that leave it at that.
 as_fp32() {
     train gpu "$@" --lr-experts 1e-5 --lr-fusion 1e-5 --precision bf16
     train ref "$@" --lr-experts 1e-5 --lr-fusion 1e-5 --device ref

@@ -11,15 +11,15 @@ setup_file() {
 
 @test "cosine: losses of ten epochs and rates follow PyTorch" {
     judge compare_learning --arch "$SMALL_RESNET" --fusion multiplicativeAddition \
-        --schedule cosine --epochs 10
+        --schedule cosine --epochs 10 --device "$DEVICE"
 }
 
 @test "restarts: losses of ten epochs and rates follow PyTorch" {
     judge compare_learning --arch "$SMALL_WIDERESNET" --fusion concatenation \
-        --schedule restarts --epochs 10
+        --schedule restarts --epochs 10 --device "$DEVICE"
 }
 
 @test "constant: losses of ten epochs and rates follow PyTorch" {
     judge compare_learning --arch "$SMALL_DENSENET" --fusion TransformerBase \
-        --schedule constant --epochs 10
+        --schedule constant --epochs 10 --device "$DEVICE"
 }

@@ -19,38 +19,38 @@ improved_wideresnet28_10: width 640, 36536884 parameters, 155 entries
 preact_resnext29_8x64d: width 1024, 34515364 parameters, 173 entries"
 }
 
-@test "small ResNet: six fusions on ref and cpu" {
+@test "small ResNet: six fusions, also on ref" {
     judge compare_logits --arch "$SMALL_RESNET" --device "$DEVICES"
 }
 
-@test "small DenseNet: six fusions on ref and cpu" {
+@test "small DenseNet: six fusions, also on ref" {
     judge compare_logits --arch "$SMALL_DENSENET" --device "$DEVICES"
 }
 
-@test "small wide ResNet: six fusions on ref and cpu" {
+@test "small wide ResNet: six fusions, also on ref" {
     judge compare_logits --arch "$SMALL_WIDERESNET" --device "$DEVICES"
 }
 
-@test "small ResNeXt: six fusions on ref and cpu" {
+@test "small ResNeXt: six fusions, also on ref" {
     judge compare_logits --arch "$SMALL_RESNEXT" --device "$DEVICES"
 }
 
-@test "resnet18: six fusions on cpu" {
-    need_cpu
-    judge compare_logits --arch resnet18 --device cpu --limit 4
+@test "resnet18: six fusions" {
+    need_fast
+    judge compare_logits --arch resnet18 --device "$DEVICE" --limit 4
 }
 
-@test "densenet121: six fusions on cpu" {
-    need_cpu
-    judge compare_logits --arch densenet121 --device cpu --limit 4
+@test "densenet121: six fusions" {
+    need_fast
+    judge compare_logits --arch densenet121 --device "$DEVICE" --limit 4
 }
 
-@test "improved_wideresnet28_10: six fusions on cpu" {
-    need_cpu
-    judge compare_logits --arch improved_wideresnet28_10 --device cpu --limit 2
+@test "improved_wideresnet28_10: six fusions" {
+    need_fast
+    judge compare_logits --arch improved_wideresnet28_10 --device "$DEVICE" --limit 2
 }
 
-@test "preact_resnext29_8x64d: six fusions on cpu" {
-    need_cpu
-    judge compare_logits --arch preact_resnext29_8x64d --device cpu --limit 2
+@test "preact_resnext29_8x64d: six fusions" {
+    need_fast
+    judge compare_logits --arch preact_resnext29_8x64d --device "$DEVICE" --limit 2
 }

@@ -3,6 +3,7 @@
 # where AdamW does not amplify rounding.  20 images in batches of 8: the third batch is a partial
 # one.
 
+# shellcheck disable=SC2030,SC2031  # one test has a device of its own
 load ../helper
 load surroundings
 
@@ -17,9 +18,10 @@ setup_file() {
 
 # six ARCH: four steps with each fusion.
 six() {
-    need_cpu
+    need_fast
     # shellcheck disable=SC2046,SC2086
-    judge compare_steps --arch "$1" $(printf -- '--fusion %s ' $FUSIONS) --steps 4 --threads 1
+    judge compare_steps --arch "$1" $(printf -- '--fusion %s ' $FUSIONS) --steps 4 --threads 1 \
+        --device "$DEVICE"
 }
 
 # knobs ARCH FUSION OPTION...: a few steps of a small network, compared with float64.
@@ -78,8 +80,9 @@ knobs() {
 
 # full ARCH FUSION BATCH: three steps of four full-size experts.
 full() {
-    need_cpu
-    judge compare_steps --arch "$1" --fusion "$2" --batch "$3" --slack 3
+    need_fast
+    judge compare_steps --arch "$1" --fusion "$2" --batch "$3" --slack 3 \
+        --device "$DEVICE"
 }
 
 @test "resnet18 + multiplicativeAddition: three steps" {

@@ -13,8 +13,9 @@ setup_file() {
 trained() {
     expert-load --arch "$2" --init 5 |
         fusion-train --fusion "$3" --data "$DATA" --checkpoint-dir run --epochs 2 --batch 4 \
-            --augment none >metrics.jsonl
-    judge trained_logits --family "$1" --checkpoint run/best.safetensors
+            --augment none --device "$DEVICE" >metrics.jsonl
+    judge trained_logits --family "$1" --checkpoint run/best.safetensors \
+        --device "$DEVICE"
 }
 
 @test "a trained small ResNet with multiplicativeAddition" {
