@@ -181,15 +181,17 @@ static __device__ __forceinline__ settled_line settled_line_of(const fx_k_stats 
 template <class T, bool ALIGNED>
 static __device__ __forceinline__ fx_map_block load_at(const T *at, int n)
 {
-    fx_map_block block = {};
-
-    if (ALIGNED)
+    if constexpr (ALIGNED) {
         return fx_map_load(at);
+    } else {
+        fx_map_block block = {};
+
 #pragma unroll
-    for (int i = 0; i < FX_K_BLOCK; i++)
-        if (i < n)
-            block.c[i] = (float)at[i];
-    return block;
+        for (int i = 0; i < FX_K_BLOCK; i++)
+            if (i < n)
+                block.c[i] = (float)at[i];
+        return block;
+    }
 }
 
 template <class T, bool ALIGNED>

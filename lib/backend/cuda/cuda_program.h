@@ -108,6 +108,7 @@ struct fx_model {
     unsigned passes;
     bool has_new_batch; /* the mailbox's block differs from the device's */
     bool has_new_pixels;
+    bool is_ahead;    /* of the mailbox, which lacks the losses of what was launched last */
     bool starts_step; /* losses and guards are to be cleared first */
     int n_forwards;   /* training forward passes since the last update */
 };

@@ -141,6 +141,7 @@ static enum fx_status receive(struct fx_model *model, struct fx_err *err)
     FX_CUDA(cudaMemcpyAsync(mailbox->result, model->result, sizeof *mailbox->result,
                             cudaMemcpyDeviceToHost, stream));
     FX_CUDA(cudaStreamSynchronize(stream));
+    model->is_ahead = false;
     return FX_OK;
 }
 
@@ -183,6 +184,7 @@ static void step_begin(struct fx_model *model)
 {
     fx_passes_forget(model);
     model->starts_step = true;
+    model->is_ahead = false;
     model->n_forwards = 0;
     memset(model->mailbox.losses, 0, sizeof *model->mailbox.losses);
 }
@@ -193,7 +195,7 @@ static enum fx_status losses_read(struct fx_model *model, struct fx_losses *loss
     const struct fx_k_losses *from = model->mailbox.losses;
 
     FX_TRY(fx_passes_launch(model, err));
-    if (!model->starts_step) /* else nothing was launched since step_begin */
+    if (model->is_ahead)
         FX_TRY(receive(model, err));
     *losses = (struct fx_losses){ .n_images = from->n_images,
                                   .fused = from->fused,

@@ -129,6 +129,7 @@ enum fx_status fx_passes_launch(struct fx_model *model, struct fx_err *err)
     }
     FX_TRY(send(model, err));
     model->passes = 0;
+    model->is_ahead = true;
     return launch(model->pending, passes, err);
 }
 
