@@ -92,6 +92,7 @@ static enum fx_status run(const struct args *args, struct fx_err *err)
                                     .value_bytes = args->fp32 ? 4 : 2,
                                     .norms_add = true,
                                     .keeps_norms = !args->again,
+                                    .weights_aside = !args->again,
                                     .gathers_norms = !args->two_passes,
                                     .split_of = split_of };
     size_t base[FX_MAX_LANES_OF_GRAPH], size[FX_MAX_LANES_OF_GRAPH];

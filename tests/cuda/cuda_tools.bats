@@ -86,14 +86,16 @@ same_bytes() {
 }
 
 # again OPTION...: the same run in another order of streams, there with too little memory to keep
-# the results of norms, and without graphs.
+# the results of norms, without graphs, and with nothing aside.
 again() {
     CUDA_SIM_SEED=1 train first "$@"
     CUDA_SIM_SEED=2 CUDA_SIM_MEMORY=1G train second "$@"
     FUSION_CUDA_GRAPHS=0 CUDA_SIM_SEED=3 train eager "$@"
+    FUSION_CUDA_ASIDE=0 CUDA_SIM_SEED=4 train single "$@"
     same_bytes first second
     same_bytes first eager
-    rm -r first second eager
+    same_bytes first single
+    rm -r first second eager single
 }
 
 @test "the same bytes in every order that streams allow, with graphs and without" {

@@ -1,6 +1,7 @@
 /* Graphs become steps, with the rules of a back end that launches equal lanes together: lanes of
  * equal experts get equal steps at equal places, every convolution is compiled once a direction,
- * and no gradient of a vector is read or added to before something was written there. */
+ * no gradient of a vector is read or added to before something was written there, and what weights
+ * steps read stays for those that run them aside. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -78,6 +79,7 @@ static void lower_case(struct lowering_case *k, const char *arch, const char *fu
                                     .norms_add = !stores_masks,
                                     .keeps_norms = !stores_masks,
                                     .gathers_norms = !stores_masks,
+                                    .weights_aside = !stores_masks,
                                     .split_of = split_of,
                                     .conv = count_conv,
                                     .vector = count_vector,
@@ -262,6 +264,48 @@ static void vector_gradients_are_written_first(void **state)
     for_all_cases(check_vectors);
 }
 
+/* ---- weights aside ---- */
+
+/* The next CONV_WEIGHTS step behind step i, or -1. */
+static int next_weights(const struct fx_steps *steps, int i)
+{
+    while (++i < steps->n_steps)
+        if (steps->steps[i].kind == FX_STEP_CONV_WEIGHTS)
+            return i;
+    return -1;
+}
+
+static void check_kept(const struct fx_lowered *l, const struct fx_step *step, int until)
+{
+    for (int v = 0; v < 2; v++) {
+        const struct fx_buffer *b = &l->plan.buffers[step->views[v].buffer];
+
+        assert_true(b->is_kept || b->last >= until);
+    }
+}
+
+static void check_aside(const struct lowering_case *k, bool stores_masks)
+{
+    for (int lane = 0; lane < k->lowered.n_lanes && !stores_masks; lane++) {
+        const struct fx_steps *steps = &k->lowered.lanes[lane];
+
+        for (int i = next_weights(steps, -1); i >= 0; i = next_weights(steps, i)) {
+            int until = i;
+
+            for (int j = 0; j < FX_LOWER_ASIDE && until >= 0; j++)
+                until = next_weights(steps, until);
+            if (until >= 0)
+                check_kept(&k->lowered, &steps->steps[i], until);
+        }
+    }
+}
+
+static void maps_of_weights_stay(void **state)
+{
+    (void)state;
+    for_all_cases(check_aside);
+}
+
 /* ---- addresses ---- */
 
 static void views_are_bound(void **state)
@@ -304,6 +348,7 @@ int main(void)
         cmocka_unit_test(equal_lanes_have_equal_steps),
         cmocka_unit_test(rules_are_asked_once),
         cmocka_unit_test(vector_gradients_are_written_first),
+        cmocka_unit_test(maps_of_weights_stay),
         cmocka_unit_test(views_are_bound),
     };
 

@@ -1,5 +1,5 @@
 /* Which lanes run together, and the plans and workspace of their steps. */
-#include "backend/cuda/cuda_program.h"
+#include "backend/cuda/aside.h"
 
 #include <stdlib.h>
 
@@ -221,7 +221,7 @@ static struct fx_cuda_run run_of(const struct fx_program *program,
 }
 
 static enum fx_status compile_batch(struct fx_program *program, const struct fx_lane_batch *batch,
-                                    size_t *workspace, struct fx_err *err)
+                                    struct fx_err *err)
 {
     const struct fx_steps *steps = &program->lowered.lanes[batch->first];
     struct fx_cuda_run run = run_of(program, batch);
@@ -233,21 +233,21 @@ static enum fx_status compile_batch(struct fx_program *program, const struct fx_
     for (int i = 0; i < steps->n_steps; i++) {
         const struct fx_cuda_step_kind *kind = kinds[steps->steps[i].kind];
         size_t bytes = 0;
+        size_t *workspace = &program->model->workspace_bytes[fx_aside_queue(&steps->steps[i])];
 
         if (kind->compile)
             FX_TRY(kind->compile(&run, &steps->steps[i], &ops[i], &bytes, err));
         *workspace = bytes > *workspace ? bytes : *workspace;
     }
+    fx_aside_find(&program->lowered, batch->first, ops);
     return FX_OK;
 }
 
 enum fx_status fx_cuda_compile(struct fx_program *program, struct fx_err *err)
 {
-    size_t *workspace = &program->model->workspace_bytes;
-
     find_batches(program);
     for (int i = 0; i <= program->n_batches; i++)
-        FX_TRY(compile_batch(program, &program->batches[i], workspace, err));
+        FX_TRY(compile_batch(program, &program->batches[i], err));
     return FX_OK;
 }
 
@@ -273,6 +273,9 @@ static enum fx_status launch_batch(const struct fx_program *program,
 {
     const struct fx_steps *steps = &program->lowered.lanes[batch->first];
     struct fx_cuda_run run = run_of(program, batch);
+    struct fx_aside aside = { .device = program->model->device,
+                              .is_used = program->model->device->has_aside &&
+                                         !program->marks[batch->first] };
     int first = is_backward ? steps->n_forward : 0;
     int end = is_backward ? steps->n_steps : steps->n_forward;
 
@@ -280,12 +283,15 @@ static enum fx_status launch_batch(const struct fx_program *program,
     FX_TRY(fx_cuda_mark(program, batch, first, is_backward, err));
     for (int i = first; i < end; i++) {
         const struct fx_step *step = &steps->steps[i];
+        const struct fx_cuda_op *op = &program->ops[batch->first][i];
 
-        if (kinds[step->kind]->launch(&run, step, &program->ops[batch->first][i], err) != FX_OK)
+        FX_TRY(fx_aside_begin(&aside, &run, step, op, err));
+        if (kinds[step->kind]->launch(&run, step, op, err) != FX_OK)
             return fx_err_prepend(err, "%s: ", fx_step_name(step->kind));
+        FX_TRY(fx_aside_end(&aside, &run, err));
         FX_TRY(fx_cuda_mark(program, batch, i + 1, is_backward, err));
     }
-    return FX_OK;
+    return fx_aside_join(&aside, aside.n_launched, err);
 }
 
 enum fx_status fx_cuda_launch_steps(const struct fx_program *program, bool is_backward,

@@ -160,19 +160,30 @@ static enum fx_status compile_cudnn(const struct fx_cuda_run *run, const struct 
     return FX_OK;
 }
 
-static enum fx_status fork(const struct fx_device *device, int n, struct fx_err *err)
+/* The queue's first side stream. */
+static int first_side(const struct fx_cuda_run *run)
 {
-    FX_CUDA(cudaEventRecord(device->fork, device->main));
+    return (int)run->queue * FX_CUDA_SIDE_STREAMS;
+}
+
+static enum fx_status fork(const struct fx_cuda_run *run, int n, struct fx_err *err)
+{
+    const struct fx_device *device = run->program->model->device;
+    cudaEvent_t event = device->fork[run->queue];
+
+    FX_CUDA(cudaEventRecord(event, run->launch.stream));
     for (int i = 0; i < n; i++)
-        FX_CUDA(cudaStreamWaitEvent(device->sides[i], device->fork, 0));
+        FX_CUDA(cudaStreamWaitEvent(device->sides[first_side(run) + i], event, 0));
     return FX_OK;
 }
 
-static enum fx_status join(const struct fx_device *device, int n, struct fx_err *err)
+static enum fx_status join(const struct fx_cuda_run *run, int n, struct fx_err *err)
 {
-    for (int i = 0; i < n; i++) {
+    const struct fx_device *device = run->program->model->device;
+
+    for (int i = first_side(run); i < first_side(run) + n; i++) {
         FX_CUDA(cudaEventRecord(device->join[i], device->sides[i]));
-        FX_CUDA(cudaStreamWaitEvent(device->main, device->join[i], 0));
+        FX_CUDA(cudaStreamWaitEvent(run->launch.stream, device->join[i], 0));
     }
     return FX_OK;
 }
@@ -188,22 +199,21 @@ static void *map_at(const struct fx_cuda_run *run, const struct fx_k_map *map, i
 static enum fx_status launch_cudnn(const struct fx_cuda_run *run, const struct geometry *g, char *w,
                                    size_t w_lane, const struct fx_cuda_op *op, struct fx_err *err)
 {
-    const struct fx_device *device = run->program->model->device;
-    size_t value = fx_cuda_value_bytes(device);
+    size_t value = fx_cuda_value_bytes(run->program->model->device);
     size_t w_group = weight_values(g) / (size_t)g->n_groups;
     int n_runs = run->launch.n_lanes * g->n_groups;
     int n_sides = n_runs < FX_CUDA_SIDE_STREAMS ? n_runs : FX_CUDA_SIDE_STREAMS;
 
-    FX_TRY(fork(device, n_sides, err));
+    FX_TRY(fork(run, n_sides, err));
     for (int i = 0; i < n_runs; i++) {
         int lane = i / g->n_groups, group = i % g->n_groups, side = i % n_sides;
         size_t at = (size_t)lane * w_lane + (size_t)group * w_group;
 
-        FX_TRY(fx_cudnn_run(op->conv, side, map_at(run, &g->x, lane, group), w + at * value,
-                            map_at(run, &g->y, lane, group),
+        FX_TRY(fx_cudnn_run(op->conv, first_side(run) + side, map_at(run, &g->x, lane, group),
+                            w + at * value, map_at(run, &g->y, lane, group),
                             fx_cuda_workspace(run, (size_t)side * op->side_bytes), err));
     }
-    return join(device, n_sides, err);
+    return join(run, n_sides, err);
 }
 
 /* The gradient of the weights goes through the workspace: cuDNN writes it in the type of maps. */

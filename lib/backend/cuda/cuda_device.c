@@ -57,35 +57,70 @@ static enum fx_status choose_device(const struct fx_device_options *options, str
                                           cudaGetErrorString(error));
 }
 
+static enum fx_status open_stream(cudaStream_t *stream, int priority, struct fx_err *err)
+{
+    FX_CUDA(cudaStreamCreateWithPriority(stream, cudaStreamNonBlocking, priority));
+    return FX_OK;
+}
+
+static enum fx_status open_event(cudaEvent_t *event, struct fx_err *err)
+{
+    FX_CUDA(cudaEventCreateWithFlags(event, cudaEventDisableTiming));
+    return FX_OK;
+}
+
 static enum fx_status open_streams(struct fx_device *device, struct fx_err *err)
 {
-    FX_CUDA(cudaStreamCreateWithFlags(&device->main, cudaStreamNonBlocking));
-    FX_CUDA(cudaEventCreateWithFlags(&device->fork, cudaEventDisableTiming));
-    for (int i = 0; i < FX_CUDA_SIDE_STREAMS; i++) {
-        FX_CUDA(cudaStreamCreateWithFlags(&device->sides[i], cudaStreamNonBlocking));
-        FX_CUDA(cudaEventCreateWithFlags(&device->join[i], cudaEventDisableTiming));
+    int low, high; /* blocks of the steps go first where both queues have some */
+
+    FX_CUDA(cudaDeviceGetStreamPriorityRange(&low, &high));
+    FX_TRY(open_stream(&device->main, high, err));
+    FX_TRY(open_stream(&device->aside, low, err));
+    FX_TRY(open_event(&device->aside_fork, err));
+    for (int i = 0; i < FX_CUDA_ASIDE_EVENTS; i++)
+        FX_TRY(open_event(&device->aside_done[i], err));
+    for (int i = 0; i < FX_CUDA_QUEUES; i++)
+        FX_TRY(open_event(&device->fork[i], err));
+    for (int i = 0; i < FX_CUDA_ALL_SIDES; i++) {
+        FX_TRY(open_stream(&device->sides[i], i < FX_CUDA_SIDE_STREAMS ? high : low, err));
+        FX_TRY(open_event(&device->join[i], err));
     }
     return FX_OK;
 }
 
-static void close_streams(struct fx_device *device)
+static void close_stream(cudaStream_t stream)
 {
-    for (int i = 0; i < FX_CUDA_SIDE_STREAMS; i++) {
-        if (device->join[i])
-            cudaEventDestroy(device->join[i]);
-        if (device->sides[i])
-            cudaStreamDestroy(device->sides[i]);
-    }
-    if (device->fork)
-        cudaEventDestroy(device->fork);
-    if (device->main)
-        cudaStreamDestroy(device->main);
+    if (stream)
+        cudaStreamDestroy(stream);
 }
 
-/* FUSION_CUDA_GRAPHS=0 launches every kernel by itself: for debuggers and profilers. */
-static bool wants_graphs(void)
+static void close_event(cudaEvent_t event)
 {
-    const char *text = fx_env("FUSION_CUDA_GRAPHS");
+    if (event)
+        cudaEventDestroy(event);
+}
+
+static void close_streams(struct fx_device *device)
+{
+    for (int i = 0; i < FX_CUDA_ALL_SIDES; i++) {
+        close_event(device->join[i]);
+        close_stream(device->sides[i]);
+    }
+    for (int i = 0; i < FX_CUDA_QUEUES; i++)
+        close_event(device->fork[i]);
+    for (int i = 0; i < FX_CUDA_ASIDE_EVENTS; i++)
+        close_event(device->aside_done[i]);
+    close_event(device->aside_fork);
+    close_stream(device->aside);
+    close_stream(device->main);
+}
+
+/* Variables that switch something off.  FUSION_CUDA_GRAPHS=0 launches every kernel by itself, for
+ * debuggers and profilers; FUSION_CUDA_ASIDE=0 launches all steps one after the other, for
+ * measuring. */
+static bool is_wanted(const char *variable)
+{
+    const char *text = fx_env(variable);
 
     return !text || strcmp(text, "0") != 0;
 }
@@ -103,9 +138,10 @@ enum fx_status fx_cuda_device_open(struct fx_device **out, const struct fx_devic
         return fx_fail(err, FX_EFAIL, "device cuda: out of memory");
     device->options = *options;
     device->bf16 = options->precision == FX_PRECISION_BF16;
-    device->records = wants_graphs();
+    device->records = is_wanted("FUSION_CUDA_GRAPHS");
+    device->has_aside = is_wanted("FUSION_CUDA_ASIDE");
     FX_TRY_OUT(open_streams(device, err));
-    FX_TRY_OUT(fx_cudnn_open(&device->cudnn, device->sides, FX_CUDA_SIDE_STREAMS,
+    FX_TRY_OUT(fx_cudnn_open(&device->cudnn, device->sides, FX_CUDA_ALL_SIDES,
                              (size_t)WORKSPACE_LIMIT_MIB << 20, err));
     FX_TRY_OUT(fx_gemm_open(&device->gemm, err));
     *out = device;

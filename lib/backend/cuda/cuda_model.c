@@ -66,7 +66,8 @@ void fx_cuda_model_destroy(struct fx_model *model)
     }
     mailbox_fini(&model->mailbox);
     cudaFree(model->activations);
-    cudaFree(model->workspace);
+    for (int queue = 0; queue < FX_CUDA_QUEUES; queue++)
+        cudaFree(model->workspace[queue]);
     cudaFree(model->batch);
     cudaFree(model->pixels);
     cudaFree(model->augmented);
@@ -95,7 +96,9 @@ static size_t batch_bytes(const struct fx_model *model)
 void fx_cuda_model_memory(const struct fx_model *model, struct fx_memory *memory)
 {
     *memory = (struct fx_memory){ .activations = model->activation_bytes,
-                                  .workspace = model->workspace_bytes + batch_bytes(model) };
+                                  .workspace = batch_bytes(model) };
+    for (int queue = 0; queue < FX_CUDA_QUEUES; queue++)
+        memory->workspace += model->workspace_bytes[queue];
     fx_device_store_memory(&model->store, memory);
 }
 
@@ -193,7 +196,8 @@ enum fx_status fx_cuda_model_allocate(struct fx_model *model, struct fx_err *err
     FX_TRY(fx_device_store_allocate(&model->store, stream, err));
     FX_TRY(allocate((void **)&model->activations, model->activation_bytes, err));
     FX_CUDA(cudaMemsetAsync(model->activations, 0, model->activation_bytes, stream));
-    FX_TRY(allocate((void **)&model->workspace, model->workspace_bytes, err));
+    for (int queue = 0; queue < FX_CUDA_QUEUES; queue++)
+        FX_TRY(allocate((void **)&model->workspace[queue], model->workspace_bytes[queue], err));
     FX_TRY(allocate_step(model, err));
     FX_TRY(allocate_mailbox(&model->mailbox, model, err));
     for (struct fx_program *p = model->programs; p; p = p->next)
@@ -222,6 +226,7 @@ static enum fx_status lower(struct fx_program *program, enum fx_mode mode, int n
                                     .norms_add = true,
                                     .gathers_norms = true,
                                     .keeps_norms = keeps_norms,
+                                    .weights_aside = keeps_norms && model->device->has_aside,
                                     .split_of = split_of };
 
     FX_TRY(fx_lower(&program->lowered, &rules, model->graph, mode, n, err));
@@ -280,8 +285,8 @@ enum fx_status fx_cuda_program_create(struct fx_program **out, struct fx_model *
     model->n_max = n > model->n_max ? n : model->n_max;
     if (program->lowered.plan.n_bytes > model->activation_bytes)
         model->activation_bytes = program->lowered.plan.n_bytes;
-    if (model->workspace_bytes < fx_k_loss_scratch(n))
-        model->workspace_bytes = fx_k_loss_scratch(n);
+    if (model->workspace_bytes[FX_CUDA_MAIN] < fx_k_loss_scratch(n))
+        model->workspace_bytes[FX_CUDA_MAIN] = fx_k_loss_scratch(n);
     *out = program;
     return FX_OK;
 out:

@@ -98,5 +98,5 @@ int fx_cuda_rows(const struct fx_cuda_run *run, const struct fx_view *view)
 
 void *fx_cuda_workspace(const struct fx_cuda_run *run, size_t offset)
 {
-    return run->program->model->workspace + fx_device_round(offset);
+    return run->program->model->workspace[run->queue] + fx_device_round(offset);
 }

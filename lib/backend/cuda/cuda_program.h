@@ -19,15 +19,23 @@
 #include "backend/lower/lower.h"
 #include "kernels/kernels.h"
 
-enum { FX_CUDA_SIDE_STREAMS = 4 }; /* convolutions of lanes and groups run side by side on them */
+/* Two queues of work: the steps in their order, and beside them the gradients of convolutions'
+ * weights (aside.h).  Each has side streams, on which convolutions of lanes and groups run side by
+ * side. */
+enum fx_cuda_queue { FX_CUDA_MAIN, FX_CUDA_ASIDE, FX_CUDA_QUEUES };
+enum { FX_CUDA_SIDE_STREAMS = 4, FX_CUDA_ALL_SIDES = FX_CUDA_QUEUES * FX_CUDA_SIDE_STREAMS };
+enum { FX_CUDA_ASIDE_EVENTS = 4 };
 
 struct fx_device {
     struct fx_device_options options;
     bool bf16;
-    bool records;                             /* CUDA graphs are used (FUSION_CUDA_GRAPHS) */
-    cudaStream_t main;                        /* owned, as all below */
-    cudaStream_t sides[FX_CUDA_SIDE_STREAMS]; /* forked from main and joined to it */
-    cudaEvent_t fork, join[FX_CUDA_SIDE_STREAMS];
+    bool records;                          /* CUDA graphs are used (FUSION_CUDA_GRAPHS) */
+    bool has_aside;                        /* FX_CUDA_ASIDE is used (FUSION_CUDA_ASIDE) */
+    cudaStream_t main;                     /* owned, as all below */
+    cudaStream_t aside;                    /* forked from main and joined to it */
+    cudaStream_t sides[FX_CUDA_ALL_SIDES]; /* likewise, of main and then of aside */
+    cudaEvent_t fork[FX_CUDA_QUEUES], join[FX_CUDA_ALL_SIDES];
+    cudaEvent_t aside_fork, aside_done[FX_CUDA_ASIDE_EVENTS];
     struct fx_cudnn *cudnn;
     struct fx_gemm *gemm;
     struct fx_resident *resident; /* the training images, NULL before dataset_load */
@@ -47,6 +55,7 @@ struct fx_cuda_op {
     struct fx_gemm_plan *product;     /* owned: of values, or of their gradients */
     struct fx_gemm_plan *weights[2];  /* owned: of a weight's gradient, = and += */
     size_t side_bytes;                /* workspace of each side stream */
+    int after;                        /* the work aside that has to be done first, see aside.h */
 };
 
 /* A sequence of passes that was recorded. */
@@ -91,11 +100,11 @@ struct fx_model {
     int n_max; /* images of the largest program */
     struct fx_device_store store;
     struct fx_program *programs; /* owned list */
-    size_t activation_bytes, workspace_bytes;
+    size_t activation_bytes, workspace_bytes[FX_CUDA_QUEUES];
     bool is_allocated;
     struct fx_mailbox mailbox;
     /* device memory, owned: */
-    char *activations, *workspace;
+    char *activations, *workspace[FX_CUDA_QUEUES];
     void *batch; /* a block of batch_block.h */
     float *pixels;
     uint8_t *augmented;
@@ -117,6 +126,7 @@ struct fx_model {
 struct fx_cuda_run {
     const struct fx_program *program;
     const struct fx_lane_batch *batch;
+    enum fx_cuda_queue queue; /* whose side streams and workspace the step uses */
     struct fx_k_launch launch;
     struct fx_k_batch_view images; /* the batch's block on the device */
     bool accumulate;               /* gradients of parameters: += */
@@ -138,7 +148,7 @@ struct fx_k_drop fx_cuda_drop(const struct fx_cuda_run *run, int node);
 size_t fx_cuda_value_bytes(const struct fx_device *device);
 /* Pixels of a map in the whole batch. */
 int fx_cuda_rows(const struct fx_cuda_run *run, const struct fx_view *view);
-/* The model's workspace from byte `offset`, which is rounded up to 256. */
+/* The queue's workspace from byte `offset`, which is rounded up to 256. */
 void *fx_cuda_workspace(const struct fx_cuda_run *run, size_t offset);
 
 /* ---- steps ---- */

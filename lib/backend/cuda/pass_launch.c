@@ -89,7 +89,8 @@ static enum fx_status loss(const struct fx_program *program, struct fx_err *err)
         heads.experts[k] = logits_of(program, graph->logits[k], false);
         heads.d_experts[k] = logits_of(program, graph->logits[k], true);
     }
-    FX_CUDA(fx_k_loss(model->device->main, &heads, &images, model->losses, model->workspace));
+    FX_CUDA(fx_k_loss(model->device->main, &heads, &images, model->losses,
+                      model->workspace[FX_CUDA_MAIN]));
     return FX_OK;
 }
 

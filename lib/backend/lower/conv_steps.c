@@ -18,10 +18,26 @@ enum fx_status fx_lower_conv_between(struct fx_lowering *l, int node, const stru
         l, (struct fx_step){ .kind = FX_STEP_CONV_FORWARD, .node = node, .views = { *x, *y } });
 }
 
+/* The maps of the weights steps that may still run beside this one are alive at it. */
+static void keep_aside(struct fx_lowering *l)
+{
+    const struct fx_steps *s = l->steps;
+
+    for (int i = 0; i < FX_LOWER_ASIDE; i++)
+        for (int v = 0; l->aside[i] >= 0 && v < FX_STEP_MAX_VIEWS; v++)
+            if (s->steps[l->aside[i]].views[v].image_bytes > 0)
+                fx_lower_touch(l, s->steps[l->aside[i]].views[v].buffer);
+    for (int i = 1; i < FX_LOWER_ASIDE; i++)
+        l->aside[i - 1] = l->aside[i];
+    l->aside[FX_LOWER_ASIDE - 1] = s->n_steps;
+}
+
 enum fx_status fx_lower_conv_weights(struct fx_lowering *l, int node, const struct fx_view *x,
                                      const struct fx_view *dy)
 {
     FX_TRY(compile(l, node, FX_CONV_WEIGHTS, x, dy));
+    if (l->rules->weights_aside)
+        keep_aside(l);
     return fx_lower_emit(
         l, (struct fx_step){ .kind = FX_STEP_CONV_WEIGHTS, .node = node, .views = { *x, *dy } });
 }

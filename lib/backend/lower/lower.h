@@ -10,6 +10,8 @@
 
 #include "backend/lower/steps.h"
 
+enum { FX_LOWER_ASIDE = 2 };
+
 enum fx_conv_direction { FX_CONV_FORWARD, FX_CONV_DATA, FX_CONV_WEIGHTS, FX_N_CONV_DIRECTIONS };
 
 struct fx_lower_rules {
@@ -19,6 +21,9 @@ struct fx_lower_rules {
     bool keeps_norms;   /* norms' results are stored for the backward pass; else computed again */
     bool gathers_norms; /* has FX_STEP_NORM_GATHER: the gradient of a concatenation that only norms
                            read costs one pass a norm instead of two */
+    bool weights_aside; /* gradients of convolutions' weights may be computed beside the steps that
+                           follow: what such a step reads stays until FX_LOWER_ASIDE more of them
+                           are written, unless a later step changes it in place */
     bool stores_masks;  /* else a dropout's mask is drawn wherever it is applied: no FX_STEP_MASK */
 
     /* Into how many groups, run one after the other, the maps around a grouped convolution of n

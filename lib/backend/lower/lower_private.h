@@ -54,6 +54,7 @@ struct fx_lowering {
     struct fx_view *grads;  /* owned: the gradient so far */
     struct fx_steps *steps; /* of the current lane */
     int lane;
+    int aside[FX_LOWER_ASIDE]; /* the lane's last CONV_WEIGHTS steps; -1: none */
     bool is_backward;
     struct fx_err *err;
 };

@@ -32,6 +32,32 @@ const char *fx_step_name(enum fx_step_kind kind)
     return names[kind];
 }
 
+const struct fx_view *fx_step_written(const struct fx_step *step)
+{
+    switch (step->kind) {
+    case FX_STEP_GLOBALPOOL_BACK:
+        return &step->views[0];
+    case FX_STEP_COPY_OUT:
+    case FX_STEP_COPY_IN:
+    case FX_STEP_ADD_INTO:
+    case FX_STEP_CONV_FORWARD:
+    case FX_STEP_CONV_DATA:
+    case FX_STEP_NORM_APPLY:
+    case FX_STEP_DROP:
+    case FX_STEP_AVGPOOL:
+    case FX_STEP_AVGPOOL_BACK:
+        return &step->views[1];
+    case FX_STEP_ADD:
+    case FX_STEP_RELU_BACK:
+    case FX_STEP_NORM_BACK:
+    case FX_STEP_NORM_GATHER:
+    case FX_STEP_NORM_SETTLE:
+        return step->views[2].image_bytes > 0 ? &step->views[2] : NULL;
+    default:
+        return NULL;
+    }
+}
+
 void fx_lowered_fini(struct fx_lowered *lowered)
 {
     for (int lane = 0; lane < FX_MAX_LANES_OF_GRAPH; lane++)

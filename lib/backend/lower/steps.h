@@ -80,6 +80,10 @@ struct fx_step {
     uint64_t ns; /* time spent, over all runs; for the back end */
 };
 
+/* fx_step_written: the map that the step writes; NULL: it writes vectors, statistics or gradients
+ * of parameters only. */
+const struct fx_view *fx_step_written(const struct fx_step *step);
+
 struct fx_steps {
     struct fx_step *steps; /* owned */
     int n_steps, cap_steps;

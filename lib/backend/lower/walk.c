@@ -330,6 +330,8 @@ static enum fx_status walk_backward(struct fx_lowering *l)
     FX_TRY(make_seeds(l));
     for (l->lane = l->lowered->n_lanes; l->lane >= 0; l->lane--) {
         l->steps = &l->lowered->lanes[l->lane];
+        for (int i = 0; i < FX_LOWER_ASIDE; i++)
+            l->aside[i] = -1;
         for (int i = l->graph->n_nodes - 1; i >= 0; i--)
             if (in_lane(l, i) && l->graph->nodes[i].kind != FX_NODE_INPUT)
                 FX_TRY(lower_backward(l, i));
