@@ -331,7 +331,8 @@ struct fx_k_update {
     float momentum, weight_decay;                           /* SGD */
 };
 
-/* What an update found out; `skip` keeps everything as it was. */
+/* What an update found out; `skip` keeps everything as it was, in this update and in all that
+ * follow until the host clears it. */
 struct fx_k_result {
     double grad_norm;
     float scale[FX_K_GROUPS]; /* what each group's gradients are multiplied by */
@@ -341,7 +342,8 @@ struct fx_k_result {
 /* partials[i] = sum of squares of chunk i. */
 cudaError_t fx_k_square_sums(cudaStream_t stream, const struct fx_k_chunk *chunks, size_t n_chunks,
                              const float *grads, double *partials);
-/* Norms, guards and scales from the partials, as lib/backend/host/update.c. */
+/* Norms, guards and scales from the partials, as lib/backend/host/update.c; a result->skip that is
+ * there stays. */
 cudaError_t fx_k_norms(cudaStream_t stream, const struct fx_k_chunk *chunks, size_t n_chunks,
                        const double *partials, const struct fx_k_update *update,
                        const struct fx_k_losses *losses, const int *not_finite,

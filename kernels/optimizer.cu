@@ -77,7 +77,8 @@ static __device__ void finish_norms(const double sums[FX_K_GROUPS], const fx_k_u
         result->scale[g] = (float)scale;
     }
     result->grad_norm = norm;
-    result->skip = !isfinite(losses.total) ? 1 : !isfinite(norm) ? 2 : not_finite ? 3 : 0;
+    if (result->skip == 0)
+        result->skip = !isfinite(losses.total) ? 1 : !isfinite(norm) ? 2 : not_finite ? 3 : 0;
 }
 
 static __global__ void __launch_bounds__(NORM_THREADS)

@@ -3,16 +3,18 @@
  * Life of a run:
  *     fx_backend_find -> device_open -> model_create(graph) -> program_create (train, last partial
  *     batch, eval) -> model_memory (the plan, nothing large allocated yet) -> model_allocate ->
- *     tensor_write (initial values) -> [ step_begin, input, forward, loss, backward, update ] ...
- * -> tensor_read
+ *     tensor_write (initial values) -> [ step_begin, input, forward, loss, backward, update,
+ *     step_end ] ... -> tensor_read
  *
  * All programs of a model share its parameters and one activation arena and one workspace, each as
  * large as the largest program needs.  After model_allocate nothing allocates.
  *
- * The slots of a step only enqueue on a device that has queues; `update` and `losses_read` are
+ * The slots of a step only enqueue on a device that has queues; `step_end` and `losses_read` are
  * where the host waits.  A back end may record input..update once and replay it (CUDA graph):
  * nothing a slot decides depends on values computed on the device, and everything that changes from
- * step to step arrives in struct fx_batch and struct fx_update.
+ * step to step arrives in struct fx_batch and struct fx_update.  Where it runs_ahead the next step
+ * may be enqueued, up to and with its update, before step_end of this one: the device then goes on
+ * while the host looks at results.  At most two steps are under way.
  *
  * Commit: parameters, optimizer state, running statistics and counters change in `update` and
  * nowhere else; until it is called a step can be abandoned without a trace. */
@@ -106,8 +108,10 @@ struct fx_sgd {
     double momentum;
     bool nesterov;
 };
-struct fx_update_result {
+/* What came of a step. */
+struct fx_step_result {
     double grad_norm; /* before clipping, over all parameters */
+    struct fx_losses losses;
 };
 
 /* A host copy of a graph value or its gradient: f32 in canonical order (N, T, C, H, W). */
@@ -115,6 +119,7 @@ struct fx_update_result {
 struct fx_backend {
     const char *name;  /* "ref", "cpu", "cuda" */
     bool applies_rows; /* input works from rows and the resident data set; pixels may be NULL */
+    bool runs_ahead;   /* see above */
 
     /* device_open: FX_EDEVICE when the machine lacks the device or the precision. */
     enum fx_status (*device_open)(struct fx_device **device,
@@ -166,8 +171,12 @@ struct fx_backend {
      * loss since step_begin or a running statistic is not finite.  Once begun it is not abandoned.
      */
     enum fx_status (*update)(struct fx_program *program, const struct fx_update *update,
-                             const struct fx_sgd *sgd, struct fx_update_result *result,
-                             struct fx_err *err);
+                             const struct fx_sgd *sgd, struct fx_err *err);
+    /* step_end: after every update that returned FX_OK, in their order: waits for it and says what
+     * came of the step.  A back end with queues says here instead of in update that it diverged;
+     * then a step that is ahead is refused with it, and has no step_end. */
+    enum fx_status (*step_end)(struct fx_model *model, struct fx_step_result *result,
+                               struct fx_err *err);
 
     /* step_begin: forgets the losses and the running statistics gathered by forward passes since
      * the last update.  Called before the first `input` of a step (or of an evaluation). */

@@ -33,6 +33,11 @@ enum fx_status fx_trainer_save(struct fx_trainer *trainer, struct fx_err *err)
     return FX_OK;
 }
 
+bool fx_trainer_save_is_due(const struct fx_trainer *trainer)
+{
+    return fx_seconds() - trainer->saved_at >= trainer->save_seconds;
+}
+
 static bool steps_are_done(const struct fx_settings *settings, const struct fx_state *state)
 {
     return settings->steps > 0 && state->step >= settings->steps;
@@ -72,9 +77,10 @@ static enum fx_status train_epoch(struct fx_trainer *trainer, struct fx_err *err
         fx_feeder_begin(trainer->feeder, (uint32_t)state->epoch, state->batch);
     fx_progress_begin_epoch(&trainer->progress);
     while (state->batch < trainer->n_batches && !steps_are_done(trainer->settings, state)) {
-        FX_TRY(check_stop(trainer, err));
+        if (trainer->n_flights == 0)
+            FX_TRY(check_stop(trainer, err));
         FX_TRY(fx_trainer_step(trainer, err));
-        if (fx_seconds() - trainer->saved_at >= trainer->save_seconds)
+        if (trainer->n_flights == 0 && fx_trainer_save_is_due(trainer))
             FX_TRY(fx_trainer_save(trainer, err));
     }
     return FX_OK;

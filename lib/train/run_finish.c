@@ -62,22 +62,37 @@ static void explain_stop(struct fx_err *err)
             number != 0 ? sigabbrev_np(number) : "TERM");
 }
 
+/* A step that cannot be committed, because it failed or because the history cannot be written,
+ * leaves parameters that belong to no state. */
+static void save_committed(struct fx_trainer *t)
+{
+    struct fx_err err = { 0 };
+
+    if (fx_trainer_land(t, &err) != FX_OK && t->n_flights > 0) {
+        fx_log_warn("the state was not saved: %s", err.msg);
+        return;
+    }
+    if (!t->is_dirty)
+        return;
+    if (fx_trainer_save(t, &err) != FX_OK)
+        fx_log_warn("the state could not be saved: %s", err.msg);
+    else
+        fx_log_info("saved the state of epoch %lld, step %lld", (long long)t->state.epoch,
+                    (long long)t->state.step);
+}
+
 /* Saves what is committed and says why the stream ends here.  Nothing of it goes into the history:
  * a resumed run has no such line.  A second failure is logged; the first one is the reason. */
 void fx_run_end_early(struct fx_run_parts *run, enum fx_status why, struct fx_err *reason)
 {
-    struct fx_trainer *t = &run->trainer;
-    struct fx_end_facts facts = end_facts(run, status_name(why));
+    struct fx_end_facts facts;
     struct fx_err err = { 0 };
     char *line;
 
     if (why == FX_ESTOPPED)
         explain_stop(reason);
-    if (t->is_dirty && !t->is_torn && fx_trainer_save(t, &err) != FX_OK)
-        fx_log_warn("the state could not be saved: %s", err.msg);
-    else if (t->is_dirty)
-        fx_log_info("saved the state of epoch %lld, step %lld", (long long)t->state.epoch,
-                    (long long)t->state.step);
+    save_committed(&run->trainer);
+    facts = end_facts(run, status_name(why));
     facts.reason = reason->msg;
     if (!run->has_started || fx_stop_signal() == SIGPIPE ||
         fx_metrics_end(&facts, &line, &err) != FX_OK)

@@ -1,14 +1,9 @@
 /* One optimiser step and its commit. */
+#include "base/stop.h"
 #include "train/metrics.h"
 #include "train/trainer.h"
 
 #include <stdlib.h>
-
-/* What a step found out. */
-struct step_result {
-    struct fx_losses losses;
-    double grad_norm, lr[FX_N_GROUPS];
-};
 
 /* Forward and backward of one micro-batch; changes nothing that a checkpoint holds. */
 static enum fx_status micro_batch(struct fx_trainer *trainer, bool accumulate,
@@ -30,12 +25,12 @@ static enum fx_status micro_batch(struct fx_trainer *trainer, bool accumulate,
     return backend->backward(*program, accumulate, err);
 }
 
-static struct fx_update describe_update(const struct fx_trainer *trainer, int64_t n_micro,
-                                        const double lr[FX_N_GROUPS])
+static struct fx_update describe_update(const struct fx_trainer *trainer,
+                                        const struct fx_flight *flight)
 {
     const struct fx_settings *settings = trainer->settings;
     struct fx_update update = {
-        .step = trainer->state.step + 1,
+        .step = trainer->state.step + trainer->n_flights + 1,
         .beta1 = 0.9,
         .beta2 = 0.999,
         .eps = 1e-8,
@@ -44,34 +39,58 @@ static struct fx_update describe_update(const struct fx_trainer *trainer, int64_
         .clip_group = { [FX_GROUP_EXPERTS] = settings->clip_experts,
                         [FX_GROUP_FUSION] = settings->clip_fusion,
                         [FX_GROUP_HEAD] = settings->clip_fusion },
-        .grad_scale = 1.0 / (double)n_micro,
+        .grad_scale = 1.0 / (double)flight->n_micro,
     };
 
     for (int group = 0; group < FX_N_GROUPS; group++)
-        update.lr[group] = lr[group];
+        update.lr[group] = flight->lr[group];
     return update;
 }
 
-/* Up to and with the back end's commit. */
-static enum fx_status compute(struct fx_trainer *trainer, int64_t n_micro,
-                              struct step_result *result, struct fx_err *err)
+/* ---- under way ------------------------------------------------------------------------------- */
+
+/* The batches of the epoch that no step has taken yet. */
+static int64_t batches_left(const struct fx_trainer *trainer)
+{
+    int64_t left = trainer->n_batches - trainer->state.batch;
+
+    for (int i = 0; i < trainer->n_flights; i++)
+        left -= trainer->flights[i].n_micro;
+    return left;
+}
+
+/* The next step, up to and with the back end's update. */
+static enum fx_status begin_step(struct fx_trainer *trainer, struct fx_err *err)
 {
     const struct fx_backend *backend = trainer->engine->backend;
     static const struct fx_sgd nesterov = { .momentum = 0.9, .nesterov = true };
+    struct fx_flight *flight = &trainer->flights[trainer->n_flights];
+    int64_t left = batches_left(trainer), accumulate = trainer->settings->accumulate;
     struct fx_program *program = NULL;
-    struct fx_update_result norm;
 
-    fx_schedule_rates(&trainer->schedule, trainer->state.epoch - 1, result->lr);
+    flight->n_micro = left < accumulate ? left : accumulate;
+    fx_schedule_rates(&trainer->schedule, trainer->state.epoch - 1, flight->lr);
     backend->step_begin(trainer->engine->model);
-    for (int64_t i = 0; i < n_micro; i++)
+    for (int64_t i = 0; i < flight->n_micro; i++)
         FX_TRY(micro_batch(trainer, i > 0, &program, err));
-    struct fx_update update = describe_update(trainer, n_micro, result->lr);
-    FX_TRY(
-        backend->update(program, &update, trainer->settings->sgd ? &nesterov : NULL, &norm, err));
-    trainer->is_torn = true;
-    result->grad_norm = norm.grad_norm;
-    return backend->losses_read(trainer->engine->model, &result->losses, err);
+    struct fx_update update = describe_update(trainer, flight);
+    FX_TRY(backend->update(program, &update, trainer->settings->sgd ? &nesterov : NULL, err));
+    trainer->n_flights++;
+    return FX_OK;
 }
+
+/* Whether the step after the one under way may be begun before that one is over. */
+static bool goes_ahead(const struct fx_trainer *trainer)
+{
+    int64_t steps = trainer->settings->steps;
+
+    return trainer->engine->backend->runs_ahead && batches_left(trainer) > 0 &&
+           (steps == 0 || trainer->state.step + trainer->n_flights < steps) &&
+           !fx_trainer_save_is_due(trainer) && !fx_stop_requested() &&
+           !fx_history_listener_is_gone(trainer->history);
+}
+
+/* ---- committed ------------------------------------------------------------------------------- */
 
 static double individual(const struct fx_trainer *trainer, const struct fx_losses *losses)
 {
@@ -88,9 +107,10 @@ static double head_loss(const struct fx_trainer *trainer, const struct fx_losses
     return trainer->engine->graph->fused >= 0 ? losses->fused : losses->expert[0];
 }
 
-static enum fx_status record_step(struct fx_trainer *trainer, const struct step_result *result,
+static enum fx_status record_step(struct fx_trainer *trainer, const struct fx_step_result *result,
                                   char **line, struct fx_err *err)
 {
+    const double *lr = trainer->flights[0].lr;
     double n = (double)result->losses.n_images;
     struct fx_step_facts facts = {
         .epoch = trainer->state.epoch,
@@ -99,51 +119,85 @@ static enum fx_status record_step(struct fx_trainer *trainer, const struct step_
         .fused = head_loss(trainer, &result->losses) / n,
         .individual = individual(trainer, &result->losses) / n,
         .grad_norm = result->grad_norm,
-        .lr_experts = result->lr[FX_GROUP_EXPERTS],
-        .lr_fusion = result->lr[FX_GROUP_FUSION],
+        .lr_experts = lr[FX_GROUP_EXPERTS],
+        .lr_fusion = lr[FX_GROUP_FUSION],
     };
 
     FX_TRY(fx_metrics_step(&facts, line, err));
     return fx_history_record(trainer->history, *line, err);
 }
 
-static void commit(struct fx_trainer *trainer, int64_t n_micro, const struct step_result *result)
+static void commit(struct fx_trainer *trainer, const struct fx_step_result *result)
 {
     struct fx_state *state = &trainer->state;
 
     state->step++;
-    state->batch += n_micro;
+    state->batch += trainer->flights[0].n_micro;
     state->sums.n_images += result->losses.n_images;
     state->sums.total += result->losses.total;
     state->sums.fused += head_loss(trainer, &result->losses);
     state->sums.individual += individual(trainer, &result->losses);
     state->sums.correct += result->losses.correct;
     state->history_lines = trainer->history->n_lines;
-    trainer->is_torn = false;
+    trainer->flights[0] = trainer->flights[1];
+    trainer->n_flights--;
     trainer->is_dirty = true;
 }
 
-enum fx_status fx_trainer_step(struct fx_trainer *trainer, struct fx_err *err)
+/* The end of the first step under way. */
+static enum fx_status end_step(struct fx_trainer *trainer, struct fx_err *err)
 {
-    int64_t left = trainer->n_batches - trainer->state.batch;
-    int64_t n_micro = left < trainer->settings->accumulate ? left : trainer->settings->accumulate;
-    struct step_result result = { 0 };
+    struct fx_step_result result = { 0 };
     char *line = NULL;
     enum fx_status status;
 
-    status = compute(trainer, n_micro, &result, err);
+    status = trainer->engine->backend->step_end(trainer->engine->model, &result, err);
     if (status == FX_EDIVERGED)
-        fx_err_prepend(err, "epoch %lld, step %lld: ", (long long)trainer->state.epoch,
-                       (long long)trainer->state.step + 1);
+        trainer->n_flights = 0; /* refused, and what was ahead with it */
     if (status != FX_OK)
         goto out;
     if (trainer->settings->log_steps)
-        FX_TRY_OUT(record_step(trainer, &result, &line, err));
-    commit(trainer, n_micro, &result);
+        status = record_step(trainer, &result, &line, err);
+    trainer->is_torn = status != FX_OK;
+    if (trainer->is_torn)
+        goto out;
+    commit(trainer, &result);
     fx_progress_step(&trainer->progress, &trainer->state, &result.losses);
     if (line != NULL)
         status = fx_history_say(trainer->history, line, err);
 out:
     free(line);
+    return status;
+}
+
+enum fx_status fx_trainer_land(struct fx_trainer *trainer, struct fx_err *err)
+{
+    if (trainer->is_torn)
+        return fx_fail(err, FX_EFAIL, "step %lld is not in the history",
+                       (long long)trainer->state.step + 1);
+    while (trainer->n_flights > 0)
+        FX_TRY(end_step(trainer, err));
+    return FX_OK;
+}
+
+static enum fx_status step(struct fx_trainer *trainer, struct fx_err *err)
+{
+    if (trainer->n_flights == 0)
+        FX_TRY(begin_step(trainer, err));
+    if (goes_ahead(trainer)) {
+        enum fx_status status = begin_step(trainer, err);
+        if (status != FX_OK && status != FX_ESTOPPED)
+            return status;
+    }
+    return end_step(trainer, err);
+}
+
+enum fx_status fx_trainer_step(struct fx_trainer *trainer, struct fx_err *err)
+{
+    enum fx_status status = step(trainer, err);
+
+    if (status == FX_EDIVERGED)
+        fx_err_prepend(err, "epoch %lld, step %lld: ", (long long)trainer->state.epoch,
+                       (long long)trainer->state.step + 1);
     return status;
 }

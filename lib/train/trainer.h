@@ -9,6 +9,12 @@
 #include "train/restore.h"
 #include "train/schedule.h"
 
+/* A step whose update the back end has, and whose end is not known yet. */
+struct fx_flight {
+    int64_t n_micro; /* batches */
+    double lr[FX_N_GROUPS];
+};
+
 /* Everything the loop works on.  Pointers are borrowed from run.c. */
 struct fx_trainer {
     const struct fx_settings *settings;
@@ -24,7 +30,9 @@ struct fx_trainer {
     struct fx_state state; /* committed: what a checkpoint written now would say */
     struct fx_best best;   /* of the run so far; ahead of state.best at the end of --steps only */
     bool is_dirty;         /* the state has moved since last.safetensors was written */
-    bool is_torn;          /* a step's parameters are committed, its state is not: never save */
+    struct fx_flight flights[2]; /* in their order; the second where the back end runs ahead */
+    int n_flights;         /* not 0: the parameters are not those of the state, never save them */
+    bool is_torn;          /* a step is over that could not be recorded: no other is committed */
     int64_t n_batches;     /* of an epoch */
     double save_seconds;   /* between two checkpoints, at most */
     double saved_at;       /* fx_seconds of the last one */
@@ -33,8 +41,16 @@ struct fx_trainer {
 };
 
 /* fx_trainer_step: one optimiser step: `accumulate` micro-batches, then the commit.  FX_ESTOPPED
- * abandons it without a trace, FX_EDIVERGED leaves the state of the step before. */
+ * abandons it without a trace, FX_EDIVERGED leaves the state of the step before.  Where the back
+ * end runs ahead the next step is under way when this one is committed, unless the run is to be
+ * saved or stopped between them. */
 enum fx_status fx_trainer_step(struct fx_trainer *trainer, struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_trainer_land: waits for the steps that are under way, and commits them. */
+enum fx_status fx_trainer_land(struct fx_trainer *trainer, struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_trainer_save_is_due: the last checkpoint is old enough. */
+bool fx_trainer_save_is_due(const struct fx_trainer *trainer);
 
 /* fx_trainer_emit: records a line of metrics, and says it on stdout.  Frees line. */
 enum fx_status fx_trainer_emit(struct fx_trainer *trainer, char *line,

@@ -85,7 +85,7 @@ static void world_open(struct world *w)
         w->arenas[role] = to_device(host_arena(w, role), w->store.layout.n_trained * sizeof(float));
     w->shadow = device_bytes(w->store.layout.n_trained * sizeof(uint16_t));
     w->partials = device_bytes(w->store.layout.n_chunks * sizeof(double));
-    w->result = device_bytes(sizeof *w->result);
+    w->result = to_device(&(struct fx_k_result){ .skip = 0 }, sizeof *w->result);
     upload_chunks(w);
     for (int i = 0; i < N_RUNNING; i++)
         fresh[i] = noise(8, (uint32_t)i);
@@ -229,7 +229,7 @@ static void shadow_is_rounded(const struct world *w)
 static void run_steps(const struct fx_update *config, const struct fx_sgd *sgd)
 {
     struct fx_losses losses = { .n_images = 1, .total = 1 };
-    struct fx_update_result expected;
+    struct fx_step_result expected;
     struct fx_err err = { 0 };
     struct world w;
 
@@ -342,6 +342,12 @@ static void guards(void **state)
         before = snapshot(&w, &n);
         assert_int_equal(update_device(&w, &k, cases[i].loss, cases[i].not_finite).skip,
                          cases[i].skip);
+        after = snapshot(&w, &n);
+        assert_int_equal(memcmp(before, after, n) == 0, cases[i].skip != 0);
+        free(after);
+        /* What was refused stays refused. */
+        set_gradients(&w, 1);
+        assert_int_equal(update_device(&w, &k, 1, 0).skip, cases[i].skip);
         after = snapshot(&w, &n);
         assert_int_equal(memcmp(before, after, n) == 0, cases[i].skip != 0);
         free(after);

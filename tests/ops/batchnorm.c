@@ -109,7 +109,7 @@ static void check_running(const char *device)
     struct fx_update update = {
         .step = 1, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .grad_scale = 1
     };
-    struct fx_update_result result;
+    struct fx_step_result result;
     struct fx_err err = { 0 };
     struct op_run run;
     int64_t counter = 41;
@@ -124,7 +124,8 @@ static void check_running(const char *device)
     old_mean = op_read_param(&run, 2, FX_ROLE_VALUE);
     start = op_param(&run, 2);
     op_compare(&c, device, "uncommitted mean", old_mean, start, (size_t)k.c, 0);
-    op_check(run.backend->update(run.program, &update, NULL, &result, &err), &err);
+    op_check(run.backend->update(run.program, &update, NULL, &err), &err);
+    op_check(run.backend->step_end(run.model, &result, &err), &err);
     x = op_input(&run, 0);
     old_var = op_param(&run, 3);
     mean = op_read_param(&run, 2, FX_ROLE_VALUE);

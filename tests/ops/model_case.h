@@ -159,6 +159,15 @@ static enum fx_status model_gradients(struct model_case *m, bool accumulate, str
     return m->backend->backward(m->train, accumulate, err);
 }
 
+/* update and step_end. */
+static enum fx_status model_commit(struct model_case *m, const struct fx_update *update,
+                                   const struct fx_sgd *sgd, struct fx_step_result *result,
+                                   struct fx_err *err)
+{
+    FX_TRY(m->backend->update(m->train, update, sgd, err));
+    return m->backend->step_end(m->model, result, err);
+}
+
 static enum fx_status model_update(struct model_case *m, int step, double *grad_norm,
                                    struct fx_err *err)
 {
@@ -170,8 +179,8 @@ static enum fx_status model_update(struct model_case *m, int step, double *grad_
                                 .weight_decay = 1e-4,
                                 .clip = 1.0,
                                 .grad_scale = 1.0 };
-    struct fx_update_result result = { 0 };
-    enum fx_status status = m->backend->update(m->train, &update, NULL, &result, err);
+    struct fx_step_result result = { 0 };
+    enum fx_status status = model_commit(m, &update, NULL, &result, err);
 
     *grad_norm = result.grad_norm;
     return status;

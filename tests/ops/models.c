@@ -133,7 +133,7 @@ static void the_whole_gradient_is_the_slope(void **state)
                                    0 };
         struct fx_sgd sgd = { 0 };
         struct fx_update update = { .step = 1, .grad_scale = 1 };
-        struct fx_update_result result;
+        struct fx_step_result result;
         struct fx_losses before, after;
         struct fx_err err = { 0 };
         struct model_case m;
@@ -143,10 +143,10 @@ static void the_whole_gradient_is_the_slope(void **state)
         m.backend->step_begin(m.model);
         model_check(model_gradients(&m, false, &err), &err);
         model_check(m.backend->losses_read(m.model, &before, &err), &err);
-        model_check(m.backend->update(m.train, &update, &sgd, &result, &err), &err);
+        model_check(model_commit(&m, &update, &sgd, &result, &err), &err);
         for (int g = 0; g < FX_N_GROUPS; g++)
             update.lr[g] = 2e-3 / (result.grad_norm * result.grad_norm);
-        model_check(m.backend->update(m.train, &update, &sgd, &result, &err), &err);
+        model_check(model_commit(&m, &update, &sgd, &result, &err), &err);
         m.backend->step_begin(m.model);
         model_check(model_gradients(&m, false, &err), &err);
         model_check(m.backend->losses_read(m.model, &after, &err), &err);

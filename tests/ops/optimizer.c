@@ -153,7 +153,7 @@ static double literal_sgd(int g, int i, bool nesterov)
 static void run_steps(struct world *w, const struct fx_sgd *sgd)
 {
     struct fx_losses losses = { .n_images = 1, .total = 1 };
-    struct fx_update_result result;
+    struct fx_step_result result;
     struct fx_err err = { 0 };
 
     for (int t = 1; t <= STEPS; t++) {
@@ -213,7 +213,7 @@ static void check_clip(const struct fx_update *config, const double expected[FX_
     struct fx_sgd sgd = { .momentum = 0 };
     struct fx_losses losses = { .n_images = 1, .total = 1 };
     struct fx_update u = *config;
-    struct fx_update_result result;
+    struct fx_step_result result;
     struct fx_err err = { 0 };
     struct world w;
 
@@ -279,7 +279,7 @@ static void threads_do_not_change_a_bit(void **state)
     const struct fx_parallel threads = { run_two_threads, NULL };
     struct fx_losses losses = { .n_images = 1, .total = 1 };
     struct fx_update u = adamw_update(1);
-    struct fx_update_result a_result, b_result;
+    struct fx_step_result a_result, b_result;
     struct fx_err err = { 0 };
     struct world a, b;
 
@@ -324,7 +324,7 @@ static void check_refused(double loss, float bad_gradient)
 {
     struct fx_losses losses = { .n_images = 1, .total = loss };
     struct fx_update u = adamw_update(2);
-    struct fx_update_result result;
+    struct fx_step_result result;
     struct fx_err err = { 0 };
     uint8_t *before, *after;
     struct world w;
@@ -363,7 +363,7 @@ static void running_statistics(void **state)
     static const float mean[] = { 1, 2, 3 }, var[] = { 4, 5, 6 };
     struct fx_losses losses = { .n_images = 1, .total = 1 };
     struct fx_update u = adamw_update(1);
-    struct fx_update_result result;
+    struct fx_step_result result;
     struct fx_err err = { 0 };
     struct world w;
     int64_t counter;

@@ -213,7 +213,7 @@ static void gradients_accumulate(void **state)
     (void)state;
     for (int d = 0; d < N_DEVICES; d++) {
         struct fx_update update = { .step = 1, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8 };
-        struct fx_update_result once, twice;
+        struct fx_step_result once, twice;
         struct fx_err err = { 0 };
         struct model_case m;
 
@@ -224,14 +224,118 @@ static void gradients_accumulate(void **state)
         m.backend->step_begin(m.model);
         model_check(model_gradients(&m, false, &err), &err);
         update.grad_scale = 1;
-        model_check(m.backend->update(m.train, &update, NULL, &once, &err), &err);
+        model_check(model_commit(&m, &update, NULL, &once, &err), &err);
         m.backend->step_begin(m.model);
         model_check(model_gradients(&m, false, &err), &err);
         model_check(model_gradients(&m, true, &err), &err);
         update.grad_scale = 0.5;
-        model_check(m.backend->update(m.train, &update, NULL, &twice, &err), &err);
+        model_check(model_commit(&m, &update, NULL, &twice, &err), &err);
         assert_float_equal(twice.grad_norm / once.grad_norm, 1, 1e-5);
         model_close(&m);
+    }
+}
+
+/* Enqueues a step whose images begin with `pixel`, at its own rates. */
+static void launch_step(struct model_case *m, int step, float pixel)
+{
+    struct fx_update update = { .step = step,
+                                .lr = { 1e-5 * step, 1e-4 * step, 1e-4 },
+                                .beta1 = 0.9,
+                                .beta2 = 0.999,
+                                .eps = 1e-8,
+                                .grad_scale = 1 };
+    struct fx_err err = { 0 };
+
+    m->pixels[0] = pixel;
+    m->backend->step_begin(m->model);
+    model_check(model_gradients(m, false, &err), &err);
+    model_check(m->backend->update(m->train, &update, NULL, &err), &err);
+}
+
+static enum fx_status end_step(struct model_case *m, struct fx_step_result *result)
+{
+    struct fx_err err = { 0 };
+
+    return m->backend->step_end(m->model, result, &err);
+}
+
+enum { AHEAD_STEPS = 5 };
+
+/* Steps one by one, or each begun before the last one ends. */
+static void run_steps(struct model_case *m, bool ahead, struct fx_step_result *results)
+{
+    launch_step(m, 1, 0);
+    for (int step = 1; step <= AHEAD_STEPS; step++) {
+        if (ahead && step < AHEAD_STEPS)
+            launch_step(m, step + 1, (float)step);
+        assert_int_equal(end_step(m, &results[step - 1]), FX_OK);
+        if (!ahead && step < AHEAD_STEPS)
+            launch_step(m, step + 1, (float)step);
+    }
+}
+
+static void check_ahead(struct model_case *a, struct model_case *b)
+{
+    struct fx_step_result one_by_one[AHEAD_STEPS] = { 0 }, ahead[AHEAD_STEPS] = { 0 };
+    struct snapshot x, y;
+
+    run_steps(a, false, one_by_one);
+    run_steps(b, true, ahead);
+    for (int i = 0; i < AHEAD_STEPS; i++) {
+        assert_true(ahead[i].grad_norm == one_by_one[i].grad_norm);
+        assert_memory_equal(&ahead[i].losses, &one_by_one[i].losses, sizeof ahead[i].losses);
+    }
+    x = snapshot_take(a);
+    y = snapshot_take(b);
+    assert_true(snapshot_equal(&x, &y));
+    free(x.bytes);
+    free(y.bytes);
+}
+
+/* The second of two steps under way is refused with the first; then training goes on. */
+static void check_refusal_ahead(struct model_case *a, struct model_case *b)
+{
+    struct fx_step_result result = { 0 };
+    struct snapshot before = snapshot_take(b), after, straight;
+
+    launch_step(b, AHEAD_STEPS + 1, NAN);
+    launch_step(b, AHEAD_STEPS + 2, 1);
+    assert_int_equal(end_step(b, &result), FX_EDIVERGED);
+    after = snapshot_take(b);
+    assert_true(snapshot_equal(&before, &after));
+    free(after.bytes);
+    launch_step(a, AHEAD_STEPS + 1, 2);
+    launch_step(b, AHEAD_STEPS + 1, 2);
+    assert_int_equal(end_step(a, &result), FX_OK);
+    assert_int_equal(end_step(b, &result), FX_OK);
+    straight = snapshot_take(a);
+    after = snapshot_take(b);
+    assert_true(snapshot_equal(&straight, &after));
+    assert_false(snapshot_equal(&before, &after));
+    free(before.bytes);
+    free(after.bytes);
+    free(straight.bytes);
+}
+
+/* A step may be begun before the one before it ends: the results of each and all bytes are the
+ * same. */
+static void steps_run_ahead(void **state)
+{
+    (void)state;
+    for (int d = 0; d < N_DEVICES; d++) {
+        struct model_case a, b;
+
+        if (!model_open(&a, devices[d], &options)) {
+            model_close(&a);
+            continue;
+        }
+        assert_true(model_open(&b, devices[d], &options));
+        if (a.backend->runs_ahead) {
+            check_ahead(&a, &b);
+            check_refusal_ahead(&a, &b);
+        }
+        model_close(&a);
+        model_close(&b);
     }
 }
 
@@ -295,6 +399,7 @@ int main(void)
         cmocka_unit_test(a_step_that_is_not_finite_is_refused),
         cmocka_unit_test(an_evaluation_changes_nothing),
         cmocka_unit_test(gradients_accumulate),
+        cmocka_unit_test(steps_run_ahead),
         cmocka_unit_test(the_plan_is_known_first),
         cmocka_unit_test(a_model_may_only_evaluate),
     };

@@ -224,13 +224,21 @@ static enum fx_status backward(struct fx_program *program, bool accumulate, stru
 /* ---- update, losses, parameters ---- */
 
 static enum fx_status update(struct fx_program *program, const struct fx_update *config,
-                             const struct fx_sgd *sgd, struct fx_update_result *result,
-                             struct fx_err *err)
+                             const struct fx_sgd *sgd, struct fx_err *err)
 {
     struct fx_model *model = program->model;
     struct fx_parallel parallel = fx_pool_parallel(model->pool);
 
-    return fx_host_update(&model->store, &model->losses, config, sgd, &parallel, result, err);
+    return fx_host_update(&model->store, &model->losses, config, sgd, &parallel, &model->result,
+                          err);
+}
+
+static enum fx_status step_end(struct fx_model *model, struct fx_step_result *result,
+                               struct fx_err *err)
+{
+    (void)err;
+    *result = model->result;
+    return FX_OK;
 }
 
 static void step_begin(struct fx_model *model)
@@ -323,6 +331,7 @@ const struct fx_backend fx_backend_cpu = {
     .loss = loss,
     .backward = backward,
     .update = update,
+    .step_end = step_end,
     .step_begin = step_begin,
     .losses_read = losses_read,
     .value_read = value_read,

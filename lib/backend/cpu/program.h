@@ -25,8 +25,9 @@ struct fx_model {
     const struct fx_graph *graph; /* borrowed */
     bool trains;
     struct fx_store store;
-    struct fx_losses losses; /* since step_begin */
-    int n_lanes;             /* without the head, whose number it is */
+    struct fx_losses losses;      /* since step_begin */
+    struct fx_step_result result; /* of the last update */
+    int n_lanes;                  /* without the head, whose number it is */
     struct fx_lane_split split;
     struct fx_pool *pool;                                 /* owned */
     struct fx_dnnl_stream *streams[FX_GRAPH_MAX_EXPERTS]; /* owned; one for each worker */

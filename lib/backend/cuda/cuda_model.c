@@ -46,10 +46,13 @@ static void mailbox_fini(struct fx_mailbox *mailbox)
         free_pinned(mailbox->pixels[i]);
         if (mailbox->taken[i])
             cudaEventDestroy(mailbox->taken[i]);
+        free_pinned(mailbox->steps[i].update);
+        free_pinned(mailbox->steps[i].result);
+        free_pinned(mailbox->steps[i].losses);
+        if (mailbox->steps[i].done)
+            cudaEventDestroy(mailbox->steps[i].done);
     }
-    free_pinned(mailbox->update);
-    free_pinned(mailbox->result);
-    free_pinned(mailbox->losses);
+    free_pinned(mailbox->sums);
 }
 
 void fx_cuda_model_destroy(struct fx_model *model)
@@ -102,6 +105,15 @@ void fx_cuda_model_memory(const struct fx_model *model, struct fx_memory *memory
     fx_device_store_memory(&model->store, memory);
 }
 
+static enum fx_status allocate_letters(struct fx_step_letters *letters, struct fx_err *err)
+{
+    FX_CUDA(cudaMallocHost((void **)&letters->update, sizeof *letters->update));
+    FX_CUDA(cudaMallocHost((void **)&letters->result, sizeof *letters->result));
+    FX_CUDA(cudaMallocHost((void **)&letters->losses, sizeof *letters->losses));
+    FX_CUDA(cudaEventCreateWithFlags(&letters->done, cudaEventDisableTiming));
+    return FX_OK;
+}
+
 static enum fx_status allocate_mailbox(struct fx_mailbox *mailbox, const struct fx_model *model,
                                        struct fx_err *err)
 {
@@ -109,11 +121,10 @@ static enum fx_status allocate_mailbox(struct fx_mailbox *mailbox, const struct 
         FX_CUDA(cudaMallocHost(&mailbox->batch[i], fx_batch_block_bytes(model->n_max)));
         FX_CUDA(cudaMallocHost((void **)&mailbox->pixels[i], pixel_values(model) * sizeof(float)));
         FX_CUDA(cudaEventCreateWithFlags(&mailbox->taken[i], cudaEventDisableTiming));
+        FX_TRY(allocate_letters(&mailbox->steps[i], err));
     }
-    FX_CUDA(cudaMallocHost((void **)&mailbox->update, sizeof *mailbox->update));
-    FX_CUDA(cudaMallocHost((void **)&mailbox->result, sizeof *mailbox->result));
-    FX_CUDA(cudaMallocHost((void **)&mailbox->losses, sizeof *mailbox->losses));
-    memset(mailbox->losses, 0, sizeof *mailbox->losses);
+    FX_CUDA(cudaMallocHost((void **)&mailbox->sums, sizeof *mailbox->sums));
+    memset(mailbox->sums, 0, sizeof *mailbox->sums);
     return FX_OK;
 }
 
@@ -199,6 +210,7 @@ enum fx_status fx_cuda_model_allocate(struct fx_model *model, struct fx_err *err
     for (int queue = 0; queue < FX_CUDA_QUEUES; queue++)
         FX_TRY(allocate((void **)&model->workspace[queue], model->workspace_bytes[queue], err));
     FX_TRY(allocate_step(model, err));
+    FX_CUDA(cudaMemsetAsync(model->result, 0, sizeof *model->result, stream));
     FX_TRY(allocate_mailbox(&model->mailbox, model, err));
     for (struct fx_program *p = model->programs; p; p = p->next)
         FX_TRY(bind(p, err));

@@ -88,9 +88,14 @@ struct fx_mailbox {
     float *pixels[2];
     cudaEvent_t taken[2]; /* the block was copied to the device */
     int turn;
-    struct fx_k_update *update;
-    struct fx_k_result *result;
-    struct fx_k_losses *losses;
+    struct fx_step_letters {
+        struct fx_k_update *update; /* owned, as all below */
+        struct fx_k_result *result;
+        struct fx_k_losses *losses;
+        cudaEvent_t done; /* the last two are there */
+        int n_forwards;
+    } steps[2];               /* of the two steps that may be under way, used in turn */
+    struct fx_k_losses *sums; /* of losses_read */
 };
 
 struct fx_model {
@@ -117,9 +122,10 @@ struct fx_model {
     unsigned passes;
     bool has_new_batch; /* the mailbox's block differs from the device's */
     bool has_new_pixels;
-    bool is_ahead;    /* of the mailbox, which lacks the losses of what was launched last */
-    bool starts_step; /* losses and guards are to be cleared first */
-    int n_forwards;   /* training forward passes since the last update */
+    bool has_new_losses;        /* the mailbox's sums lack what was launched last */
+    bool starts_step;           /* losses and guards are to be cleared first */
+    int n_forwards;             /* training forward passes since the last update */
+    int64_t n_updates, n_ended; /* steps whose update is launched, and those that are over */
 };
 
 /* One launch of a batch of lanes. */

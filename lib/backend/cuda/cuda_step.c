@@ -1,5 +1,5 @@
 /* The slots of a step on a CUDA device, and the back-end table.  The slots note passes (passes.h);
- * `update`, `losses_read`, `value_read` and the tensors' slots are where the host waits. */
+ * `step_end`, `losses_read`, `value_read` and the tensors' slots are where the host waits. */
 #include "backend/backends.h"
 #include "backend/cuda/passes.h"
 #include "backend/host/update.h"
@@ -130,21 +130,6 @@ static void describe_update(const struct fx_update *update, const struct fx_sgd 
         describe_adamw(update, to);
 }
 
-/* Losses and result of what was launched; waits for the device. */
-static enum fx_status receive(struct fx_model *model, struct fx_err *err)
-{
-    struct fx_mailbox *mailbox = &model->mailbox;
-    cudaStream_t stream = model->device->main;
-
-    FX_CUDA(cudaMemcpyAsync(mailbox->losses, model->losses, sizeof *mailbox->losses,
-                            cudaMemcpyDeviceToHost, stream));
-    FX_CUDA(cudaMemcpyAsync(mailbox->result, model->result, sizeof *mailbox->result,
-                            cudaMemcpyDeviceToHost, stream));
-    FX_CUDA(cudaStreamSynchronize(stream));
-    model->is_ahead = false;
-    return FX_OK;
-}
-
 /* An update without a forward pass before it commits the running statistics as they are. */
 static enum fx_status keep_running(const struct fx_model *model, struct fx_err *err)
 {
@@ -157,46 +142,41 @@ static enum fx_status keep_running(const struct fx_model *model, struct fx_err *
     return FX_OK;
 }
 
-static enum fx_status update(struct fx_program *program, const struct fx_update *update,
-                             const struct fx_sgd *sgd, struct fx_update_result *result,
-                             struct fx_err *err)
+/* The results of the step that was launched, behind it. */
+static enum fx_status send_results(struct fx_model *model, struct fx_err *err)
 {
-    static const char *const what[] = { NULL, "the loss", "the gradient", "a running statistic" };
-    struct fx_model *model = program->model;
-    struct fx_device_store *store = &model->store;
+    struct fx_step_letters *letters = fx_step_letters(model);
+    cudaStream_t stream = model->device->main;
 
-    describe_update(update, sgd, model->mailbox.update);
-    FX_TRY(keep_running(model, err));
-    FX_TRY(fx_passes_want(program, FX_PASS_UPDATE, err));
-    FX_TRY(fx_passes_launch(model, err));
-    FX_TRY(receive(model, err));
-    result->grad_norm = model->mailbox.result->grad_norm;
-    if (model->mailbox.result->skip)
-        return fx_fail(err, FX_EDIVERGED, "training diverged: %s is not finite",
-                       what[model->mailbox.result->skip]);
-    for (size_t i = 0; i < store->layout.n_counters; i++)
-        store->counters[i] += model->n_forwards;
+    FX_CUDA(cudaMemcpyAsync(letters->losses, model->losses, sizeof *letters->losses,
+                            cudaMemcpyDeviceToHost, stream));
+    FX_CUDA(cudaMemcpyAsync(letters->result, model->result, sizeof *letters->result,
+                            cudaMemcpyDeviceToHost, stream));
+    FX_CUDA(cudaEventRecord(letters->done, stream));
+    letters->n_forwards = model->n_forwards;
     model->n_forwards = 0;
+    model->n_updates++;
     return FX_OK;
 }
 
-static void step_begin(struct fx_model *model)
+static enum fx_status update(struct fx_program *program, const struct fx_update *update,
+                             const struct fx_sgd *sgd, struct fx_err *err)
 {
-    fx_passes_forget(model);
-    model->starts_step = true;
-    model->is_ahead = false;
-    model->n_forwards = 0;
-    memset(model->mailbox.losses, 0, sizeof *model->mailbox.losses);
+    struct fx_model *model = program->model;
+
+    if (model->n_updates - model->n_ended > 1)
+        return fx_fail(err, FX_EUSAGE, "device cuda: two steps are under way already");
+    describe_update(update, sgd, fx_step_letters(model)->update);
+    FX_TRY(keep_running(model, err));
+    FX_TRY(fx_passes_want(program, FX_PASS_UPDATE, err));
+    FX_TRY(fx_passes_launch(model, err));
+    return send_results(model, err);
 }
 
-static enum fx_status losses_read(struct fx_model *model, struct fx_losses *losses,
-                                  struct fx_err *err)
-{
-    const struct fx_k_losses *from = model->mailbox.losses;
+/* ---- results ---- */
 
-    FX_TRY(fx_passes_launch(model, err));
-    if (model->is_ahead)
-        FX_TRY(receive(model, err));
+static void describe_losses(const struct fx_k_losses *from, struct fx_losses *losses)
+{
     *losses = (struct fx_losses){ .n_images = from->n_images,
                                   .fused = from->fused,
                                   .total = from->total,
@@ -209,6 +189,62 @@ static enum fx_status losses_read(struct fx_model *model, struct fx_losses *loss
         losses->distill[k] = from->distill[k];
         losses->expert_correct[k] = from->expert_correct[k];
     }
+}
+
+/* The device has refused the step, and whatever is ahead of it: it goes on when `result` is
+ * cleared.
+ */
+static enum fx_status refuse(struct fx_model *model, int why, struct fx_err *err)
+{
+    static const char *const what[] = { NULL, "the loss", "the gradient", "a running statistic" };
+
+    FX_CUDA(cudaMemsetAsync(model->result, 0, sizeof *model->result, model->device->main));
+    FX_CUDA(cudaStreamSynchronize(model->device->main));
+    model->n_ended = model->n_updates;
+    return fx_fail(err, FX_EDIVERGED, "training diverged: %s is not finite", what[why]);
+}
+
+static enum fx_status step_end(struct fx_model *model, struct fx_step_result *result,
+                               struct fx_err *err)
+{
+    const struct fx_step_letters *letters = &model->mailbox.steps[model->n_ended % 2];
+    struct fx_device_store *store = &model->store;
+
+    if (model->n_ended == model->n_updates)
+        return fx_fail(err, FX_EUSAGE, "device cuda: no step is under way");
+    FX_CUDA(cudaEventSynchronize(letters->done));
+    result->grad_norm = letters->result->grad_norm;
+    describe_losses(letters->losses, &result->losses);
+    if (letters->result->skip)
+        return refuse(model, letters->result->skip, err);
+    for (size_t i = 0; i < store->layout.n_counters; i++)
+        store->counters[i] += letters->n_forwards;
+    model->n_ended++;
+    return FX_OK;
+}
+
+static void step_begin(struct fx_model *model)
+{
+    fx_passes_forget(model);
+    model->starts_step = true;
+    model->has_new_losses = false;
+    model->n_forwards = 0;
+    memset(model->mailbox.sums, 0, sizeof *model->mailbox.sums);
+}
+
+static enum fx_status losses_read(struct fx_model *model, struct fx_losses *losses,
+                                  struct fx_err *err)
+{
+    struct fx_k_losses *sums = model->mailbox.sums;
+    cudaStream_t stream = model->device->main;
+
+    FX_TRY(fx_passes_launch(model, err));
+    if (model->has_new_losses) {
+        FX_CUDA(cudaMemcpyAsync(sums, model->losses, sizeof *sums, cudaMemcpyDeviceToHost, stream));
+        FX_CUDA(cudaStreamSynchronize(stream));
+    }
+    model->has_new_losses = false;
+    describe_losses(sums, losses);
     return FX_OK;
 }
 
@@ -324,6 +360,7 @@ static enum fx_status value_write(struct fx_program *program, int node, bool gra
 const struct fx_backend fx_backend_cuda = {
     .name = "cuda",
     .applies_rows = true,
+    .runs_ahead = true,
     .device_open = fx_cuda_device_open,
     .device_close = fx_cuda_device_close,
     .memory_left = fx_cuda_memory_left,
@@ -340,6 +377,7 @@ const struct fx_backend fx_backend_cuda = {
     .loss = loss,
     .backward = backward,
     .update = update,
+    .step_end = step_end,
     .step_begin = step_begin,
     .losses_read = losses_read,
     .value_read = value_read,

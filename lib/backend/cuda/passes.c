@@ -21,6 +21,11 @@ void fx_passes_forget(struct fx_model *model)
 
 /* ---- copies ---- */
 
+struct fx_step_letters *fx_step_letters(struct fx_model *model)
+{
+    return &model->mailbox.steps[model->n_updates % 2];
+}
+
 /* What a step begins with: no losses, nothing found that is not finite. */
 static enum fx_status clear_sums(const struct fx_model *model, struct fx_err *err)
 {
@@ -61,8 +66,9 @@ static enum fx_status send(struct fx_model *model, struct fx_err *err)
     model->starts_step = false;
     FX_TRY(send_batch(model, err));
     if (model->passes & FX_PASS_UPDATE)
-        FX_CUDA(cudaMemcpyAsync(model->update, model->mailbox.update, sizeof *model->update,
-                                cudaMemcpyHostToDevice, model->device->main));
+        FX_CUDA(cudaMemcpyAsync(model->update, fx_step_letters(model)->update,
+                                sizeof *model->update, cudaMemcpyHostToDevice,
+                                model->device->main));
     return FX_OK;
 }
 
@@ -129,7 +135,7 @@ enum fx_status fx_passes_launch(struct fx_model *model, struct fx_err *err)
     }
     FX_TRY(send(model, err));
     model->passes = 0;
-    model->is_ahead = true;
+    model->has_new_losses = true;
     return launch(model->pending, passes, err);
 }
 

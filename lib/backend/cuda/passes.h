@@ -36,6 +36,9 @@ void fx_passes_forget(struct fx_model *model);
 /* fx_passes_finish: launches, and waits until the device is done. */
 enum fx_status fx_passes_finish(struct fx_model *model, struct fx_err *err) FX_MUST_CHECK;
 
+/* fx_step_letters: those of the step whose update comes next. */
+struct fx_step_letters *fx_step_letters(struct fx_model *model);
+
 /* The passes of `passes` on the main stream, kernel by kernel (pass_launch.c). */
 enum fx_status fx_passes_issue(const struct fx_program *program, unsigned passes,
                                struct fx_err *err) FX_MUST_CHECK;

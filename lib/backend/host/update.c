@@ -106,14 +106,14 @@ static struct fx_sgd_step sgd_step(const struct fx_update *u, const struct fx_sg
 
 enum fx_status fx_host_update(struct fx_store *store, const struct fx_losses *losses,
                               const struct fx_update *update, const struct fx_sgd *sgd,
-                              const struct fx_parallel *parallel, struct fx_update_result *result,
+                              const struct fx_parallel *parallel, struct fx_step_result *result,
                               struct fx_err *err)
 {
     struct step step = { .store = store, .is_sgd = sgd != NULL };
     double norms[FX_N_GROUPS], scales[FX_N_GROUPS];
     double norm = measure_norms(store, update->grad_scale, parallel, norms);
 
-    result->grad_norm = norm;
+    *result = (struct fx_step_result){ .grad_norm = norm, .losses = *losses };
     if (!isfinite(losses->total))
         return fx_fail(err, FX_EDIVERGED, "training diverged: the loss is not finite");
     if (!isfinite(norm))

@@ -19,6 +19,7 @@ struct fx_model {
     bool *has_user;               /* owned; for each node: another node reads it */
     struct fx_store store;
     struct fx_losses losses;                  /* since step_begin */
+    struct fx_step_result result;             /* of the last update */
     struct fx_program *programs;              /* owned; a list */
     size_t activation_bytes, workspace_bytes; /* of the largest program */
     struct fx_arena activations, workspace;

@@ -114,13 +114,20 @@ static enum fx_status backward(struct fx_program *program, bool accumulate, stru
 }
 
 static enum fx_status update(struct fx_program *program, const struct fx_update *config,
-                             const struct fx_sgd *sgd, struct fx_update_result *result,
-                             struct fx_err *err)
+                             const struct fx_sgd *sgd, struct fx_err *err)
 {
     struct fx_model *model = program->model;
 
-    return fx_host_update(&model->store, &model->losses, config, sgd, &fx_parallel_serial, result,
-                          err);
+    return fx_host_update(&model->store, &model->losses, config, sgd, &fx_parallel_serial,
+                          &model->result, err);
+}
+
+static enum fx_status step_end(struct fx_model *model, struct fx_step_result *result,
+                               struct fx_err *err)
+{
+    (void)err;
+    *result = model->result;
+    return FX_OK;
 }
 
 static void step_begin(struct fx_model *model)
@@ -197,6 +204,7 @@ const struct fx_backend fx_backend_ref = {
     .loss = loss,
     .backward = backward,
     .update = update,
+    .step_end = step_end,
     .step_begin = step_begin,
     .losses_read = losses_read,
     .value_read = value_read,
