@@ -96,20 +96,6 @@ started() {
     same_run whole deaf
 }
 
-# stop_at_line N: the run in the folder often, stopped soon after its Nth line by its consumer.  One
-# that was done before the consumer was gone does not count.
-stop_at_line() {
-    local definitions
-    definitions="$(declare -f train); $(declare -p data experts settings)"
-    for _ in {1..20}; do
-        run bash -o pipefail -c '"$@" | head -n '"$1"' >/dev/null' - bash -c \
-            "$definitions; exec 2>/dev/null; train often"
-        [ "$status" -eq 0 ] || break
-        rm -r often
-    done
-    assert_equal "$status" 141
-}
-
 @test "a consumer that dies ends the run with its state saved" {
     train whole >whole.jsonl
     for lines in 1 3 6 9; do
@@ -119,7 +105,6 @@ stop_at_line() {
     train often >often.jsonl
     same_run whole often
 }
-
 
 # damage FILE AT: flips a bit.
 damage() {

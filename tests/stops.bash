@@ -68,3 +68,17 @@ kill_often() {
     train often >often.jsonl
     same_run whole often
 }
+
+# stop_at_line N: the run in the folder often, stopped soon after its Nth line by its consumer.  One
+# that was done before the consumer was gone does not count.
+stop_at_line() {
+    local definitions
+    definitions="$(declare -f train); $(declare -p data experts settings)"
+    for _ in {1..20}; do
+        run bash -o pipefail -c '"$@" | head -n '"$1"' >/dev/null' - bash -c \
+            "$definitions; exec 2>/dev/null; train often"
+        [ "$status" -eq 0 ] || break
+        rm -r often
+    done
+    assert_equal "$status" 141
+}

@@ -28,6 +28,18 @@ setup() {
     kill_often 3 KILL TERM
 }
 
+# The step that is ahead on the device when the consumer dies is committed before the state is saved.
+@test "a consumer that dies ends the run with its state saved" {
+    settings=(--device cuda --epochs 2 --batch 12 --checkpoint-minutes 10)
+    train whole >whole.jsonl
+    for lines in 1 4; do
+        stop_at_line $lines
+    done
+    assert_exists often/last.safetensors
+    train often >often.jsonl
+    same_run whole often
+}
+
 # in_pieces DIR: stopped by --steps twice.
 in_pieces() {
     train "$1" --steps 2 >/dev/null
