@@ -28,7 +28,7 @@ setup() {
     kill_often 3 KILL TERM
 }
 
-# The step that is ahead on the device when the consumer dies is committed before the state is saved.
+# A step that is ahead on the device when the consumer dies is committed before the state is saved.
 @test "a consumer that dies ends the run with its state saved" {
     settings=(--device cuda --epochs 2 --batch 12 --checkpoint-minutes 10)
     train whole >whole.jsonl
