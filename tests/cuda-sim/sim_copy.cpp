@@ -16,6 +16,8 @@ struct transfer {
     memory_kind to_kind, from_kind;
 };
 
+static constexpr size_t MAX_STAGED_BYTES = 64 << 10;
+
 static bool is_device(memory_kind kind)
 {
     return kind == memory_kind::DEVICE;
@@ -59,6 +61,14 @@ static std::function<void()> action_of(const transfer &copy)
     return [copy] { memmove(copy.to, copy.from, copy.bytes); };
 }
 
+/* A call that copies a little to the device, from pageable memory, returns when the source can be
+ * used again; what it copies may arrive later. */
+static bool is_staged(const transfer &copy)
+{
+    return is_device(copy.to_kind) && copy.from_kind == memory_kind::OTHER &&
+           copy.bytes <= MAX_STAGED_BYTES;
+}
+
 static cudaError_t put_copy(CUstream_st *stream, transfer copy, cudaMemcpyKind direction, bool wait)
 {
     cudaError_t error = check(copy, direction);
@@ -69,7 +79,7 @@ static cudaError_t put_copy(CUstream_st *stream, transfer copy, cudaMemcpyKind d
     if (pageable && stream->in)
         return spoil(*stream->in, cudaErrorStreamCaptureUnsupported);
     error = put(stream, "cudaMemcpy", action_of(copy));
-    if (error == cudaSuccess && (wait || copy.to_kind == memory_kind::OTHER))
+    if (error == cudaSuccess && (wait ? !is_staged(copy) : copy.to_kind == memory_kind::OTHER))
         finish(stream->last);
     return error;
 }
@@ -100,7 +110,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t count, enum cudaM
     });
 }
 
-/* Returns when the copy is done, but for one within devices. */
+/* Returns when the copy is done, but for one within devices and a small one to a device. */
 cudaError_t cudaMemcpy(void *to, const void *from, size_t count, enum cudaMemcpyKind kind)
 {
     transfer copy = { to, from, count, memory_kind::OTHER, memory_kind::OTHER };

@@ -39,6 +39,13 @@ static inline void sim_check(const char *call, cudaError_t error)
         assert_int_equal(cudaGetLastError(), error);                                               \
     } while (0)
 
+/* Copies to the device and waits until it has arrived. */
+static inline void send(void *to, const void *from, size_t bytes)
+{
+    RUN(cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice));
+    RUN(cudaDeviceSynchronize());
+}
+
 /* n values in device memory. */
 template <class T> struct device_array {
     T *data;
@@ -50,7 +57,7 @@ template <class T> struct device_array {
     }
     explicit device_array(const std::vector<T> &from) : device_array(from.size())
     {
-        RUN(cudaMemcpy(data, from.data(), n * sizeof(T), cudaMemcpyHostToDevice));
+        send(data, from.data(), n * sizeof(T));
     }
     ~device_array()
     {

@@ -143,6 +143,23 @@ static void other_memory_is_read_by_the_call(void **)
     }
 }
 
+/* cudaMemcpy returns before the little that it copies to the device has arrived. */
+static void small_copies_to_the_device_arrive_late(void **)
+{
+    int n_late = 0;
+
+    for (uint64_t seed = 0; seed < N_SEEDS; seed++) {
+        cuda_sim::seed(seed);
+        stream_case stream;
+        float from = 7.0f;
+        device_array<float> x(std::vector<float>(1, 1.0f)), y(1);
+        RUN(cudaMemcpy(x.data, &from, sizeof from, cudaMemcpyHostToDevice));
+        RUN(FX_LAUNCH(add_one, 1, 1, 0, stream, x.data, y.data));
+        n_late += y.read()[0] != 8.0f;
+    }
+    assert_in_range(n_late, 1, N_SEEDS - 1);
+}
+
 /* cudaMemset is on the legacy stream: streams that are not "non-blocking" wait for it. */
 static float set_and_added(unsigned flags)
 {
@@ -211,6 +228,7 @@ int main(void)
         cmocka_unit_test(synchronising_waits_for_one_stream),
         cmocka_unit_test(pinned_memory_is_read_when_the_copy_runs),
         cmocka_unit_test(other_memory_is_read_by_the_call),
+        cmocka_unit_test(small_copies_to_the_device_arrive_late),
         cmocka_unit_test(only_blocking_streams_wait_for_the_legacy_stream),
         cmocka_unit_test(events_tell_the_time),
         cmocka_unit_test(handles_that_are_gone_are_refused),

@@ -39,7 +39,7 @@ struct tensor {
         std::vector<__nv_bfloat16> halves(host.begin(), host.end());
         const void *from = bf16 ? (const void *)halves.data() : (const void *)host.data();
 
-        RUN(cudaMemcpy(device.data, from, device.n, cudaMemcpyHostToDevice));
+        send(device.data, from, device.n);
     }
     std::vector<float> read() const
     {
