@@ -302,14 +302,14 @@ static void test_lanes_may_share_an_input(void **state)
 }
 
 /* Asks for a plan of one shape and forgets it. */
-static enum fx_status ask(bool c_bf16, size_t lane, struct fx_err *err)
+static enum fx_status ask_for(int k, bool c_bf16, size_t lane, struct fx_err *err)
 {
     struct fx_gemm_shape s = { .n_lanes = 2,
                                .m = 8,
                                .n = 8,
-                               .k = 8,
-                               .a = { 8, 64 },
-                               .b = { 8, 128 },
+                               .k = k,
+                               .a = { k, 8 * (size_t)k },
+                               .b = { 8, 16 * (size_t)k },
                                .c = { 8, lane },
                                .bf16 = true,
                                .c_bf16 = c_bf16,
@@ -326,14 +326,29 @@ static enum fx_status ask(bool c_bf16, size_t lane, struct fx_err *err)
     return status;
 }
 
+static enum fx_status ask(bool c_bf16, size_t lane, struct fx_err *err)
+{
+    return ask_for(8, c_bf16, lane, err);
+}
+
 static void test_sums_meet_in_the_workspace_and_in_f32(void **state)
 {
     (void)state;
-    assert_int_equal(ask(true, 64, NULL), FX_OK);
+    assert_int_equal(ask_for(64, true, 64, NULL), FX_OK);
     assert_int_equal(device.reductions, CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE);
-    assert_int_equal(ask(false, 64, NULL), FX_OK);
+    assert_int_equal(ask_for(64, false, 64, NULL), FX_OK);
     assert_int_equal(device.reductions, CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE |
                                             CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE);
+}
+
+/* 8 of 8648 would be lost in up to 135 parts, but 32 of 1056 in no number of parts. */
+static void test_sums_that_would_lose_a_rest_are_not_split(void **state)
+{
+    (void)state;
+    assert_int_equal(ask_for(8648, false, 64, NULL), FX_OK);
+    assert_int_equal(device.reductions, CUBLASLT_REDUCTION_SCHEME_NONE);
+    assert_int_equal(ask_for(1056, true, 64, NULL), FX_OK);
+    assert_int_equal(device.reductions, CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE);
 }
 
 static void test_the_workspace_is_that_of_the_device(void **state)
@@ -390,6 +405,7 @@ int main(void)
         cmocka_unit_test_setup(test_products_are_row_major, set_up),
         cmocka_unit_test_setup(test_lanes_may_share_an_input, set_up),
         cmocka_unit_test_setup(test_sums_meet_in_the_workspace_and_in_f32, set_up),
+        cmocka_unit_test_setup(test_sums_that_would_lose_a_rest_are_not_split, set_up),
         cmocka_unit_test_setup(test_the_workspace_is_that_of_the_device, set_up),
         cmocka_unit_test_setup(test_alignment_is_that_of_all_lanes, set_up),
         cmocka_unit_test_setup(test_the_first_proposal_that_runs_is_taken, set_up),

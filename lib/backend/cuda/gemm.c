@@ -22,6 +22,8 @@ enum {
     WORKSPACE_HOPPER_MIB = 32, /* NVIDIA's recommendation from compute capability 9.0 on */
     N_PROPOSALS = 8,
     ALIGNMENT_BYTES = 16,
+    MIN_BLOCK_K = 16, /* of the sizes in which a kernel may walk over k, powers of two */
+    MAX_BLOCK_K = 128,
     NAME_BYTES = 128,
 };
 
@@ -145,12 +147,30 @@ static uint32_t alignment(const struct fx_gemm_matrix *matrix, bool bf16, int n_
     return (uint32_t)(bits & -bits);
 }
 
+/* Whether a sum over k that is split could lose its end.  cuBLASLt 12.8 to 13.2 was seen to return
+ * the sum over whole blocks only where the number of parts divides that of the blocks and exceeds
+ * the rest: on Hopper and Blackwell, facebookexperimental/triton pull request 2767. */
+static bool may_lose_rest(int k)
+{
+    for (int block = MIN_BLOCK_K; block <= MAX_BLOCK_K; block *= 2)
+        if (k % block != 0 && k % block < k / block)
+            return true;
+    return false;
+}
+
+/* How partial sums may meet: those of C's type are f32, too, where C is. */
+static uint32_t reductions_of(const struct fx_gemm_shape *s)
+{
+    if (may_lose_rest(s->k))
+        return CUBLASLT_REDUCTION_SCHEME_NONE;
+    return CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE |
+           (s->c_bf16 ? 0 : CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE);
+}
+
 static cublasStatus_t set_preference(cublasLtMatmulPreferenceOpaque_t *preference,
                                      const struct fx_gemm_shape *s, size_t workspace_limit)
 {
-    /* Partial sums of C's type are f32, too, where C is. */
-    uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE |
-                          (s->c_bf16 ? 0 : CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE);
+    uint32_t reductions = reductions_of(s);
     uint32_t left = alignment(&s->b, s->bf16, s->n_lanes);
     uint32_t right = alignment(&s->a, s->bf16, s->n_lanes);
     uint32_t result = alignment(&s->c, s->c_bf16, s->n_lanes);
