@@ -112,9 +112,10 @@ cudaError_t enqueue_kernel(const char *name, dim3 grid, dim3 block, size_t share
 
 /* ---- waiting -------------------------------------------------------------------------------- */
 
+/* CUDA may refuse any wait in the middle of a capture, whatever it is for. */
 static cudaError_t synchronize(CUstream_st *stream)
 {
-    cudaError_t error = stream == &legacy ? refuse_in_capture() : cudaSuccess;
+    cudaError_t error = refuse_in_capture();
 
     if (error != cudaSuccess)
         return error;
@@ -299,8 +300,10 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
         if (event->in)
             return event->in->over ? cudaErrorCapturedEvent
                                    : spoil(*event->in, cudaErrorCapturedEvent);
-        finish(event->recorded);
-        return cudaSuccess;
+        cudaError_t error = refuse_in_capture();
+        if (error == cudaSuccess)
+            finish(event->recorded);
+        return error;
     });
 }
 

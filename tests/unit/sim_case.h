@@ -46,6 +46,9 @@ static inline void send(void *to, const void *from, size_t bytes)
     RUN(cudaDeviceSynchronize());
 }
 
+/* The same of a launch, which has asked for its error itself. */
+#define LAUNCH_REFUSED(error, launch) assert_string_equal(cudaGetErrorName(launch), #error)
+
 /* n values in device memory. */
 template <class T> struct device_array {
     T *data;

@@ -178,10 +178,14 @@ static void calls_that_wait_or_allocate_are_refused_in_a_capture(void **)
 {
     static const cudaError_t error = cudaErrorStreamCaptureUnsupported;
     static float pageable;
+    stream_case outside;
+    event_case before;
     device_array<float> x(N);
     float *memory = x.data;
 
     spoils(error, [](cudaStream_t stream) { return cudaStreamSynchronize(stream); });
+    spoils(error, [&](cudaStream_t) { return cudaStreamSynchronize(outside); });
+    spoils(error, [&](cudaStream_t) { return cudaEventSynchronize(before); });
     spoils(error, [](cudaStream_t) { return cudaDeviceSynchronize(); });
     spoils(error, [](cudaStream_t) {
         void *p;
@@ -225,7 +229,6 @@ static void captures_begin_and_end_where_they_may(void **)
     REFUSED(cudaErrorIllegalState, cudaStreamEndCapture(stream, &none));
     RUN(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
     REFUSED(cudaErrorIllegalState, cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
-    RUN(cudaStreamSynchronize(other)); /* which has no part in it */
     graph.end(stream);
     assert_int_equal(graph.n_nodes(), 0);
     RUN(cudaGraphLaunch(graph.exec, stream));

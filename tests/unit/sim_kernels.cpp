@@ -315,13 +315,21 @@ static void launches_that_a_device_refuses_are_refused(void **)
 {
     device_array<float> x(1);
 
-    REFUSED(cudaErrorInvalidConfiguration,
-            FX_LAUNCH((scale<1, false>), 1, 1025, 0, nullptr, x.data, 1));
-    REFUSED(cudaErrorInvalidConfiguration,
-            FX_LAUNCH((scale<1, false>), 0, 32, 0, nullptr, x.data, 1));
-    REFUSED(cudaErrorInvalidConfiguration,
-            FX_LAUNCH((scale<1, false>), dim3(1, 1, 65536), 32, 0, nullptr, x.data, 1));
+    LAUNCH_REFUSED(cudaErrorInvalidConfiguration,
+                   FX_LAUNCH((scale<1, false>), 1, 1025, 0, nullptr, x.data, 1));
+    LAUNCH_REFUSED(cudaErrorInvalidConfiguration,
+                   FX_LAUNCH((scale<1, false>), 0, 32, 0, nullptr, x.data, 1));
+    LAUNCH_REFUSED(cudaErrorInvalidConfiguration,
+                   FX_LAUNCH((scale<1, false>), dim3(1, 1, 65536), 32, 0, nullptr, x.data, 1));
     RUN(FX_LAUNCH((scale<1, false>), dim3(1, 65535, 1), 32, 0, nullptr, x.data, 0));
+}
+
+static void an_error_before_a_launch_is_not_its_own(void **)
+{
+    device_array<float> x(1);
+
+    assert_int_equal(cudaSetDevice(-1), cudaErrorInvalidDevice);
+    RUN(FX_LAUNCH((scale<1, false>), 1, 32, 0, nullptr, x.data, 0));
 }
 
 struct numbers {
@@ -386,6 +394,7 @@ int main(void)
         cmocka_unit_test(divergent_barriers_are_reported),
         cmocka_unit_test(a_shuffle_of_half_a_warp_is_reported),
         cmocka_unit_test(launches_that_a_device_refuses_are_refused),
+        cmocka_unit_test(an_error_before_a_launch_is_not_its_own),
         cmocka_unit_test(arguments_are_those_of_the_launch),
         cmocka_unit_test(bfloat16_rounds_to_the_nearest_even),
     };

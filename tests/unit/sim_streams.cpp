@@ -215,7 +215,7 @@ static void handles_that_are_gone_are_refused(void **)
     REFUSED(cudaErrorInvalidResourceHandle, cudaEventRecord(event, stream));
     RUN(cudaStreamDestroy(stream));
     REFUSED(cudaErrorInvalidResourceHandle, cudaStreamSynchronize(stream));
-    REFUSED(cudaErrorInvalidResourceHandle, FX_LAUNCH(fill, 1, N, 0, stream, x.data, 0.0f));
+    LAUNCH_REFUSED(cudaErrorInvalidResourceHandle, FX_LAUNCH(fill, 1, N, 0, stream, x.data, 0.0f));
 }
 
 int main(void)

@@ -35,7 +35,7 @@ cudaError_t launch(const char *name, void (*kernel)(Params...), dim3 grid, dim3 
 
 } // namespace cuda_sim
 
-#define FX_LAUNCH(kernel, grid, block, shared, stream, ...)                                        \
-    cuda_sim::launch(#kernel, kernel, (grid), (block), (shared), (stream), __VA_ARGS__)
+#define FX_START(kernel, grid, block, shared, stream, ...)                                         \
+    (void)cuda_sim::launch(#kernel, kernel, (grid), (block), (shared), (stream), __VA_ARGS__)
 
 #endif
