@@ -78,10 +78,13 @@ SIM_CXXFLAGS := -std=c++17 -I. -Ilib -isystem $(CUDA_INCLUDE) -Wall -Wextra \
 	-Wno-unknown-pragmas -Wno-unused-function -O2 -g -ffp-contract=off -fno-strict-aliasing \
 	-fno-math-errno $(CPPFLAGS) $(SAN_FLAGS)
 $(B)/tests/cuda-sim/sim_product.o: SIM_CXXFLAGS += -O3
+# Every access of a kernel is shown to the simulator (sim_access.cpp), unless sanitizers watch.
+SIM_ACCESS := $(if $(SAN),,-fsanitize=thread)
+$(B)/kernels/%.o $(B)/tests/unit/sim_memory.o: SIM_CXXFLAGS += $(SIM_ACCESS)
 
 # Other flags than last time rebuild everything: every object depends on the file that holds them.
 FLAGS := $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(LDLIBS) $(VERSION) \
-	$(if $(CUDA_SIM),$(CXX) $(SIM_CXXFLAGS),$(NVCC) $(KERNEL_FLAGS))
+	$(if $(CUDA_SIM),$(CXX) $(SIM_CXXFLAGS) $(SIM_ACCESS),$(NVCC) $(KERNEL_FLAGS))
 ifneq ($(BUILDS),)
 ifneq ($(file <$(B)/flags),$(FLAGS))
 $(shell mkdir -p $(B))$(file >$(B)/flags,$(FLAGS))

@@ -17,6 +17,7 @@
 #include "cuda_runtime.h"
 #include "sim_fiber.h"
 #include "sim_random.h"
+#include "sim_runtime.h"
 #include "sim_shared.h"
 
 uint3 threadIdx, blockIdx;
@@ -51,6 +52,7 @@ static struct {
     std::deque<int> ready; /* threads that can run, in the order in which they will */
     int n_waiting, n_ended;
     int self; /* the thread that runs */
+    const shared_memory *shared;
 } now;
 
 static fiber scheduler;
@@ -205,6 +207,7 @@ void run_grid(const kernel_launch &launch)
     for (uint64_t i = n_blocks; i > 1; i--)
         std::swap(order[i - 1], order[random_below(i)]);
     now.launch = &launch;
+    now.shared = &shared;
     now.n_threads = (int)(launch.block.x * launch.block.y * launch.block.z);
     gridDim = launch.grid;
     blockDim = launch.block;
@@ -215,6 +218,32 @@ void run_grid(const kernel_launch &launch)
         shared.poison();
         run_block();
     }
+    now.launch = nullptr;
+}
+
+/* ---- what kernels touch --------------------------------------------------------------------- */
+
+extern "C" char __executable_start, _end; /* of the program, with its constants; the linker's */
+
+static bool lies_between(const void *address, const void *first, const void *end)
+{
+    return (uintptr_t)address - (uintptr_t)first < (uintptr_t)end - (uintptr_t)first;
+}
+
+void check_access(const void *address)
+{
+    const fiber *stack = now.launch ? now.threads[(size_t)now.self].stack : nullptr;
+    memory_kind kind;
+
+    if (is_device_address(address) || !stack || !stack->holds(__builtin_frame_address(0)))
+        return; /* closed pages see to the rest, or this is not a thread of a kernel */
+    if (stack->holds(address) || now.shared->holds(address) ||
+        lies_between(address, &__executable_start, &_end) ||
+        lies_between(address, now.launch, now.launch + 1) ||
+        lies_between(address, now.warps.data(), now.warps.data() + now.warps.size()))
+        return; /* the last two are the simulator's own */
+    if (!find_memory(address, 1, &kind) || kind != memory_kind::PINNED)
+        give_up("it touches memory of the host");
 }
 
 /* ---- what kernels call ---------------------------------------------------------------------- */

@@ -20,6 +20,10 @@ struct kernel_launch {
  * not come) is told and ends the program. */
 void run_grid(const kernel_launch &launch);
 
+/* For each address that instrumented code is about to touch: a kernel may touch memory of the
+ * device, its own stack and shared memory, constants, and page-locked memory. */
+void check_access(const void *address);
+
 } // namespace cuda_sim
 
 #endif

@@ -3,6 +3,7 @@
 #define CUDA_SIM_SIM_FIBER_H
 
 #include <stddef.h>
+#include <stdint.h>
 #if !defined(__x86_64__)
 #define CUDA_SIM_UCONTEXT 1
 #endif
@@ -20,6 +21,11 @@ struct fiber {
     /* A new one; the first switch to it calls `first`, which must not return. */
     explicit fiber(void (*first)());
     ~fiber();
+    /* Whether an address is on its stack. */
+    bool holds(const void *address) const
+    {
+        return (uintptr_t)address - (uintptr_t)bottom < bytes;
+    }
     fiber(const fiber &) = delete;
     fiber &operator=(const fiber &) = delete;
 

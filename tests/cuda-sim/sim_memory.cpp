@@ -29,7 +29,11 @@ struct allocation {
     char *on_heap; /* owned, so that the leak sanitizer notices what is never freed */
 };
 
+/* Where device memory lies: a range of addresses that nothing else of the program uses. */
+static constexpr uintptr_t FIRST_ADDRESS = (uintptr_t)1 << 45;
+
 static std::map<uintptr_t, allocation> on_device; /* by address; freed ones too */
+static uintptr_t next_address = FIRST_ADDRESS;
 static std::map<uintptr_t, size_t> pinned;
 
 static uintptr_t number(const void *address)
@@ -73,6 +77,11 @@ bool find_memory(const void *address, size_t bytes, memory_kind *kind)
         return first - host->first + bytes <= host->second;
     }
     return true;
+}
+
+bool is_device_address(const void *address)
+{
+    return number(address) - FIRST_ADDRESS < next_address - FIRST_ADDRESS;
 }
 
 bool is_device_memory(const void *address, size_t bytes)
@@ -169,10 +178,11 @@ static cudaError_t allocate(void **result, size_t bytes)
         return cudaSuccess;
     if (mapped < bytes || bytes > device_bytes() - allocated_on(current_device()))
         return cudaErrorMemoryAllocation;
-    void *memory =
-        mmap(nullptr, mapped + page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory = mmap(pointer(next_address), mapped + page, PROT_NONE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
     if (out_of_memory(memory))
         return cudaErrorMemoryAllocation;
+    next_address += mapped + page;
     explain_faults();
     mprotect(memory, mapped, PROT_READ | PROT_WRITE);
     memset(memory, 0xff, mapped);

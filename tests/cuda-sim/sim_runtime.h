@@ -38,6 +38,9 @@ enum class memory_kind { DEVICE, PINNED, OTHER };
  * allocation, or when it was freed. */
 bool find_memory(const void *address, size_t bytes, memory_kind *kind);
 
+/* Quickly: whether an address is or was one of device memory. */
+bool is_device_address(const void *address);
+
 /* Device memory can be touched while one of these lives. */
 struct open_memory {
     open_memory();

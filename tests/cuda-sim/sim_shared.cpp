@@ -2,6 +2,7 @@
  * templates and of plain functions into the same one.  Thread-local storage holds both. */
 #include "sim_shared.h"
 
+#include <cstdint>
 #include <cstring>
 #include <link.h>
 
@@ -45,6 +46,11 @@ void shared_memory::poison()
 {
     if (bytes > 0)
         memset(memory, 0xff, bytes);
+}
+
+bool shared_memory::holds(const void *address) const
+{
+    return (uintptr_t)address - (uintptr_t)memory < bytes;
 }
 
 } // namespace cuda_sim

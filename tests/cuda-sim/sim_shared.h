@@ -19,6 +19,7 @@ struct shared_memory {
 
     /* What a block finds: NaN. */
     void poison();
+    bool holds(const void *address) const;
 
   private:
     unsigned char *memory;

@@ -95,6 +95,34 @@ static void pages_behind_an_allocation_are_closed(void **)
         "cuda-sim: touch touches memory that is not there");
 }
 
+static __global__ void follow(float *const *where)
+{
+    **where = 1.0f;
+}
+
+/* Page-locked memory can be reached from the device, other memory of the host cannot. */
+static void kernels_cannot_touch_memory_of_the_host(void **)
+{
+    float *pinned;
+
+#ifndef __SANITIZE_ADDRESS__
+    dies(
+        [] {
+            std::vector<float> host(4);
+            device_array<float *> where(std::vector<float *>(1, host.data()));
+            FX_LAUNCH(follow, 1, 1, 0, nullptr, where.data);
+            cudaDeviceSynchronize();
+        },
+        "cuda-sim: kernel follow, block (0, 0, 0) of 1 threads: it touches memory of the host");
+#endif
+    RUN(cudaMallocHost(&pinned, sizeof *pinned));
+    device_array<float *> where(std::vector<float *>(1, pinned));
+    RUN(FX_LAUNCH(follow, 1, 1, 0, nullptr, where.data));
+    RUN(cudaDeviceSynchronize());
+    assert_true(*pinned == 1.0f);
+    RUN(cudaFreeHost(pinned));
+}
+
 static void freeing_waits_for_work(void **)
 {
     float *x;
@@ -142,6 +170,7 @@ int main(void)
         cmocka_unit_test(the_host_cannot_touch_device_memory),
         cmocka_unit_test(freed_memory_cannot_be_touched),
         cmocka_unit_test(pages_behind_an_allocation_are_closed),
+        cmocka_unit_test(kernels_cannot_touch_memory_of_the_host),
         cmocka_unit_test(freeing_waits_for_work),
         cmocka_unit_test(copies_stay_within_their_ends),
         cmocka_unit_test(errors_have_names),

@@ -19,6 +19,16 @@ enum { MAX_PARAMETER_BYTES = 4096 };
 cudaError_t enqueue_kernel(const char *name, dim3 grid, dim3 block, size_t shared_bytes,
                            cudaStream_t stream, std::function<void()> thread);
 
+/* A function that reads arguments where they are kept, in the host's memory: not instrumented. */
+#define CUDA_SIM_UNCHECKED __attribute__((no_sanitize_thread))
+
+template <class... Params, size_t... I>
+CUDA_SIM_UNCHECKED void call(void (*kernel)(Params...), const std::tuple<Params...> &params,
+                             std::index_sequence<I...>)
+{
+    kernel(std::get<I>(params)...);
+}
+
 /* The arguments are converted to the kernel's parameters and copied now, as a launch does. */
 template <class... Params, class... Args>
 cudaError_t launch(const char *name, void (*kernel)(Params...), dim3 grid, dim3 block,
@@ -30,7 +40,9 @@ cudaError_t launch(const char *name, void (*kernel)(Params...), dim3 grid, dim3 
     std::tuple<Params...> params(std::forward<Args>(args)...);
 
     return enqueue_kernel(name, grid, block, shared_bytes, stream,
-                          [kernel, params] { std::apply(kernel, params); });
+                          [kernel, params]() CUDA_SIM_UNCHECKED {
+                              call(kernel, params, std::index_sequence_for<Params...>());
+                          });
 }
 
 } // namespace cuda_sim
