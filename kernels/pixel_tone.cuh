@@ -29,8 +29,11 @@ static __device__ void fx_tones_count(const uint8_t *image, fx_tones *tones)
 {
     const int v = (int)threadIdx.x;
 
-    for (int c = 0; c < 3; c++)
-        tones->at_least[c][v] = tones->at_least[c][FX_N_BYTES] = 0;
+    for (int c = 0; c < 3; c++) {
+        tones->at_least[c][v] = 0;
+        if (v == 0)
+            tones->at_least[c][FX_N_BYTES] = 0;
+    }
     __syncthreads();
     for (int i = threadIdx.x; i < FX_IMAGE_BYTES; i += FX_PIXEL_THREADS)
         atomicAdd(&tones->at_least[i / FX_IMAGE_PIXELS][image[i]], 1);
