@@ -21,7 +21,7 @@ static __device__ __forceinline__ fx_norm_channel fx_norm_channel_of(const fx_k_
     k.mean = (double)norm.mean.data[lane * norm.mean.lane + c];
     k.invstd = 1.0 / sqrt(var + (double)norm.eps);
     k.scale = weight * k.invstd;
-    k.shift = bias - k.mean * k.scale;
+    k.shift = fma(-k.mean, k.scale, bias); /* the same bits in every kernel */
     return k;
 }
 
