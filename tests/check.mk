@@ -51,7 +51,8 @@ $(C_SUITES:%=$(CHECK)/%.tap): $(CHECK)/%.tap:
 	@$(call SUITE_ENV,$(B)) tests/run-suite $* $@ $(B)/tests/$*
 
 $(SIM_SUITES:%=$(CHECK)/cuda-sim/%.tap): $(CHECK)/cuda-sim/%.tap:
-	@$(call SIM_ENV,$(SIM_B)) tests/run-suite cuda-sim/$* $@ $(SIM_B)/tests/$*
+	@$(call SIM_ENV,$(SIM_B)) $(if $(filter kernels/%,$*),CUDA_SIM_RACES=1) \
+	  tests/run-suite cuda-sim/$* $@ $(SIM_B)/tests/$*
 
 $(SAN_C_SUITES:%=$(CHECK)/sanitized/%.tap): $(CHECK)/sanitized/%.tap:
 	@$(call SIM_ENV,$(SAN_B)) tests/run-suite sanitized/$* $@ $(SAN_B)/tests/$*

@@ -1,41 +1,44 @@
 /* Accesses of kernels to memory.  They are compiled with -fsanitize=thread, by which the compiler
- * puts a call before every one; in place of that sanitizer's library these functions answer.  A GPU
- * cannot follow a pointer to the host's memory, which here is memory like any other. */
+ * puts a call before every one; in place of that sanitizer's library, which knows threads of the
+ * host, these functions answer.  A GPU cannot follow a pointer to the host's memory, which here is
+ * memory like any other, and its threads race (sim_race.h). */
 #include "sim_block.h"
+#include "sim_race.h"
 
-#define ANSWER(name)                                                                               \
-    extern "C" void __tsan_##name(const void *address)                                             \
+static void answer(const void *address, size_t bytes, bool writes, void *caller)
+{
+    cuda_sim::check_access(address);
+    cuda_sim::watch_access(address, bytes, writes, caller);
+}
+
+#define ANSWER(name, bytes, writes)                                                                \
+    extern "C" void __tsan_##name##bytes(const void *address)                                      \
     {                                                                                              \
-        cuda_sim::check_access(address);                                                           \
+        answer(address, bytes, writes, __builtin_return_address(0));                               \
     }
 
-ANSWER(read1)
-ANSWER(read2)
-ANSWER(read4)
-ANSWER(read8)
-ANSWER(read16)
-ANSWER(write1)
-ANSWER(write2)
-ANSWER(write4)
-ANSWER(write8)
-ANSWER(write16)
-ANSWER(unaligned_read2)
-ANSWER(unaligned_read4)
-ANSWER(unaligned_read8)
-ANSWER(unaligned_read16)
-ANSWER(unaligned_write2)
-ANSWER(unaligned_write4)
-ANSWER(unaligned_write8)
-ANSWER(unaligned_write16)
+#define ANSWER_ALL(bytes)                                                                          \
+    ANSWER(read, bytes, false)                                                                     \
+    ANSWER(write, bytes, true)                                                                     \
+    ANSWER(unaligned_read, bytes, false)                                                           \
+    ANSWER(unaligned_write, bytes, true)
 
-#define ANSWER_RANGE(name)                                                                         \
-    extern "C" void __tsan_##name(const void *address, size_t)                                     \
-    {                                                                                              \
-        cuda_sim::check_access(address);                                                           \
-    }
+ANSWER(read, 1, false)
+ANSWER(write, 1, true)
+ANSWER_ALL(2)
+ANSWER_ALL(4)
+ANSWER_ALL(8)
+ANSWER_ALL(16)
 
-ANSWER_RANGE(read_range)
-ANSWER_RANGE(write_range)
+extern "C" void __tsan_read_range(const void *address, size_t bytes)
+{
+    answer(address, bytes, false, __builtin_return_address(0));
+}
+
+extern "C" void __tsan_write_range(const void *address, size_t bytes)
+{
+    answer(address, bytes, true, __builtin_return_address(0));
+}
 
 /* What else the compiler calls. */
 extern "C" void __tsan_init()

@@ -16,6 +16,7 @@
 
 #include "cuda_runtime.h"
 #include "sim_fiber.h"
+#include "sim_race.h"
 #include "sim_random.h"
 #include "sim_runtime.h"
 #include "sim_shared.h"
@@ -67,7 +68,7 @@ static const char *describe(thread_state state)
 }
 
 /* Tells where the threads of the block are, and ends the program. */
-[[noreturn]] static void give_up(const char *what)
+[[noreturn]] void give_up(const char *what)
 {
     std::map<std::tuple<std::string, int, thread_state>, int> places;
 
@@ -117,6 +118,7 @@ static void make_ready(int first, int n, bool before)
 /* All threads stand at the begin, or behind the same barrier. */
 static void release_block()
 {
+    watch_interval();
     for (warp &each : now.warps)
         each.hurries = random_below(2);
     make_ready(0, now.n_threads, false);
@@ -182,6 +184,7 @@ static void run_block()
     now.warps.assign((size_t)(now.n_threads + warpSize - 1) / warpSize, warp());
     now.ready.clear();
     now.n_waiting = now.n_ended = 0;
+    watch_block();
     release_block();
     while (!now.ready.empty()) {
         int number = now.ready.front();
@@ -211,6 +214,7 @@ void run_grid(const kernel_launch &launch)
     now.n_threads = (int)(launch.block.x * launch.block.y * launch.block.z);
     gridDim = launch.grid;
     blockDim = launch.block;
+    shared.watch();
     for (uint64_t number : order) {
         blockIdx =
             uint3{ (unsigned)(number % gridDim.x), (unsigned)(number / gridDim.x % gridDim.y),
@@ -219,6 +223,7 @@ void run_grid(const kernel_launch &launch)
         run_block();
     }
     now.launch = nullptr;
+    watch_nothing();
 }
 
 /* ---- what kernels touch --------------------------------------------------------------------- */
@@ -244,6 +249,11 @@ void check_access(const void *address)
         return; /* the last two are the simulator's own */
     if (!find_memory(address, 1, &kind) || kind != memory_kind::PINNED)
         give_up("it touches memory of the host");
+}
+
+int running_thread()
+{
+    return now.self;
 }
 
 /* ---- what kernels call ---------------------------------------------------------------------- */

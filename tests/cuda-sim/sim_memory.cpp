@@ -15,6 +15,7 @@
 #define ASAN_POISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
 #endif
 
+#include "sim_race.h"
 #include "sim_runtime.h"
 #include "sim_schedule.h"
 #include "sim.h"
@@ -204,6 +205,7 @@ static cudaError_t release(void *memory)
     finish_all();
     mmap(memory, found->second.mapped, PROT_NONE,
          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    forget_memory(memory, found->second.mapped);
     found->second.freed = true;
     delete found->second.on_heap;
     return cudaSuccess;

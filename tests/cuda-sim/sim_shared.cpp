@@ -6,6 +6,8 @@
 #include <cstring>
 #include <link.h>
 
+#include "sim_race.h"
+
 namespace cuda_sim
 {
 
@@ -51,6 +53,11 @@ void shared_memory::poison()
 bool shared_memory::holds(const void *address) const
 {
     return (uintptr_t)address - (uintptr_t)memory < bytes;
+}
+
+void shared_memory::watch() const
+{
+    watch_grid(memory, bytes);
 }
 
 } // namespace cuda_sim

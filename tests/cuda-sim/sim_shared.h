@@ -20,6 +20,8 @@ struct shared_memory {
     /* What a block finds: NaN. */
     void poison();
     bool holds(const void *address) const;
+    /* Tells sim_race.h where it lies. */
+    void watch() const;
 
   private:
     unsigned char *memory;

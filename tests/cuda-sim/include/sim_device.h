@@ -119,7 +119,7 @@ template <class T> T __shfl_up_sync(unsigned mask, T value, unsigned delta, CUDA
 /* ---- atomics: threads switch at barriers and shuffles only ------------------------------------
  */
 
-template <class T> T cuda_sim_replace(T *address, T value)
+template <class T> __attribute__((no_sanitize("thread"))) T cuda_sim_replace(T *address, T value)
 {
     T old = *address;
 
