@@ -58,7 +58,8 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvl
 ALL_CPPFLAGS := -Ilib -D_GNU_SOURCE -DFX_HAVE_DNNL=$(HAVE_DNNL) -DFX_HAVE_CUDA=$(HAVE_CUDA) \
 	-DFX_CUDA_SIM=$(if $(CUDA_SIM),1,0) $(CPPFLAGS)
 SAN_FLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
-ALL_CFLAGS := -std=c17 $(WARNINGS) $(WERROR) -fno-math-errno $(CFLAGS) $(SAN_FLAGS)
+ALL_CFLAGS := -std=c17 $(WARNINGS) $(WERROR) -fno-math-errno -ffp-contract=off $(CFLAGS) \
+	$(SAN_FLAGS)
 ALL_LDFLAGS := $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN))
 LDLIBS := -larchive -ljansson -lz -lmd -lm -lpthread $(if $(filter 1,$(HAVE_DNNL)),-ldnnl -lgomp) \
 	$(if $(HAVE_KERNELS),$(CUDA_LIBS))
