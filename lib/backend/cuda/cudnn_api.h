@@ -7,6 +7,11 @@
 #include "base/status.h"
 
 #include <cudnn_graph.h>
+#include <cudnn_version.h>
+
+#if CUDNN_VERSION < 90800
+#error "cuDNN 9.8 or newer is needed: plans are made for a description of the device"
+#endif
 
 #define FX_CUDNN_FUNCTIONS(F)                                                                      \
     F(cudnnGetVersion)                                                                             \

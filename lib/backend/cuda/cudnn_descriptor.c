@@ -97,5 +97,7 @@ int64_t fx_descriptor_get(struct fx_descriptors *set, cudnnBackendDescriptor_t d
 
     if (set->status == CUDNN_STATUS_SUCCESS)
         note(set, cudnnBackendGetAttribute(descriptor, name, type, max, &n, values));
-    return set->status == CUDNN_STATUS_SUCCESS ? n : 0;
+    if (set->status != CUDNN_STATUS_SUCCESS)
+        return 0;
+    return max > 0 && n > max ? max : n; /* a newer library may have more than its header knew */
 }

@@ -37,8 +37,9 @@ void fx_descriptor_put_integer(struct fx_descriptors *set, cudnnBackendDescripto
 void fx_descriptor_put_other(struct fx_descriptors *set, cudnnBackendDescriptor_t descriptor,
                              cudnnBackendAttributeName_t name, cudnnBackendDescriptor_t other);
 
-/* fx_descriptor_get: up to max values of an attribute; returns how many there are, 0 after a
- * failure.  Descriptors are copied into ones that were begun before. */
+/* fx_descriptor_get: up to max values of an attribute; returns how many were written, or with a max
+ * of 0 how many there are; 0 after a failure.  Descriptors are copied into ones that were begun
+ * before. */
 int64_t fx_descriptor_get(struct fx_descriptors *set, cudnnBackendDescriptor_t descriptor,
                           cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
                           int64_t max, void *values);

@@ -210,9 +210,10 @@ void fx_cudnn_print_knobs(char *text, size_t n, const struct fx_cudnn_choice *ch
                                  choice->knobs[i].type, (long long)choice->knobs[i].value);
 }
 
-static void print_bits(char *text, size_t n, unsigned bits, const char *const *names, int n_names)
+static void print_bits(char *text, size_t n, unsigned bits, const char *const *names,
+                       size_t n_names)
 {
-    for (int i = 0; i < n_names; i++) {
+    for (size_t i = 0; i < n_names; i++) {
         size_t used = strlen(text);
         if ((bits & 1u << i) != 0)
             snprintf(text + used, n - used, "%s%s", used > 0 ? " " : "", names[i]);
@@ -221,16 +222,16 @@ static void print_bits(char *text, size_t n, unsigned bits, const char *const *n
 
 void fx_cudnn_print_notes(char *text, size_t n, const struct fx_cudnn_engine *engine)
 {
-    static const char *const numerical[CUDNN_NUMERICAL_NOTE_TYPE_COUNT] = {
+    static const char *const numerical[] = {
         "tensor-core",      "down-converting", "reduced-precision", "fft",
         "nondeterministic", "winograd",        "winograd-4x4",      "winograd-6x6",
         "winograd-13x13",   "strict-nan",
     };
-    static const char *const behavior[CUDNN_BEHAVIOR_NOTE_TYPE_COUNT] = {
+    static const char *const behavior[] = {
         "compiled-at-runtime", "filter-reorder", "bias-reorder", "graph-native", "cublaslt",
     };
 
     text[0] = '\0';
-    print_bits(text, n, engine->numerical, numerical, CUDNN_NUMERICAL_NOTE_TYPE_COUNT);
-    print_bits(text, n, engine->behavior, behavior, CUDNN_BEHAVIOR_NOTE_TYPE_COUNT);
+    print_bits(text, n, engine->numerical, numerical, sizeof numerical / sizeof *numerical);
+    print_bits(text, n, engine->behavior, behavior, sizeof behavior / sizeof *behavior);
 }
