@@ -9,7 +9,7 @@
 /* What tells one card from another; from data sheets. */
 struct card {
     const char *word, *name;
-    int version, n_sms, shared_optin, clock_khz, memory_khz;
+    int version, n_sms, shared_optin, clock_khz, memory_khz, memory_bits;
     long long memory_bytes, l2_bytes;
 };
 
@@ -17,11 +17,12 @@ struct card {
 static inline const struct card *find_card(const char *word)
 {
     static const struct card cards[] = {
-        { "h200", "NVIDIA H200", 900, 132, 232448, 1980000, 3201000, 150109880320, 62914560 },
-        { "a100", "NVIDIA A100-SXM4-80GB", 800, 108, 166912, 1410000, 1593000, 85899345920,
+        { "h200", "NVIDIA H200", 900, 132, 232448, 1980000, 3201000, 6144, 150109880320, 62914560 },
+        { "a100", "NVIDIA A100-SXM4-80GB", 800, 108, 166912, 1410000, 1593000, 5120, 85899345920,
           41943040 },
         /* Without bf16, and no longer supported. */
-        { "v100", "Tesla V100-SXM2-32GB", 700, 80, 98304, 1530000, 877000, 34359738368, 6291456 },
+        { "v100", "Tesla V100-SXM2-32GB", 700, 80, 98304, 1530000, 877000, 4096, 34359738368,
+          6291456 },
     };
 
     for (size_t i = 0; i < sizeof cards / sizeof cards[0]; i++)
@@ -34,18 +35,19 @@ static inline const struct card *find_card(const char *word)
 static inline char *describe_card(const struct card *card)
 {
     char *json = NULL;
-    int n = asprintf(&json,
-                     "{\"deviceName\":\"%s\",\"deviceVer\":%d,\"multiProcessorCount\":%d,"
-                     "\"maxSharedMemoryPerBlockOptin\":%d,\"smClockRateKHz\":%d,"
-                     "\"memClockRateKHz\":%d,\"totalGlobalMem\":%lld,\"l2CacheSize\":%lld,"
-                     "\"driverVer\":13000,\"cudaDeviceId\":0,\"pciDeviceId\":0,\"isTccDriver\":0,"
-                     "\"maxGridSize\":[2147483647,65535,65535],\"maxBlockSize\":[1024,1024,64],"
-                     "\"regsPerBlock\":65536,\"maxRegistersPerSM\":65536,\"warpSize\":32,"
-                     "\"maxSharedMemoryPerBlock\":49152,\"reservedSharedMemoryPerBlock\":1024,"
-                     "\"maxCtasPerSM\":32,\"maxThreadsPerBlock\":1024,\"maxThreadsPerSM\":2048,"
-                     "\"supportCoopLaunch\":1}",
-                     card->name, card->version, card->n_sms, card->shared_optin, card->clock_khz,
-                     card->memory_khz, card->memory_bytes, card->l2_bytes);
+    int n = asprintf(
+        &json,
+        "{\"deviceName\":\"%s\",\"deviceVer\":%d,\"multiProcessorCount\":%d,"
+        "\"maxSharedMemoryPerBlockOptin\":%d,\"smClockRateKHz\":%d,"
+        "\"memClockRateKHz\":%d,\"memoryBusWidth\":%d,\"totalGlobalMem\":%lld,\"l2CacheSize\":%lld,"
+        "\"driverVer\":13000,\"cudaDeviceId\":0,\"pciDeviceId\":0,\"isTccDriver\":0,"
+        "\"maxGridSize\":[2147483647,65535,65535],\"maxBlockSize\":[1024,1024,64],"
+        "\"regsPerBlock\":65536,\"maxRegistersPerSM\":65536,\"warpSize\":32,"
+        "\"maxSharedMemoryPerBlock\":49152,\"reservedSharedMemoryPerBlock\":1024,"
+        "\"maxCtasPerSM\":32,\"maxThreadsPerBlock\":1024,\"maxThreadsPerSM\":2048,"
+        "\"supportCoopLaunch\":1}",
+        card->name, card->version, card->n_sms, card->shared_optin, card->clock_khz,
+        card->memory_khz, card->memory_bits, card->memory_bytes, card->l2_bytes);
 
     return n < 0 ? NULL : json;
 }

@@ -4,9 +4,17 @@
 
 load ../helper
 
+# From some version on (9.28 is one) cuDNN does not even describe a card where there is no driver.
+setup_file() {
+    local why=$BATS_FILE_TMPDIR/why
+    [ "${HAVE_CUDA:-0}" = 1 ] || return 0
+    FUSION_CACHE_DIR=$BATS_FILE_TMPDIR cudnn-plans --arch resnet18 >/dev/null 2>"$why" ||
+        ! grep -q SUBLIBRARY_LOADING_FAILED "$why" || skip_file "$(tail -n 1 "$why")"
+}
+
 setup() {
     [ "${HAVE_CUDA:-0}" = 1 ] || skip "this build has no CUDA toolkit"
-    cd "$BATS_TEST_TMPDIR"
+    enter_test
     export FUSION_CACHE_DIR=$PWD/cache
     cache=$FUSION_CACHE_DIR/cudnn-plans.json
 }
@@ -56,7 +64,7 @@ no engine fits: none is proposed"
 
 @test "the limit of the workspace is kept" {
     cudnn-plans --arch resnet18 --precision fp32 >large
-    assert_equal "$(rows large ' [1-9][0-9]{7,} bytes')" 19
+    [ "$(rows large ' [1-9][0-9]{7,} bytes')" -gt 9 ]
     cudnn-plans --arch resnet18 --precision fp32 --workspace 1 >small
     assert_equal "$(rows small ' [0-9]{7,} bytes' || true)" 0
     assert_equal "$(rows small '^fp32')" "$(rows large '^fp32')"
@@ -108,7 +116,8 @@ END
     local row='forward 64x32x32 +-> 64x32x32 .* engine='
 
     cudnn-plans --arch resnet18 --precision fp32 >first
-    assert_equal "$(rows first "$row(70|12) ")" 1
+    assert_equal "$(rows first "$row")" 1
+    run -1 rows first "${row}28 "
     with_engine "$plan" '{"engine": 28, "knobs": []}'
     cudnn-plans --arch resnet18 --precision fp32 >other
     assert_equal "$(rows other "$row"'28 +0 bytes cached')" 1

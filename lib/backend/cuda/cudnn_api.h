@@ -10,7 +10,7 @@
 #include <cudnn_version.h>
 
 #if CUDNN_VERSION < 90800
-#error "cuDNN 9.8 or newer is needed: plans are made for a description of the device"
+#error "cuDNN 9.8 or newer is needed: plans are made for the description of a device (HAVE_CUDA=0 builds without)"
 #endif
 
 #define FX_CUDNN_FUNCTIONS(F)                                                                      \
