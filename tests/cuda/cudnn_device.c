@@ -33,6 +33,7 @@ const char *__asan_default_options(void)
 
 static struct {
     bool missing, memory_full, fails;
+    int n_sms;
     size_t version;                  /* of cuDNN */
     int n_handles, n_open, fails_at; /* the handle that cannot be created; -1: none */
     cudaStream_t streams[MAX_HANDLES];
@@ -47,6 +48,20 @@ cudaError_t cudaGetDevice(int *ordinal)
 {
     *ordinal = 0;
     return device.missing ? cudaErrorNoDevice : cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int ordinal)
+{
+    assert_int_equal(ordinal, 0);
+    *properties =
+        (struct cudaDeviceProp){ .name = "NVIDIA H200", .multiProcessorCount = device.n_sms };
+    return cudaSuccess;
+}
+
+cudaError_t cudaDriverGetVersion(int *version)
+{
+    *version = 13000;
+    return cudaSuccess;
 }
 
 cudaError_t cudaMalloc(void **memory, size_t n)
@@ -246,6 +261,7 @@ static int set_up(void **state)
     memset(&device, 0, sizeof device);
     device.version = CUDNN_VERSION;
     device.fails_at = -1;
+    device.n_sms = 132;
     unsetenv("FUSION_CUDNN_TUNE");
     memcpy(strrchr(folder, '.'), ".XXXXXX", sizeof ".XXXXXX");
     *state = mkdtemp(folder);
@@ -360,6 +376,15 @@ static void test_tuning_takes_the_fastest_and_remembers_it(void **state)
     assert_float_equal(device.last_ms, untuned_ms, 0);
 }
 
+static void test_a_part_of_the_device_has_plans_of_its_own(void **state)
+{
+    (void)state;
+    assert_int_equal(ask().origin, FX_CUDNN_HEURISTIC);
+    assert_int_equal(ask().origin, FX_CUDNN_CACHED);
+    device.n_sms = 16;
+    assert_int_equal(ask().origin, FX_CUDNN_HEURISTIC);
+}
+
 static void test_without_memory_to_time_in_the_heuristic_decides(void **state)
 {
     (void)state;
@@ -417,6 +442,7 @@ int main(void)
         TEST(test_a_lane_enqueues_on_its_stream_what_it_is_given),
         TEST(test_equal_convolutions_share_a_plan),
         TEST(test_tuning_takes_the_fastest_and_remembers_it),
+        TEST(test_a_part_of_the_device_has_plans_of_its_own),
         TEST(test_without_memory_to_time_in_the_heuristic_decides),
         TEST(test_failures_name_the_layer),
         TEST(test_what_cannot_be_opened_is_refused),

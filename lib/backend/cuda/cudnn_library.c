@@ -26,60 +26,72 @@ static enum fx_status check_version(struct fx_err *err)
 /* ---- the device -------------------------------------------------------------------------------
  */
 
-/* Names all that decides which engines there are: "NVIDIA H200, 132 SMs, driver 13000, runtime
- * 13000, cuDNN 91900".  FX_EINPUT when the properties lack a name or a number. */
-static enum fx_status name_device(const struct fx_cudnn *cudnn, const char *json, int64_t n,
-                                  char *name, struct fx_err *err)
-{
-    int runtime = 0;
-    json_t *root = json_loadb(json, (size_t)n, JSON_DISABLE_EOF_CHECK, NULL);
-    const char *card = json_string_value(json_object_get(root, "deviceName"));
-    json_int_t n_sms = json_integer_value(json_object_get(root, "multiProcessorCount"));
-    json_int_t driver = json_integer_value(json_object_get(root, "driverVer"));
-    bool complete = card != NULL && n_sms > 0 && driver > 0;
-
-    cudaRuntimeGetVersion(&runtime);
-    if (complete)
-        snprintf(name, DEVICE_TEXT_BYTES, "%s, %lld SMs, driver %lld, runtime %d, cuDNN %zu%s%s",
-                 card, (long long)n_sms, (long long)driver, runtime, cudnnGetVersion(),
-                 cudnn->n_handles == 0 ? ", described" : "", cudnn->tunes ? ", tuned" : "");
-    json_decref(root);
-    if (complete)
-        return FX_OK;
-    return fx_fail(err, FX_EINPUT,
-                   "cuDNN: the properties of the device lack deviceName, "
-                   "multiProcessorCount or driverVer");
-}
-
-/* Describes the device by one attribute, reads the whole description back and opens the cache for
- * a device like this one. */
+/* Describes the device by one attribute. */
 static enum fx_status describe(struct fx_cudnn *cudnn, cudnnBackendAttributeName_t attribute,
                                cudnnBackendAttributeType_t type, int64_t n_values,
                                const void *values, struct fx_err *err)
 {
     struct fx_descriptors *set = &cudnn->description;
-    char name[DEVICE_TEXT_BYTES];
-    const char *tune = fx_env("FUSION_CUDNN_TUNE");
 
-    cudnn->tunes = cudnn->n_handles > 0 && tune != NULL && strcmp(tune, "1") == 0;
     cudnn->device = fx_descriptor_begin(set, CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
     fx_descriptor_put(set, cudnn->device, attribute, type, n_values, values);
     fx_descriptor_end(set, cudnn->device);
-    int64_t n = fx_descriptor_get(set, cudnn->device, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
-                                  CUDNN_TYPE_CHAR, 0, NULL);
-    char *json = malloc((size_t)n + 1);
-    if (json == NULL)
-        return fx_fail(err, FX_EFAIL, "cuDNN: out of memory");
-    n = fx_descriptor_get(set, cudnn->device, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
-                          CUDNN_TYPE_CHAR, n, json);
-    enum fx_status status = set->status == CUDNN_STATUS_SUCCESS
-                                ? name_device(cudnn, json, n, name, err)
-                                : fx_fail(err, cudnn->n_handles > 0 ? FX_EDEVICE : FX_EINPUT,
-                                          "cuDNN: the description of the device: %s", set->why);
-    if (status == FX_OK)
-        fx_cudnn_cache_open(&cudnn->cache, name);
-    free(json);
-    return status;
+    if (set->status == CUDNN_STATUS_SUCCESS)
+        return FX_OK;
+    return fx_fail(err, cudnn->n_handles > 0 ? FX_EDEVICE : FX_EINPUT,
+                   "cuDNN: the description of the device: %s", set->why);
+}
+
+/* Opens the cache for all that decides which engines there are: "NVIDIA H200, 132 SMs, driver
+ * 13000, runtime 13000, cuDNN 91900". */
+static void open_cache(struct fx_cudnn *cudnn, const char *card, int n_sms, int driver)
+{
+    char name[DEVICE_TEXT_BYTES];
+    int runtime = 0;
+
+    cudaRuntimeGetVersion(&runtime);
+    snprintf(name, sizeof name, "%s, %d SMs, driver %d, runtime %d, cuDNN %zu%s%s", card, n_sms,
+             driver, runtime, cudnnGetVersion(), cudnn->n_handles == 0 ? ", described" : "",
+             cudnn->tunes ? ", tuned" : "");
+    fx_cudnn_cache_open(&cudnn->cache, name);
+}
+
+/* The cache for the device that is there. */
+static enum fx_status open_cache_of_device(struct fx_cudnn *cudnn, struct fx_err *err)
+{
+    const char *tune = fx_env("FUSION_CUDNN_TUNE");
+    struct cudaDeviceProp p;
+    int device, driver = 0;
+    cudaError_t error = cudaGetDevice(&device);
+
+    if (error == cudaSuccess)
+        error = cudaGetDeviceProperties(&p, device);
+    if (error == cudaSuccess)
+        error = cudaDriverGetVersion(&driver);
+    if (error != cudaSuccess)
+        return fx_fail(err, FX_EDEVICE, "CUDA: %s", cudaGetErrorString(error));
+    cudnn->tunes = tune != NULL && strcmp(tune, "1") == 0;
+    open_cache(cudnn, p.name, p.multiProcessorCount, driver);
+    return FX_OK;
+}
+
+/* The cache for a device that cuDNN's JSON describes. */
+static enum fx_status open_cache_of_description(struct fx_cudnn *cudnn, const char *json,
+                                                struct fx_err *err)
+{
+    json_t *root = json_loads(json, 0, NULL);
+    const char *card = json_string_value(json_object_get(root, "deviceName"));
+    json_int_t n_sms = json_integer_value(json_object_get(root, "multiProcessorCount"));
+    json_int_t driver = json_integer_value(json_object_get(root, "driverVer"));
+    bool complete = card != NULL && n_sms > 0 && driver > 0;
+
+    if (complete)
+        open_cache(cudnn, card, (int)n_sms, (int)driver);
+    json_decref(root);
+    return complete ? FX_OK
+                    : fx_fail(err, FX_EINPUT,
+                              "cuDNN: the properties of the device lack deviceName, "
+                              "multiProcessorCount or driverVer");
 }
 
 static enum fx_status create(struct fx_cudnn **cudnn, size_t workspace_limit, struct fx_err *err)
@@ -134,6 +146,8 @@ enum fx_status fx_cudnn_open(struct fx_cudnn **cudnn, const cudaStream_t *stream
     if (status == FX_OK)
         status = describe(*cudnn, CUDNN_ATTR_DEVICEPROP_HANDLE, CUDNN_TYPE_HANDLE, 1,
                           &(*cudnn)->handles[0], err);
+    if (status == FX_OK)
+        status = open_cache_of_device(*cudnn, err);
     return hand_out(cudnn, status);
 }
 
@@ -143,6 +157,8 @@ enum fx_status fx_cudnn_open_description(struct fx_cudnn **cudnn, const char *js
     FX_TRY(create(cudnn, workspace_limit, err));
     enum fx_status status = describe(*cudnn, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
                                      CUDNN_TYPE_CHAR, (int64_t)strlen(json), json, err);
+    if (status == FX_OK)
+        status = open_cache_of_description(*cudnn, json, err);
     return hand_out(cudnn, status);
 }
 
