@@ -37,8 +37,9 @@ static struct {
     size_t version;                  /* of cuDNN */
     int n_handles, n_open, fails_at; /* the handle that cannot be created; -1: none */
     cudaStream_t streams[MAX_HANDLES];
-    int n_runs, n_memory, n_events, n_descriptors;
-    float now_ms, marks[2], fastest_ms, last_ms; /* of one run: the fastest seen, the last */
+    int n_runs, n_memory, n_events, n_graphs, n_descriptors;
+    bool captures;
+    float captured_ms, now_ms, marks[2], fastest_ms, last_ms; /* of one run: fastest seen, last */
     int64_t ids[3];
     void *pack, *addresses[3], *workspace;
     cudaStream_t last_stream;
@@ -117,6 +118,51 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t begin, cudaEvent_t end)
 {
     *ms = *(float *)(void *)end - *(float *)(void *)begin;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
+{
+    assert_ptr_equal(stream, device.streams[0]);
+    assert_int_equal(mode, cudaStreamCaptureModeThreadLocal);
+    device.captures = true;
+    device.captured_ms = 0;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
+{
+    assert_ptr_equal(stream, device.streams[0]);
+    device.captures = false;
+    device.n_graphs++;
+    *graph = (cudaGraph_t)(void *)&device.captured_ms;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags)
+{
+    assert_int_equal(flags, 0);
+    device.n_graphs++;
+    *exec = (cudaGraphExec_t)(void *)graph;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph)
+{
+    device.n_graphs -= graph != NULL;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)
+{
+    device.n_graphs -= exec != NULL;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
+{
+    assert_ptr_equal(stream, device.streams[0]);
+    device.now_ms += *(float *)(void *)exec;
     return cudaSuccess;
 }
 
@@ -231,7 +277,7 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
     device.n_runs++;
     device.last_stream = *(cudaStream_t *)(void *)handle;
     device.last_ms = engine_ms(plan);
-    device.now_ms += device.last_ms;
+    *(device.captures ? &device.captured_ms : &device.now_ms) += device.last_ms;
     if (device.fastest_ms == 0 || device.last_ms < device.fastest_ms)
         device.fastest_ms = device.last_ms;
     return CUDNN_STATUS_SUCCESS;
@@ -277,6 +323,7 @@ static int tear_down(void **state)
     assert_int_equal(device.n_open, 0);
     assert_int_equal(device.n_memory, 0);
     assert_int_equal(device.n_events, 0);
+    assert_int_equal(device.n_graphs, 0);
     assert_int_equal(device.n_descriptors, 0);
     return rmdir(*state);
 }

@@ -1,21 +1,23 @@
 /* Choosing by time: the best few proposals run on the device, on scratch memory, one after the
  * other.
  *
- * What is measured is one convolution alone on an otherwise idle device with warm caches: good
- * enough to tell engines apart, not a forecast of a step.  The heuristics' order decides between
- * engines that are equally fast within the noise. */
+ * What is measured is one convolution alone on an otherwise idle device with warm caches, in a
+ * graph as in a step, because the host takes longer to enqueue a small one than the device to run
+ * it: good enough to tell engines apart, not a forecast of a step.  The heuristics' order decides
+ * between engines that are equally fast within the noise. */
 #include "backend/cuda/cudnn_library.h"
 
 #include "base/log.h"
 
 #include <string.h>
 
-enum { N_TIMED = 8, N_ROUNDS = 3, N_RUNS = 4, FILL_BYTE = 0x3c };
+enum { N_TIMED = 8, N_ROUNDS = 3, N_RUNS = 10, FILL_BYTE = 0x3c };
 #define NOISE 0.98f /* of the best time so far: what a later choice must stay below */
 
 struct scratch {
     void *x, *w, *y, *workspace; /* owned */
     cudaEvent_t begin, end;      /* owned */
+    cudaGraphExec_t runs;        /* owned; N_RUNS of the plan at hand */
 };
 
 static size_t map_bytes(const struct fx_cudnn_shape *s, int c, int h, int w)
@@ -44,12 +46,22 @@ static bool scratch_open(struct scratch *scratch, const struct fx_cudnn_shape *s
            cudaEventCreate(&scratch->end) == cudaSuccess;
 }
 
+/* What belongs to one plan. */
+static void forget_plan(struct scratch *scratch)
+{
+    cudaFree(scratch->workspace);
+    if (scratch->runs != NULL)
+        cudaGraphExecDestroy(scratch->runs);
+    scratch->workspace = NULL;
+    scratch->runs = NULL;
+}
+
 static void scratch_close(struct scratch *scratch)
 {
+    forget_plan(scratch);
     cudaFree(scratch->x);
     cudaFree(scratch->w);
     cudaFree(scratch->y);
-    cudaFree(scratch->workspace);
     if (scratch->begin != NULL)
         cudaEventDestroy(scratch->begin);
     if (scratch->end != NULL)
@@ -57,34 +69,55 @@ static void scratch_close(struct scratch *scratch)
     cudaGetLastError(); /* a failed allocation is not the next call's error */
 }
 
-/* Milliseconds of N_RUNS runs; negative when they failed. */
-static float time_round(const struct fx_cudnn_plan *plan, const struct scratch *scratch)
+static bool run(const struct fx_cudnn_plan *plan, const struct scratch *scratch)
 {
-    const struct fx_cudnn *cudnn = plan->cudnn;
-    bool good = cudaEventRecord(scratch->begin, cudnn->stream) == cudaSuccess;
-    float ms;
+    return fx_cudnn_execute(plan, plan->cudnn->handles[0], scratch->x, scratch->w, scratch->y,
+                            scratch->workspace) == CUDNN_STATUS_SUCCESS;
+}
 
+static bool record(const struct fx_cudnn_plan *plan, struct scratch *scratch)
+{
+    cudaStream_t stream = plan->cudnn->stream;
+    cudaGraph_t graph = NULL;
+    bool good = cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess;
+
+    if (!good)
+        return false;
     for (int i = 0; i < N_RUNS && good; i++)
-        good = fx_cudnn_execute(plan, cudnn->handles[0], scratch->x, scratch->w, scratch->y,
-                                scratch->workspace) == CUDNN_STATUS_SUCCESS;
-    good = good && cudaEventRecord(scratch->end, cudnn->stream) == cudaSuccess &&
-           cudaEventSynchronize(scratch->end) == cudaSuccess &&
-           cudaEventElapsedTime(&ms, scratch->begin, scratch->end) == cudaSuccess;
+        good = run(plan, scratch);
+    good = cudaStreamEndCapture(stream, &graph) == cudaSuccess && good &&
+           cudaGraphInstantiate(&scratch->runs, graph, 0) == cudaSuccess;
+    if (graph != NULL)
+        cudaGraphDestroy(graph);
+    return good;
+}
+
+/* Milliseconds of N_RUNS runs; negative when they failed. */
+static float time_round(const struct scratch *scratch, cudaStream_t stream)
+{
+    float ms;
+    bool good = cudaEventRecord(scratch->begin, stream) == cudaSuccess &&
+                cudaGraphLaunch(scratch->runs, stream) == cudaSuccess &&
+                cudaEventRecord(scratch->end, stream) == cudaSuccess &&
+                cudaEventSynchronize(scratch->end) == cudaSuccess &&
+                cudaEventElapsedTime(&ms, scratch->begin, scratch->end) == cudaSuccess;
+
     return good ? ms : -1;
 }
 
-/* The fastest of some rounds after one that warms up; negative when one failed. */
+/* The fastest of some rounds after one that warms up; negative when one failed.  The run before
+ * the recording loads what is loaded at first use. */
 static float time_plan(const struct fx_cudnn_plan *plan, struct scratch *scratch)
 {
     size_t n = (size_t)plan->engine.workspace_bytes;
     float best = -1;
 
-    cudaFree(scratch->workspace);
-    scratch->workspace = NULL;
-    if (n > 0 && cudaMalloc(&scratch->workspace, n) != cudaSuccess)
+    forget_plan(scratch);
+    if ((n > 0 && cudaMalloc(&scratch->workspace, n) != cudaSuccess) || !run(plan, scratch) ||
+        !record(plan, scratch))
         return -1;
     for (int round = 0; round <= N_ROUNDS; round++) {
-        float ms = time_round(plan, scratch);
+        float ms = time_round(scratch, plan->cudnn->stream);
         if (ms < 0)
             return -1;
         if (round == 1 || (round > 1 && ms < best))
