@@ -30,7 +30,11 @@ struct fx_cudnn {
 namespace cuda_sim
 {
 
-static constexpr size_t CONV_WORKSPACE = 1024; /* that it says it needs; it only scribbles there */
+/* The workspace that it says it needs; it only scribbles there.  None at all, or any number. */
+static size_t workspace_bytes(const fx_cudnn_shape &s, fx_conv_direction direction)
+{
+    return direction == FX_CONV_FORWARD ? 0 : (size_t)(s.c_in * s.kernel + s.w_out) * 131;
+}
 
 /* A convolution's sizes, of one group where they say so. */
 struct extents {
@@ -187,21 +191,39 @@ static void run(const fx_cudnn_shape &s, fx_conv_direction direction, const valu
     }
 }
 
+struct region {
+    const void *address;
+    size_t n_bytes;
+};
+
+static bool overlap(const region &a, const region &b)
+{
+    const char *p = (const char *)a.address, *q = (const char *)b.address;
+
+    return p < q + b.n_bytes && q < p + a.n_bytes;
+}
+
 /* What the addresses of a run break of what cudnn_plan.h asks for; NULL: nothing. */
 static const char *complaint(const fx_cudnn_shape &s, const values &x, const values &w,
-                             const values &y, const void *workspace)
+                             const values &y, const region &workspace)
 {
     extents e = extents_of(s);
     size_t n = (size_t)s.n;
+    const region regions[] = { { x.data, x.bytes(n * e.pixels_in * e.c_in) },
+                               { w.data, w.bytes(e.c_out * e.patch) },
+                               { y.data, y.bytes(n * e.pixels_out * e.c_out) },
+                               workspace };
 
-    if (!is_device_memory(x.data, x.bytes(n * e.pixels_in * e.c_in)) ||
-        !is_device_memory(w.data, w.bytes(e.c_out * e.patch)) ||
-        !is_device_memory(y.data, y.bytes(n * e.pixels_out * e.c_out)) ||
-        !is_device_memory(workspace, CONV_WORKSPACE))
-        return "a tensor or the workspace is not in device memory";
     if (!is_aligned(x.data, 16) || !is_aligned(w.data, 16) || !is_aligned(y.data, 16) ||
-        !is_aligned(workspace, 256))
+        !is_aligned(workspace.address, 256))
         return "an address is not aligned";
+    for (const region &r : regions)
+        if (r.n_bytes > 0 && !is_device_memory(r.address, r.n_bytes))
+            return "a tensor or the workspace is not in device memory";
+    for (const region &r : regions)
+        for (const region *q = regions; q < &r; q++)
+            if (overlap(r, *q))
+                return "tensors or the workspace overlap";
     return nullptr;
 }
 
@@ -244,7 +266,7 @@ enum fx_status fx_cudnn_plan_get(const struct fx_cudnn_plan **plan, struct fx_cu
     const fx_cudnn_shape &s = *shape;
 
     *plan = nullptr;
-    if (!is_sound(s) || cudnn->workspace_limit < CONV_WORKSPACE)
+    if (!is_sound(s) || cudnn->workspace_limit < workspace_bytes(s, direction))
         return fx_fail(err, FX_EDEVICE, "cuDNN: no engine for %d to %d channels, %d x %d", s.c_in,
                        s.c_out, s.kernel, s.kernel);
     std::unique_ptr<fx_cudnn_plan> &entry =
@@ -260,9 +282,10 @@ void fx_cudnn_save(struct fx_cudnn *)
 {
 }
 
-void fx_cudnn_plan_facts(const struct fx_cudnn_plan *, struct fx_cudnn_facts *facts)
+void fx_cudnn_plan_facts(const struct fx_cudnn_plan *plan, struct fx_cudnn_facts *facts)
 {
-    *facts = { 0, "", "simulated", CONV_WORKSPACE, FX_CUDNN_HEURISTIC };
+    *facts = { 0, "", "simulated", workspace_bytes(plan->shape, plan->direction),
+               FX_CUDNN_HEURISTIC };
 }
 
 enum fx_status fx_cudnn_run(const struct fx_cudnn_plan *plan, int lane, void *x, void *w, void *y,
@@ -275,11 +298,12 @@ enum fx_status fx_cudnn_run(const struct fx_cudnn_plan *plan, int lane, void *x,
 
     if (lane < 0 || (size_t)lane >= streams.size())
         return fx_fail(err, FX_EFAIL, "cuDNN: no stream for lane %d", lane);
-    const char *wrong = complaint(s, vx, vw, vy, workspace);
+    size_t n_workspace = workspace_bytes(s, direction);
+    const char *wrong = complaint(s, vx, vw, vy, { workspace, n_workspace });
     if (wrong)
         return fx_fail(err, FX_EFAIL, "cuDNN: %s", wrong);
     cudaError_t error = enqueue(streams[(size_t)lane], "a convolution", [=] {
-        scribble(workspace, CONV_WORKSPACE);
+        scribble(workspace, n_workspace);
         run(s, direction, vx, vw, vy);
     });
     if (error != cudaSuccess)

@@ -5,6 +5,8 @@
  * cuDNN 9.19 has no data gradient on sm_90 that works in place, and for 256 no weight gradient. */
 #include "backend/cuda/cuda_program.h"
 
+#include <assert.h>
+
 /* One convolution step as the libraries see it. */
 struct geometry {
     struct fx_weight_layout layout;
@@ -143,6 +145,19 @@ static size_t fresh_bytes(const struct fx_cuda_run *run, const struct geometry *
     return fx_device_round(weight_values(g) * fx_cuda_value_bytes(run->program->model->device));
 }
 
+/* Calls, and side streams that they are spread over. */
+static int count_runs(const struct fx_cuda_run *run, const struct geometry *g)
+{
+    return run->launch.n_lanes * g->n_groups;
+}
+
+static int count_sides(const struct fx_cuda_run *run, const struct geometry *g)
+{
+    int n_runs = count_runs(run, g);
+
+    return n_runs < FX_CUDA_SIDE_STREAMS ? n_runs : FX_CUDA_SIDE_STREAMS;
+}
+
 static enum fx_status compile_cudnn(const struct fx_cuda_run *run, const struct geometry *g,
                                     enum fx_conv_direction direction, struct fx_cuda_op *op,
                                     size_t *workspace, struct fx_err *err)
@@ -150,11 +165,12 @@ static enum fx_status compile_cudnn(const struct fx_cuda_run *run, const struct 
     const struct fx_model *model = run->program->model;
     struct fx_cudnn_facts facts;
 
+    assert(g->x.ld == g->shape.c_in && g->y.ld == g->shape.c_out); /* cudnn_plan.h: packed */
     if (fx_cudnn_plan_get(&op->conv, model->device->cudnn, &g->shape, direction, err) != FX_OK)
         return fx_err_prepend(err, "%s: ", model->graph->params[g->param].name);
     fx_cudnn_plan_facts(op->conv, &facts);
     op->side_bytes = fx_device_round(facts.workspace_bytes);
-    *workspace = FX_CUDA_SIDE_STREAMS * op->side_bytes;
+    *workspace = (size_t)count_sides(run, g) * op->side_bytes;
     if (direction == FX_CONV_WEIGHTS)
         *workspace += (size_t)run->launch.n_lanes * fresh_bytes(run, g);
     return FX_OK;
@@ -201,8 +217,7 @@ static enum fx_status launch_cudnn(const struct fx_cuda_run *run, const struct g
 {
     size_t value = fx_cuda_value_bytes(run->program->model->device);
     size_t w_group = weight_values(g) / (size_t)g->n_groups;
-    int n_runs = run->launch.n_lanes * g->n_groups;
-    int n_sides = n_runs < FX_CUDA_SIDE_STREAMS ? n_runs : FX_CUDA_SIDE_STREAMS;
+    int n_runs = count_runs(run, g), n_sides = count_sides(run, g);
 
     FX_TRY(fork(run, n_sides, err));
     for (int i = 0; i < n_runs; i++) {
@@ -221,7 +236,7 @@ static enum fx_status launch_cudnn_weights(const struct fx_cuda_run *run, const 
                                            const struct fx_cuda_op *op, struct fx_err *err)
 {
     size_t value = fx_cuda_value_bytes(run->program->model->device);
-    char *fresh = fx_cuda_workspace(run, FX_CUDA_SIDE_STREAMS * op->side_bytes);
+    char *fresh = fx_cuda_workspace(run, (size_t)count_sides(run, g) * op->side_bytes);
     size_t fresh_lane = fresh_bytes(run, g) / value;
     const struct fx_weight_layout *l = &g->layout;
     struct fx_k_weight weight = { .groups = l->merged,
