@@ -9,9 +9,8 @@
 #include <cudnn_graph.h>
 #include <cudnn_version.h>
 
-#if CUDNN_VERSION < 90800
-#error "cuDNN 9.8 or newer is needed: plans are made for the description of a device (HAVE_CUDA=0 builds without)"
-#endif
+/* Plans are made for the description of a device, which older ones do not have. */
+_Static_assert(CUDNN_VERSION >= 90800, "cuDNN 9.8 or newer is needed; HAVE_CUDA=0 builds without");
 
 #define FX_CUDNN_FUNCTIONS(F)                                                                      \
     F(cudnnGetVersion)                                                                             \
