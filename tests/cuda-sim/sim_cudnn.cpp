@@ -17,6 +17,7 @@ struct fx_cudnn_plan {
     struct fx_cudnn_shape shape;
     enum fx_conv_direction direction;
     const struct fx_cudnn *cudnn; /* borrowed */
+    mutable bool has_run;         /* uncaptured: its kernels are loaded */
 };
 
 using plan_key = std::tuple<int, int, int, int, int, int, int, int, int, int, int, bool, int>;
@@ -273,7 +274,7 @@ enum fx_status fx_cudnn_plan_get(const struct fx_cudnn_plan **plan, struct fx_cu
         cudnn->plans[{ s.n, s.c_in, s.c_out, s.h_in, s.w_in, s.h_out, s.w_out, s.kernel, s.stride,
                        s.pad, s.groups, s.bf16, direction }];
     if (!entry)
-        entry.reset(new fx_cudnn_plan{ s, direction, cudnn });
+        entry.reset(new fx_cudnn_plan{ s, direction, cudnn, false });
     *plan = entry.get();
     return FX_OK;
 }
@@ -302,6 +303,11 @@ enum fx_status fx_cudnn_run(const struct fx_cudnn_plan *plan, int lane, void *x,
     const char *wrong = complaint(s, vx, vw, vy, { workspace, n_workspace });
     if (wrong)
         return fx_fail(err, FX_EFAIL, "cuDNN: %s", wrong);
+    if (!is_captured(streams[(size_t)lane]))
+        plan->has_run = true;
+    else if (!plan->has_run)
+        return fx_fail(err, FX_EFAIL,
+                       "cuDNN: a plan's first run, which loads kernels, is captured");
     cudaError_t error = enqueue(streams[(size_t)lane], "a convolution", [=] {
         scribble(workspace, n_workspace);
         run(s, direction, vx, vw, vy);

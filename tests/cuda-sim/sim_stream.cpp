@@ -85,6 +85,19 @@ cudaError_t enqueue(cudaStream_t handle, const char *name, std::function<void()>
     });
 }
 
+bool is_captured(cudaStream_t handle)
+{
+    bool captured = false;
+
+    (void)api([&] {
+        CUstream_st *stream = find_stream(handle);
+
+        captured = stream && stream->in;
+        return cudaSuccess;
+    });
+    return captured;
+}
+
 static bool is_valid_launch(dim3 grid, dim3 block, size_t shared_bytes)
 {
     uint64_t n_threads = (uint64_t)block.x * block.y * block.z;

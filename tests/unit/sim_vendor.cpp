@@ -340,6 +340,7 @@ static void wrong_convolutions_are_refused(void **)
     check(fx_cudnn_plan_get(&plan, library.cudnn, &s, FX_CONV_DATA, &err), err);
     assert_int_equal(run_at(2, conv.x.device.data), FX_EFAIL);
     assert_int_equal(run_at(0, conv.x.host.data()), FX_EFAIL);
+    assert_int_equal(run_at(0, conv.x.device.data), FX_EFAIL); /* it is the workspace, too */
     s.c_in = 12;
     assert_int_equal(fx_cudnn_plan_get(&plan, library.cudnn, &s, FX_CONV_DATA, &err), FX_EDEVICE);
     s.c_in = 8;
@@ -352,6 +353,34 @@ static void wrong_convolutions_are_refused(void **)
     fx_cudnn_close(described);
 }
 
+static void the_first_run_of_a_plan_is_not_captured(void **)
+{
+    fx_cudnn_shape s = { 1, 8, 8, 4, 4, 4, 4, 3, 1, 1, 1, false };
+    cudnn_case library;
+    conv_case conv(s);
+    const fx_cudnn_plan *plan;
+    cudaGraph_t graph;
+    fx_err err = {};
+    auto run = [&] {
+        return fx_cudnn_run(plan, 0, conv.x.device.data, conv.w.device.data, conv.y.device.data,
+                            conv.x.device.data, &err);
+    };
+    auto run_captured = [&] {
+        assert_int_equal(
+            cudaStreamBeginCapture(library.streams[0], cudaStreamCaptureModeThreadLocal),
+            cudaSuccess);
+        fx_status status = run();
+        assert_int_equal(cudaStreamEndCapture(library.streams[0], &graph), cudaSuccess);
+        assert_int_equal(cudaGraphDestroy(graph), cudaSuccess);
+        return status;
+    };
+
+    check(fx_cudnn_plan_get(&plan, library.cudnn, &s, FX_CONV_FORWARD, &err), err);
+    assert_int_equal(run_captured(), FX_EFAIL);
+    check(run(), err);
+    assert_int_equal(run_captured(), FX_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +389,7 @@ int main(void)
         cmocka_unit_test(lanes_and_rows_may_alternate),
         cmocka_unit_test(convolutions_are_what_they_should_be),
         cmocka_unit_test(wrong_convolutions_are_refused),
+        cmocka_unit_test(the_first_run_of_a_plan_is_not_captured),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
