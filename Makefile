@@ -25,10 +25,14 @@ PARALLEL = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 say = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2);)
 
 # ---- what this machine has -----------------------------------------------------------------------
-# links(header, libraries): 1 when a program with them compiles and links.
+# complaint(start of a program, libraries): what is wrong with it first, or nothing if it compiles
+# and links.
 hash := \#
-links = $(shell printf '$(hash)include <$(1)>\nint main(void){return 0;}\n' | \
-	$(CC) $(CPPFLAGS) -x c - -o /dev/null $(LDFLAGS) $(2) >/dev/null 2>&1 && echo 1 || echo 0)
+complaint = $(shell said=$$(printf '$(1)\nint main(void){return 0;}\n' | LC_ALL=C \
+	$(CC) $(CPPFLAGS) -x c - -o /dev/null $(LDFLAGS) $(2) 2>&1) || \
+	grep -m1 -E 'error|cannot find' <<<"$$said" || echo "$(CC) fails")
+# links(header, libraries): 1 when a program with them compiles and links.
+links = $(if $(call complaint,$(hash)include <$(1)>,$(2)),0,1)
 # have(wanted, found, complaint): the answer to work with; wanted=1 and found=0 is an error.
 have = $(if $(filter 0,$(1)),0,$(if $(filter 10,$(1)$(2)),$(error $(3)),$(2)))
 
@@ -37,14 +41,24 @@ ifneq ($(BUILDS),)
 override HAVE_DNNL := $(call have,$(HAVE_DNNL),$(call links,oneapi/dnnl/dnnl.h,-ldnnl),HAVE_DNNL=1 \
 	but a program with oneDNN does not compile and link (Debian: libdnnl-dev))
 # CUDA is the toolkit's or, with CUDA_SIM=1, the simulator in tests/cuda-sim, which needs none.
-CUDA_INCLUDE := $(if $(CUDA_SIM),tests/cuda-sim/include,$(CUDA_HOME)/include)
+# cuda_folder(file, folders): the one that has it, as NVIDIA, conda or pip lay the toolkit out.
+cuda_folder = $(patsubst %/$(1),%,$(firstword $(wildcard $(2:%=$(CUDA_HOME)/%/$(1)))))
+CUDA_INCLUDE := $(if $(CUDA_SIM),tests/cuda-sim/include,$(or $(call \
+	cuda_folder,cuda_runtime_api.h,include targets/*/include),$(CUDA_HOME)/include))
+CUDA_LIB := $(or $(call cuda_folder,libcudart_static.a,lib64 lib targets/*/lib),$(CUDA_HOME)/lib64)
 # cuDNN and cuBLASLt are loaded when they are needed (lib/backend/cuda/vendor_load.h).
-CUDA_LIBS := $(if $(CUDA_SIM),,-L$(CUDA_HOME)/lib64 -Wl$(comma)-rpath$(comma)$(CUDA_HOME)/lib64 \
+CUDA_LIBS := $(if $(CUDA_SIM),,-L$(CUDA_LIB) -Wl$(comma)-rpath$(comma)$(CUDA_LIB) \
 	-lcudart_static -ldl -lrt) -lpthread -lstdc++
-cuda_links = $(if $(CUDA_SIM),1,$(if $(shell command -v $(NVCC)),$(call \
-	links,cudnn.h,-I$(CUDA_INCLUDE) $(CUDA_LIBS)),0))
-override HAVE_CUDA := $(call have,$(HAVE_CUDA),$(cuda_links),HAVE_CUDA=1 but nvcc or \
-	cuDNN 9 is missing)
+CUDA_PROBE := $(foreach header,cuda_runtime_api cublasLt cudnn,$(hash)include <$(header).h>\n) \
+	$(hash)if CUDART_VERSION < 12000 || CUDNN_VERSION < 90800\n \
+	$(hash)error CUDA 12 and cuDNN 9.8 are the oldest that will do\n $(hash)endif
+# What CUDA lacks, in words; said where there is an nvcc, and so somebody who wanted it.
+NVCC_FOUND := $(if $(CUDA_SIM)$(filter 0,$(HAVE_CUDA)),,$(shell command -v $(NVCC)))
+CUDA_LACKS := $(if $(CUDA_SIM),,$(if $(NVCC_FOUND),$(call complaint,$(CUDA_PROBE),-I$(CUDA_INCLUDE) \
+	$(CUDA_LIBS)),there is no nvcc: $(NVCC)))
+$(if $(NVCC_FOUND),$(if $(CUDA_LACKS),$(warning CUDA is left out: $(CUDA_LACKS))))
+override HAVE_CUDA := $(call have,$(HAVE_CUDA),$(if $(CUDA_LACKS),0,1),HAVE_CUDA=1 but \
+	$(CUDA_LACKS))
 ifeq ($(call links,archive.h,-larchive -ljansson -lz -lmd),0)
 $(error $(CC) cannot build a program with libarchive, jansson, zlib and libmd: ./bootstrap installs \
 	what is missing)
@@ -153,7 +167,7 @@ $(B)/bin/%: $(B)/tools/%.o $(LIB)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # Programs that stand in for functions of the libraries need them shared, and their own to be found.
-$(B)/tests/cuda/%: LDLIBS := $(LDLIBS:-lcudart_static=-lcudart) -lcudnn -lcublasLt -rdynamic
+$(B)/tests/cuda/%: LDLIBS := $(LDLIBS:-lcudart_static=-lcudart) -l:libcudnn.so.9 -lcublasLt -rdynamic
 
 $(UNIT_BINS): %: %.o $(LIB)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)

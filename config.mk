@@ -9,8 +9,10 @@ DESTDIR ?=
 CC ?= cc
 CFLAGS ?= -O2 -g
 CXX ?= c++
-CUDA_HOME ?= /usr/local/cuda
-NVCC ?= nvcc
+# The CUDA toolkit: the folder above the bin/nvcc in PATH, or where its installer puts it.
+CUDA_HOME ?= $(or $(patsubst %/bin/nvcc,%,$(filter %/bin/nvcc,$(realpath $(shell \
+	command -v nvcc)))),/usr/local/cuda)
+NVCC ?= $(or $(wildcard $(CUDA_HOME)/bin/nvcc),nvcc)
 # A100 and H100 or H200; anything newer compiles the last line's intermediate code when it starts.
 NVCCFLAGS ?= -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 \
 	-gencode arch=compute_90,code=compute_90

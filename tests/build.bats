@@ -26,6 +26,27 @@ in_tree() {
     assert_line --partial "HAVE_CUDA=1 but "
 }
 
+@test "a CUDA toolkit is found where it may lie, and what it lacks is said" {
+    local home=$BATS_TEST_TMPDIR/cuda
+    local include=$home/targets/any-linux/include lib=$home/targets/any-linux/lib
+    mkdir -p "$home/bin" "$include" "$lib"
+    install /dev/stdin "$home/bin/nvcc" <<<'#!/bin/sh'
+    ar rcs "$lib/libcudart_static.a"
+    echo '#define CUDART_VERSION 11080' >"$include/cuda_runtime_api.h"
+    echo '#define CUDNN_VERSION 90800' >"$include/cudnn.h"
+    touch "$include/cublasLt.h"
+    run -0 make -n B="$BATS_TEST_TMPDIR/b" HAVE_CUDA= CUDA_HOME="$home" all
+    assert_line --regexp 'CUDA is left out: .*CUDA 12 and cuDNN 9.8 are the oldest that will do'
+    assert_line --partial "CUDA (--device cuda): NO"
+    echo '#define CUDART_VERSION 12000' >"$include/cuda_runtime_api.h"
+    PATH=$home/bin:$PATH run -0 env -u CUDA_HOME make -n B="$BATS_TEST_TMPDIR/b" HAVE_CUDA= all
+    refute_line --partial "left out"
+    assert_line --partial "CUDA (--device cuda): yes"
+    assert_output --partial "$home/bin/nvcc -std"
+    assert_output --partial "-isystem $include "
+    assert_output --partial "-L$lib "
+}
+
 @test "what the build cannot do without is named, and how to get it" {
     run -2 make -n B="$BATS_TEST_TMPDIR/b" HAVE_DNNL=0 HAVE_CUDA=0 CC='gcc -nostdinc' all
     assert_line --partial "libarchive, jansson, zlib and libmd: ./bootstrap installs what is"
@@ -92,7 +113,7 @@ in_tree() {
         assert_line --partial "check-gpu needs an NVIDIA GPU and its driver"
     else
         run -2 make -n B="$BATS_TEST_TMPDIR/b" NVCC=no-such-nvcc check-gpu
-        assert_line --partial "HAVE_CUDA=1 but nvcc or cuDNN 9 is missing"
+        assert_line --partial "HAVE_CUDA=1 but there is no nvcc: no-such-nvcc"
     fi
     run -2 make -n B="$BATS_TEST_TMPDIR/b" CUDA_SIM=1 check-gpu
     assert_line --partial "check-gpu is for a real GPU"
