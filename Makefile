@@ -167,7 +167,8 @@ $(B)/bin/%: $(B)/tools/%.o $(LIB)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # Programs that stand in for functions of the libraries need them shared, and their own to be found.
-$(B)/tests/cuda/%: LDLIBS := $(LDLIBS:-lcudart_static=-lcudart) -l:libcudnn.so.9 -lcublasLt -rdynamic
+$(B)/tests/cuda/%: LDLIBS := $(LDLIBS:-lcudart_static=-lcudart) -l:libcudnn.so.9 -lcublasLt \
+	-rdynamic
 
 $(UNIT_BINS): %: %.o $(LIB)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)

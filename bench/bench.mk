@@ -23,10 +23,14 @@ bench-step: $(B)/bench/step
 	@echo; $(TORCH_PYTHON) bench/compare.py $<
 	@echo; $(TORCH_PYTHON) bench/compare.py $< --precision bf16
 
-# Beside PyTorch on a GPU: TORCH_PYTHON has a PyTorch with CUDA.
-bench-gpu: all $(BENCH_BINS) ## measure the step on a GPU against PyTorch, eager and compiled
-	@nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
-	@$(TORCH_PYTHON) bench/compare_gpu.py $(B)/bench/step
-	@echo; $(TORCH_PYTHON) bench/compare_gpu.py $(B)/bench/step --precision fp32
+# Beside PyTorch on a GPU: TORCH_PYTHON has a PyTorch with CUDA.  All of it takes long, most of it
+# in torch.compile; a part: make bench-gpu BENCH_GPU='--sides ours,eager resnet18' PRECISIONS=bf16
+BENCH_GPU ?=
+PRECISIONS ?= bf16 fp32
+
+bench-gpu: all $(B)/bench/step ## measure the step on a GPU against PyTorch, eager and compiled
+	@nvidia-smi --query-gpu=name,driver_version --format=csv,noheader || true
+	@status=0; for precision in $(PRECISIONS); do echo; $(TORCH_PYTHON) bench/compare_gpu.py \
+	  $(B)/bench/step --precision $$precision $(BENCH_GPU) || status=1; done; exit $$status
 
 .PHONY: bench bench-gpu bench-start bench-augment bench-step

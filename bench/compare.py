@@ -71,7 +71,7 @@ def main():
     parser.add_argument("--warmup", type=int, help="steps before the clock (default: 2)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--busy", action="store_true", help="one thread, processor time")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     unit = "images per second of processor time" if args.busy else "images/s"
     print(
         f"{args.precision}, {1 if args.busy else args.threads} threads, {unit}, median of"

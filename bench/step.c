@@ -31,6 +31,7 @@ struct bench {
     struct fx_program *program;
     struct fx_graph graph;
     struct fx_memory memory;
+    size_t free_bytes; /* of the device, before the model */
     float *pixels; /* NULL: the back end has the images */
     uint8_t *images, *labels;
     uint32_t *numbers;
@@ -61,6 +62,8 @@ static enum fx_status open_model(struct bench *b, const struct args *args, struc
     FX_TRY(fx_model_build(&b->graph, &config, err));
     FX_TRY(fx_backend_find(&b->backend, args->device, &options, err));
     FX_TRY(b->backend->device_open(&b->device, &options, err));
+    if (b->backend->memory_left != NULL)
+        FX_TRY(b->backend->memory_left(b->device, &b->free_bytes, err));
     FX_TRY(b->backend->model_create(&b->model, b->device, &b->graph, true, err));
     FX_TRY(b->backend->program_create(&b->program, b->model, FX_TRAIN, (int)args->batch, err));
     b->backend->model_memory(b->model, &b->memory);
@@ -203,10 +206,22 @@ static double median(double *values, int64_t n)
     return (values[(n - 1) / 2] + values[n / 2]) / 2;
 }
 
+/* What the model and its steps took of the device's memory, plans and graphs included. */
+static enum fx_status device_bytes(const struct bench *b, size_t *n_bytes, struct fx_err *err)
+{
+    size_t left = b->free_bytes;
+
+    if (b->backend->memory_left != NULL)
+        FX_TRY(b->backend->memory_left(b->device, &left, err));
+    *n_bytes = left < b->free_bytes ? b->free_bytes - left : 0;
+    return FX_OK;
+}
+
 static enum fx_status measure(const struct bench *b, const struct args *args, struct fx_err *err)
 {
     double seconds[STEPS_MAX], cpu_seconds[STEPS_MAX];
     struct rusage usage;
+    size_t taken;
     size_t planned = b->memory.parameters + b->memory.gradients + b->memory.optimizer +
                      b->memory.activations + b->memory.workspace;
     struct fx_model_size size;
@@ -224,11 +239,13 @@ static enum fx_status measure(const struct bench *b, const struct args *args, st
     }
     double step = median(seconds, args->steps);
     getrusage(RUSAGE_SELF, &usage);
+    FX_TRY(device_bytes(b, &taken, err));
     fx_model_measure(&b->graph, FX_LANE_ALL, &size);
     printf("{\"images_per_second\":%.6g,\"step_seconds\":%.6g,\"step_cpu_seconds\":%.6g,"
-           "\"peak_rss_bytes\":%ld,\"planned_bytes\":%zu,\"macs\":%" PRId64 "}\n",
+           "\"peak_rss_bytes\":%ld,\"planned_bytes\":%zu,\"device_bytes\":%zu,"
+           "\"parameters\":%" PRId64 ",\"macs\":%" PRId64 "}\n",
            (double)args->batch / step, step, median(cpu_seconds, args->steps),
-           usage.ru_maxrss * 1024L, planned, size.macs);
+           usage.ru_maxrss * 1024L, planned, taken, size.parameters, size.macs);
     return FX_OK;
 }
 
