@@ -10,8 +10,10 @@ FX_BUILD=${FX_BUILD:-$ROOT/build/release}
 export ROOT FX_BUILD
 export PATH=$FX_BUILD/bin:$FX_BUILD/tests:$PATH
 export LC_ALL=C TERM=dumb
-# What a user's environment may tell the tools or a real Slurm.
-unset NO_COLOR CUDA_VISIBLE_DEVICES "${!SLURM_@}" "${!SBATCH_@}" "${!WANDB_@}"
+# What a user's environment may tell the tools or a real Slurm; but which GPU `make check-gpu` may
+# use is the user's choice.
+unset NO_COLOR "${!SLURM_@}" "${!SBATCH_@}" "${!WANDB_@}"
+[ -n "${FX_REAL_GPU:-}" ] || unset CUDA_VISIBLE_DEVICES
 # Suites run side by side: two threads each are enough, and results do not depend on the machine.
 export OMP_NUM_THREADS=2
 # A finding of a sanitizer must not look like one of our own exit codes.

@@ -131,9 +131,10 @@ int main(void)
         cmocka_unit_test(test_resident_images),
         cmocka_unit_test(test_more_images_than_the_device_holds),
     };
+    int status;
 
-    if (device_missing())
-        return 0;
+    if (device_missing(&status))
+        return status;
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -263,8 +263,8 @@ int main(void)
     };
     int status;
 
-    if (device_missing())
-        return 0;
+    if (device_missing(&status))
+        return status;
     cmocka_set_message_output(CM_OUTPUT_TAP);
     images = paint_images(N_IMAGES);
     status = cmocka_run_group_tests(tests, NULL, NULL);
