@@ -36,7 +36,9 @@ links = $(if $(call complaint,$(hash)include <$(1)>,$(2)),0,1)
 # have(wanted, found, complaint): the answer to work with; wanted=1 and found=0 is an error.
 have = $(if $(filter 0,$(1)),0,$(if $(filter 10,$(1)$(2)),$(error $(3)),$(2)))
 
-BUILDS := $(filter-out clean help dist uninstall format tidy,$(or $(MAKECMDGOALS),all))
+# What builds nothing needs nothing of it.
+BUILDS := $(filter-out clean help dist uninstall format tidy check-gpu-run,$(or \
+	$(MAKECMDGOALS),all))
 ifneq ($(BUILDS),)
 override HAVE_DNNL := $(call have,$(HAVE_DNNL),$(call links,oneapi/dnnl/dnnl.h,-ldnnl),HAVE_DNNL=1 \
 	but a program with oneDNN does not compile and link (Debian: libdnnl-dev))

@@ -116,7 +116,7 @@ threads = $(or $(THREADS),$(shell jobs=$(jobs) runs=$(words $(GOAL_RUNS)); \
 	echo $$(( side = !jobs || jobs > runs ? runs : jobs, each = $$(nproc) / (side ? side : 1), \
 	each > 1 ? each : 1 ))))
 # Run i takes GPU i of those that CUDA_VISIBLE_DEVICES leaves, and starts again at 0.
-gpu = $(shell echo $$(( $(slot) % $$(n=$$(nvidia-smi -L 2>/dev/null | wc -l); \
+gpu = $(shell echo $$(( $(slot) % $$(n=$$(nvidia-smi -L 2>/dev/null | grep -c ^GPU); \
 	[ -z "$$CUDA_VISIBLE_DEVICES" ] || n=$$(tr , '\n' <<<"$$CUDA_VISIBLE_DEVICES" | wc -l); \
 	echo $$((n ? n : 1))) )))
 device = $(if $(filter cuda,$(DEVICE)),cuda:$(gpu),$(DEVICE))

@@ -119,6 +119,36 @@ in_tree() {
     assert_line --partial "check-gpu is for a real GPU"
 }
 
+@test "the GPU's tests run without compiler and libraries, and say which build they look at" {
+    run -2 make CC=false B="$BATS_TEST_TMPDIR/b" check-gpu-run
+    assert_line --partial "check-gpu needs an NVIDIA GPU and its driver"
+    mkdir -p "$BATS_TEST_TMPDIR/b/tests/kernels"
+    install -D /dev/stdin "$BATS_TEST_TMPDIR/b/tests/device-probe" <<<'#!/bin/sh'
+    install /dev/stdin "$BATS_TEST_TMPDIR/b/tests/kernels/map_kernels" <<'END'
+#!/bin/sh
+echo 1..1
+[ "$FX_REQUIRE_DEVICE$CUDA_VISIBLE_DEVICES" = cuda7 ] && echo ok 1
+END
+    CUDA_VISIBLE_DEVICES=7 run -0 make CC=false B="$BATS_TEST_TMPDIR/b" \
+        GPU_CHECK="$BATS_TEST_TMPDIR/gpu" GPU_SUITES=kernels/map_kernels check-gpu-run
+    assert_line "1 passed, 0 failed, 0 skipped"
+}
+
+@test "a pack for a machine with a GPU holds tree, programs and libraries" {
+    [ -e .git ] || skip "not a checkout"
+    mkdir -p "$BATS_TEST_TMPDIR/b"
+    cp "$FX_BUILD/bin/cifar-prep" "$BATS_TEST_TMPDIR/b"
+    tests/gpu-pack "$BATS_TEST_TMPDIR/b" "$BATS_TEST_TMPDIR/pack.tar.xz"
+    mkdir "$BATS_TEST_TMPDIR/there"
+    tar -C "$BATS_TEST_TMPDIR/there" -xf "$BATS_TEST_TMPDIR/pack.tar.xz"
+    cd "$BATS_TEST_TMPDIR/there"
+    assert_file_exists tests/gpu.mk
+    assert_file_exists bench/torch_step.py
+    LD_LIBRARY_PATH=$PWD/build/lib run -0 ldd ".$BATS_TEST_TMPDIR/b/cifar-prep"
+    assert_line --regexp "libarchive.so.* => $PWD/build/lib/"
+    assert_line --regexp "libc.so.* => /(usr/)?lib"
+}
+
 @test "help names the targets" {
     run -0 make help
     for target in all check check-gpu bench-gpu demo install uninstall clean lint format sanitize \

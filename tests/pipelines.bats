@@ -126,7 +126,7 @@ b/best_iid_wideresnet28_10_expert_1.pth"
 
 @test "runs side by side share the cores and the GPUs" {
     stand_in nproc 'echo 8'
-    stand_in nvidia-smi 'printf "GPU 0\nGPU 1\nGPU 2\n"'
+    stand_in nvidia-smi 'printf "GPU 0\n  MIG 1g Device 0\nGPU 1\nGPU 2\n"'
     threads() {
         fusions -n INIT=1 "$@" | grep -o -e '--threads [0-9]*' | uniq
     }
