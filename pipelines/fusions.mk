@@ -158,10 +158,12 @@ all-fusions: $(MISSION) ## the four runs: DATA= EXPERTS= (or INIT=SEED) OUT= DEV
 all-pairs: $(ALL_PAIRS) ## the sixteen runs, every family with every fusion
 	@$(PIPELINES)/fusion-table -e $(EXPERTS) $(ALL_PAIRS:%=$(OUT)/runs/%)
 
-table: | $(TOOL_BINS) ## the table of all runs in OUT: each expert, their ensemble, the fused model
+# They come behind whatever else make was asked for.
+VIEWED := $(filter-out table curves,$(MAKECMDGOALS))
+table: | $(TOOL_BINS) $(VIEWED) ## the table of all runs in OUT: each expert, their ensemble, the fused model
 	@$(PIPELINES)/fusion-table -e $(EXPERTS) $(OUT)/runs/*/
 
-curves: ## learning curves of all runs in OUT as pictures in OUT/curves
+curves: | $(VIEWED) ## learning curves of all runs in OUT as pictures in OUT/curves
 	$(PIPELINES)/plot-curves -d $(OUT)/curves $(OUT)/csv_logs/*/*.csv
 
 .PHONY: all-fusions all-pairs table curves
