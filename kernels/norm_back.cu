@@ -6,9 +6,14 @@
 
 /* ---- sums ----------------------------------------------------------------------------------- */
 
+/* Blocks of threads of the sums on a multiprocessor. */
+static constexpr int sums_resident(bool bf16, bool drops)
+{
+    return bf16 && !drops ? FX_NORM_RESIDENT : 2;
+}
+
 template <class T, bool RELU, bool DROPS>
-static __global__ void __launch_bounds__(FX_NORM_THREADS,
-                                         DROPS || sizeof(T) > 2 ? 2 : FX_NORM_RESIDENT)
+static __global__ void __launch_bounds__(FX_NORM_THREADS, sums_resident(sizeof(T) == 2, DROPS))
     norm_back_sums(fx_k_map x, fx_k_map dy, fx_norm_cut cut, fx_k_norm norm, double *scratch)
 {
     constexpr int BATCH = fx_norm_batch<T>(2, DROPS);
@@ -103,7 +108,8 @@ cudaError_t fx_k_norm_back_sums(const struct fx_k_launch *l, const struct fx_k_m
                                 struct fx_k_array d_weight, struct fx_k_array d_bias,
                                 bool accumulate, float *coef, void *scratch)
 {
-    fx_norm_cut cut = fx_norm_sum_cut(rows, 0, x->c, l->n_lanes);
+    fx_norm_cut cut =
+        fx_norm_sum_cut(rows, 0, x->c, l->n_lanes, sums_resident(l->bf16, norm->drop.p > 0));
     norm_back_results results = { d_weight, d_bias, accumulate, coef };
     norm_sums_kernel *norm_back_sums_of =
         l->bf16 ? sums_kernel<__nv_bfloat16>(norm) : sums_kernel<float>(norm);

@@ -15,7 +15,7 @@ enum {
     FX_NORM_MAX_WIDTH = 64,
     FX_NORM_LEAST_ROWS = 4, /* of a thread, where there are enough */
     FX_NORM_RESIDENT = 3,   /* blocks of threads on a multiprocessor: up to 80 registers a thread */
-    FX_NORM_AT_ONCE = 132 * FX_NORM_RESIDENT, /* on an H200 */
+    FX_NORM_PROCESSORS = 132, /* multiprocessors of an H200 */
 };
 
 struct fx_norm_cut {
@@ -50,16 +50,17 @@ static inline fx_norm_cut fx_norm_cut_of(int rows, int first, int c, int n_lanes
     return cut;
 }
 
-/* For sums: all blocks of threads at once on the device, no more, for few partial sums. */
-static inline fx_norm_cut fx_norm_sum_cut(int rows, int first, int c, int n_lanes)
+/* For sums: all blocks of threads at once on the device, no more, for few partial sums and no
+ * second turn; `resident` of them on a multiprocessor. */
+static inline fx_norm_cut fx_norm_sum_cut(int rows, int first, int c, int n_lanes, int resident)
 {
-    return fx_norm_cut_of(rows, first, c, n_lanes, FX_NORM_AT_ONCE);
+    return fx_norm_cut_of(rows, first, c, n_lanes, FX_NORM_PROCESSORS * resident);
 }
 
 /* For passes that write a map: several times as many, so that none waits long for the last. */
 static inline fx_norm_cut fx_norm_pass_cut(int rows, int c, int n_lanes)
 {
-    return fx_norm_cut_of(rows, 0, c, n_lanes, 4 * FX_NORM_AT_ONCE);
+    return fx_norm_cut_of(rows, 0, c, n_lanes, 4 * FX_NORM_PROCESSORS * FX_NORM_RESIDENT);
 }
 
 static inline dim3 fx_norm_grid(const fx_norm_cut &cut, int n_lanes)

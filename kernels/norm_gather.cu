@@ -32,8 +32,14 @@ static __device__ __forceinline__ fx_map_block weight_of(const fx_k_norm &norm,
     return weight;
 }
 
+/* Blocks of threads on a multiprocessor. */
+static constexpr int gather_resident(bool bf16, bool drops)
+{
+    return bf16 || !drops ? 2 : 1;
+}
+
 template <class T, bool RELU, bool DROPS, bool ADDS>
-static __global__ void __launch_bounds__(FX_NORM_THREADS, DROPS && sizeof(T) > 2 ? 1 : 2)
+static __global__ void __launch_bounds__(FX_NORM_THREADS, gather_resident(sizeof(T) == 2, DROPS))
     norm_gather(fx_k_map x, fx_k_map dy, fx_k_map gathered, fx_norm_cut cut, fx_k_norm norm,
                 double *scratch)
 {
@@ -133,7 +139,8 @@ cudaError_t fx_k_norm_gather(const struct fx_k_launch *l, const struct fx_k_map 
                              struct fx_k_array d_bias, bool accumulate,
                              const struct fx_k_stats *stats, bool add, void *scratch)
 {
-    fx_norm_cut cut = fx_norm_sum_cut(rows, 0, x->c, l->n_lanes);
+    fx_norm_cut cut =
+        fx_norm_sum_cut(rows, 0, x->c, l->n_lanes, gather_resident(l->bf16, norm->drop.p > 0));
     norm_gathered to = { d_weight, d_bias, accumulate, *stats, add };
     norm_gather_kernel *norm_gather_of =
         l->bf16 ? gather_kernel_for<__nv_bfloat16>(norm, add) : gather_kernel_for<float>(norm, add);

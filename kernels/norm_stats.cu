@@ -106,7 +106,7 @@ static cudaError_t launch(const struct fx_k_launch *l, const struct fx_k_map *x,
 cudaError_t fx_k_norm_stats(const struct fx_k_launch *l, const struct fx_k_map *x, int first,
                             int rows, const struct fx_k_stats *stats, void *scratch)
 {
-    fx_norm_cut cut = fx_norm_sum_cut(rows, first, x->c, l->n_lanes);
+    fx_norm_cut cut = fx_norm_sum_cut(rows, first, x->c, l->n_lanes, FX_NORM_RESIDENT);
 
     return l->bf16 ? launch<__nv_bfloat16>(l, x, first, cut, stats, (double *)scratch)
                    : launch<float>(l, x, first, cut, stats, (double *)scratch);
@@ -118,7 +118,7 @@ size_t fx_k_norm_scratch(int rows, int c, int n_lanes)
     size_t most = 0;
 
     for (int first = 0; first < c; first += FX_K_BLOCK) {
-        size_t n = fx_norm_partials(fx_norm_sum_cut(rows, first, c, n_lanes));
+        size_t n = fx_norm_partials(fx_norm_sum_cut(rows, first, c, n_lanes, FX_NORM_RESIDENT));
 
         most = n > most ? n : most;
     }
