@@ -97,7 +97,8 @@ SIM_CXXFLAGS := -std=c++17 -I. -Ilib -isystem $(CUDA_INCLUDE) -Wall -Wextra \
 $(B)/tests/cuda-sim/sim_product.o: SIM_CXXFLAGS += -O3
 # Every access of a kernel is shown to the simulator (sim_access.cpp), unless sanitizers watch.
 SIM_ACCESS := $(if $(SAN),,-fsanitize=thread)
-$(B)/kernels/%.o $(B)/tests/unit/sim_memory.o $(B)/tests/unit/sim_races.o: SIM_CXXFLAGS += $(SIM_ACCESS)
+$(B)/kernels/%.o $(B)/tests/unit/sim_memory.o $(B)/tests/unit/sim_races.o: \
+	SIM_CXXFLAGS += $(SIM_ACCESS)
 
 # Other flags than last time rebuild everything: every object depends on the file that holds them.
 FLAGS := $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(LDLIBS) $(VERSION) \

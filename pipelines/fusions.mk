@@ -94,9 +94,8 @@ ifneq ($(filter all-fusions all-pairs experts singles everything repeats,$(MAKEC
 MAKEFLAGS += --keep-going
 endif
 # Experts are trained only when they are asked for; then the runs wait for theirs.
-ifneq ($(filter experts everything,$(MAKECMDGOALS)),)
-$(foreach f,$(FAMILIES),$(eval $(filter $(OUT)/csv_logs/$(f)_fusions/%,$(LOGS)): | $(f)-experts))
-endif
+$(foreach f,$(FAMILIES),$(if $(filter experts everything $(f)-experts,$(MAKECMDGOALS)),$(eval \
+	$(filter $(OUT)/csv_logs/$(f)_fusions/%,$(LOGS)): | $(f)-experts)))
 
 run = $(OUT)/runs/$(family)-$(fusion)
 option = $(if $(2),$(1) $(2))
@@ -160,10 +159,12 @@ all-pairs: $(ALL_PAIRS) ## the sixteen runs, every family with every fusion
 
 # They come behind whatever else make was asked for.
 VIEWED := $(filter-out table curves,$(MAKECMDGOALS))
-table: | $(TOOL_BINS) $(VIEWED) ## the table of all runs in OUT: each expert, their ensemble, the fused model
+table curves: | $(VIEWED)
+
+table: | $(TOOL_BINS) ## the table of all runs in OUT: each expert, their ensemble, the fused model
 	@$(PIPELINES)/fusion-table -e $(EXPERTS) $(OUT)/runs/*/
 
-curves: | $(VIEWED) ## learning curves of all runs in OUT as pictures in OUT/curves
+curves: ## learning curves of all runs in OUT as pictures in OUT/curves
 	$(PIPELINES)/plot-curves -d $(OUT)/curves $(OUT)/csv_logs/*/*.csv
 
 .PHONY: all-fusions all-pairs table curves
