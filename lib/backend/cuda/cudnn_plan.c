@@ -203,5 +203,8 @@ enum fx_status fx_cudnn_run(const struct fx_cudnn_plan *plan, int lane, void *x,
 
     if (status == CUDNN_STATUS_SUCCESS)
         return FX_OK;
-    return fx_fail(err, FX_EFAIL, "cuDNN: %s: %s", plan->name, cudnnGetErrorString(status));
+    return fx_fail(err, FX_EFAIL, "cuDNN: %s: %s%s", plan->name, cudnnGetErrorString(status),
+                   CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_NOT_SUPPORTED
+                       ? "; FUSION_CUDNN_TUNE=1 takes only engines that have run"
+                       : "");
 }
