@@ -32,7 +32,7 @@ struct bench {
     struct fx_graph graph;
     struct fx_memory memory;
     size_t free_bytes; /* of the device, before the model */
-    float *pixels; /* NULL: the back end has the images */
+    float *pixels;     /* NULL: the back end has the images */
     uint8_t *images, *labels;
     uint32_t *numbers;
     struct fx_augment_row *rows;

@@ -1,8 +1,7 @@
 /* BATCHNORM backward: two sums over the batch, from which the parameters' gradients and the
  * coefficients of dx follow; then the pass that writes or adds dx. */
 #include "launch.cuh"
-#include "norm_sums.cuh"
-#include "norm_value.cuh"
+#include "norm_walk.cuh"
 
 /* ---- sums ----------------------------------------------------------------------------------- */
 
@@ -16,38 +15,18 @@ template <class T, bool RELU, bool DROPS>
 static __global__ void __launch_bounds__(FX_NORM_THREADS, sums_resident(sizeof(T) == 2, DROPS))
     norm_back_sums(fx_k_map x, fx_k_map dy, fx_norm_cut cut, fx_k_norm norm, double *scratch)
 {
-    constexpr int BATCH = fx_norm_batch<T>(2, DROPS);
     __shared__ fx_norm_table table;
     __shared__ fx_norm_shared shared;
     fx_norm_thread t = fx_norm_thread_of(cut);
-    fx_norm_way<const T> values = fx_norm_way_of<const T>(x, cut, t);
-    fx_norm_way<const T> slopes = fx_norm_way_of<const T>(dy, cut, t);
     fx_norm_pair sums = {};
 
     fx_norm_fill(norm, cut, &table);
     fx_map_block scale = fx_map_load(table.scale + t.x * FX_K_BLOCK);
     fx_map_block shift = fx_map_load(table.shift + t.x * FX_K_BLOCK);
     fx_map_block mean = fx_map_load(table.mean + t.x * FX_K_BLOCK);
-    for (int row = t.row; row < t.end; row += BATCH * cut.height) {
-        fx_norm_packed<T> v_batch[BATCH], g_batch[BATCH];
-
-        fx_norm_load(values, cut, t, row, v_batch);
-        fx_norm_load(slopes, cut, t, row, g_batch);
-#pragma unroll
-        for (int k = 0; k < BATCH; k++) {
-            if (!fx_norm_has(cut, t, row, k))
-                break;
-            fx_map_block v = fx_norm_unpack(v_batch[k]), g = fx_norm_unpack(g_batch[k]);
-            fx_norm_pull<RELU, DROPS>(norm, t, row + k * cut.height, scale, shift, v, &g);
-#pragma unroll
-            for (int i = 0; i < FX_K_BLOCK; i++) {
-                sums.a[i] += g.c[i];
-                sums.b[i] += g.c[i] * (v.c[i] - mean.c[i]);
-            }
-        }
-        values.at += BATCH * values.step;
-        slopes.at += BATCH * slopes.step;
-    }
+    fx_norm_walk_back<T, RELU, DROPS, FX_NORM_FORGETS>(
+        { x, dy, dy }, cut, t, norm, scale, shift,
+        [&](const fx_map_block &v, fx_map_block *g) { fx_norm_sum_back(&sums, v, mean, *g); });
     fx_norm_reduce(cut, t, sums, &shared);
     fx_norm_leave(cut, shared, scratch, [](int, fx_norm_totals totals) { return totals; });
 }
@@ -155,39 +134,14 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, 2)
     norm_back_apply(fx_k_map x, fx_k_map dy, fx_k_map dx, fx_norm_cut cut, fx_k_norm norm,
                     const float *coef)
 {
-    constexpr int BATCH = fx_norm_batch<T>(2, DROPS);
     __shared__ fx_norm_table table;
     fx_norm_thread t = fx_norm_thread_of(cut);
-    fx_norm_way<const T> values = fx_norm_way_of<const T>(x, cut, t);
-    fx_norm_way<const T> slopes = fx_norm_way_of<const T>(dy, cut, t);
-    fx_norm_way<T> to = fx_norm_way_of<T>(dx, cut, t);
 
     fx_norm_fill(norm, cut, &table);
     norm_line line = line_of(coef, cut, t, table);
-    for (int row = t.row; row < t.end; row += BATCH * cut.height) {
-        fx_norm_packed<T> v_batch[BATCH], g_batch[BATCH], old_batch[BATCH];
-
-        fx_norm_load(values, cut, t, row, v_batch);
-        fx_norm_load(slopes, cut, t, row, g_batch);
-        if (ADDS)
-            fx_norm_load({ to.at, to.step }, cut, t, row, old_batch);
-#pragma unroll
-        for (int k = 0; k < BATCH; k++) {
-            if (!fx_norm_has(cut, t, row, k))
-                break;
-            fx_map_block v = fx_norm_unpack(v_batch[k]), g = fx_norm_unpack(g_batch[k]);
-            fx_norm_pull<RELU, DROPS>(norm, t, row + k * cut.height, line.slope, line.shift, v, &g);
-            bend_gradient(line, v, &g);
-            if (ADDS)
-                fx_norm_add_to(to.at + k * to.step, t.first, cut.c, fx_norm_unpack(old_batch[k]),
-                               g);
-            else
-                fx_norm_store_exact(to.at + k * to.step, t.first, cut.c, g);
-        }
-        values.at += BATCH * values.step;
-        slopes.at += BATCH * slopes.step;
-        to.at += BATCH * to.step;
-    }
+    fx_norm_walk_back<T, RELU, DROPS, ADDS ? FX_NORM_ADDS : FX_NORM_SETS>(
+        { x, dy, dx }, cut, t, norm, line.slope, line.shift,
+        [&](const fx_map_block &v, fx_map_block *g) { bend_gradient(line, v, g); });
 }
 
 using norm_dx_kernel = void(fx_k_map, fx_k_map, fx_k_map, fx_norm_cut, fx_k_norm, const float *);

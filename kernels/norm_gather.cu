@@ -5,8 +5,7 @@
  * db_l, S2 = sum w_l dw_l.  So a norm needs one pass, which adds to G and to its own sums, and the
  * rest is done once a channel: the same sum, in another order. */
 #include "launch.cuh"
-#include "norm_sums.cuh"
-#include "norm_value.cuh"
+#include "norm_walk.cuh"
 
 enum { GATHERED_BIAS = 3, GATHERED_WEIGHT = 4 }; /* arrays of the statistics */
 
@@ -43,13 +42,9 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, gather_resident(sizeof
     norm_gather(fx_k_map x, fx_k_map dy, fx_k_map gathered, fx_norm_cut cut, fx_k_norm norm,
                 double *scratch)
 {
-    constexpr int BATCH = fx_norm_batch<T>(2, DROPS);
     __shared__ fx_norm_table table;
     __shared__ fx_norm_shared shared;
     fx_norm_thread t = fx_norm_thread_of(cut);
-    fx_norm_way<const T> values = fx_norm_way_of<const T>(x, cut, t);
-    fx_norm_way<const T> slopes = fx_norm_way_of<const T>(dy, cut, t);
-    fx_norm_way<T> to = fx_norm_way_of<T>(gathered, cut, t);
     fx_map_block weight = weight_of(norm, cut, t);
     fx_norm_pair sums = {};
 
@@ -57,35 +52,14 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, gather_resident(sizeof
     fx_map_block scale = fx_map_load(table.scale + t.x * FX_K_BLOCK);
     fx_map_block shift = fx_map_load(table.shift + t.x * FX_K_BLOCK);
     fx_map_block mean = fx_map_load(table.mean + t.x * FX_K_BLOCK);
-    for (int row = t.row; row < t.end; row += BATCH * cut.height) {
-        fx_norm_packed<T> v_batch[BATCH], g_batch[BATCH], old_batch[BATCH];
-
-        fx_norm_load(values, cut, t, row, v_batch);
-        fx_norm_load(slopes, cut, t, row, g_batch);
-        if (ADDS)
-            fx_norm_load({ to.at, to.step }, cut, t, row, old_batch);
+    fx_norm_walk_back<T, RELU, DROPS, ADDS ? FX_NORM_ADDS : FX_NORM_SETS>(
+        { x, dy, gathered }, cut, t, norm, scale, shift,
+        [&](const fx_map_block &v, fx_map_block *g) {
+            fx_norm_sum_back(&sums, v, mean, *g);
 #pragma unroll
-        for (int k = 0; k < BATCH; k++) {
-            if (!fx_norm_has(cut, t, row, k))
-                break;
-            fx_map_block v = fx_norm_unpack(v_batch[k]), g = fx_norm_unpack(g_batch[k]);
-            fx_norm_pull<RELU, DROPS>(norm, t, row + k * cut.height, scale, shift, v, &g);
-#pragma unroll
-            for (int i = 0; i < FX_K_BLOCK; i++) {
-                sums.a[i] += g.c[i];
-                sums.b[i] += g.c[i] * (v.c[i] - mean.c[i]);
-                g.c[i] *= weight.c[i];
-            }
-            if (ADDS)
-                fx_norm_add_to(to.at + k * to.step, t.first, cut.c, fx_norm_unpack(old_batch[k]),
-                               g);
-            else
-                fx_norm_store_exact(to.at + k * to.step, t.first, cut.c, g);
-        }
-        values.at += BATCH * values.step;
-        slopes.at += BATCH * slopes.step;
-        to.at += BATCH * to.step;
-    }
+            for (int i = 0; i < FX_K_BLOCK; i++)
+                g->c[i] *= weight.c[i];
+        });
     fx_norm_reduce(cut, t, sums, &shared);
     fx_norm_leave(cut, shared, scratch, [](int, fx_norm_totals totals) { return totals; });
 }

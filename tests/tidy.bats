@@ -9,9 +9,9 @@ setup_file() {
 
 setup() {
     cd "$ROOT" || return
-    mapfile -t c_files < <(find lib tools kernels tests \
+    mapfile -t c_files < <(find lib tools kernels bench tests \
         -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cpp' 2>/dev/null | sort)
-    mapfile -t product < <(printf '%s\n' "${c_files[@]}" | grep -v '^tests/')
+    mapfile -t product < <(printf '%s\n' "${c_files[@]}" | grep -Ev '^(bench|tests)/')
     mapfile -t scripts < <(
         find tests pipelines bench bootstrap .ci -type f ! -name '*.py' -print0 2>/dev/null |
             xargs -0 grep -lE '^#!.*\b(bash|sh|bats)\b' | sort

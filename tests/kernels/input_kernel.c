@@ -1,5 +1,6 @@
 /* fx_k_input gives the numbers of fx_augment_batch, without rows those of fx_normalize_batch, in
  * bf16 their rounding; and maps and the host's (n, c, h, w) are the same thing. */
+#include "bf16_bits.h"
 #include "image_case.h"
 
 enum { N_IMAGES = 5 * N_LOOKS, N = 40, N_LANES = 2 };
@@ -7,24 +8,6 @@ enum { N_IMAGES = 5 * N_LOOKS, N = 40, N_LANES = 2 };
 static uint8_t *images;
 
 /* ---- maps on the host ----------------------------------------------------------------------- */
-
-/* Rounded to the nearest bf16, ties to even. */
-static uint16_t to_bf16(float value)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &value, sizeof bits);
-    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
-}
-
-static float from_bf16(uint16_t half)
-{
-    uint32_t bits = (uint32_t)half << 16;
-    float value;
-
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
 
 /* Bytes of a map of so many pixels, all lanes; and the value of an element as the map has it. */
 struct host_map {
@@ -43,13 +26,13 @@ static size_t element_bytes(const struct host_map *m)
 
 static float element(const struct host_map *m, size_t i)
 {
-    return m->bf16 ? from_bf16(((const uint16_t *)m->data)[i]) : ((const float *)m->data)[i];
+    return m->bf16 ? bf16_value(((const uint16_t *)m->data)[i]) : ((const float *)m->data)[i];
 }
 
 /* A value as an element of the map. */
 static float rounded(const struct host_map *m, float value)
 {
-    return m->bf16 ? from_bf16(to_bf16(value)) : value;
+    return m->bf16 ? bf16_value(bf16_bits(value)) : value;
 }
 
 /* A map for every lane, each element `unwritten`; map_fini it. */
@@ -67,7 +50,7 @@ static struct host_map map_make(int rows, int c, int ld, int group_c, bool bf16)
     assert_non_null(m.data);
     for (size_t i = 0; i < m.n_elements; i++)
         if (bf16)
-            ((uint16_t *)m.data)[i] = to_bf16(unwritten);
+            ((uint16_t *)m.data)[i] = bf16_bits(unwritten);
         else
             ((float *)m.data)[i] = unwritten;
     m.map.data = to_device(m.data, m.n_elements * element_bytes(&m));

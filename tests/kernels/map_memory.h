@@ -4,38 +4,8 @@
 #ifndef FX_TESTS_KERNELS_MAP_MEMORY_H
 #define FX_TESTS_KERNELS_MAP_MEMORY_H
 
+#include "bf16_bits.h"
 #include "kernel_case.h"
-
-/* ---- bf16 ----------------------------------------------------------------------------------- */
-
-static inline uint32_t float_bits(float x)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static inline float bits_float(uint32_t bits)
-{
-    float x;
-
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-/* Rounds to the nearest, ties to even. */
-static inline uint16_t bf16_bits(float x)
-{
-    uint32_t bits = float_bits(x);
-
-    return isnan(x) ? 0x7fff : (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-static inline float bf16_round(float x)
-{
-    return bits_float((uint32_t)bf16_bits(x) << 16);
-}
 
 /* ---- maps ----------------------------------------------------------------------------------- */
 

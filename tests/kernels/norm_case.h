@@ -3,6 +3,7 @@
 #ifndef FX_TESTS_KERNELS_NORM_CASE_H
 #define FX_TESTS_KERNELS_NORM_CASE_H
 
+#include "bf16_bits.h"
 #include "kernel_case.h"
 
 /* EXACT: ld is padded c.  PREFIX: the first channels of a wider map.  SPLIT: groups of 16 channels.
@@ -34,26 +35,6 @@ struct map {
 
 enum { POISON_F32 = 0x7fc0beef, POISON_BF16 = 0x7fce };
 
-static inline float bf16_to_float(uint16_t half)
-{
-    uint32_t bits = (uint32_t)half << 16;
-    float value;
-
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-/* Rounded to nearest, ties to even. */
-static inline uint16_t float_to_bf16(float value)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &value, sizeof bits);
-    if (isnan(value))
-        return 0x7fff;
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
 static inline size_t value_bytes(const struct map *m)
 {
     return m->bf16 ? sizeof(uint16_t) : sizeof(float);
@@ -62,14 +43,14 @@ static inline size_t value_bytes(const struct map *m)
 static inline void put_value(const struct map *m, void *places, size_t i, float value)
 {
     if (m->bf16)
-        ((uint16_t *)places)[i] = float_to_bf16(value);
+        ((uint16_t *)places)[i] = bf16_bits(value);
     else
         ((float *)places)[i] = value;
 }
 
 static inline float get_value(const struct map *m, const void *places, size_t i)
 {
-    return m->bf16 ? bf16_to_float(((const uint16_t *)places)[i]) : ((const float *)places)[i];
+    return m->bf16 ? bf16_value(((const uint16_t *)places)[i]) : ((const float *)places)[i];
 }
 
 static inline bool is_poison(const struct map *m, const void *places, size_t i)
@@ -143,7 +124,7 @@ static inline void map_open(struct map *m, const struct config *g, enum layout l
     for (size_t i = 0; i < m->n_values; i++) {
         float value = seed ? noise(seed, (uint32_t)i) : NAN;
 
-        m->host[i] = g->bf16 ? bf16_to_float(float_to_bf16(value)) : value;
+        m->host[i] = g->bf16 ? bf16_value(bf16_bits(value)) : value;
         m->expected[i] = (double)m->host[i];
     }
     device_ok(cudaMalloc(&m->map.data, m->n * value_bytes(m)));

@@ -1,5 +1,6 @@
 /* The kernels of optimizer.cu against lib/backend/host: whole updates of a store with three groups
  * (norm, clip, guards, AdamW, SGD, shadow, commit). */
+#include "bf16_bits.h"
 #include "kernel_case.h"
 
 #include "backend/host/update.h"
@@ -181,15 +182,6 @@ static struct fx_k_result update_device(struct world *w, const struct fx_k_updat
 
 /* ---- whole updates -------------------------------------------------------------------------- */
 
-/* bfloat16 of a finite number, rounded to the nearest even one. */
-static uint16_t to_bf16(float x)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &x, sizeof bits);
-    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
-}
-
 /* An arena on the device is the host's: f32 in the same order of operations, but a device fuses
  * multiplications and additions.  Of moments the size varies: they are compared by it, too. */
 static void same_arena(const struct world *w, int role, double relative, double absolute)
@@ -220,7 +212,7 @@ static void shadow_is_rounded(const struct world *w)
     from_device(values, w->arenas[FX_ROLE_VALUE], n * sizeof *values);
     from_device(shadow, w->shadow, n * sizeof *shadow);
     for (size_t i = 0; i < n; i++)
-        if (shadow[i] != to_bf16(values[i]))
+        if (shadow[i] != bf16_bits(values[i]))
             fail_msg("shadow %zu is 0x%04x, its value %.9g", i, shadow[i], (double)values[i]);
     free(shadow);
     free(values);

@@ -1,0 +1,67 @@
+/* The walk that all passes of the backward direction make: down a thread's channels of a map and of
+ * the gradient of its norm. */
+#ifndef FX_KERNELS_NORM_WALK_CUH
+#define FX_KERNELS_NORM_WALK_CUH
+
+#include "norm_sums.cuh"
+#include "norm_value.cuh"
+
+/* What becomes of each row's result: it is forgotten, written, or added to what is there. */
+enum fx_norm_end { FX_NORM_FORGETS, FX_NORM_SETS, FX_NORM_ADDS };
+
+struct fx_norm_maps {
+    fx_k_map x, dy;
+    fx_k_map to; /* the results'; unused by FX_NORM_FORGETS */
+};
+
+/* For each row: bend(x, &g), with the gradient g behind dropout and ReLU, which it makes the
+ * result. scale, shift  the norm's, of the thread's channels: they decide where the ReLU is open */
+template <class T, bool RELU, bool DROPS, fx_norm_end END, class Bend>
+static __device__ __forceinline__ void fx_norm_walk_back(
+    const fx_norm_maps &maps, const fx_norm_cut &cut, const fx_norm_thread &t,
+    const fx_k_norm &norm, const fx_map_block &scale, const fx_map_block &shift, Bend bend)
+{
+    constexpr int BATCH = fx_norm_batch<T>(2, DROPS);
+    fx_norm_way<const T> values = fx_norm_way_of<const T>(maps.x, cut, t);
+    fx_norm_way<const T> slopes = fx_norm_way_of<const T>(maps.dy, cut, t);
+    fx_norm_way<T> to = fx_norm_way_of<T>(maps.to, cut, t);
+
+    for (int row = t.row; row < t.end; row += BATCH * cut.height) {
+        fx_norm_packed<T> v_batch[BATCH], g_batch[BATCH], old_batch[BATCH];
+
+        fx_norm_load(values, cut, t, row, v_batch);
+        fx_norm_load(slopes, cut, t, row, g_batch);
+        if constexpr (END == FX_NORM_ADDS)
+            fx_norm_load({ to.at, to.step }, cut, t, row, old_batch);
+#pragma unroll
+        for (int k = 0; k < BATCH; k++) {
+            if (!fx_norm_has(cut, t, row, k))
+                break;
+            fx_map_block v = fx_norm_unpack(v_batch[k]), g = fx_norm_unpack(g_batch[k]);
+            fx_norm_pull<RELU, DROPS>(norm, t, row + k * cut.height, scale, shift, v, &g);
+            bend(v, &g);
+            if constexpr (END == FX_NORM_ADDS)
+                fx_norm_add_to(to.at + k * to.step, t.first, cut.c, fx_norm_unpack(old_batch[k]),
+                               g);
+            else if constexpr (END == FX_NORM_SETS)
+                fx_norm_store_exact(to.at + k * to.step, t.first, cut.c, g);
+        }
+        values.at += BATCH * values.step;
+        slopes.at += BATCH * slopes.step;
+        to.at += BATCH * to.step;
+    }
+}
+
+/* The two sums of the backward pass, over the rows of a thread: of g, and of g * (x - mean). */
+static __device__ __forceinline__ void fx_norm_sum_back(fx_norm_pair *sums, const fx_map_block &x,
+                                                        const fx_map_block &mean,
+                                                        const fx_map_block &g)
+{
+#pragma unroll
+    for (int i = 0; i < FX_K_BLOCK; i++) {
+        sums->a[i] += g.c[i];
+        sums->b[i] += g.c[i] * (x.c[i] - mean.c[i]);
+    }
+}
+
+#endif
