@@ -257,7 +257,7 @@ b/best_iid_wideresnet28_10_expert_1.pth"
     run -0 fusions -j8 EXPERTS=one OUT=one table resnet-multiplicative resnet-experts
     assert_equal "$(grep -c '^expert-train' calls)" 4
     assert_equal "$(tail -n 1 calls | grep -o 'task-1-resnet')" task-1-resnet
-    assert_line --index $((${#lines[@]} - 1)) --partial resnet-multiplicative
+    assert_line --index $((${#lines[@]} - 1)) --regexp '^resnet-multiplicative  '
     run -0 fusions -n EXPERTS=none densenet-concatenation
     refute_output --partial expert-train
     run -0 fusions EXPERTS=ex densenet-single

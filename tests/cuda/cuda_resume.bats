@@ -40,6 +40,18 @@ setup() {
     same_run whole often
 }
 
+# What the consumer has heard of step 3 was begun when the state behind step 2 was on the disk.
+@test "steps do not run ahead of a checkpoint that is due" {
+    settings=(--device cuda --epochs 1 --batch 2)
+    local line=
+    train often 2>/dev/null | {
+        until [[ $line == *'"event":"step"'*'"step":3,'* ]]; do
+            read -r line
+        done
+        test -e often/last.safetensors
+    }
+}
+
 # in_pieces DIR: stopped by --steps twice.
 in_pieces() {
     train "$1" --steps 2 >/dev/null
