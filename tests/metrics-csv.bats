@@ -63,27 +63,86 @@ loss_total,grad_norm,alpha,fusion_type,model_architecture"
     assert_equal "${#lines[@]}" 3
 }
 
-@test "measurements and the end become rows with --events eval and end" {
+@test "measurements and the end become rows with --events eval and end, each with its run" {
     local eval='{"event":"eval","split":"test","images":40,"expert_accuracy":[9,8.5],'
     eval+='"expert_loss":[4.25,4.75],"ensemble_accuracy":11,"images_per_second":25.5,"seconds":3,'
     eval+='"timestamp":"2026-01-02 03:04:05"}'
-    stream "$start" "$eval" "$(epoch 1)" "${eval/\"images\"/\"epoch\":1,\"loss\":2,\"images\"}" \
-        "${end%\}},\"epoch\":1,\"test_accuracy\":12.5,\"test_expert_accuracy\":[10,11]}"
+    local ece='"ece":1.5,"expert_ece":[1,2],"ensemble_loss":3.5,"ensemble_ece":2.5'
+    stream "${start/\"arch\"/\"task\":\"task-1\",\"arch\"}" "$eval" "$(epoch 1)" \
+        "${eval/\"images\"/\"epoch\":1,\"loss\":2,$ece,\"images\"}" \
+        "${end%\}},\"epoch\":1,\"test_accuracy\":12.5,\"test_ece\":3.5,\
+\"test_expert_accuracy\":[10,11]}"
     run -0 --separate-stderr metrics-csv --events eval metrics.jsonl
-    assert_equal "$output" "epoch,split,images,loss,accuracy,expert_0_accuracy,expert_1_accuracy,\
-expert_0_loss,expert_1_loss,ensemble_accuracy,images_per_second,seconds,fusion_type,\
-model_architecture,timestamp
-,test,40,,,9,8.5,4.25,4.75,11,25.5,3,multiplicative,resnet18:width=8,2026-01-02 03:04:05
-1,test,40,2,,9,8.5,4.25,4.75,11,25.5,3,multiplicative,resnet18:width=8,2026-01-02 03:04:05"
+    local rest='resnet18:width=8,task-1,2026-01-02 03:04:05'
+    assert_equal "$output" "run,epoch,split,images,loss,accuracy,ece,expert_0_accuracy,\
+expert_1_accuracy,expert_0_loss,expert_1_loss,expert_0_ece,expert_1_ece,ensemble_accuracy,\
+ensemble_loss,ensemble_ece,images_per_second,seconds,fusion_type,model_architecture,task,timestamp
+metrics.jsonl,,test,40,,,,9,8.5,4.25,4.75,,,11,,,25.5,3,multiplicative,$rest
+metrics.jsonl,1,test,40,2,,1.5,9,8.5,4.25,4.75,1,2,11,3.5,2.5,25.5,3,multiplicative,$rest"
     run -0 --separate-stderr metrics-csv --events end metrics.jsonl
-    assert_equal "$output" "status,epoch,step,best_epoch,best_val_accuracy,test_images,test_loss,\
-test_accuracy,test_expert_0_accuracy,test_expert_1_accuracy,test_ensemble_accuracy,val,alpha,\
-fusion_type,model_architecture,seconds,timestamp
-done,1,,,,,,12.5,10,11,,holdout,0.5,multiplicative,resnet18:width=8,,"
+    assert_equal "$output" "run,status,epoch,step,best_epoch,best_val_accuracy,test_images,\
+test_loss,test_accuracy,test_ece,test_expert_0_accuracy,test_expert_1_accuracy,\
+test_ensemble_accuracy,val,alpha,fusion_type,model_architecture,task,seconds,timestamp
+metrics.jsonl,done,1,,,,,,12.5,3.5,10,11,,holdout,0.5,multiplicative,resnet18:width=8,task-1,,"
     # A run that was stopped before its first epoch has none of the results.
     stream "$start" '{"event":"end","status":"stopped"}'
-    run -0 --separate-stderr metrics-csv --events end metrics.jsonl
-    assert_equal "${lines[1]}" "stopped,,,,,,,,,,,holdout,0.5,multiplicative,resnet18:width=8,,"
+    run -0 --separate-stderr metrics-csv --events end <metrics.jsonl
+    assert_equal "${lines[1]}" \
+        "stdin,stopped,,,,,,,,,,,,holdout,0.5,multiplicative,resnet18:width=8,,,"
+}
+
+# Three runs with 2, 4 and 1 experts: a folder of fusion-train, one of a pipe, a file.
+three_runs() {
+    mkdir -p runs/a runs/b,c
+    stream "$start" "$(epoch 1)" "$(epoch 2)" "$end"
+    cp metrics.jsonl runs/a/history.jsonl
+    echo "not looked at" >runs/a/metrics.jsonl
+    sed 's/\[9,8.5\]/[1,2,3,4]/; s/\[4.25,4.75\]/[5,6,7,8]/; s/"experts":2/"experts":4/' \
+        metrics.jsonl >runs/b,c/metrics.jsonl
+    sed 's/\[9,8.5\]/[9]/; s/\[4.25,4.75\]/[4.25]/; s/"experts":2/"experts":1/' \
+        metrics.jsonl >single.jsonl
+}
+
+@test "many runs share one table, with a column for the run and those of all experts" {
+    three_runs
+    run -0 --separate-stderr metrics-csv runs/a/ runs/b,c/metrics.jsonl - <single.jsonl
+    assert_equal "${#lines[@]}" 7
+    assert_regex "${lines[0]}" '^run,epoch,train_loss,.*,expert_0_accuracy,expert_1_accuracy,'\
+'expert_2_accuracy,expert_3_accuracy,expert_0_loss,expert_1_loss,expert_2_loss,expert_3_loss,alpha,'
+    assert_regex "${lines[1]}" '^runs/a,1,4.5,.*,4.5,9,8.5,,,4.25,4.75,,,0.5,multiplicative,'
+    assert_regex "${lines[2]}" '^runs/a,2,'
+    assert_regex "${lines[3]}" '^"runs/b,c",1,4.5,.*,4.5,1,2,3,4,5,6,7,8,0.5,multiplicative,'
+    assert_regex "${lines[5]}" '^stdin,1,4.5,.*,4.5,9,,,,4.25,,,,0.5,multiplicative,'
+    # The number of fields is that of the titles in every row, of whichever kind.
+    for kind in epoch end step; do
+        metrics-csv --quiet --events $kind runs/* single.jsonl | python3 -c '
+import csv, sys
+rows = list(csv.reader(sys.stdin))
+assert len({len(row) for row in rows}) == 1 and rows[0][0] == "run", rows'
+    done
+    # One folder is one run, and its table that of its file.
+    metrics-csv runs/a >one.csv
+    metrics-csv runs/a/history.jsonl | cmp - one.csv
+    assert_equal "$(head -n 1 one.csv)" "$titles"
+}
+
+@test "of many runs, those without an end are named, and the others are written all the same" {
+    three_runs
+    stream "$start" "$(epoch 1)"
+    : >empty.jsonl
+    run -3 --separate-stderr metrics-csv --events end metrics.jsonl runs/a empty.jsonl runs/b,c
+    assert_equal "${#lines[@]}" 3
+    assert_regex "${lines[1]}" '^runs/a,done,'
+    assert_regex "${lines[2]}" '^"runs/b,c",done,'
+    assert_equal "$stderr" "metrics-csv: metrics.jsonl: stream ends without an end event
+metrics-csv: empty.jsonl: stream ends without an end event"
+    run -3 metrics-csv -o out.csv metrics.jsonl runs/a
+    assert_not_exists out.csv
+    # Names that lead nowhere are mistakes: nothing is written.
+    fails_with 1 "metrics-csv: runs/none: No such file or directory" metrics-csv runs/a runs/none
+    fails_with 3 "metrics-csv: runs: no run: it has no history.jsonl and no metrics.jsonl" \
+        metrics-csv runs/a runs
+    fails_with 2 "metrics-csv: -: standard input is one run only" metrics-csv - - <single.jsonl
 }
 
 @test "four experts give the header of the original" {
@@ -94,7 +153,7 @@ done,1,,,,,,12.5,10,11,,holdout,0.5,multiplicative,resnet18:width=8,,"
 'expert_2_accuracy,expert_3_accuracy,expert_0_loss,expert_1_loss,expert_2_loss,expert_3_loss,'\
 'alpha,fusion_type,model_architecture,timestamp,'
     assert_equal "$stderr" \
-        "metrics-csv: warning: the stream has no epoch event: the table has no rows"
+        "metrics-csv: warning: there is no epoch event: the table has no rows"
 }
 
 @test "numbers keep their value, text with commas and quotes is quoted" {
@@ -230,6 +289,5 @@ refused() { # WHY LINE...
 
 @test "command lines that make no sense exit 2" {
     run -2 metrics-csv --events hours
-    run -2 metrics-csv a.jsonl b.jsonl
     run -1 metrics-csv no-such.jsonl
 }

@@ -17,7 +17,9 @@ enum source {
     EVENT_EXPERT, /* an array member that it must have: one column for each expert */
     OPTIONAL,     /* a member that it may have, or an empty field */
     OPTIONAL_EXPERT,
-    START /* a member of the start event, or an empty field */
+    START,      /* a member of the start event, or an empty field */
+    RUN,        /* the name of the run */
+    RUN_OF_MANY /* the same, where the table has several runs */
 };
 
 struct column {
@@ -28,6 +30,7 @@ struct column {
 
 /* The original's columns in the original's order, then ours. */
 static const struct column epoch_columns[] = {
+    { "run", RUN_OF_MANY, NULL },
     { "epoch", EVENT, "epoch" },
     { "train_loss", EVENT, "train_loss" },
     { "val_loss", EVENT, "val_loss" },
@@ -57,6 +60,7 @@ static const struct column epoch_columns[] = {
 };
 
 static const struct column step_columns[] = {
+    { "run", RUN_OF_MANY, NULL },
     { "epoch", EVENT, "epoch" },
     { "step", EVENT, "step" },
     { "experts_lr", EVENT, "lr_experts" },
@@ -72,23 +76,30 @@ static const struct column step_columns[] = {
 };
 
 static const struct column eval_columns[] = {
+    { "run", RUN, NULL },
     { "epoch", OPTIONAL, "epoch" },
     { "split", EVENT, "split" },
     { "images", EVENT, "images" },
     { "loss", OPTIONAL, "loss" },
     { "accuracy", OPTIONAL, "accuracy" },
+    { "ece", OPTIONAL, "ece" },
     { "expert_%d_accuracy", EVENT_EXPERT, "expert_accuracy" },
     { "expert_%d_loss", EVENT_EXPERT, "expert_loss" },
+    { "expert_%d_ece", OPTIONAL_EXPERT, "expert_ece" },
     { "ensemble_accuracy", EVENT, "ensemble_accuracy" },
+    { "ensemble_loss", OPTIONAL, "ensemble_loss" },
+    { "ensemble_ece", OPTIONAL, "ensemble_ece" },
     { "images_per_second", EVENT, "images_per_second" },
     { "seconds", EVENT, "seconds" },
     { "fusion_type", START, "fusion" },
     { "model_architecture", START, "arch" },
+    { "task", START, "task" },
     { "timestamp", EVENT, "timestamp" },
     { NULL, EVENT, NULL },
 };
 
 static const struct column end_columns[] = {
+    { "run", RUN, NULL },
     { "status", EVENT, "status" },
     { "epoch", OPTIONAL, "epoch" },
     { "step", OPTIONAL, "step" },
@@ -97,12 +108,14 @@ static const struct column end_columns[] = {
     { "test_images", OPTIONAL, "test_images" },
     { "test_loss", OPTIONAL, "test_loss" },
     { "test_accuracy", OPTIONAL, "test_accuracy" },
+    { "test_ece", OPTIONAL, "test_ece" },
     { "test_expert_%d_accuracy", OPTIONAL_EXPERT, "test_expert_accuracy" },
     { "test_ensemble_accuracy", OPTIONAL, "test_ensemble_accuracy" },
     { "val", START, "val" },
     { "alpha", START, "alpha" },
     { "fusion_type", START, "fusion" },
     { "model_architecture", START, "arch" },
+    { "task", START, "task" },
     { "seconds", OPTIONAL, "seconds" },
     { "timestamp", OPTIONAL, "timestamp" },
     { NULL, EVENT, NULL },
@@ -120,12 +133,19 @@ static const struct kind {
 };
 
 struct table {
-    struct fx_events events;
     const struct kind *kind;
-    int64_t last; /* epoch or step of the last row; 0: none */
+    bool has_many;
+    int n_experts; /* the most that a run has: as many columns */
     int out_fd;
     const char *out_name; /* borrowed */
     int64_t n_rows;
+};
+
+/* The run whose rows are being written. */
+struct stream {
+    struct fx_events events;
+    const char *run; /* borrowed */
+    int64_t last;    /* epoch or step of its last row; 0: none */
 };
 
 /* ---- fields ---------------------------------------------------------------------------------- */
@@ -181,41 +201,55 @@ static bool put_value(FILE *row, const json_t *value)
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-static enum fx_status put_experts(const struct table *table, const struct column *column,
-                                  const json_t *array, FILE *row, struct fx_err *err)
+static bool is_expert(const struct column *column)
 {
-    if (array == NULL && column->source == OPTIONAL_EXPERT) {
-        for (int k = 1; k < table->events.n_experts; k++)
-            fputc(',', row);
-        return FX_OK;
-    }
-    if (!json_is_array(array) || json_array_size(array) != (size_t)table->events.n_experts)
-        return fx_events_fail(&table->events, err, column->member,
+    return column->source == EVENT_EXPERT || column->source == OPTIONAL_EXPERT;
+}
+
+static bool is_in(const struct table *table, const struct column *column)
+{
+    bool is_wanted = column->source != RUN_OF_MANY || table->has_many;
+
+    return is_wanted && (!is_expert(column) || table->n_experts > 0);
+}
+
+/* A field for each column of experts; a run that has fewer leaves the rest empty. */
+static enum fx_status put_experts(const struct table *table, const struct stream *stream,
+                                  const struct column *column, const json_t *array, FILE *row,
+                                  struct fx_err *err)
+{
+    int n = array == NULL && column->source == OPTIONAL_EXPERT ? 0 : stream->events.n_experts;
+
+    if (n > 0 && (!json_is_array(array) || json_array_size(array) != (size_t)n))
+        return fx_events_fail(&stream->events, err, column->member,
                               ": not an array with a value for each expert");
-    for (int k = 0; k < table->events.n_experts; k++) {
-        const json_t *value = json_array_get(array, (size_t)k);
+    for (int k = 0; k < table->n_experts; k++) {
+        const json_t *value = k < n ? json_array_get(array, (size_t)k) : NULL;
         if (k > 0)
             fputc(',', row);
-        if (json_is_string(value) || !put_value(row, value))
-            return fx_events_fail(&table->events, err, column->member, ": not a number");
+        if (k < n && (json_is_string(value) || !put_value(row, value)))
+            return fx_events_fail(&stream->events, err, column->member, ": not a number");
     }
     return FX_OK;
 }
 
-static enum fx_status put_field(const struct table *table, const struct column *column,
-                                const json_t *event, FILE *row, struct fx_err *err)
+static enum fx_status put_field(const struct table *table, const struct stream *stream,
+                                const struct column *column, const json_t *event, FILE *row,
+                                struct fx_err *err)
 {
-    const json_t *from = column->source == START ? table->events.start : event;
+    if (column->source == RUN || column->source == RUN_OF_MANY) {
+        put_text(row, stream->run);
+        return FX_OK;
+    }
+    const json_t *from = column->source == START ? stream->events.start : event;
     const json_t *value = json_object_get(from, column->member);
 
     if (value == NULL && (column->source == EVENT || column->source == EVENT_EXPERT))
-        return fx_events_fail(&table->events, err, column->member, ": is missing");
-    if (column->source == EVENT_EXPERT || column->source == OPTIONAL_EXPERT)
-        return put_experts(table, column, value, row, err);
-    if (value == NULL)
-        return FX_OK;
-    if (!put_value(row, value))
-        return fx_events_fail(&table->events, err, column->member, ": neither a number nor text");
+        return fx_events_fail(&stream->events, err, column->member, ": is missing");
+    if (is_expert(column))
+        return put_experts(table, stream, column, value, row, err);
+    if (value != NULL && !put_value(row, value))
+        return fx_events_fail(&stream->events, err, column->member, ": neither a number nor text");
     return FX_OK;
 }
 
@@ -227,29 +261,32 @@ static void put_titles(const struct table *table, const struct column *column, F
         fputs(column->title, row);
         return;
     }
-    for (int k = 0; k < table->events.n_experts; k++)
+    for (int k = 0; k < table->n_experts; k++)
         fprintf(row, "%s%.*s%d%s", k > 0 ? "," : "", (int)(mark - column->title), column->title, k,
                 mark + 2);
 }
 
 /* Writes the fields of an event, or with event == NULL the titles, as one line. */
-static enum fx_status write_line(const struct table *table, const json_t *event, struct fx_err *err)
+static enum fx_status write_line(const struct table *table, const struct stream *stream,
+                                 const json_t *event, struct fx_err *err)
 {
     char *text = NULL;
     size_t n = 0;
     enum fx_status status = FX_OK;
+    const char *comma = "";
     FILE *row = open_memstream(&text, &n);
 
     if (row == NULL)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", table->out_name);
-    const struct column *first = table->kind->columns;
-    for (const struct column *c = first; c->title != NULL && status == FX_OK; c++) {
-        if (c != first)
-            fputc(',', row);
+    for (const struct column *c = table->kind->columns; c->title != NULL && status == FX_OK; c++) {
+        if (!is_in(table, c))
+            continue;
+        fputs(comma, row);
+        comma = ",";
         if (event == NULL)
             put_titles(table, c, row);
         else
-            status = put_field(table, c, event, row, err);
+            status = put_field(table, stream, c, event, row, err);
     }
     fputc('\n', row);
     if (fclose(row) != 0 && status == FX_OK)
@@ -262,72 +299,123 @@ static enum fx_status write_line(const struct table *table, const json_t *event,
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
-static enum fx_status on_row(struct table *table, const json_t *event, struct fx_err *err)
+static enum fx_status on_row(struct table *table, struct stream *stream, const json_t *event,
+                             struct fx_err *err)
 {
     const char *counter = table->kind->counter;
 
     if (counter != NULL) {
         const json_t *number = json_object_get(event, counter);
         if (!json_is_integer(number))
-            return fx_events_fail(&table->events, err, counter, ": not a whole number");
-        if (json_integer_value(number) <= table->last)
-            return fx_events_fail(&table->events, err, counter, ": does not ascend");
-        table->last = json_integer_value(number);
+            return fx_events_fail(&stream->events, err, counter, ": not a whole number");
+        if (json_integer_value(number) <= stream->last)
+            return fx_events_fail(&stream->events, err, counter, ": does not ascend");
+        stream->last = json_integer_value(number);
     }
-    FX_TRY(write_line(table, event, err));
+    FX_TRY(write_line(table, stream, event, err));
     table->n_rows++;
     return FX_OK;
 }
 
-static void report_end(const struct table *table, const json_t *event)
+static void report_end(const struct stream *stream, const json_t *event)
 {
     const char *status = fx_event_text(event, "status");
     const char *reason = fx_event_text(event, "reason");
 
     if (strcmp(status, "done") != 0)
-        fx_log_warn("%s: the run ended with status '%s'%s%s", table->events.reader.name, status,
+        fx_log_warn("%s: the run ended with status '%s'%s%s", stream->events.reader.name, status,
                     reason != NULL ? ": " : "", reason != NULL ? reason : "");
 }
 
-static enum fx_status on_event(struct table *table, const json_t *event, const char *kind,
-                               struct fx_err *err)
+/* The start event of a stream says how many experts it has. */
+static enum fx_status read_start(struct stream *stream, struct fx_err *err)
 {
-    if (strcmp(kind, "start") == 0)
-        return write_line(table, NULL, err);
-    if (strcmp(kind, "end") == 0)
-        report_end(table, event);
-    return strcmp(kind, table->kind->event) == 0 ? on_row(table, event, err) : FX_OK;
+    json_t *event;
+    const char *kind;
+
+    FX_TRY(fx_events_next(&stream->events, &event, &kind, err));
+    json_decref(event);
+    return FX_OK;
 }
 
-static enum fx_status read_all(struct table *table, struct fx_err *err)
+static enum fx_status read_rest(struct table *table, struct stream *stream, struct fx_err *err)
 {
     for (;;) {
         json_t *event;
         const char *kind;
-        FX_TRY(fx_events_next(&table->events, &event, &kind, err));
+        FX_TRY(fx_events_next(&stream->events, &event, &kind, err));
         if (event == NULL)
             return FX_OK;
-        enum fx_status status = on_event(table, event, kind, err);
+        if (strcmp(kind, "end") == 0)
+            report_end(stream, event);
+        enum fx_status status = FX_OK;
+        if (strcmp(kind, table->kind->event) == 0)
+            status = on_row(table, stream, event, err);
         json_decref(event);
         FX_TRY(status);
     }
 }
 
-enum fx_status fx_metrics_csv(FILE *in, const char *in_name, const char *event, int out_fd,
+/* ---- the table ------------------------------------------------------------------------------- */
+
+/* Whether the run in which this went wrong is left out, and the others go on. */
+static bool is_left_out(struct fx_csv_run *run, enum fx_status status, const struct fx_err *err)
+{
+    if (status == FX_EINPUT)
+        run->why = *err;
+    return status == FX_EINPUT;
+}
+
+static enum fx_status write_table(struct table *table, struct stream *streams,
+                                  struct fx_csv_run *runs, size_t n_runs, struct fx_err *err)
+{
+    enum fx_status status;
+    size_t n_started = 0;
+
+    for (size_t i = 0; i < n_runs; i++) {
+        status = read_start(&streams[i], err);
+        if (status != FX_OK && !is_left_out(&runs[i], status, err))
+            return status;
+        n_started += status == FX_OK;
+        if (streams[i].events.n_experts > table->n_experts)
+            table->n_experts = streams[i].events.n_experts;
+    }
+    if (n_started > 0)
+        FX_TRY(write_line(table, NULL, NULL, err));
+    for (size_t i = 0; i < n_runs; i++) {
+        if (runs[i].why.status != FX_OK)
+            continue;
+        status = read_rest(table, &streams[i], err);
+        if (status != FX_OK && !is_left_out(&runs[i], status, err))
+            return status;
+    }
+    return FX_OK;
+}
+
+enum fx_status fx_metrics_csv(struct fx_csv_run *runs, size_t n_runs, const char *event, int out_fd,
                               const char *out_name, int64_t *n_rows, struct fx_err *err)
 {
     struct table table = {
-        .events = { .reader = { .in = in, .name = in_name } },
-        .kind = kinds,
-        .out_fd = out_fd,
-        .out_name = out_name,
+        .kind = kinds, .has_many = n_runs > 1, .out_fd = out_fd, .out_name = out_name
     };
+    struct stream *streams = calloc(n_runs + 1, sizeof *streams);
 
+    *n_rows = 0;
+    if (streams == NULL)
+        return fx_fail(err, FX_EFAIL, "%s: out of memory", out_name);
     while (strcmp(table.kind->event, event) != 0)
         table.kind++;
-    enum fx_status status = read_all(&table, err);
-
+    for (size_t i = 0; i < n_runs; i++)
+        streams[i] = (struct stream){
+            .events = { .reader = { .in = runs[i].in, .name = runs[i].in_name } },
+            .run = runs[i].name,
+        };
+    enum fx_status status = write_table(&table, streams, runs, n_runs, err);
+    for (size_t i = 0; i < n_runs && status == FX_OK; i++)
+        status = runs[i].why.status;
+    for (size_t i = 0; i < n_runs; i++)
+        fx_events_fini(&streams[i].events);
+    free(streams);
     *n_rows = table.n_rows;
-    fx_events_fini(&table.events);
     return status;
 }

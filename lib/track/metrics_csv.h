@@ -1,19 +1,29 @@
-/* A metrics stream as a CSV table: what metrics-csv does (fusion-metrics(5), metrics-csv(1)). */
+/* Metrics streams as a CSV table: what metrics-csv does (fusion-metrics(5), metrics-csv(1)). */
 #ifndef FX_TRACK_METRICS_CSV_H
 #define FX_TRACK_METRICS_CSV_H
 
 #include "base/status.h"
 
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
-/* fx_metrics_csv: reads events from `in` up to its end and writes the header as soon as the start
- * event is there and a row for every event of one kind as soon as it is there, each with one write.
+struct fx_csv_run {
+    FILE *in;            /* borrowed */
+    const char *in_name; /* borrowed: for messages */
+    const char *name;    /* borrowed: what stands in the column "run" */
+    struct fx_err why;   /* out: FX_EINPUT, what is wrong with this stream */
+};
+
+/* fx_metrics_csv: writes the header as soon as the start event of every run is there, then the runs
+ * one after the other, each up to its end: a row for every event of one kind as soon as it is
+ * there, with one write.  The columns of experts are those of the run that has most.
  *   event   "epoch", "step", "eval" or "end"
  *   n_rows  out: rows written, also on failure
- * FX_EINPUT, "NAME: line 7: why": a line that is no event or lacks a member the table needs, epochs
- * or steps that do not ascend, anything before start or after end, no end. */
-enum fx_status fx_metrics_csv(FILE *in, const char *in_name, const char *event, int out_fd,
+ * A stream that is damaged is left there, with its reason in `why`, and the next one is read;
+ * FX_EINPUT when there was one: a line that is no event or lacks a member that the table needs,
+ * epochs or steps that do not ascend, anything before start or after end, no end. */
+enum fx_status fx_metrics_csv(struct fx_csv_run *runs, size_t n_runs, const char *event, int out_fd,
                               const char *out_name, int64_t *n_rows,
                               struct fx_err *err) FX_MUST_CHECK;
 

@@ -49,6 +49,67 @@ void fx_runs_fini(struct fx_runs *runs)
     *runs = (struct fx_runs){ 0 };
 }
 
+/* ---- files ----------------------------------------------------------------------------------- */
+
+/* The metrics file in a folder; *file stays NULL where there is none. */
+static enum fx_status look_for_file(const char *dir, char **file, struct stat *st,
+                                    struct fx_err *err)
+{
+    *file = NULL;
+    for (size_t i = 0; i < sizeof file_names / sizeof file_names[0]; i++) {
+        if (asprintf(file, "%s/%s", dir, file_names[i]) < 0) {
+            *file = NULL;
+            return fx_fail(err, FX_EFAIL, "%s: out of memory", dir);
+        }
+        if (stat(*file, st) == 0 && S_ISREG(st->st_mode))
+            return FX_OK;
+        free(*file);
+        *file = NULL;
+    }
+    return FX_OK;
+}
+
+/* The length of a path without the slashes at its end. */
+static size_t length_of(const char *path)
+{
+    size_t n = strlen(path);
+
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    return n;
+}
+
+enum fx_status fx_run_file(const char *path, char **file, struct fx_err *err)
+{
+    struct stat st;
+    bool is_dir = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    char *trimmed = strndup(path, length_of(path));
+
+    *file = NULL;
+    if (trimmed == NULL)
+        return fx_fail(err, FX_EFAIL, "%s: out of memory", path);
+    if (!is_dir) {
+        *file = trimmed;
+        return FX_OK;
+    }
+    enum fx_status status = look_for_file(trimmed, file, &st, err);
+    if (status == FX_OK && *file == NULL)
+        status = fx_fail(err, FX_EINPUT, "%s: no run: it has no history.jsonl and no metrics.jsonl",
+                         trimmed);
+    free(trimmed);
+    return status;
+}
+
+char *fx_run_name(const char *file)
+{
+    const char *slash = strrchr(file, '/');
+
+    for (size_t i = 0; slash != NULL && i < sizeof file_names / sizeof file_names[0]; i++)
+        if (strcmp(slash + 1, file_names[i]) == 0)
+            return strndup(file, (size_t)(slash - file));
+    return strdup(file);
+}
+
 /* ---- one run --------------------------------------------------------------------------------- */
 
 static void keep(json_t **slot, json_t *event)
@@ -190,14 +251,7 @@ static enum fx_status add_run(struct fx_runs *runs, struct fx_runs *older, const
     struct fx_run run = { 0 };
     struct stat st = { 0 };
 
-    for (size_t i = 0; i < sizeof file_names / sizeof file_names[0] && run.file == NULL; i++) {
-        if (asprintf(&run.file, "%s/%s", dir, file_names[i]) < 0)
-            return fx_fail(err, FX_EFAIL, "%s: out of memory", dir);
-        if (stat(run.file, &st) != 0 || !S_ISREG(st.st_mode)) {
-            free(run.file);
-            run.file = NULL;
-        }
-    }
+    FX_TRY(look_for_file(dir, &run.file, &st, err));
     if (run.file == NULL)
         return FX_OK;
     run.dir = strdup(dir);
@@ -253,14 +307,12 @@ enum fx_status fx_runs_scan(struct fx_runs *runs, const char *dir, struct fx_err
 {
     struct fx_runs found = { 0 };
     struct stat st;
-    size_t n = strlen(dir);
+    size_t n = length_of(dir);
 
     if (stat(dir, &st) != 0)
         return fx_fail_errno(err, "%s", dir);
     if (!S_ISDIR(st.st_mode))
         return fx_fail(err, FX_EFAIL, "%s: not a directory", dir);
-    while (n > 1 && dir[n - 1] == '/')
-        n--;
     char *root = strndup(dir, n);
     enum fx_status status = root == NULL ? fx_fail(err, FX_EFAIL, "%s: out of memory", dir)
                                          : walk(&found, runs, root, n, 0, err);

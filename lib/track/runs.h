@@ -40,6 +40,13 @@ struct fx_runs {
     size_t n, cap;
 };
 
+/* fx_run_file: the metrics file of a run: `path` itself, or that in the folder `path`; owned by the
+ * caller.  FX_EINPUT: a folder that has none. */
+enum fx_status fx_run_file(const char *path, char **file, struct fx_err *err) FX_MUST_CHECK;
+/* fx_run_name: what a run is called by the name of its metrics file: "runs/a/metrics.jsonl" is
+ * "runs/a", "a.jsonl" stays; owned by the caller, NULL when memory is short. */
+char *fx_run_name(const char *file);
+
 /* fx_runs_scan: finds the runs below dir, not following symbolic links, and reads them; those that
  * have not changed since the scan before, whose result `runs` holds, are kept as they are.
  * FX_EFAIL: dir cannot be read. */
