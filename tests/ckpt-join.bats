@@ -126,6 +126,74 @@ whole() { # every tensor is that of the model that was split
     whole
 }
 
+@test "architecture, fusion and numbers come from the files of ckpt-split" {
+    cd "$BATS_FILE_TMPDIR/parts"
+    joined=$BATS_TEST_TMPDIR/joined.safetensors
+    for end in pth safetensors; do
+        run -0 --separate-stderr ckpt-join -o "$joined" {experts,fusion,global}/*."$end"
+        assert_equal "$stderr" \
+            "ckpt-join: $arch, multiplicative, 4 experts, 100 classes: 6 files, 310 tensors"
+        cmp <(body "$joined") <(body ../model.safetensors)
+        expert-load --verbose --list "$joined" 2>said >/dev/null
+        for line in "arch = $arch" "experts = 4" "classes = 100" "epoch = 3" \
+            "val_accuracy = 71.25"; do
+            grep -qF "joined.safetensors: $line" said || fail "$end: no $line"
+        done
+    done
+    # A whole model says it of itself; two experts of ten classes.
+    ckpt-join --quiet -o "$BATS_TEST_TMPDIR/again" "$joined"
+    cd "$BATS_TEST_TMPDIR"
+    cmp <(body again) <(body joined.safetensors)
+    expert-load --quiet --count 2 --classes 10 --init 1 --arch "$arch" -o two.safetensors
+    ckpt-split --quiet -d two two.safetensors
+    fails_with 3 'ckpt-join: the files together: no tensors of fusion_module, global_head' \
+        ckpt-join --fusion multiplicative two/experts/*.pth
+    run -3 ckpt-join --fusion multiplicative --count 3 two/experts/*.pth
+    assert_output --partial "no tensors of expert_backbones.2, fusion_module, global_head"
+}
+
+@test "experts that differ say so, each for itself" {
+    expert-load --quiet --init 1 -o mixed.safetensors \
+        --arch "$arch;resnet18:width=8;$arch;resnet18:width=8"
+    ckpt-split --quiet -d mixed mixed.safetensors
+    ckpt-join --quiet -o joined.safetensors mixed/experts/*.pth \
+        "$BATS_FILE_TMPDIR"/parts/{fusion,global}/*.pth
+    expert-load --verbose --list joined.safetensors 2>said >/dev/null
+    grep -F "arch = $arch;resnet18:width=8;$arch;resnet18:width=8" said
+    # One without its .json is in the way of that.
+    rm mixed/experts/*_1_best.json
+    run -3 --separate-stderr ckpt-join mixed/experts/*.pth \
+        "$BATS_FILE_TMPDIR"/parts/{fusion,global}/*.pth
+    assert_regex "${stderr_lines[-1]}" "says arch .*, but .* says .*; --arch decides$"
+}
+
+@test "an option decides over what the files say, and where they contradict each other" {
+    cp -r "$BATS_FILE_TMPDIR/parts" .
+    cd parts
+    sed -i 's/"fusion": "multiplicative"/"fusion": "concatenation"/' experts/*.json
+    ckpt-join --quiet -o joined.safetensors {experts,fusion,global}/*.pth
+    sed -i 's/"classes": 100/"classes": 10/' global/*.json
+    said='global/*.pth: says classes 10, but experts/*_0_best.pth says 100; --classes decides'
+    fails_with 3 "ckpt-join: $said" ckpt-join {experts,fusion,global}/*.pth
+    ckpt-join --quiet --classes 100 -o joined.safetensors {experts,fusion,global}/*.pth
+    sed -i 's/"fusion": "multiplicative"/"fusion": "concatenation"/' fusion/*.json
+    run -3 ckpt-join --classes 100 {experts,fusion,global}/*.pth
+    assert_output --partial "mlp.0.weight: shape (64, 64), expected (64, 256)"
+    join --classes 100 {experts,fusion,global}/*.pth
+}
+
+@test "differences: twenty lines, then a count; file by file" {
+    cd "$BATS_FILE_TMPDIR/parts"
+    run -3 --separate-stderr ckpt-join --arch resnet18:width=4 --fusion multiplicative \
+        {experts,fusion,global}/*.pth
+    assert_equal "$(grep -c 'shape (' <<<"$stderr")" 20
+    assert_regex "$stderr" "experts/resnet_expert_0_best.pth: differences not shown: [0-9]+"
+    # The lines of a file stand together, and its last one is the count.
+    mapfile -t files < <(sed -E 's/^ckpt-join: ([^:]*):.*/\1/' <<<"$stderr" | uniq)
+    assert_equal "${#files[@]}" 6
+    assert_equal "$(grep -c 'does not fit resnet18:width=4: [0-9]' <<<"$stderr")" 6
+}
+
 @test "the metadata keeps what the files agree on" {
     cd "$BATS_FILE_TMPDIR"
     expert-load --verbose --list model.safetensors 2>said >/dev/null
@@ -136,12 +204,18 @@ whole() { # every tensor is that of the model that was split
 }
 
 @test "usage" {
-    fails_with 2 'ckpt-join: --arch: which architecture?' ckpt-join --fusion multiplicative x
-    fails_with 2 'ckpt-join: --fusion: which fusion module?' ckpt-join --arch "$arch" x
+    cd "$BATS_FILE_TMPDIR"
+    fails_with 2 'ckpt-join: --arch: which architecture? no file says it' \
+        ckpt-join --fusion multiplicative fusion.safetensors
+    fails_with 2 'ckpt-join: --fusion: which fusion module? no file says it' \
+        ckpt-join --arch "$arch" experts.safetensors
     fails_with 2 'ckpt-join: no files given' ckpt-join --arch "$arch" --fusion multiplicative
-    fails_with 2 'ckpt-join: *nosuch*' ckpt-join --arch "$arch" --fusion nosuch x
-    fails_with 2 'ckpt-join: 7 files given, 4 experts, fusion and head wanted' \
-        ckpt-join --arch "$arch" --fusion multiplicative a b c d e f g
+    fails_with 2 'ckpt-join: unknown architecture *nosuch*' \
+        ckpt-join --arch nosuch --fusion multiplicative experts.safetensors
+    fails_with 2 'ckpt-join: 7 files given, 4 experts, fusion and head wanted (--count)' \
+        ckpt-join --arch "$arch" --fusion multiplicative parts/*/*.pth fusion.safetensors
+    fails_with 2 'ckpt-join: 11 files given, a model has at most 10 parts' \
+        ckpt-join a b c d e f g h i j k
 }
 
 @test "components that no file brings are named" {

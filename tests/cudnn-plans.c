@@ -231,8 +231,8 @@ static enum fx_status collect(struct layers *layers, const struct args *args, st
 {
     if (args->arch != NULL)
         return add_network(layers, args->arch, (int)args->batch, err);
-    for (int i = 0; fx_arch_families[i] != NULL; i++)
-        FX_TRY(add_network(layers, fx_arch_families[i], (int)args->batch, err));
+    for (int i = 0; fx_arch_family(i) != NULL; i++)
+        FX_TRY(add_network(layers, fx_arch_family(i), (int)args->batch, err));
     return FX_OK;
 }
 
@@ -276,12 +276,11 @@ int main(int argc, char **argv)
         { .type = FX_OPT_END },
     };
     const struct fx_tool tool = {
-        "cudnn-plans",
-        "[options]",
-        "Prints which cuDNN engine runs each convolution of the networks.",
-        options,
-        "cudnn-plans --card a100 --precision bf16",
-        NULL
+        .name = "cudnn-plans",
+        .synopsis = "[options]",
+        .summary = "Prints which cuDNN engine runs each convolution of the networks.",
+        .options = options,
+        .example = "cudnn-plans --card a100 --precision bf16"
     };
     struct fx_err err = { 0 };
 

@@ -20,12 +20,12 @@ static enum fx_status probe(const char *name, struct fx_err *err)
 int main(int argc, char **argv)
 {
     const struct fx_option options[] = { { .type = FX_OPT_END } };
-    const struct fx_tool tool = { "device-probe",
-                                  "DEVICE",
-                                  "Exits 0 if this build and this machine have the device.",
-                                  options,
-                                  "device-probe cuda",
-                                  NULL };
+    const struct fx_tool tool = { .name = "device-probe",
+                                  .synopsis = "DEVICE",
+                                  .summary =
+                                      "Exits 0 if this build and this machine have the device.",
+                                  .options = options,
+                                  .example = "device-probe cuda" };
     struct fx_err err = { 0 };
 
     if (fx_tool_start(&tool, argc, argv) != 1)

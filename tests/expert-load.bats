@@ -78,6 +78,13 @@ END
     assert_equal "${#lines[@]}" 74
 }
 
+@test "options may stand between --list and its file" {
+    run -0 --separate-stderr expert-load --list -v "$BATS_FILE_TMPDIR/experts.safetensors"
+    assert_equal "$output" "$(expert-load --list "$BATS_FILE_TMPDIR/experts.safetensors")"
+    assert_regex "$stderr" "experts.safetensors: tool = expert-load"
+    fails_with 2 "expert-load: --list: takes one file and nothing else" expert-load --list a b
+}
+
 @test "--list reads a pipe" {
     run -0 bash -o pipefail -c "cat '${PTH[0]}' | expert-load --list - | wc -l"
     assert_output 74

@@ -20,7 +20,7 @@ own() {
 
 # The long options of a help text or a man page on stdin, without the shared ones.
 help_options() {
-    grep -oE '^ +(-[a-zA-Z], )?--[a-z][a-z0-9-]*' | grep -oE -e '--.*' |
+    grep -oE '^  (-[a-zA-Z], |    )--[a-z][a-z0-9-]*' | grep -oE -e '--.*' |
         own
 }
 page_options() {
@@ -34,6 +34,45 @@ page_options() {
         assert_equal "$stderr" ""
         assert_regex "${lines[0]}" "^[Uu]sage: $tool "
     done
+}
+
+@test "--help fits into 79 columns" {
+    for tool in $TOOLS; do
+        run -1 grep -E '.{80}' <("$tool" --help)
+    done
+}
+
+@test "--help of what takes --arch lists the families and how a member is chosen" {
+    takes=$(for tool in $TOOLS; do
+        if "$tool" --help | grep -e '--arch ' >/dev/null; then echo "$tool"; fi
+    done)
+    assert_equal "$takes" "ckpt-join
+expert-load
+expert-train
+fusion-train"
+    families=$(sed -n '/^.Sh ARCH/,/^.Sh FUSIONS/s/^.It Cm //p' "$ROOT/man/fusion-tools.7")
+    for tool in $takes; do
+        run -0 "$tool" --help
+        assert_output --regexp 'FAMILY:KEY=VALUE,\.\.\.'
+        for family in $families; do
+            assert_line --regexp "^  $family:[a-z]+=[0-9]"
+            assert_line --regexp "^ +[|a-z0-9_]*\\b$family\\b[|a-z0-9_]*$"
+        done
+    done
+    # What --help shows is what the option takes, and the full-size network.
+    shapes() { fusion-train --fusion multiplicative --print-shapes --arch "$1" | tail -n 1; }
+    while read -r member; do
+        assert_equal "$(shapes "$member")" "$(shapes "${member%%:*}")"
+    done < <(fusion-train --help | grep -E '^  [a-z0-9_]+:')
+}
+
+@test "an option that may be several names them" {
+    run -2 --separate-stderr fusion-train --lr 3
+    assert_equal "${stderr_lines[0]}" \
+        "fusion-train: --lr: may be --lr-fusion, --lr-head or --lr-experts"
+    run -2 --separate-stderr fusion-train --ver
+    assert_equal "${stderr_lines[0]}" "fusion-train: --ver: may be --version or --verbose"
+    fusion-train --vers
 }
 
 @test "--version prints the name and the version" {

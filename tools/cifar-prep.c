@@ -201,7 +201,7 @@ int main(int argc, char **argv)
         .name = "cifar-prep",
         .synopsis = "[options] [ARCHIVE]",
         .summary = "Turn a CIFAR-100 or CIFAR-10 archive (.tar.gz, python or binary layout) into "
-                   "a checked\ndata set with its splits, for fusion-train and the other tools.",
+                   "a checked data set with its splits, for fusion-train and the other tools.",
         .options = options,
         .example = "cifar-prep -o cifar100.safetensors cifar-100-python.tar.gz",
     };

@@ -242,7 +242,7 @@ int main(int argc, char **argv)
         .name = "cifar-view",
         .synopsis = "[options] [DATASET]",
         .summary = "Draw images of a data set with their labels as a PNG contact sheet, plain or "
-                   "as an\nepoch of training sees them.",
+                   "as an epoch of training sees them.",
         .options = options,
         .example = "cifar-view --augment strong --mix cutmix -o batch.png cifar100.safetensors",
     };

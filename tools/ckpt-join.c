@@ -5,6 +5,7 @@
 #include "net/model.h"
 #include "tensor/safetensors.h"
 #include "train/assembly.h"
+#include "train/component_facts.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,21 +13,30 @@
 #include <string.h>
 
 struct args {
-    const char *arch, *fusion, *output;
+    const char *arch, *fusion, *output; /* arch, fusion: NULL when the files say it */
     int64_t n_experts, n_classes;
-    char **files; /* borrowed from argv */
+    bool has_experts, has_classes; /* given */
+    char **files;                  /* borrowed from argv */
     int n_files;
 };
 
-enum { KEY_BYTES = 64, PREFIX_BYTES = 48, N_FILES_MAX = FX_GRAPH_MAX_EXPERTS + 2 };
+enum {
+    KEY_BYTES = 64,
+    PREFIX_BYTES = 48,
+    ARCH_BYTES = 1024,
+    N_FILES_MAX = FX_GRAPH_MAX_EXPERTS + 2
+};
 
 struct join {
-    const struct args *args;
+    struct args *args;
+    char arch[ARCH_BYTES]; /* what the files say */
     struct fx_graph graph;
     struct fx_component files[N_FILES_MAX];
+    bool is_usable[N_FILES_MAX];
     int number[N_FILES_MAX];              /* which expert a file says it is, or -1 */
     bool is_placed[FX_GRAPH_MAX_EXPERTS]; /* a file says, or was found, to be this expert */
     struct fx_assembly assembly;
+    enum fx_status opened; /* of the file that could not be opened */
 };
 
 /* ---- files ----------------------------------------------------------------------------------- */
@@ -65,18 +75,15 @@ static void recognise(struct join *join, int i, char prefix[PREFIX_BYTES])
         join->is_placed[place] = true;
 }
 
-/* Opens file i and asks it which expert it is, before any other takes that place. */
-static enum fx_status open_file(struct join *join, int i, struct fx_err *err)
+/* Asks file i which expert it is, before any other takes that place. */
+static enum fx_status place_file(struct join *join, int i, struct fx_err *err)
 {
-    struct fx_component *file = &join->files[i];
-    int n_experts = (int)join->args->n_experts;
+    int number = fx_component_expert(&join->files[i]), n_experts = (int)join->args->n_experts;
 
-    FX_TRY(fx_component_open(file, join->args->files[i], err));
-    int number = fx_component_expert(file);
     join->number[i] = number;
     if (number >= n_experts)
         return fx_fail(err, FX_EINPUT, "%s: says that it is expert %d, the model has %d (--count)",
-                       file->input.name, number, n_experts);
+                       join->files[i].input.name, number, n_experts);
     if (number >= 0)
         join->is_placed[number] = true;
     return FX_OK;
@@ -94,7 +101,8 @@ static enum fx_status take_file(struct join *join, int i, struct fx_err *err)
     /* A component's file is complete; what a whole model lacks, another file may bring. */
     if (prefix[0])
         fx_assembly_require(&join->assembly, prefix, true, file->input.name, &tally);
-    return fx_assembly_judge(&tally, file->input.name, join->args->arch, NULL, err);
+    return fx_assembly_judge(&join->assembly, &tally, file->input.name, join->args->arch, NULL,
+                             err);
 }
 
 /* Component i of the model: the experts, then fusion module and head. */
@@ -124,41 +132,98 @@ static enum fx_status require_all(struct join *join, struct fx_err *err)
             snprintf(absent + at, sizeof(absent) - at, "%s%.*s", at > 0 ? ", " : "",
                      (int)strlen(prefix) - 1, prefix);
     }
-    FX_TRY(fx_assembly_judge(&tally, file, join->args->arch, NULL, err));
+    FX_TRY(fx_assembly_judge(&join->assembly, &tally, file, join->args->arch, NULL, err));
     if (absent[0])
         return fx_fail(err, FX_EINPUT, "%s: no tensors of %s", file, absent);
     return FX_OK;
 }
 
-/* The last failure is the error record, those before it are lines on the log. */
-static void note(enum fx_status *status, struct fx_err *err, const struct fx_err *next)
+static enum fx_status open_file(struct join *join, int i, struct fx_err *err)
 {
-    if (next->status == FX_OK)
-        return;
-    if (*status != FX_OK)
-        fx_log_error("%s", err->msg);
-    *err = *next;
-    *status = next->status;
+    FX_TRY(fx_component_open(&join->files[i], join->args->files[i], err));
+    FX_TRY(fx_component_read_beside(&join->files[i], err));
+    join->is_usable[i] = true;
+    return FX_OK;
 }
 
-/* All files are read and compared, also after a difference: one run says all that is wrong. */
-static enum fx_status take_files(struct join *join, struct fx_err *err)
+/* Calls step for every file, also after a failure: one run says all that is wrong, file by file, so
+ * nothing is left for the error record. */
+static enum fx_status each_file(struct join *join,
+                                enum fx_status (*step)(struct join *, int, struct fx_err *))
 {
     enum fx_status status = FX_OK;
-    bool is_open[N_FILES_MAX];
 
-    FX_TRY(fx_assembly_init(&join->assembly, &join->graph, err));
     for (int i = 0; i < join->args->n_files; i++) {
-        struct fx_err next = { 0 };
-        is_open[i] = open_file(join, i, &next) == FX_OK;
-        note(&status, err, &next);
+        struct fx_err err = { 0 };
+        if ((step != open_file && !join->is_usable[i]) || step(join, i, &err) == FX_OK)
+            continue;
+        fx_log_error("%s", err.msg);
+        join->is_usable[i] = false;
+        status = err.status;
     }
-    for (int i = 0; i < join->args->n_files; i++) {
-        struct fx_err next = { 0 };
-        if (is_open[i] && take_file(join, i, &next) != FX_OK)
-            note(&status, err, &next);
+    return status;
+}
+
+/* ---- the model ------------------------------------------------------------------------------- */
+
+/* What was not given, the files say. */
+static enum fx_status settle(struct join *join, struct fx_err *err)
+{
+    struct fx_component_list list = { join->files, join->args->n_files };
+    struct args *args = join->args;
+
+    if (!args->arch) {
+        FX_TRY(fx_facts_arch(list, join->arch, sizeof(join->arch), err));
+        if (!join->arch[0])
+            return fx_fail(err, FX_EUSAGE, "--arch: which architecture? no file says it");
+        args->arch = join->arch;
     }
-    return status == FX_OK ? require_all(join, err) : status;
+    if (!args->fusion) {
+        FX_TRY(fx_facts_fusion(list, &args->fusion, err));
+        if (!args->fusion)
+            return fx_fail(err, FX_EUSAGE, "--fusion: which fusion module? no file says it");
+    }
+    if (!args->has_classes)
+        FX_TRY(fx_facts_classes(list, &args->n_classes, err));
+    if (!args->has_experts)
+        FX_TRY(fx_facts_experts(list, &args->n_experts, err));
+    if (args->n_files > args->n_experts + 2)
+        return fx_fail(err, FX_EUSAGE,
+                       "%d files given, %" PRId64 " experts, fusion and head wanted (--count)",
+                       args->n_files, args->n_experts);
+    return FX_OK;
+}
+
+static enum fx_status open_files(struct join *join, struct fx_err *err)
+{
+    join->opened = each_file(join, open_file);
+    /* What cannot be read is no reason not to compare the rest, if it is known with what. */
+    if (join->opened != FX_OK && !(join->args->arch && join->args->fusion))
+        return join->opened;
+    return settle(join, err);
+}
+
+static enum fx_status build_model(struct join *join, struct fx_err *err)
+{
+    struct fx_model_config config = { .arch = join->args->arch,
+                                      .fusion = join->args->fusion,
+                                      .n_experts = (int)join->args->n_experts,
+                                      .n_classes = (int)join->args->n_classes,
+                                      .expert_dropout = -1,
+                                      .fusion_dropout = -1 };
+
+    FX_TRY(fx_model_build(&join->graph, &config, err));
+    return fx_assembly_init(&join->assembly, &join->graph, err);
+}
+
+static enum fx_status take_files(struct join *join, struct fx_err *err)
+{
+    enum fx_status placed = each_file(join, place_file), taken = each_file(join, take_file);
+
+    FX_TRY(join->opened);
+    FX_TRY(placed);
+    FX_TRY(taken);
+    return require_all(join, err);
 }
 
 /* ---- output ---------------------------------------------------------------------------------- */
@@ -219,41 +284,27 @@ static enum fx_status write_checkpoint(struct join *join, struct fx_output *out,
     return fx_output_commit(out, err);
 }
 
-static enum fx_status check_usage(const struct args *args, struct fx_err *err)
-{
-    if (!args->arch)
-        return fx_fail(err, FX_EUSAGE, "--arch: which architecture?");
-    if (!args->fusion)
-        return fx_fail(err, FX_EUSAGE, "--fusion: which fusion module?");
-    if (args->n_files == 0)
-        return fx_fail(err, FX_EUSAGE, "no files given");
-    if (args->n_files > args->n_experts + 2)
-        return fx_fail(err, FX_EUSAGE,
-                       "%d files given, %" PRId64 " experts, fusion and head wanted", args->n_files,
-                       args->n_experts);
-    return FX_OK;
-}
-
-static enum fx_status run(const struct args *args, struct fx_err *err)
+static enum fx_status run(struct args *args, struct fx_err *err)
 {
     struct join join = { .args = args };
-    struct fx_model_config config = { .arch = args->arch,
-                                      .fusion = args->fusion,
-                                      .n_experts = (int)args->n_experts,
-                                      .n_classes = (int)args->n_classes,
-                                      .expert_dropout = -1,
-                                      .fusion_dropout = -1 };
     struct fx_output out = { .fd = -1 };
     struct fx_tensor_set set;
     enum fx_status status;
 
-    FX_TRY(check_usage(args, err));
+    if (args->n_files == 0)
+        return fx_fail(err, FX_EUSAGE, "no files given");
+    if (args->n_files > N_FILES_MAX)
+        return fx_fail(err, FX_EUSAGE, "%d files given, a model has at most %d parts",
+                       args->n_files, N_FILES_MAX);
     fx_tensor_set_init(&set);
-    FX_TRY_OUT(fx_model_build(&join.graph, &config, err));
+    FX_TRY_OUT(open_files(&join, err));
+    FX_TRY_OUT(build_model(&join, err));
     FX_TRY_OUT(fx_output_open(&out, args->output, true, err));
     FX_TRY_OUT(take_files(&join, err));
     FX_TRY_OUT(write_checkpoint(&join, &out, &set, err));
-    fx_log_info("%d files, %zu tensors", args->n_files, set.n_tensors);
+    fx_log_info("%s, %s, %" PRId64 " experts, %" PRId64 " classes: %d files, %zu tensors",
+                args->arch, args->fusion, args->n_experts, args->n_classes, args->n_files,
+                set.n_tensors);
 out:
     fx_output_abandon(&out);
     fx_tensor_set_fini(&set);
@@ -269,24 +320,24 @@ int main(int argc, char **argv)
     struct args args = { .n_experts = 4, .n_classes = 100, .files = argv };
     const struct fx_option options[] = {
         FX_OPTION_OUTPUT(&args.output),
-        { "arch", 0, "NAME", FX_OPT_STRING, &args.arch, 0, 0, NULL,
-          "architecture of the experts, as in fusion-tools(7)", NULL },
+        { "arch", 0, "NAME", FX_OPT_STRING, &args.arch, 0, 0, fx_arch_choices(),
+          "architecture of the experts (default: what the files say)", NULL },
         { "classes", 0, "N", FX_OPT_INT, &args.n_classes, 2, 256, NULL,
-          "number of classes (default 100)", NULL },
+          "number of classes (default: what the files say, or 100)", &args.has_classes },
         { "count", 0, "N", FX_OPT_INT, &args.n_experts, 1, FX_GRAPH_MAX_EXPERTS, NULL,
-          "number of experts (default 4)", NULL },
-        { "fusion", 0, "NAME", FX_OPT_STRING, &args.fusion, 0, 0, NULL,
-          "fusion module, as in fusion-tools(7)", NULL },
+          "number of experts (default: what the files say, or 4)", &args.has_experts },
+        { "fusion", 0, "NAME", FX_OPT_CHOICE, &args.fusion, 0, 0, fx_fusion_choices(),
+          "fusion module (default: what the files say)", NULL },
         { .type = FX_OPT_END },
     };
     const struct fx_tool tool = {
         .name = "ckpt-join",
-        .synopsis = "--arch NAME --fusion NAME [options] FILE...",
+        .synopsis = "[options] FILE...",
         .summary = "Put a checkpoint together: from the files that ckpt-split made, or from "
-                   "PyTorch's file of a\nwhole model.",
+                   "PyTorch's file of a whole model.",
         .options = options,
-        .example = "ckpt-join --arch resnet18 --fusion multiplicative -o model.safetensors "
-                   "whole_model.pth",
+        .notes = fx_arch_help(),
+        .example = "ckpt-join -o joined.safetensors experts/*.pth fusion/*.pth global/*.pth",
     };
     struct fx_err err = { 0 };
 

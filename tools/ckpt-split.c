@@ -149,8 +149,8 @@ static void list(const struct checkpoint *c, const char *format)
 /* ---- writing --------------------------------------------------------------------------------- */
 
 /* What the checkpoint says about the run, for each component: the keys with their own place. */
-static const char *const run_keys[] = { "fusion", "classes",     "epoch",       "step",
-                                        "seed",   "data_digest", "val_accuracy" };
+static const char *const run_keys[] = { "fusion", "experts", "classes",     "epoch",
+                                        "step",   "seed",    "data_digest", "val_accuracy" };
 enum { N_RUN_KEYS = sizeof(run_keys) / sizeof(*run_keys) };
 
 /* The component's tensors under their bare names, in the graph's order, and its metadata. */
@@ -182,7 +182,8 @@ static enum fx_status fill_set(const struct checkpoint *c, struct part *part, st
 /* A number where the text is one, except for names and digests, which may look like one. */
 static json_t *json_value(const char *key, const char *text)
 {
-    static const char *const numbers[] = { "classes", "epoch", "step", "seed", "val_accuracy" };
+    static const char *const numbers[] = { "experts", "classes", "epoch",
+                                           "step",    "seed",    "val_accuracy" };
     json_t *value = NULL;
 
     for (size_t i = 0; !value && i < sizeof(numbers) / sizeof(*numbers); i++)
@@ -311,7 +312,7 @@ int main(int argc, char **argv)
         .name = "ckpt-split",
         .synopsis = "-d DIR [options] [CHECKPOINT]",
         .summary = "Write each expert, the fusion module and the global head of a checkpoint as a "
-                   "file of its own,\nwhich PyTorch loads, with a .json beside it that says where "
+                   "file of its own, which PyTorch loads, with a .json beside it that says where "
                    "it comes from.",
         .options = options,
         .example = "ckpt-split -d resnet_fusions/multiplicative run/best.safetensors",

@@ -13,9 +13,9 @@
 #include <string.h>
 
 struct args {
-    const char *arch, *list, *output;
+    const char *arch, *output;
     int64_t seed, n_experts, n_classes;
-    bool init;
+    bool init, list;
     char **files; /* borrowed from argv */
     int n_files;
 };
@@ -65,11 +65,12 @@ static enum fx_status take_file(struct source *source, int k, struct fx_err *err
     fx_assembly_add(&source->assembly, file, prefix, &tally);
     fx_assembly_require(&source->assembly, prefix, true, file->input.name, &tally);
     has_hint = fx_assembly_tally_total(&tally) > 0 && fx_arch_guess(&file->set, hint, sizeof(hint));
-    return fx_assembly_judge(&tally, file->input.name, source->args->arch, has_hint ? hint : NULL,
-                             err);
+    return fx_assembly_judge(&source->assembly, &tally, file->input.name, source->args->arch,
+                             has_hint ? hint : NULL, err);
 }
 
-/* All files are read and compared, also after a difference: one run says all that is wrong. */
+/* All files are read and compared, also after a difference: one run says all that is wrong, file by
+ * file, so nothing is left for the error record. */
 static enum fx_status take_files(struct source *source, struct fx_err *err)
 {
     enum fx_status status = FX_OK;
@@ -79,9 +80,7 @@ static enum fx_status take_files(struct source *source, struct fx_err *err)
         struct fx_err next = { 0 };
         if (take_file(source, k, &next) == FX_OK)
             continue;
-        if (status != FX_OK)
-            fx_log_error("%s", err->msg);
-        *err = next;
+        fx_log_error("%s", next.msg);
         status = next.status;
     }
     return status;
@@ -178,7 +177,7 @@ static enum fx_status write_stream(struct source *source, struct fx_output *out,
 static enum fx_status check_usage(const struct args *args, struct fx_err *err)
 {
     if (args->list)
-        return args->n_files == 0 && !args->init && !args->arch
+        return args->n_files <= 1 && !args->init && !args->arch
                    ? FX_OK
                    : fx_fail(err, FX_EUSAGE, "--list: takes one file and nothing else");
     if (!args->arch)
@@ -205,7 +204,7 @@ static enum fx_status run(const struct args *args, struct fx_err *err)
 
     FX_TRY(check_usage(args, err));
     if (args->list)
-        return list(args->list, err);
+        return list(args->n_files > 0 ? args->files[0] : NULL, err);
     fx_tensor_set_init(&set);
     FX_TRY_OUT(fx_model_build(&source.graph, &config, err));
     FX_TRY_OUT(fx_output_open(&out, args->output, true, err));
@@ -228,24 +227,25 @@ int main(int argc, char **argv)
     struct args args = { .n_experts = 4, .n_classes = 100, .files = argv };
     const struct fx_option options[] = {
         FX_OPTION_OUTPUT(&args.output),
-        { "arch", 0, "NAME", FX_OPT_STRING, &args.arch, 0, 0, NULL,
-          "architecture of the experts, as in fusion-tools(7)", NULL },
+        { "arch", 0, "NAME", FX_OPT_STRING, &args.arch, 0, 0, fx_arch_choices(),
+          "architecture of the experts (required)", NULL },
         { "classes", 0, "N", FX_OPT_INT, &args.n_classes, 2, 256, NULL,
           "number of classes (default 100)", NULL },
         { "count", 0, "N", FX_OPT_INT, &args.n_experts, 1, FX_GRAPH_MAX_EXPERTS, NULL,
           "number of experts (default 4)", NULL },
         { "init", 0, "SEED", FX_OPT_INT, &args.seed, 0, 0x1p53, NULL,
           "make fresh experts from this seed instead of reading files", &args.init },
-        { "list", 0, "FILE", FX_OPT_STRING, &args.list, 0, 0, NULL,
-          "print name, dtype and shape of every tensor in FILE, and exit", NULL },
+        { "list", 0, NULL, FX_OPT_FLAG, &args.list, 0, 0, NULL,
+          "print name, dtype and shape of every tensor in the one FILE, and exit", NULL },
         { .type = FX_OPT_END },
     };
     const struct fx_tool tool = {
         .name = "expert-load",
         .synopsis = "--arch NAME [options] FILE...",
         .summary = "Read trained experts (.pth of any PyTorch, .safetensors), compare every tensor "
-                   "with the\narchitecture, and write them as one experts stream.",
+                   "with the architecture, and write them as one experts stream.",
         .options = options,
+        .notes = fx_arch_help(),
         .example = "expert-load --arch resnet18 expert_{0..3}_best.pth > experts.safetensors",
     };
     struct fx_err err = { 0 };

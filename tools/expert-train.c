@@ -185,8 +185,8 @@ static void fill_rows(struct fx_option *rows, struct args *args)
 {
     struct fx_settings *s = &args->train.settings;
     const struct fx_option own[] = {
-        { "arch", 0, "NAME", FX_OPT_STRING, &s->arch, 0, 0, NULL,
-          "architecture, as in fusion-tools(7) (required)", NULL },
+        { "arch", 0, "NAME", FX_OPT_STRING, &s->arch, 0, 0, fx_arch_choices(),
+          "architecture (required)", NULL },
         { "expert", 0, "K", FX_OPT_CHOICE, &s->expert, 0, 0, "0|1|2|3|4|5|6|7|all",
           "train on the share of expert K, or on all training images (required)", NULL },
         { "output", 'o', "FILE", FX_OPT_STRING, &args->output, 0, 0, NULL,
@@ -207,8 +207,9 @@ int main(int argc, char **argv)
         .name = "expert-train",
         .synopsis = "--arch NAME --expert K --data FILE --checkpoint-dir DIR [options]",
         .summary = "Train one expert on its share of the data set, or one network on all of it. "
-                   "Writes metrics\n(JSON Lines) to standard output and checkpoints to DIR.",
+                   "Writes metrics (JSON Lines) to standard output and checkpoints to DIR.",
         .options = rows,
+        .notes = fx_arch_help(),
         .example = "expert-train --arch resnet18 --expert 0 --data cifar100.safetensors \\\n"
                    "    --checkpoint-dir expert_0 -o expert_0_best.pth > expert_0.jsonl",
         .built_with = fx_train_built_with(),

@@ -263,7 +263,7 @@ int main(int argc, char **argv)
         .name = "fusion-eval",
         .synopsis = "--data FILE [options] [CHECKPOINT]",
         .summary = "Measure a checkpoint or an experts stream on a part of the data set: fused "
-                   "head, each\nexpert, and the mean of the experts' logits.",
+                   "head, each expert, and the mean of the experts' logits.",
         .options = rows,
         .example = "fusion-eval --data cifar100.safetensors run/best.safetensors",
         .built_with = fx_train_built_with(),

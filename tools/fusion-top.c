@@ -112,7 +112,7 @@ int main(int argc, char **argv)
         .name = "fusion-top",
         .synopsis = "[options] [DIR]",
         .summary = "Show all runs below a directory: state, epoch, loss, accuracies, speed, time "
-                   "left.\nOn a terminal the view is kept up to date; q quits.",
+                   "left. On a terminal the view is kept up to date; q quits.",
         .options = options,
         .example = "fusion-top fusion_checkpoints",
     };

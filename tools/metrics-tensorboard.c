@@ -45,7 +45,7 @@ int main(int argc, char **argv)
         .name = "metrics-tensorboard",
         .synopsis = "[options] [METRICS]",
         .summary = "Write the metrics of a run (JSON Lines) as an event file of TensorBoard, "
-                   "record by record\nwhile it runs, and print its name.",
+                   "record by record while it runs, and print its name.",
         .options = options,
         .example = "metrics-tensorboard -d tensorboard/first run/metrics.jsonl",
     };

@@ -84,7 +84,7 @@ int main(int argc, char **argv)
         .name = "metrics-wandb",
         .synopsis = "[options] [METRICS]",
         .summary = "Write the metrics of a run (JSON Lines) as an offline run of Weights & Biases, "
-                   "record by\nrecord while it runs, and print its folder, for wandb sync.",
+                   "record by record while it runs, and print its folder, for wandb sync.",
         .options = options,
         .example = "metrics-wandb -d logs run/metrics.jsonl",
     };

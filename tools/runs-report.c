@@ -69,7 +69,7 @@ int main(int argc, char **argv)
         .name = "runs-report",
         .synopsis = "[options] DIR",
         .summary = "Write one HTML page about all runs below a directory: tables, learning curves, "
-                   "configuration.\nIt stands alone: no script and no other file.",
+                   "configuration. It stands alone: no script and no other file.",
         .options = options,
         .example = "runs-report -o runs.html fusion_checkpoints/runs",
     };

@@ -175,6 +175,34 @@ static const struct fx_option *row_of(const struct row_table *table, int found)
     return NULL;
 }
 
+/* "--lr: may be --lr-experts, --lr-fusion or --lr-head"; word is "--lr" or "--lr=VALUE". */
+static enum fx_status unknown_word(const struct row_table *table, const char *word,
+                                   struct fx_err *err)
+{
+    int n_word = (int)strcspn(word, "="), n_found = 0, last = 0;
+    char names[FX_ERR_MSG_BYTES / 2] = "";
+
+    for (int i = 0; i < table->n_rows; i++)
+        if (strncmp(table->rows[i]->name, word + 2, (size_t)n_word - 2) == 0) {
+            n_found++;
+            last = i;
+        }
+    for (int i = 0, n = 0; n < n_found; i++) {
+        size_t at = strlen(names);
+        if (strncmp(table->rows[i]->name, word + 2, (size_t)n_word - 2) != 0)
+            continue;
+        snprintf(names + at, sizeof names - at, "%s--%s",
+                 n == 0      ? ""
+                 : i == last ? " or "
+                             : ", ",
+                 table->rows[i]->name);
+        n++;
+    }
+    if (n_found > 0)
+        return fx_fail(err, FX_EUSAGE, "%.*s: may be %s", n_word, word, names);
+    return fx_fail(err, FX_EUSAGE, "%.*s: no such option", n_word, word);
+}
+
 /* Says what getopt_long could not take; it left the culprit in optopt or just before optind. */
 static enum fx_status bad_option(const struct row_table *table, int found, char **argv,
                                  struct fx_err *err)
@@ -187,8 +215,7 @@ static enum fx_status bad_option(const struct row_table *table, int found, char 
         return fx_fail(err, FX_EUSAGE, "--%s: takes no value", row->name);
     if (optopt != 0)
         return fx_fail(err, FX_EUSAGE, "-%c: no such option", optopt);
-    return fx_fail(err, FX_EUSAGE, "%s: no such option, or not a unique beginning of one",
-                   argv[optind - 1]);
+    return unknown_word(table, argv[optind - 1], err);
 }
 
 enum fx_status fx_option_parse(const struct fx_tool *tool, int argc, char **argv,
@@ -218,7 +245,32 @@ enum fx_status fx_option_parse(const struct fx_tool *tool, int argc, char **argv
 /* ---- --help -----------------------------------------------------------------------------------
  */
 
-enum { HELP_INDENT_MAX = 32 };
+enum { HELP_INDENT_MAX = 32, HELP_COLUMNS = 79 };
+
+/* Where the text must be cut to fit into n columns: behind a blank or before a '|'. */
+static size_t cut_at(const char *text, size_t n)
+{
+    size_t at = n;
+
+    if (strlen(text) <= n)
+        return strlen(text);
+    while (at > 0 && text[at] != ' ' && text[at] != '|')
+        at--;
+    return at > 0 ? at : strlen(text);
+}
+
+/* The rest of a line that begins at column indent, and its continuations below. */
+static void help_text(const char *text, int indent, FILE *out)
+{
+    while (*text != '\0') {
+        size_t n = cut_at(text, (size_t)(HELP_COLUMNS - indent));
+        fprintf(out, "%.*s\n", (int)n, text);
+        text += n;
+        text += *text == ' ';
+        if (*text != '\0')
+            fprintf(out, "%*s", indent, "");
+    }
+}
 
 /* "  -o, --output FILE" into buf; returns its length. */
 static int help_left(const struct fx_option *row, char *buf, size_t n)
@@ -237,11 +289,14 @@ static void help_row(const struct fx_option *row, int indent, FILE *out)
     int n_left = help_left(row, left, sizeof left);
 
     if (n_left + 2 <= indent)
-        fprintf(out, "%-*s%s\n", indent, left, row->help);
+        fprintf(out, "%-*s", indent, left);
     else
-        fprintf(out, "%s\n%*s%s\n", left, indent, "", row->help);
-    if (row->type == FX_OPT_CHOICE)
-        fprintf(out, "%*s%s\n", indent, "", row->choices);
+        fprintf(out, "%s\n%*s", left, indent, "");
+    help_text(row->help, indent, out);
+    if (row->choices != NULL) {
+        fprintf(out, "%*s", indent, "");
+        help_text(row->choices, indent, out);
+    }
 }
 
 void fx_option_help(const struct fx_tool *tool, FILE *out)
@@ -259,8 +314,13 @@ void fx_option_help(const struct fx_tool *tool, FILE *out)
         if (n_left > indent && n_left <= HELP_INDENT_MAX)
             indent = n_left;
     }
-    fprintf(out, "Usage: %s %s\n%s\n\nOptions:\n", tool->name, tool->synopsis, tool->summary);
+    fprintf(out, "Usage: %s ", tool->name);
+    help_text(tool->synopsis, (int)strlen("Usage: ") + (int)strlen(tool->name) + 1, out);
+    help_text(tool->summary, 0, out);
+    fprintf(out, "\nOptions:\n");
     for (int i = 0; i < table.n_rows; i++)
         help_row(table.rows[i], indent, out);
+    if (tool->notes != NULL)
+        fprintf(out, "\n%s", tool->notes);
     fprintf(out, "\nExample:\n  %s\n", tool->example);
 }

@@ -28,7 +28,7 @@ struct fx_option {
     enum fx_option_type type;
     void *dst;           /* borrowed */
     double min, max;     /* FX_OPT_INT and FX_OPT_REAL, inclusive */
-    const char *choices; /* FX_OPT_CHOICE: "none|cutmix|mixup" */
+    const char *choices; /* FX_OPT_CHOICE: "none|cutmix|mixup"; FX_OPT_STRING: for --help only */
     const char *help;    /* one line, lower case, no full stop; says the default */
     bool *given;         /* borrowed, may be NULL */
 };
@@ -39,6 +39,7 @@ struct fx_tool {
     const char *synopsis;            /* "[options] [FILE]" */
     const char *summary;             /* one sentence: what goes in, what comes out */
     const struct fx_option *options; /* ends with FX_OPT_END; shared rows are added */
+    const char *notes;               /* paragraphs of --help behind the options, or NULL */
     const char *example;             /* one command line that runs */
     const char *built_with;          /* more lines for --version ("back ends: ref cpu"), or NULL */
 };
@@ -62,7 +63,8 @@ enum fx_status fx_option_parse(const struct fx_tool *tool, int argc, char **argv
                                struct fx_option_shared *shared, int *n_operands,
                                struct fx_err *err) FX_MUST_CHECK;
 
-/* fx_option_help: the text of --help: usage, summary, one aligned row per option, the example. */
+/* fx_option_help: the text of --help: usage, summary, one aligned row per option with its choices
+ * under it, notes, the example.  pipelines/option-table reads it for the shells' completion. */
 void fx_option_help(const struct fx_tool *tool, FILE *out);
 
 #endif

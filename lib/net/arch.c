@@ -8,8 +8,16 @@
 
 static const struct fx_arch *const archs[] = { &fx_arch_densenet, &fx_arch_resnet,
                                                &fx_arch_wideresnet, &fx_arch_resnext };
-const char *const fx_arch_families[] = { "densenet121", "resnet18", "improved_wideresnet28_10",
-                                         "preact_resnext29_8x64d", NULL };
+
+const struct fx_arch *fx_arch_at(int i)
+{
+    return i < (int)(sizeof archs / sizeof *archs) ? archs[i] : NULL;
+}
+
+const char *fx_arch_family(int i)
+{
+    return fx_arch_at(i) != NULL ? fx_arch_at(i)->family : NULL;
+}
 
 /* A piece of the text: n bytes, not terminated. */
 struct span {
@@ -103,22 +111,23 @@ static enum fx_status parse_pair(const struct fx_arch *arch, struct span pair,
 
 static const struct fx_arch *find_family(struct span family)
 {
-    for (size_t i = 0; i < sizeof archs / sizeof *archs; i++)
-        if (span_is(family, archs[i]->family))
-            return archs[i];
-    return NULL;
+    int i = 0;
+
+    while (fx_arch_at(i) != NULL && !span_is(family, fx_arch_family(i)))
+        i++;
+    return fx_arch_at(i);
 }
 
 enum fx_status fx_arch_parse(const char *text, size_t n, const struct fx_arch **arch,
                              struct fx_arch_value *values, struct fx_err *err)
 {
     struct span rest = { text, n }, family = cut(&rest, ':');
+    char names[FX_NAMES_BYTES];
 
     *arch = find_family(family);
     if (!*arch)
-        return fx_fail(err, FX_EUSAGE, "unknown architecture '%.*s' (there are: %s, %s, %s, %s)",
-                       (int)family.n, family.s, fx_arch_families[0], fx_arch_families[1],
-                       fx_arch_families[2], fx_arch_families[3]);
+        return fx_fail(err, FX_EUSAGE, "unknown architecture '%.*s' (there are: %s)", (int)family.n,
+                       family.s, fx_names_join(fx_arch_family, ", ", names, sizeof names));
     for (int i = 0; i < FX_ARCH_MAX_KEYS; i++)
         values[i] = (*arch)->keys[i].fallback;
     while (rest.n > 0)

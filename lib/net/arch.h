@@ -38,6 +38,8 @@ struct fx_arch {
 
 extern const struct fx_arch fx_arch_densenet, fx_arch_resnet, fx_arch_wideresnet, fx_arch_resnext;
 
+const struct fx_arch *fx_arch_at(int i); /* of the table of families; NULL after the last */
+
 /* fx_arch_parse: the family and the values of n bytes of text.
  *   values  out  FX_ARCH_MAX_KEYS, filled with fallbacks where the text says nothing
  * FX_EUSAGE names the unknown family, the unknown key or the value out of range. */

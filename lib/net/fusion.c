@@ -154,22 +154,21 @@ static const struct fx_fusion fusions[] = {
     { "simpleAddition", 1, simple_addition },
     { "multiplicativeShifted", 1, multiplicative_shifted },
 };
-const char *const fx_fusion_names[] = { "multiplicative",
-                                        "multiplicativeAddition",
-                                        "TransformerBase",
-                                        "concatenation",
-                                        "simpleAddition",
-                                        "multiplicativeShifted",
-                                        NULL };
+
+const char *fx_fusion_name(int i)
+{
+    return i < (int)(sizeof fusions / sizeof *fusions) ? fusions[i].name : NULL;
+}
 
 enum fx_status fx_fusion_find(const char *name, const struct fx_fusion **fusion, struct fx_err *err)
 {
+    char names[FX_NAMES_BYTES];
+
     for (size_t i = 0; i < sizeof fusions / sizeof *fusions; i++) {
         *fusion = &fusions[i];
         if (strcmp(name, fusions[i].name) == 0)
             return FX_OK;
     }
-    return fx_fail(err, FX_EUSAGE, "unknown fusion '%s' (there are: %s, %s, %s, %s, %s, %s)", name,
-                   fx_fusion_names[0], fx_fusion_names[1], fx_fusion_names[2], fx_fusion_names[3],
-                   fx_fusion_names[4], fx_fusion_names[5]);
+    return fx_fail(err, FX_EUSAGE, "unknown fusion '%s' (there are: %s)", name,
+                   fx_names_join(fx_fusion_name, ", ", names, sizeof names));
 }

@@ -50,10 +50,10 @@ bool fx_arch_guess(const struct fx_tensor_set *set, char *buf, size_t n)
         snprintf(buf, n, "it holds several experts already");
         return true;
     }
-    for (int i = 0; n_classes > 0 && fx_arch_families[i]; i++) {
+    for (int i = 0; n_classes > 0 && fx_arch_family(i); i++) {
         struct fx_graph graph = { 0 };
         struct fx_err ignored = { 0 };
-        struct fx_model_config config = { .arch = fx_arch_families[i],
+        struct fx_model_config config = { .arch = fx_arch_family(i),
                                           .n_experts = 1,
                                           .n_classes = n_classes,
                                           .expert_dropout = -1,
@@ -65,7 +65,7 @@ bool fx_arch_guess(const struct fx_tensor_set *set, char *buf, size_t n)
         if (has_names) {
             snprintf(buf, n, "its tensors %s %s with %d classes",
                      has_shapes ? "are those of" : "are named like those of another size of",
-                     fx_arch_families[i], n_classes);
+                     fx_arch_family(i), n_classes);
             return true;
         }
     }

@@ -56,17 +56,27 @@ static enum fx_dtype dtype_of(const struct fx_param *param)
 
 /* ---- differences ----------------------------------------------------------------------------- */
 
+static void say_line(struct fx_assembly *assembly, struct fx_assembly_tally *tally)
+{
+    if (assembly->n_lines < FX_ASSEMBLY_LINES_MAX)
+        fx_log_error("%s", tally->line);
+    else
+        tally->n_hidden++;
+    assembly->n_lines++;
+}
+
 /* A single difference becomes the error record, several become lines on the log: so each is held
  * back until the next one comes. */
-static void differ(struct fx_assembly_tally *tally, int *count, const char *fmt, ...)
-    FX_PRINTF(3, 4);
+static void differ(struct fx_assembly *assembly, struct fx_assembly_tally *tally, int *count,
+                   const char *fmt, ...) FX_PRINTF(4, 5);
 
-static void differ(struct fx_assembly_tally *tally, int *count, const char *fmt, ...)
+static void differ(struct fx_assembly *assembly, struct fx_assembly_tally *tally, int *count,
+                   const char *fmt, ...)
 {
     va_list args;
 
     if (tally->line[0] != '\0')
-        fx_log_error("%s", tally->line);
+        say_line(assembly, tally);
     va_start(args, fmt);
     vsnprintf(tally->line, sizeof(tally->line), fmt, args);
     va_end(args);
@@ -93,7 +103,7 @@ void fx_assembly_add(struct fx_assembly *assembly, const struct fx_component *co
         const struct fx_tensor *tensor = &component->set.tensors[i];
         int number = find_param(assembly->graph, prefix, tensor->name);
         if (number < 0) {
-            differ(tally, &tally->n_unknown, "%s: %s: not in this architecture", file,
+            differ(assembly, tally, &tally->n_unknown, "%s: %s: not in this architecture", file,
                    tensor->name);
             continue;
         }
@@ -103,17 +113,18 @@ void fx_assembly_add(struct fx_assembly *assembly, const struct fx_component *co
         fx_shape_text(tensor->n_dims, tensor->shape, is, sizeof(is));
         fx_shape_text(param->n_dims, param->shape, should, sizeof(should));
         if (part->tensor)
-            differ(tally, &tally->n_double, "%s: %s: also in %s", file, param->name, part->file);
+            differ(assembly, tally, &tally->n_double, "%s: %s: also in %s", file, param->name,
+                   part->file);
         if (!same_shape(tensor, param))
-            differ(tally, &tally->n_shape, "%s: %s: shape %s, expected %s", file, tensor->name, is,
-                   should);
+            differ(assembly, tally, &tally->n_shape, "%s: %s: shape %s, expected %s", file,
+                   tensor->name, is, should);
         if (!is_convertible(tensor->dtype, dtype_of(param)))
-            differ(tally, &tally->n_dtype, "%s: %s: dtype %s, expected %s", file, tensor->name,
-                   fx_dtype_name(tensor->dtype), fx_dtype_name(dtype_of(param)));
+            differ(assembly, tally, &tally->n_dtype, "%s: %s: dtype %s, expected %s", file,
+                   tensor->name, fx_dtype_name(tensor->dtype), fx_dtype_name(dtype_of(param)));
         size_t n_nonfinite = fx_tensor_count_nonfinite(tensor);
         if (n_nonfinite > 0)
-            differ(tally, &tally->n_values, "%s: %s: values that are not finite: %zu", file,
-                   tensor->name, n_nonfinite);
+            differ(assembly, tally, &tally->n_values, "%s: %s: values that are not finite: %zu",
+                   file, tensor->name, n_nonfinite);
         tally->n_converted += tensor->dtype != dtype_of(param);
         *part = (struct fx_assembly_part){ tensor, file };
     }
@@ -143,7 +154,7 @@ void fx_assembly_require(struct fx_assembly *assembly, const char *prefix, bool 
             continue;
         }
         fx_shape_text(param->n_dims, param->shape, should, sizeof(should));
-        differ(tally, &tally->n_missing, "%s: %s: missing, expected %s F32", file,
+        differ(assembly, tally, &tally->n_missing, "%s: %s: missing, expected %s F32", file,
                param->name + (is_bare ? strlen(prefix) : 0), should);
     }
     if (n_counters > 0 && tally->line[0] == '\0')
@@ -156,8 +167,9 @@ int fx_assembly_tally_total(const struct fx_assembly_tally *tally)
            tally->n_values;
 }
 
-enum fx_status fx_assembly_judge(struct fx_assembly_tally *tally, const char *file,
-                                 const char *arch, const char *hint, struct fx_err *err)
+enum fx_status fx_assembly_judge(struct fx_assembly *assembly, struct fx_assembly_tally *tally,
+                                 const char *file, const char *arch, const char *hint,
+                                 struct fx_err *err)
 {
     const struct {
         int n;
@@ -180,9 +192,11 @@ enum fx_status fx_assembly_judge(struct fx_assembly_tally *tally, const char *fi
         fx_log_warn("%s: %d tensors are converted to F32", file, tally->n_converted);
     if (n == 0)
         return FX_OK;
-    if (n == 1 && !hint)
+    if (n == 1 && !hint && assembly->n_lines++ < FX_ASSEMBLY_LINES_MAX)
         return fx_fail(err, FX_EINPUT, "%s", tally->line);
-    fx_log_error("%s", tally->line);
+    say_line(assembly, tally);
+    if (tally->n_hidden > 0)
+        fx_log_error("%s: differences not shown: %d", file, tally->n_hidden);
     return fx_fail(err, FX_EINPUT, "%s: does not fit %s: %s%s%s", file, arch, text,
                    hint ? "; " : "", hint ? hint : "");
 }

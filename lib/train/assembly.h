@@ -10,17 +10,20 @@
 
 struct fx_assembly {
     const struct fx_graph *graph;   /* borrowed */
+    int n_lines;                    /* differences that stand on the log */
     struct fx_assembly_part *parts; /* owned: one for each parameter of the graph */
 };
 
 /* What one file brought, for its messages. */
 struct fx_assembly_tally {
-    /* Differences, one line on the log each. */
+    /* Differences, one line on the log each, up to FX_ASSEMBLY_LINES_MAX of all files together. */
     int n_unknown, n_shape, n_dtype, n_double, n_values;
     int n_missing;
     int n_converted; /* F64, F16, BF16 to F32 */
+    int n_hidden;    /* differences without a line */
     char line[512];  /* the last difference, not yet on the log */
 };
+enum { FX_ASSEMBLY_LINES_MAX = 20 };
 
 int fx_assembly_tally_total(const struct fx_assembly_tally *tally); /* of all differences */
 
@@ -48,8 +51,8 @@ void fx_assembly_require(struct fx_assembly *assembly, const char *prefix, bool 
                          const char *file, struct fx_assembly_tally *tally);
 /* FX_EINPUT when the tally has differences: the only one itself, or (each stands on the log then)
  * "FILE: does not fit ARCH: 2 missing, 1 unknown ...; hint".  The hint may be NULL. */
-enum fx_status fx_assembly_judge(struct fx_assembly_tally *tally, const char *file,
-                                 const char *arch, const char *hint,
+enum fx_status fx_assembly_judge(struct fx_assembly *assembly, struct fx_assembly_tally *tally,
+                                 const char *file, const char *arch, const char *hint,
                                  struct fx_err *err) FX_MUST_CHECK;
 
 /* Adds every parameter of the graph to the set, in the graph's order and dtype; data that is not in

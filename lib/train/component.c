@@ -39,18 +39,7 @@ enum fx_status fx_component_open(struct fx_component *component, const char *pat
     return fx_pth_read(&component->set, in, err);
 }
 
-/* ---- which expert ---------------------------------------------------------------------------- */
-
-/* "expert_backbones.2": 2. */
-static int number_of(const char *name)
-{
-    static const char prefix[] = "expert_backbones.";
-    size_t n = sizeof prefix - 1;
-
-    if (name == NULL || strncmp(name, prefix, n) != 0)
-        return -1;
-    return name[n] >= '0' && name[n] <= '9' && name[n + 1] == '\0' ? name[n] - '0' : -1;
-}
+/* ---- what is said beside the tensors --------------------------------------------------------- */
 
 /* FILE.json beside FILE.pth; NULL when there is none. */
 static json_t *read_json_beside(const char *file)
@@ -72,16 +61,54 @@ static json_t *read_json_beside(const char *file)
     return root;
 }
 
+/* The text of a key: of the component, or of the checkpoint that it was taken from, where every
+ * value is the text that stood in it. */
+static const char *text_of(const json_t *root, const char *key, char *buf, size_t n)
+{
+    const json_t *value = json_object_get(root, key);
+
+    if (json_is_integer(value)) {
+        snprintf(buf, n, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        return buf;
+    }
+    if (!json_is_string(value))
+        value = json_object_get(json_object_get(root, "checkpoint"), key);
+    return json_string_value(value);
+}
+
+enum fx_status fx_component_read_beside(struct fx_component *component, struct fx_err *err)
+{
+    static const char *const keys[] = {
+        "component", "arch", "fusion", "classes",     "experts",
+        "epoch",     "step", "seed",   "data_digest", "val_accuracy"
+    };
+    struct fx_tensor_set *set = &component->set;
+    enum fx_status status = FX_OK;
+    char number[32];
+
+    if (fx_tensor_set_meta(set, "component") != NULL)
+        return FX_OK;
+    json_t *root = read_json_beside(component->input.name);
+    bool is_ours = json_is_string(json_object_get(root, "component"));
+    for (size_t i = 0; is_ours && status == FX_OK && i < sizeof keys / sizeof *keys; i++) {
+        const char *text = text_of(root, keys[i], number, sizeof number);
+        if (text != NULL && fx_tensor_set_meta(set, keys[i]) == NULL)
+            status = fx_tensor_set_put_meta(set, keys[i], text, err);
+    }
+    json_decref(root);
+    return status;
+}
+
+/* "expert_backbones.2": 2. */
 int fx_component_expert(const struct fx_component *component)
 {
+    static const char prefix[] = "expert_backbones.";
     const char *name = fx_tensor_set_meta(&component->set, "component");
+    size_t n = sizeof prefix - 1;
 
-    if (name != NULL)
-        return number_of(name);
-    json_t *root = read_json_beside(component->input.name);
-    int number = number_of(json_string_value(json_object_get(root, "component")));
-    json_decref(root);
-    return number;
+    if (name == NULL || strncmp(name, prefix, n) != 0)
+        return -1;
+    return name[n] >= '0' && name[n] <= '9' && name[n + 1] == '\0' ? name[n] - '0' : -1;
 }
 
 void fx_component_close(struct fx_component *component)

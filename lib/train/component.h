@@ -15,9 +15,14 @@ struct fx_component {
 enum fx_status fx_component_open(struct fx_component *component, const char *path,
                                  struct fx_err *err) FX_MUST_CHECK;
 
-/* fx_component_expert: which expert of a model the file says it is: -1 when it says nothing, or is
- * none.  ckpt-split writes it ("component": "expert_backbones.2") into the metadata of a
- * .safetensors, and into FILE.json beside a FILE.pth. */
+/* fx_component_read_beside: takes into the metadata what ckpt-split wrote into FILE.json beside a
+ * FILE.pth (component, arch, fusion, classes, ...); a .safetensors of it has that in itself.  A
+ * .json that is damaged is ignored, with a warning; no .json, or one of somebody else, is none. */
+enum fx_status fx_component_read_beside(struct fx_component *component,
+                                        struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_component_expert: which expert of a model the metadata says it is ("component" is
+ * "expert_backbones.2"): -1 when it says nothing, or is none. */
 int fx_component_expert(const struct fx_component *component);
 
 void fx_component_close(struct fx_component *component); /* accepts a zeroed record */

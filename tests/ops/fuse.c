@@ -131,9 +131,9 @@ static void attentions_agree(void **state)
 static void whole_modules_agree(void **state)
 {
     (void)state;
-    for (int i = 0; fx_fusion_names[i]; i++) {
-        struct fuse k = { 4, 24, 3, 0.2, fx_fusion_names[i] };
-        struct op_case c = { fx_fusion_names[i], build_module, &k, k.n, FX_TRAIN, true };
+    for (int i = 0; fx_fusion_name(i); i++) {
+        struct fuse k = { 4, 24, 3, 0.2, fx_fusion_name(i) };
+        struct op_case c = { fx_fusion_name(i), build_module, &k, k.n, FX_TRAIN, true };
 
         op_run_case(&c);
         c.mode = FX_EVAL;

@@ -194,10 +194,10 @@ static void fusion_names_stand_in_state_dict_order(void **state)
 static void graphs_are_well_formed(void **state)
 {
     (void)state;
-    for (int a = 0; fx_arch_families[a]; a++) {
+    for (int a = 0; fx_arch_family(a); a++) {
         struct fx_graph graph;
 
-        build(&graph, fx_arch_families[a], "TransformerBase", 3);
+        build(&graph, fx_arch_family(a), "TransformerBase", 3);
         for (int i = 0; i < graph.n_nodes; i++) {
             const struct fx_node *node = &graph.nodes[i];
 

@@ -40,7 +40,9 @@ static enum fx_status parse(struct args *args, const char *line, char *operands,
         { "resume", 0, NULL, FX_OPT_FLAG, &args->resume, 0, 0, NULL, "go on", NULL },
         { .type = FX_OPT_END },
     };
-    const struct fx_tool tool = { "tool", "[options] FILE", "Summary.", options, "tool x", NULL };
+    const struct fx_tool tool = {
+        .name = "tool", .synopsis = "[options] FILE", .summary = "Summary.", .options = options
+    };
 
     snprintf(words, sizeof words, "%s", line);
     for (char *word = strtok(words, " "); word != NULL; word = strtok(NULL, " "))
@@ -115,7 +117,10 @@ static void test_refused(void **state)
     static const struct {
         const char *line, *message;
     } cases[] = {
-        { "--nonsense", "--nonsense: no such option, or not a unique beginning of one" },
+        { "--nonsense", "--nonsense: no such option" },
+        { "--nonsense=3", "--nonsense: no such option" },
+        { "--n=3", "--n: may be --name or --no-shuffle" },
+        { "--ver", "--ver: may be --version or --verbose" },
         { "--re=1 x", "--resume: takes no value" },
         { "-x", "-x: no such option" },
         { "--epochs", "--epochs: needs a value N" },
@@ -167,17 +172,23 @@ static void test_help_text(void **state)
         "Turns this into that.\n"
         "\n"
         "Options:\n"
-        "  -o, --output FILE       write to FILE, complete or not at all (default: standard "
-        "output)\n"
+        "  -o, --output FILE       write to FILE, complete or not at all (default:\n"
+        "                          standard output)\n"
         "      --mix KIND          how to mix (default none)\n"
         "                          none|cutmix\n"
         "      --a-name-too-long-for-the-column N\n"
         "                          a number\n"
         "      --shorter-long-one  a flag\n"
+        "      --text TEXT         one of these words that are too many for a line, or\n"
+        "                          another one, as it may be\n"
+        "                          a-long-word|another-long-word|one-more-long-word\n"
+        "                          |and-still-one-more\n"
         "  -h, --help              show this help and exit\n"
         "  -V, --version           show the version and what it was built with, and exit\n"
         "  -q, --quiet             say nothing but warnings and errors\n"
         "  -v, --verbose           say more\n"
+        "\n"
+        "A note.\n"
         "\n"
         "Example:\n"
         "  t x | y\n";
@@ -190,10 +201,17 @@ static void test_help_text(void **state)
           NULL },
         { "a-name-too-long-for-the-column", 0, "N", FX_OPT_INT, &n, 1, 2, NULL, "a number", NULL },
         { "shorter-long-one", 0, NULL, FX_OPT_FLAG, &flag, 0, 0, NULL, "a flag", NULL },
+        { "text", 0, "TEXT", FX_OPT_STRING, &output, 0, 0,
+          "a-long-word|another-long-word|one-more-long-word|and-still-one-more",
+          "one of these words that are too many for a line, or another one, as it may be", NULL },
         { .type = FX_OPT_END },
     };
-    const struct fx_tool tool = { "t",     "[options] [FILE]", "Turns this into that.",
-                                  options, "t x | y",          NULL };
+    const struct fx_tool tool = { .name = "t",
+                                  .synopsis = "[options] [FILE]",
+                                  .summary = "Turns this into that.",
+                                  .options = options,
+                                  .notes = "A note.\n",
+                                  .example = "t x | y" };
     char *text;
     size_t n_text;
     FILE *out = open_memstream(&text, &n_text);

@@ -235,7 +235,9 @@ static int in_child(void (*body)(void), const char *stdout_path, char *said, siz
 static void start_test_tool(void)
 {
     static const struct fx_option options[] = { { .type = FX_OPT_END } };
-    static const struct fx_tool tool = { "unit-tool", "", "", options, "", NULL };
+    static const struct fx_tool tool = {
+        .name = "unit-tool", .synopsis = "", .summary = "", .options = options, .example = ""
+    };
     char *argv[] = { (char *)"x", (char *)"a b", (char *)"it's", (char *)"-", NULL };
 
     if (fx_tool_start(&tool, 4, argv) != 3 ||
