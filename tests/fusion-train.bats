@@ -101,10 +101,37 @@ train() {
     assert_equal "$(events metrics.jsonl start "$(members val_images test_images)")" "(7, 7)"
 }
 
-@test "given rates are final, only the scale multiplies the experts'" {
-    train run --steps 1 --lr-experts 0.01 --lr-fusion 0.02 --experts-lr-scale 0.5 >metrics.jsonl
-    assert_equal "$(events metrics.jsonl start "$(members lr_experts lr_fusion lr_global_head)")" \
+@test "given rates are final; the scale multiplies the recipe's, or one that is given beside it" {
+    rates() { # OPTION...: of the first epoch: experts, fusion module, head
+        rm -rf run
+        train run --steps 1 "$@" >metrics.jsonl
+        events metrics.jsonl start "$(members lr_experts lr_fusion lr_global_head)"
+    }
+    # The experts have 16 features: the mission's 1e-4 is 1e-4 * 1.3 * 1.1 for them.
+    assert_equal "$(rates)" "(1.43e-05, 0.0005, 0.0006)"
+    assert_equal "$(rates --experts-lr-scale 0.5)" "(7.15e-05, 0.0005, 0.0006)"
+    assert_equal "$(rates --lr-experts 4e-6)" "(4e-06, 0.0005, 0.0006)"
+    assert_equal "$(rates --lr-experts 0.01 --lr-fusion 0.02 --experts-lr-scale 0.5)" \
         "(0.005, 0.02, 0.02)"
+}
+
+@test "rates are written as people write them, wherever they stand" {
+    fusion-train --fusion multiplicative --data "$data" --experts "$experts" --checkpoint-dir run \
+        --device ref --batch 8 --steps 1 --schedule constant --lr-experts 2e-5 \
+        --experts-lr-scale 0.2 >metrics.jsonl 2>log
+    grep -q ': rates 4e-06 experts, 0.0005 fusion, 0.0006 head, ' log
+    assert_equal "$(metrics-csv metrics.jsonl | cut -d , -f 5,6,7)" \
+        $'experts_lr,fusion_lr,global_head_lr\n4e-06,0.0005,0.0006'
+    command=$(events metrics.jsonl start 'e["command_line"]')
+    assert_regex "$command" ' --lr-experts 2e-05 .* --experts-lr-scale 0.2 '
+    assert_equal "$(meta run/best.safetensors command)" "$command"
+    assert_equal "$(fusion-train --print-schedule --fusion multiplicative --arch resnet18 \
+        --lr-experts 4e-06 --epochs 1)" $'epoch\tlr_experts\tlr_fusion\tlr_global_head
+1\t4e-06\t0.0005\t0.0005'
+    # That command makes the run again, to the byte.
+    ${command/ / --data "$data" --experts "$experts" --checkpoint-dir again --device ref --steps 1 } \
+        >again.jsonl 2>/dev/null
+    cmp run/best.safetensors again/best.safetensors
 }
 
 @test "--print-shapes prints every node and the parameters of the published networks" {
@@ -193,7 +220,7 @@ END
 }
 
 @test "a stream that holds fusion module and head starts from them" {
-    train first --lr-experts 0.01 --lr-fusion 0.01 >/dev/null
+    train first --lr-experts 0.001 --lr-fusion 0.01 >/dev/null
     fusion-eval -q --data "$data" --device ref --split val first/last.safetensors >eval.jsonl
     train second --experts first/last.safetensors --epochs 1 >metrics.jsonl
     assert_equal "$(events metrics.jsonl eval "$(members accuracy loss ensemble_loss)")" \

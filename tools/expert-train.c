@@ -4,6 +4,7 @@
  * original trained its experts with. */
 #include "base/io.h"
 #include "base/log.h"
+#include "base/number.h"
 #include "base/stop.h"
 #include "base/tool.h"
 #include "train/clock.h"
@@ -93,6 +94,7 @@ static enum fx_status choose_images(const struct args *args, struct inputs *in,
 static void announce(const struct args *args, const struct fx_run_plan *plan)
 {
     const struct fx_settings *s = &args->train.settings;
+    char rate[FX_NUMBER_BYTES];
 
     fx_log_info("expert %s: %s", s->expert, s->arch);
     fx_log_info("data %s: %lld images to train on; best checkpoint chosen on %lld %s; %lld test "
@@ -100,9 +102,9 @@ static void announce(const struct args *args, const struct fx_run_plan *plan)
                 args->train.data, (long long)plan->images.n, (long long)plan->val.n,
                 strcmp(s->val, "test") == 0 ? "TEST images" : "images of the holdout",
                 (long long)plan->test.n);
-    fx_log_info("rate %g, %s over %lld epochs of batches of %lld, augment %s, mix %s",
-                s->lr_experts, s->schedule, (long long)s->epochs, (long long)s->batch, s->augment,
-                s->mix);
+    fx_log_info("rate %s, %s over %lld epochs of batches of %lld, augment %s, mix %s",
+                fx_number_text(s->lr_experts, rate, sizeof rate), s->schedule, (long long)s->epochs,
+                (long long)s->batch, s->augment, s->mix);
 }
 
 static enum fx_status write_expert(const struct args *args, const struct inputs *in,

@@ -1,5 +1,6 @@
 /* fusion-train: experts and a data set go in, metrics and a directory of checkpoints come out. */
 #include "base/log.h"
+#include "base/number.h"
 #include "base/stop.h"
 #include "base/tool.h"
 #include "train/checkpoint.h"
@@ -106,9 +107,12 @@ static void announce(const struct args *args, const struct inputs *in,
                      const struct fx_run_plan *plan)
 {
     const struct fx_settings *s = &args->train.settings;
+    char rate[FX_N_GROUPS][FX_NUMBER_BYTES];
     double lr[FX_N_GROUPS];
 
     fx_settings_rates(s, lr);
+    for (int group = 0; group < FX_N_GROUPS; group++)
+        fx_number_text(lr[group], rate[group], sizeof rate[group]);
     fx_log_info("%d experts %s, fusion %s, width %d", in->info.n_experts, s->arch, s->fusion,
                 width_of(&in->graph));
     fx_log_info("data %s: %lld images to train on; best checkpoint chosen on %lld %s; %lld test "
@@ -116,9 +120,9 @@ static void announce(const struct args *args, const struct inputs *in,
                 args->train.data, (long long)plan->images.n, (long long)plan->val.n,
                 s->val[0] == 't' ? "TEST images" : "images of the holdout",
                 (long long)plan->test.n);
-    fx_log_info("recipe %s: rates %g experts, %g fusion, %g head, %s over %lld epochs of batches "
+    fx_log_info("recipe %s: rates %s experts, %s fusion, %s head, %s over %lld epochs of batches "
                 "of %lld, augment %s, mix %s",
-                s->recipe, lr[FX_GROUP_EXPERTS], lr[FX_GROUP_FUSION], lr[FX_GROUP_HEAD],
+                s->recipe, rate[FX_GROUP_EXPERTS], rate[FX_GROUP_FUSION], rate[FX_GROUP_HEAD],
                 s->schedule, (long long)s->epochs, (long long)s->batch, s->augment, s->mix);
 }
 
@@ -224,7 +228,8 @@ static void fill_rows(struct fx_option *rows, struct args *args)
         { "lr-head", 0, "X", FX_OPT_REAL, &s->lr_head, 0, 1e3, NULL,
           "learning rate of the head alone (default: the recipe's)", &g->lr_head },
         { "experts-lr-scale", 0, "X", FX_OPT_REAL, &s->experts_lr_scale, 0, 1e3, NULL,
-          "factor of the experts' rate, also of a given one (default: 0.1)", NULL },
+          "factor of the experts' rate (default: 0.1, and 1 with --lr-experts)",
+          &g->experts_lr_scale },
         { "clip-experts", 0, "X", FX_OPT_REAL, &s->clip_experts, 0, 1e9, NULL,
           "limit of the experts' own gradient norm; replaces --clip (default: none)", NULL },
         { "clip-fusion", 0, "X", FX_OPT_REAL, &s->clip_fusion, 0, 1e9, NULL,

@@ -4,6 +4,7 @@
 
 #include "archive/pickle_numpy.h"
 #include "base/log.h"
+#include "base/number.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -199,16 +200,6 @@ enum fx_status fx_pth_walk(struct fx_pth_file *file, struct fx_pickle_value *roo
 
 /* ---- plain values beside the state dict ------------------------------------------------------ */
 
-/* The shortest decimal that reads back as the same number. */
-static void real_text(double real, int digits_min, int digits_max, char *text, size_t n)
-{
-    for (int digits = digits_min; digits <= digits_max; digits++) {
-        snprintf(text, n, "%.*g", digits, real);
-        if (digits_max == 9 ? strtof(text, NULL) == (float)real : strtod(text, NULL) == real)
-            return;
-    }
-}
-
 static bool scalar_text(const struct fx_pickle_value *value, char *text, size_t n)
 {
     struct fx_pickle_array array;
@@ -221,7 +212,7 @@ static bool scalar_text(const struct fx_pickle_value *value, char *text, size_t 
         snprintf(text, n, "%" PRId64, value->integer);
         return true;
     case FX_PICKLE_REAL:
-        real_text(value->real, 15, 17, text, n);
+        fx_number_text(value->real, text, n);
         return true;
     case FX_PICKLE_TEXT:
     case FX_PICKLE_BYTES:
@@ -233,9 +224,9 @@ static bool scalar_text(const struct fx_pickle_value *value, char *text, size_t 
         if (array.kind != 'f')
             snprintf(text, n, "%" PRId64, fx_pickle_array_integer(&array, 0));
         else if (array.item_bytes == 8)
-            real_text(fx_pickle_array_real(&array, 0), 15, 17, text, n);
+            fx_number_text(fx_pickle_array_real(&array, 0), text, n);
         else
-            real_text(fx_pickle_array_real(&array, 0), 6, 9, text, n);
+            fx_number_text_f32((float)fx_pickle_array_real(&array, 0), text, n);
         return true;
     }
 }

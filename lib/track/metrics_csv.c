@@ -7,6 +7,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "base/number.h"
 #include "track/events.h"
 
 #include <stdlib.h>
@@ -165,22 +166,11 @@ static void put_text(FILE *row, const char *text)
     fputc('"', row);
 }
 
-/* The shortest text that reads back as the same number. */
-static void put_real(FILE *row, double value)
-{
-    char text[32];
-
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, value);
-        if (strtod(text, NULL) == value)
-            break;
-    }
-    fputs(text, row);
-}
-
 /* False on a value that no field can hold. */
 static bool put_value(FILE *row, const json_t *value)
 {
+    char text[FX_NUMBER_BYTES];
+
     switch (json_typeof(value)) {
     case JSON_STRING:
         put_text(row, json_string_value(value));
@@ -189,7 +179,7 @@ static bool put_value(FILE *row, const json_t *value)
         fprintf(row, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
         return true;
     case JSON_REAL:
-        put_real(row, json_real_value(value));
+        fputs(fx_number_text(json_real_value(value), text, sizeof text), row);
         return true;
     case JSON_NULL:
         fputs("nan", row);

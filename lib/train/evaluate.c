@@ -2,9 +2,9 @@
 #include "train/evaluate.h"
 
 #include "base/log.h"
+#include "base/number.h"
 #include "base/stop.h"
 #include "train/clock.h"
-#include "train/number.h"
 #include "train/tally.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* A table for people and plots. */
 #include "train/print_schedule.h"
 
-#include "train/number.h"
+#include "base/number.h"
 #include "train/schedule.h"
 
 #include <inttypes.h>

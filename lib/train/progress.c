@@ -2,8 +2,8 @@
 #include "train/progress.h"
 
 #include "base/log.h"
+#include "base/number.h"
 #include "train/clock.h"
-#include "train/number.h"
 
 #include <stdio.h>
 

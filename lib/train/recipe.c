@@ -1,8 +1,11 @@
 /* The recipes of the original system as tables. */
 #include "train/recipe.h"
 
+#include "base/number.h"
+
 #include <string.h>
 
+static const double experts_lr_scale = 0.1;
 enum { EPOCHS = 100, BATCH = 128, BATCH_DENSENET = 64 };
 
 struct fusion_recipe {
@@ -28,17 +31,17 @@ static const struct fusion_recipe reported = { NULL, 1e-4, 1e-3, 1e-4, 0.1, "lig
 static void adapt_rates(const char *fusion, int width, struct fusion_recipe *rates, double *lr_head)
 {
     if (width > 1000) {
-        rates->lr_experts *= 0.7;
-        *lr_head *= 0.8;
+        rates->lr_experts = fx_number_times(rates->lr_experts, 0.7);
+        *lr_head = fx_number_times(*lr_head, 0.8);
     }
     if (width < 100) {
-        rates->lr_experts *= 1.3;
-        *lr_head *= 1.2;
+        rates->lr_experts = fx_number_times(rates->lr_experts, 1.3);
+        *lr_head = fx_number_times(*lr_head, 1.2);
     }
     if (strcmp(fusion, "TransformerBase") == 0 && width > 500)
-        rates->lr_experts *= 0.8;
+        rates->lr_experts = fx_number_times(rates->lr_experts, 0.8);
     if (strcmp(fusion, "multiplicative") == 0 && width < 500)
-        rates->lr_experts *= 1.1;
+        rates->lr_experts = fx_number_times(rates->lr_experts, 1.1);
 }
 
 static const struct fusion_recipe *find_mission(const char *fusion)
@@ -94,6 +97,9 @@ enum fx_status fx_recipe_fusion(struct fx_settings *settings, const struct fx_gi
         adapt_rates(settings->fusion, width, &r, &lr_head);
 
     set_real(&settings->lr_experts, given->lr_experts, r.lr_experts);
+    /* A given rate is the one that trains; a scale beside it was meant for it. */
+    set_real(&settings->experts_lr_scale, given->experts_lr_scale,
+             given->lr_experts ? 1 : experts_lr_scale);
     if (!given->lr_head)
         settings->lr_head = given->lr_fusion ? settings->lr_fusion : lr_head;
     set_real(&settings->lr_fusion, given->lr_fusion, r.lr_fusion);

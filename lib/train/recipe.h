@@ -8,7 +8,7 @@
 struct fx_given {
     bool epochs, batch, val, augment, mix, schedule, patience;
     bool cutmix_alpha, mixup_alpha, label_smoothing, expert_dropout;
-    bool lr_experts, lr_fusion, lr_head, weight_decay, steps, initial;
+    bool lr_experts, lr_fusion, lr_head, experts_lr_scale, weight_decay, steps, initial;
 };
 
 /* fx_recipe_fusion: completes the settings of a fusion run from the table of the chosen recipe.

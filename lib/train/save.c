@@ -2,9 +2,9 @@
  * the file is written: no second copy of the model is ever in memory. */
 #include "train/save.h"
 
+#include "base/number.h"
 #include "base/tool.h"
 #include "tensor/safetensors.h"
-#include "train/number.h"
 
 #include <errno.h>
 #include <stdio.h>

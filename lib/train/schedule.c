@@ -20,8 +20,11 @@ bool fx_schedule_kind_from_name(const char *name, enum fx_schedule_kind *kind)
     return false;
 }
 
+/* The first epoch of a period has the rate as it was given. */
 static double anneal(double lr, double lr_min, int64_t done, int64_t period)
 {
+    if (done == 0)
+        return lr;
     return lr_min + (lr - lr_min) * (1 + cos(M_PI * (double)done / (double)period)) / 2;
 }
 

@@ -1,7 +1,7 @@
 /* Settings as data: one table turns them into JSON, into a command line and into a comparison. */
 #include "train/settings.h"
 
-#include "train/number.h"
+#include "base/number.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -67,7 +67,7 @@ enum { N_SETTINGS = sizeof table / sizeof *table };
 
 void fx_settings_rates(const struct fx_settings *settings, double lr[FX_N_GROUPS])
 {
-    lr[FX_GROUP_EXPERTS] = settings->lr_experts * settings->experts_lr_scale;
+    lr[FX_GROUP_EXPERTS] = fx_number_times(settings->lr_experts, settings->experts_lr_scale);
     lr[FX_GROUP_FUSION] = settings->lr_fusion;
     lr[FX_GROUP_HEAD] = settings->lr_head;
 }
@@ -143,6 +143,15 @@ static const char *value_text(const json_t *value, char *buf, size_t n)
     return buf;
 }
 
+/* Rates that a recipe makes were not always rounded (fx_number_times): a last digit that no person
+ * wrote is no difference. */
+static bool same_value(const json_t *old, const json_t *now)
+{
+    if (json_is_real(old) && json_is_real(now))
+        return fx_number_round(json_real_value(old)) == fx_number_round(json_real_value(now));
+    return old == now || json_equal(old, now);
+}
+
 /* With constant rates the number of epochs decides only where the run ends. */
 static bool may_change(const struct fx_settings *settings, const struct setting *row)
 {
@@ -157,8 +166,7 @@ enum fx_status fx_settings_check(const struct fx_settings *settings, const json_
     for (int i = 0; i < N_SETTINGS; i++) {
         const json_t *old = json_object_get(started, table[i].name);
         json_t *now = setting_value(settings, &table[i]);
-        bool same =
-            (old == NULL && now == NULL) || (old != NULL && now != NULL && json_equal(old, now));
+        bool same = same_value(old, now);
         value_text(old, was, sizeof was);
         value_text(now, is, sizeof is);
         json_decref(now);

@@ -13,7 +13,6 @@ void fx_train_args_init(struct fx_train_args *args, const char *tool)
                       .dropout = 0.2,
                       .expert_dropout = -1,
                       .clip = 1,
-                      .experts_lr_scale = 0.1,
                       .shuffle = true },
         .run = { .device = "cpu", .checkpoint_minutes = 10 },
     };

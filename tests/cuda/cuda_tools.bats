@@ -19,7 +19,7 @@ train() {
     shift
     fusion-train -q --fusion multiplicative --data "$data" --experts "$experts" \
         --checkpoint-dir "$dir" --device cuda --epochs 1 --batch 8 --augment sota --mix cutmix \
-        --lr-experts 1e-3 --experts-lr-scale 1 --lr-fusion 1e-3 --log-steps "$@" >"$dir.jsonl"
+        --lr-experts 1e-3 --lr-fusion 1e-3 --log-steps "$@" >"$dir.jsonl"
 }
 
 # The second family, with attention in its fusion module and dropout everywhere.

@@ -55,6 +55,8 @@ static void test_cosine_to_zero(void **state)
     double lr[FX_N_GROUPS];
 
     (void)state;
+    fx_schedule_rates(&schedule, 0, lr);
+    assert_true(lr[FX_GROUP_EXPERTS] == 0.1);
     fx_schedule_rates(&schedule, 26, lr);
     assert_close(lr[FX_GROUP_EXPERTS], 0.097354915249737203);
     fx_schedule_rates(&schedule, 250, lr);

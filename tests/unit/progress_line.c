@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/number.h"
 #include "train/clock.h"
-#include "train/number.h"
 #include "train/progress.h"
 
 /* The line after a step of 8 images that took `seconds`, in a run of 2 steps of many epochs. */

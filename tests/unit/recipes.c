@@ -20,7 +20,6 @@ static struct fx_settings resolve(const char *fusion, const char *arch, int widt
     start.fusion = fusion;
     start.arch = arch;
     start.recipe = start.recipe != NULL ? start.recipe : "mission";
-    start.experts_lr_scale = 0.1;
     assert_int_equal(fx_recipe_fusion(&start, given, width, &err), FX_OK);
     return start;
 }
@@ -119,12 +118,19 @@ static void test_reported_is_the_same_for_all(void **state)
 static void test_given_rates_are_final(void **state)
 {
     const struct fx_given given = { .lr_experts = true, .lr_fusion = true };
+    const struct fx_given scaled = { .lr_experts = true, .experts_lr_scale = true };
+    const struct fx_given scale = { .experts_lr_scale = true };
+    const struct fx_settings both = { .lr_experts = 2e-3, .experts_lr_scale = 0.5 };
     const struct fx_given with_head = { .lr_fusion = true, .lr_head = true };
     const struct fx_settings chosen = { .lr_experts = 2e-3, .lr_fusion = 3e-3, .lr_head = 4e-3 };
 
     (void)state;
     struct fx_settings s = resolve("multiplicative", "resnet18", 1024, &given, chosen);
-    assert_rates(&s, 2e-4, 3e-3, 3e-3);
+    assert_rates(&s, 2e-3, 3e-3, 3e-3);
+    s = resolve("multiplicative", "resnet18", 1024, &scaled, both);
+    assert_rates(&s, 1e-3, 5e-4, 4e-4);
+    s = resolve("multiplicative", "resnet18", 500, &scale, both);
+    assert_rates(&s, 5e-5, 5e-4, 5e-4);
     s = resolve("multiplicative", "resnet18", 1024, &with_head, chosen);
     assert_rates(&s, 7e-6, 3e-3, 4e-3);
 }

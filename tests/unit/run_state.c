@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "train/number.h"
 #include "train/settings.h"
 #include "train/state.h"
 
@@ -112,6 +111,11 @@ static void test_equal_settings_pass(void **state)
     s.steps = 7;
     s.initial = false;
     assert_int_equal(fx_settings_check(&s, read, NULL), FX_OK);
+    /* Products of earlier versions have a last digit that nobody wrote. */
+    s.lr_experts = 1.1 * 1e-4 * 1.3;
+    json_object_set_new(read, "lr-experts", json_real(1.43e-4));
+    assert_true(s.lr_experts != 1.43e-4);
+    assert_int_equal(fx_settings_check(&s, read, NULL), FX_OK);
     json_decref(started);
     json_decref(read);
     free(text);
@@ -191,25 +195,6 @@ static void test_key_of_experts(void **state)
     assert_true(fx_settings_key(&s) == 0x40000002au);
 }
 
-static void test_numbers_are_short_and_exact(void **state)
-{
-    static const struct {
-        double value;
-        const char *text;
-    } rows[] = { { 1, "1" },
-                 { 0.1, "0.1" },
-                 { 1e-05, "1e-05" },
-                 { 0.1 + 0.2, "0.30000000000000004" },
-                 { 1.0 / 3, "0.3333333333333333" } };
-    char buf[FX_NUMBER_BYTES];
-
-    (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        assert_string_equal(fx_number_text(rows[i].value, buf, sizeof buf), rows[i].text);
-    fx_number_text(-DBL_MIN, buf, sizeof buf);
-    assert_true(strtod(buf, NULL) == -DBL_MIN);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,7 +204,6 @@ int main(void)
         cmocka_unit_test(test_changes_are_named),
         cmocka_unit_test(test_command),
         cmocka_unit_test(test_key_of_experts),
-        cmocka_unit_test(test_numbers_are_short_and_exact),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
