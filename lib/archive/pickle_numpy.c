@@ -8,6 +8,8 @@
  * Source: numpy/core/src/multiarray/{methods,descriptor}.c, numpy/core/numeric.py. */
 #include "archive/pickle_numpy.h"
 
+#include "tensor/tensor.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -146,7 +148,6 @@ double fx_pickle_array_real(const struct fx_pickle_array *array, size_t i)
 {
     uint64_t bits = item_bits(array, i);
     uint32_t bits32 = (uint32_t)bits;
-    _Float16 half;
     double real;
     float single;
 
@@ -154,8 +155,7 @@ double fx_pickle_array_real(const struct fx_pickle_array *array, size_t i)
         return (double)fx_pickle_array_integer(array, i);
     switch (array->item_bytes) {
     case 2:
-        memcpy(&half, &bits, sizeof(half));
-        return (double)half;
+        return (double)fx_f16_to_f32((uint16_t)bits);
     case 4:
         memcpy(&single, &bits32, sizeof(single));
         return (double)single;

@@ -271,11 +271,12 @@ static enum fx_status push_global(struct fx_machine *m, struct fx_pickle_bytes m
 
 static enum fx_status take_line(struct fx_machine *m, struct fx_pickle_bytes *line)
 {
-    line->at = m->bytes + m->pos;
-    const uint8_t *end = memchr(line->at, '\n', m->n_bytes - m->pos);
+    const uint8_t *at = m->bytes + m->pos;
+    const uint8_t *end = memchr(at, '\n', m->n_bytes - m->pos);
+
+    *line = (struct fx_pickle_bytes){ at, end ? (size_t)(end - at) : 0 };
     if (!end)
         return fx_machine_bad(m, "cut inside a name");
-    line->n = (size_t)(end - line->at);
     m->pos += line->n + 1;
     return FX_OK;
 }

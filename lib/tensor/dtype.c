@@ -54,7 +54,7 @@ char *fx_shape_text(int n_dims, const int64_t *shape, char *buf, size_t n)
  */
 
 /* binary16 by its fields: 1 sign, 5 exponent (bias 15), 10 fraction bits. */
-static float f16_to_f32(uint16_t bits)
+float fx_f16_to_f32(uint16_t bits)
 {
     int exponent = bits >> 10 & 31, fraction = bits & 1023;
     float magnitude;
@@ -117,7 +117,7 @@ static float element(enum fx_dtype dtype, const void *src, size_t i, bool *inexa
     case FX_BF16:
         return fx_bf16_to_f32(v.u16);
     case FX_F16:
-        return f16_to_f32(v.u16);
+        return fx_f16_to_f32(v.u16);
     case FX_U16:
         return v.u16;
     case FX_I16:

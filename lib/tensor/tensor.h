@@ -102,6 +102,9 @@ enum fx_status fx_convert_to_f32(enum fx_dtype dtype, const void *src, size_t n,
  * 0 for whole numbers.  The data must be there. */
 size_t fx_tensor_count_nonfinite(const struct fx_tensor *tensor);
 
+/* From the bits of a number in 16 bits; no compiler or processor need have the type. */
+float fx_f16_to_f32(uint16_t bits);
+
 static inline float fx_bf16_to_f32(uint16_t bits)
 {
     union {
