@@ -74,7 +74,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvl
 ALL_CPPFLAGS := -Ilib -D_GNU_SOURCE -DFX_HAVE_DNNL=$(HAVE_DNNL) -DFX_HAVE_CUDA=$(HAVE_CUDA) \
 	-DFX_CUDA_SIM=$(if $(CUDA_SIM),1,0) $(CPPFLAGS)
 SAN_FLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
-ALL_CFLAGS := -std=c17 $(WARNINGS) $(WERROR) -fno-math-errno -ffp-contract=off $(CFLAGS) \
+ALL_CFLAGS := -std=c17 $(WARNINGS) -fno-math-errno -ffp-contract=off $(CFLAGS) \
 	$(SAN_FLAGS)
 ALL_LDFLAGS := $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN))
 LDLIBS := -larchive -ljansson -lz -lmd -lm -lpthread $(if $(filter 1,$(HAVE_DNNL)),-ldnnl -lgomp) \
@@ -117,7 +117,7 @@ LIB_SRC := $(foreach d,$(LIB_DIRS),$(wildcard lib/$(d)/*.c))
 KERNELS := $(if $(HAVE_KERNELS),$(wildcard kernels/*.cu))
 # The simulator, and in place of what calls cuDNN and cuBLASLt its own.
 SIM_SRC := $(if $(CUDA_SIM),$(wildcard tests/cuda-sim/*.cpp))
-VENDOR_SRC := $(wildcard lib/backend/cuda/cudnn_*.c lib/backend/cuda/gemm*.c)
+VENDOR_SRC := $(wildcard $(addprefix lib/backend/cuda/,cudnn_*.c cublas_*.c gemm*.c))
 LIB_OBJ := $(addprefix $(B)/,$(addsuffix .o,$(basename $(SIM_SRC) $(KERNELS) \
 	$(filter-out $(if $(CUDA_SIM),$(VENDOR_SRC)),$(LIB_SRC)))))
 LIB := $(B)/libfusion.a
@@ -144,17 +144,17 @@ all: $(LIB) $(TOOL_BINS) ## build every tool
 
 $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
-	$(call say,CC,$<)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -DFX_VERSION='"$(VERSION)"' \
+	$(call say,CC,$<)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(WERROR) -DFX_VERSION='"$(VERSION)"' \
 	  -MMD -MP -c -o $@ $<
 
 ifneq ($(CUDA_SIM),)
 $(B)/%.o: %.cu $(B)/flags
 	@mkdir -p $(@D)
-	$(call say,CXX,$<)$(CXX) $(SIM_CXXFLAGS) -MMD -MP -c -o $@ -x c++ $<
+	$(call say,CXX,$<)$(CXX) $(SIM_CXXFLAGS) $(WERROR) -MMD -MP -c -o $@ -x c++ $<
 
 $(B)/%.o: %.cpp $(B)/flags
 	@mkdir -p $(@D)
-	$(call say,CXX,$<)$(CXX) $(SIM_CXXFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CXX,$<)$(CXX) $(SIM_CXXFLAGS) $(WERROR) -MMD -MP -c -o $@ $<
 else
 $(B)/%.o: %.cu $(B)/flags
 	@mkdir -p $(@D)

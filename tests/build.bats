@@ -69,6 +69,25 @@ in_tree() {
     refute_output --partial "/no/cuda"
 }
 
+@test "a warning is an error for the check, by compilers that are known, and for nobody else" {
+    check_with() { # the commands of the check with gcc of version $1 and g++ of version $2, and $3
+        make -n B="$BATS_TEST_TMPDIR/b" HAVE_CUDA=0 CC="cc -U__clang__ -U__GNUC__ -D__GNUC__=$1" \
+            CXX="c++ -U__clang__ -U__GNUC__ -D__GNUC__=$2" ${3+"$3"} check
+    }
+    run -0 make -n B="$BATS_TEST_TMPDIR/b" all
+    refute_output --partial "-Werror"
+    run -0 check_with 12 12
+    assert_output --partial "-Werror"
+    run -0 check_with 99 12
+    refute_output --partial "-Werror"
+    run -0 check_with 12 99
+    refute_output --partial "-Werror"
+    run -0 check_with 12 12 WERROR=
+    refute_output --partial "-Werror"
+    run -0 check_with 99 99 WERROR=-Werror=shadow
+    assert_output --partial "-Werror=shadow"
+}
+
 @test "other flags build everything again, the same flags nothing" {
     run -0 in_tree -n all
     refute_output --partial " -c "

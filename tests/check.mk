@@ -26,10 +26,19 @@ SUITE_ENV = HAVE_DNNL=$(HAVE_DNNL) HAVE_CUDA=$(HAVE_CUDA) FX_BUILD=$(abspath $(1
 SIM_ENV = HAVE_DNNL=$(HAVE_DNNL) FX_BUILD=$(abspath $(1)) \
 	$(if $(SIM),HAVE_CUDA=1 FX_REQUIRE_DEVICE=cuda,HAVE_CUDA=0)
 
+# Compilers whose warnings are known: with these a warning fails the check, unless WERROR is given.
+KNOWN_COMPILERS := gcc-12 gcc-14 clang-14 clang-19
+compiler = $(lastword $(shell $(1) -E -P -x c - \
+	<<<$$'$(hash)ifdef __clang__\nclang-__clang_major__\n$(hash)else\ngcc-__GNUC__\n$(hash)endif'))
+COMPILERS = $(call compiler,$(CC)) $(call compiler,$(CXX))
+CHECK_WERROR = WERROR=$(if $(filter-out file,$(origin WERROR)),'$(WERROR)',$(if $(filter-out \
+	$(KNOWN_COMPILERS),$(COMPILERS)),,-Werror))
+
 check: ## run every test; the last line counts them
-	@$(MAKE) --no-print-directory $(PARALLEL) all unit
-	$(if $(SIM),@$(MAKE) --no-print-directory $(PARALLEL) CUDA_SIM=1 all unit)
-	@$(MAKE) --no-print-directory $(PARALLEL) SAN=address,undefined CUDA_SIM=$(SIM) all unit
+	@$(MAKE) --no-print-directory $(PARALLEL) $(CHECK_WERROR) all unit
+	$(if $(SIM),@$(MAKE) --no-print-directory $(PARALLEL) $(CHECK_WERROR) CUDA_SIM=1 all unit)
+	@$(MAKE) --no-print-directory $(PARALLEL) $(CHECK_WERROR) SAN=address,undefined \
+	  CUDA_SIM=$(SIM) all unit
 	@rm -rf $(CHECK)
 	@$(MAKE) --no-print-directory -j$(CHECK_JOBS) $(SUITES:%=$(CHECK)/%.tap)
 	@tests/summary $(CHECK) $(SUITES)
