@@ -1,33 +1,45 @@
-/* Cells are made first, then measured, then printed. */
+/* Cells are made first, then ordered, measured and printed. */
 #include "track/top.h"
 
+#include "base/quote.h"
+#include "base/utf8.h"
 #include "track/run_scores.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CELL_BYTES = 96, GAP = 2, NAME_COLUMNS_MIN = 12, COURSE_COLUMNS = 12 };
+enum { CELL_BYTES = 128, GAP = 2, NAME_COLUMNS_MIN = 12, COURSE_COLUMNS = 12 };
 
 enum column { NAME, STATE, EPOCH, LOSS, FUSED, BEST, EXPERTS, ENSEMBLE, COURSE, RATE, ETA, SEEN };
 enum { N_COLUMNS = SEEN + 1 };
 
 static const struct {
     const char *title;
+    const char *key; /* to order by it; NULL: not possible */
     bool is_left;
-    int rank; /* the highest goes first where there is no room; 0: stays */
+    bool is_falling; /* the highest value is the best */
+    int rank;        /* the highest goes first where there is no room; 0: stays */
 } columns[N_COLUMNS] = {
-    [NAME] = { "RUN", true, 0 },        [STATE] = { "STATE", true, 0 },
-    [EPOCH] = { "EPOCH", false, 0 },    [LOSS] = { "LOSS", false, 4 },
-    [FUSED] = { "FUSED", false, 0 },    [BEST] = { "BEST", false, 3 },
-    [EXPERTS] = { "EXPERTS", true, 2 }, [ENSEMBLE] = { "ENS", false, 5 },
-    [COURSE] = { "COURSE", true, 7 },   [RATE] = { "IMG/S", false, 6 },
-    [ETA] = { "ETA", false, 1 },        [SEEN] = { "SEEN", false, 8 },
+    [NAME] = { "RUN", "name", true, false, 0 },
+    [STATE] = { "STATE", "state", true, false, 0 },
+    [EPOCH] = { "EPOCH", "epoch", false, true, 0 },
+    [LOSS] = { "LOSS", "loss", false, false, 4 },
+    [FUSED] = { "FUSED", "fused", false, true, 0 },
+    [BEST] = { "BEST", "best", false, true, 3 },
+    [EXPERTS] = { "EXPERTS", "experts", true, true, 2 },
+    [ENSEMBLE] = { "ENS", "ensemble", false, true, 5 },
+    [COURSE] = { "COURSE", NULL, true, false, 7 },
+    [RATE] = { "IMG/S", "rate", false, true, 6 },
+    [ETA] = { "ETA", "eta", false, false, 1 },
+    [SEEN] = { "SEEN", "seen", false, false, 8 },
 };
 
 struct row {
     const struct fx_run *run;
     char cell[N_COLUMNS][CELL_BYTES];
+    double value[N_COLUMNS]; /* to order by; NaN: unknown, and last */
 };
 
 /* ---- cells ----------------------------------------------------------------------------------- */
@@ -65,15 +77,6 @@ static void put_age(char cell[CELL_BYTES], double seconds)
         snprintf(cell, CELL_BYTES, "%ldh", s / 3600);
     else
         snprintf(cell, CELL_BYTES, "%ldd", s / 86400);
-}
-
-/* Names from other people's folders must not be able to move the cursor. */
-static void put_name(char cell[CELL_BYTES], const char *name)
-{
-    snprintf(cell, CELL_BYTES, "%s", name);
-    for (char *c = cell; *c != '\0'; c++)
-        if ((unsigned char)*c < ' ' || *c == '\177')
-            *c = '?';
 }
 
 static void put_experts(char cell[CELL_BYTES], const struct fx_run *run, const json_t *last)
@@ -120,29 +123,93 @@ static double newest_loss(const struct fx_run *run, const json_t *last)
                     : fx_event_number(last, "train_loss");
 }
 
+/* The values that rows are ordered by. */
+static void fill_values(struct row *row, const struct fx_run *run, const json_t *last, double now)
+{
+    double *value = row->value;
+    struct fx_scores best;
+
+    fx_scores_best_epoch(run, &best);
+    value[NAME] = 0; /* what decides where the other values are equal */
+    value[STATE] = run->state != FX_RUN_RUNNING;
+    value[EPOCH] = fx_event_number(last, "epoch");
+    value[LOSS] = newest_loss(run, last);
+    value[FUSED] = fx_event_number(last, "val_accuracy");
+    value[BEST] = best.fused;
+    value[EXPERTS] = 0;
+    for (int k = 0; k < run->n_experts; k++)
+        value[EXPERTS] += fx_event_number_at(last, "expert_accuracy", (size_t)k) / run->n_experts;
+    value[ENSEMBLE] = fx_event_number(last, "ensemble_accuracy");
+    if (!fx_run_is_fusion(run) || last == NULL)
+        value[EXPERTS] = value[ENSEMBLE] = NAN;
+    value[RATE] = fx_event_number(last, "images_per_second");
+    value[ETA] = fx_run_eta(run, now);
+    value[SEEN] = now - (double)run->changed.tv_sec;
+}
+
 static void fill_row(struct row *row, const struct fx_run *run, double now)
 {
     const json_t *last = fx_run_last_epoch(run);
     long long done = (long long)json_integer_value(json_object_get(last, "epoch"));
-    struct fx_scores best;
 
     row->run = run;
-    fx_scores_best_epoch(run, &best);
-    put_name(row->cell[NAME], run->name);
+    fill_values(row, run, last, now);
+    fx_quote(row->cell[NAME], CELL_BYTES, run->name);
     snprintf(row->cell[STATE], CELL_BYTES, "%s", fx_run_state_name(run->state));
     snprintf(row->cell[EPOCH], CELL_BYTES, "-");
     if (run->start != NULL && fx_run_n_epochs(run) > 0)
         snprintf(row->cell[EPOCH], CELL_BYTES, "%lld/%lld", done, (long long)fx_run_n_epochs(run));
-    put_number(row->cell[LOSS], "%.3f", newest_loss(run, last));
-    put_number(row->cell[FUSED], "%.2f", fx_event_number(last, "val_accuracy"));
-    put_number(row->cell[BEST], "%.2f", best.fused);
+    put_number(row->cell[LOSS], "%.3f", row->value[LOSS]);
+    put_number(row->cell[FUSED], "%.2f", row->value[FUSED]);
+    put_number(row->cell[BEST], "%.2f", row->value[BEST]);
     put_experts(row->cell[EXPERTS], run, last);
-    put_number(row->cell[ENSEMBLE], "%.2f",
-               fx_run_is_fusion(run) ? fx_event_number(last, "ensemble_accuracy") : NAN);
+    put_number(row->cell[ENSEMBLE], "%.2f", row->value[ENSEMBLE]);
     put_course(row->cell[COURSE], run);
-    put_number(row->cell[RATE], "%.1f", fx_event_number(last, "images_per_second"));
-    put_duration(row->cell[ETA], fx_run_eta(run, now));
-    put_age(row->cell[SEEN], now - (double)run->changed.tv_sec);
+    put_number(row->cell[RATE], "%.1f", row->value[RATE]);
+    put_duration(row->cell[ETA], row->value[ETA]);
+    put_age(row->cell[SEEN], row->value[SEEN]);
+}
+
+/* ---- order ----------------------------------------------------------------------------------- */
+
+static enum column column_of(const char *key)
+{
+    int c = 0;
+
+    while (columns[c].key == NULL || strcmp(columns[c].key, key) != 0)
+        c++;
+    assert(c < N_COLUMNS);
+    return (enum column)c;
+}
+
+const char *fx_top_next_key(const char *key)
+{
+    static const char keys[] = FX_TOP_KEYS;
+    const char *at = strstr(keys, key), *next = strchr(at, '|');
+    size_t n = strcspn(next != NULL ? next + 1 : keys, "|");
+
+    for (int c = 0; c < N_COLUMNS; c++)
+        if (columns[c].key != NULL && strlen(columns[c].key) == n &&
+            memcmp(columns[c].key, next != NULL ? next + 1 : keys, n) == 0)
+            return columns[c].key;
+    return key;
+}
+
+/* What is unknown is last either way; equal ones are in the order of their names. */
+static int compare(const void *a, const void *b, void *view_)
+{
+    const struct row *x = a, *y = b;
+    const struct fx_top_view *view = view_;
+    enum column by = column_of(view->key);
+    bool is_falling = columns[by].is_falling != view->is_reversed;
+    double u = x->value[by], v = y->value[by];
+
+    if (isnan(u) != isnan(v))
+        return isnan(u) ? 1 : -1;
+    if (u < v || u > v)
+        return (u < v) != is_falling ? -1 : 1;
+    int names = strverscmp(x->run->name, y->run->name);
+    return by == NAME && view->is_reversed ? -names : names;
 }
 
 /* ---- layout ---------------------------------------------------------------------------------- */
@@ -167,8 +234,9 @@ static int total_width(const int *width)
     return total;
 }
 
-/* Leaves out columns by rank until names have room, then shortens names. */
-static void lay_out(int *width, const struct row *rows, size_t n, const struct fx_top_look *look)
+/* Leaves out columns by rank until names have room, but not the one that decides the order, then
+ * shortens names. */
+static void lay_out(int *width, const struct row *rows, size_t n, const struct fx_top_view *view)
 {
     for (int c = 0; c < N_COLUMNS; c++) {
         width[c] = width_of(columns[c].title);
@@ -176,15 +244,15 @@ static void lay_out(int *width, const struct row *rows, size_t n, const struct f
             if (width_of(rows[i].cell[c]) > width[c])
                 width[c] = width_of(rows[i].cell[c]);
     }
-    if (!look->unicode)
+    if (!view->unicode)
         width[COURSE] = 0;
-    if (look->n_columns == 0)
+    if (view->n_columns == 0)
         return;
-    for (int rank = N_COLUMNS; rank > 0 && total_width(width) > look->n_columns; rank--)
+    for (int rank = N_COLUMNS; rank > 0 && total_width(width) > view->n_columns; rank--)
         for (int c = 0; c < N_COLUMNS; c++)
-            if (columns[c].rank == rank)
+            if (columns[c].rank == rank && c != (int)column_of(view->key))
                 width[c] = 0;
-    int over = total_width(width) - look->n_columns;
+    int over = total_width(width) - view->n_columns;
     if (over > 0)
         width[NAME] = width[NAME] - over > NAME_COLUMNS_MIN ? width[NAME] - over : NAME_COLUMNS_MIN;
 }
@@ -222,20 +290,19 @@ static void put_cell(FILE *out, const char *text, int width, bool is_left, bool 
 
 /* A line of titles (row NULL) or of a run. */
 static void put_line(FILE *out, const struct row *row, const int *width,
-                     const struct fx_top_look *look)
+                     const struct fx_top_view *view)
 {
     int last = N_COLUMNS - 1;
 
     while (width[last] == 0)
         last--;
-    if (look->colour && row == NULL)
-        fputs("\033[1m", out);
     for (int c = 0; c <= last; c++) {
-        bool is_coloured = look->colour && row != NULL && c == STATE;
+        bool is_ordered = c == (int)column_of(view->key);
+        bool is_coloured = view->colour && (row == NULL || c == STATE);
         if (width[c] == 0)
             continue;
         if (is_coloured)
-            fputs(colour_of(row->run), out);
+            fputs(row != NULL ? colour_of(row->run) : is_ordered ? "\033[1;4m" : "\033[1m", out);
         put_cell(out, row != NULL ? row->cell[c] : columns[c].title, width[c], columns[c].is_left,
                  c == last);
         if (is_coloured)
@@ -243,40 +310,43 @@ static void put_line(FILE *out, const struct row *row, const int *width,
         if (c < last)
             fprintf(out, "%*s", GAP, "");
     }
-    fputs(look->colour && row == NULL ? "\033[0m\n" : "\n", out);
+    fputc('\n', out);
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-static int by_urgency(const void *a, const void *b)
+static size_t fill_rows(struct row *rows, const struct fx_runs *runs,
+                        const struct fx_top_view *view, double now)
 {
-    const struct row *x = a, *y = b;
-    int running = (y->run->state == FX_RUN_RUNNING) - (x->run->state == FX_RUN_RUNNING);
+    size_t n = 0;
 
-    return running != 0 ? running : strverscmp(x->run->name, y->run->name);
+    for (size_t i = 0; i < runs->n; i++)
+        if (strcasestr(runs->run[i].name, view->filter) != NULL)
+            fill_row(&rows[n++], &runs->run[i], now);
+    return n;
 }
 
-void fx_top_write(FILE *out, const struct fx_runs *runs, const struct fx_top_look *look, double now)
+void fx_top_write(FILE *out, const struct fx_runs *runs, struct fx_top_view *view, double now)
 {
     struct row *rows = calloc(runs->n + 1, sizeof *rows);
-    size_t n_shown = runs->n;
     int width[N_COLUMNS];
 
     if (rows == NULL) {
         fputs("out of memory\n", out);
         return;
     }
-    for (size_t i = 0; i < runs->n; i++)
-        fill_row(&rows[i], &runs->run[i], now);
-    qsort(rows, runs->n, sizeof *rows, by_urgency);
-    lay_out(width, rows, runs->n, look);
-    if (look->n_lines > 0 && runs->n + 1 > (size_t)look->n_lines)
-        n_shown = look->n_lines > 2 ? (size_t)look->n_lines - 2 : 0;
-    put_line(out, NULL, width, look);
-    for (size_t i = 0; i < n_shown; i++)
-        put_line(out, &rows[i], width, look);
-    if (n_shown < runs->n)
-        fprintf(out, "and %zu more\n", runs->n - n_shown);
+    size_t n = fill_rows(rows, runs, view, now), n_room = n;
+    qsort_r(rows, n, sizeof *rows, compare, view);
+    lay_out(width, rows, n, view);
+    if (view->n_lines > 0)
+        n_room = view->n_lines > 1 ? (size_t)view->n_lines - 1 : 0;
+    view->n_matching = n;
+    view->n_shown = n < n_room ? n : n_room;
+    if (view->first > n - view->n_shown)
+        view->first = n - view->n_shown;
+    put_line(out, NULL, width, view);
+    for (size_t i = 0; i < view->n_shown; i++)
+        put_line(out, &rows[view->first + i], width, view);
     free(rows);
 }
 

@@ -6,19 +6,28 @@
 
 #include <stdio.h>
 
-/* How the table is to look. */
-struct fx_top_look {
+/* By what the runs can be ordered: "state" is those that are running first, then by name. */
+#define FX_TOP_KEYS "state|name|epoch|loss|fused|best|experts|ensemble|rate|eta|seen"
+
+/* What of the table is to be seen, and how. */
+struct fx_top_view {
     int n_columns, n_lines; /* of the screen; 0: no limit */
     bool colour;            /* escape sequences for states and titles */
     bool unicode;           /* the course of the accuracy in block characters */
+    const char *key;        /* borrowed: one of FX_TOP_KEYS; the best or soonest first */
+    bool is_reversed;
+    const char *filter; /* borrowed: runs with this in their names, in either case; "": all */
+    size_t first;       /* in and out: the first run on the screen, as far down as there are any */
+    size_t n_shown, n_matching; /* out: runs on the screen, runs that pass the filter */
 };
 
-/* fx_top_write: a line of titles and a line for each run, those that are running first, then by
- * name.  Where the screen is narrow the least columns and then the ends of names are left out,
- * where it is low the last runs, and a line says how many.
+/* fx_top_write: a line of titles and a line for each run.  Where the screen is narrow the least
+ * columns and then the ends of names are left out.
  *   now  seconds since 1970 */
-void fx_top_write(FILE *out, const struct fx_runs *runs, const struct fx_top_look *look,
-                  double now);
+void fx_top_write(FILE *out, const struct fx_runs *runs, struct fx_top_view *view, double now);
+
+/* fx_top_next_key: the one after it in FX_TOP_KEYS, after the last the first. */
+const char *fx_top_next_key(const char *key);
 
 /* fx_top_count: "9 runs: 1 running, 4 done, 1 stopped". */
 void fx_top_count(FILE *out, const struct fx_runs *runs);

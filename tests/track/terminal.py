@@ -1,11 +1,13 @@
 """terminal.py COLUMNSxLINES STEP... -- COMMAND...: run a command on a terminal of this size.
 
-Steps: "see TEXT" waits until the screen shows TEXT, "gone TEXT" until it does not, "key K" presses
-a key (^C for Ctrl-C), "size CxL" changes the size, "kill SIGNAL" sends a signal, "run COMMAND" runs
-a shell command; "fits" checks that no line is wider and no screen longer than the terminal,
-"coloured" and "plain" that there were colours or none.  After the last step the command must end;
-its exit status is printed ("exit 0", "signal 15").  Then the terminal must be as it was: its modes,
-the normal screen, the cursor.
+Steps: "see TEXT" waits until the screen shows TEXT, "gone TEXT" until it does not, "first TEXT" until
+the first run begins with TEXT, "key K" presses a key (^C for Ctrl-C, Up, PageDown, ...) or types a
+text, "size CxL" changes the size, "kill SIGNAL" sends a signal, "run COMMAND" runs a shell command;
+"fits" checks that no line is wider and no screen longer than the terminal, "coloured" and "plain"
+that there were colours or none, "paused" waits until the command is stopped and the terminal as it
+was, "taken" until it has it again, "show" prints the screen.  After the last step the command must
+end; its exit status is printed ("exit 0", "signal 15").  Then the terminal must be as it was: its
+modes, the normal screen, the cursor.
 """
 import fcntl
 import os
@@ -20,6 +22,9 @@ import termios
 import time
 
 SECONDS = 60
+KEYS = {"^C": "\3", "^Z": "\32", "Enter": "\r", "Escape": "\33", "Backspace": "\177",
+        "Up": "\33[A", "Down": "\33OB", "PageUp": "\33[5~", "PageDown": "\33[6~",
+        "Home": "\33[H", "End": "\33[4~"}
 
 
 def frame(text):
@@ -43,6 +48,15 @@ def main():
     columns, lines = resize(size)
     process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=subprocess.PIPE)
 
+    def is_given_back():
+        return termios.tcgetattr(slave) == modes and all(
+            output.rfind(off) > output.rfind(on)
+            for on, off in (("\033[?1049h", "\033[?1049l"), ("\033[?25l", "\033[?25h")))
+
+    def is_stopped():
+        with open(f"/proc/{process.pid}/stat", encoding="utf-8") as stat:
+            return stat.read().rpartition(") ")[2].startswith("T")
+
     def read(seconds):
         nonlocal output
         if select.select([master], [], [], seconds)[0]:
@@ -60,8 +74,10 @@ def main():
             wait(lambda: text in frame(output), f"waiting for '{text}'")
         elif verb == "gone":
             wait(lambda: text not in frame(output), f"waiting for '{text}' to go")
+        elif verb == "first":
+            wait(lambda: text == frame(output).split("\r\n")[3][:len(text)], f"'{text}' on top")
         elif verb == "key":
-            os.write(master, {"^C": b"\x03"}.get(text, text.encode()))
+            os.write(master, KEYS.get(text, text).encode())
         elif verb == "size":
             columns, lines = resize(text)
             output = ""
@@ -77,16 +93,20 @@ def main():
         elif verb == "fits":
             rows = frame(output).split("\r\n")
             assert len(rows) <= lines, f"{len(rows)} lines on {lines}"
-            wide = [row for row in rows[1:] if len(row) > columns]
+            wide = [row for row in rows if len(row) > columns]
             assert not wide, f"wider than {columns}: {wide}"
+        elif verb == "paused":
+            wait(lambda: is_given_back() and is_stopped(), "waiting for it to stop")
+        elif verb == "taken":
+            wait(lambda: not is_given_back(), "waiting for it to go on")
+        elif verb == "show":
+            print(frame(output).replace("\r\n", "\n"))
     wait(lambda: process.poll() is not None, "waiting for the end")
     read(0.1)
     code = process.returncode
     print(f"exit {code}" if code >= 0 else f"signal {-code}")
     print(process.stderr.read().decode(), end="")
-    assert termios.tcgetattr(slave) == modes, "the modes of the terminal have changed"
-    for on, off in (("\033[?1049h", "\033[?1049l"), ("\033[?25l", "\033[?25h")):
-        assert output.rfind(off) > output.rfind(on), f"{off!r} is missing at the end"
+    assert is_given_back(), "the terminal is not as it was"
 
 
 main()
