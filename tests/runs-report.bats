@@ -19,20 +19,27 @@ tables() {
 
 @test "the tables have the numbers of the runs" {
     runs-report --quiet -o page.html runs 2>warning
-    tables page.html | sed 's/ resnet18:width=8/ R/; s/ × multiplicative/ x M/' >rows
+    tables page.html | sed 's/ resnet18[: ]width=8/ R/; s/ × multiplicative/ x M/' >rows
+    # Runs measured on the test images first, then the others, each by accuracy.
     diff rows - <<END
-Run | Experts, mean | Best single expert | Ensemble | Fused | Gain | Calibration error | \
-Single network | Images
-<b>&"evil' failed R × <script>alert(1)</script> \
-| 67.12 | 67.75 | 69.00 | 71.00 | +3.25 | 3.00 | 48.50 | 50 validation
-dead dead R x M | 27.12 | 27.75 | 29.00 | 31.00 | +3.25 | 3.00 | 48.50 | 50 validation
-diverged diverged R x M | 47.12 | 47.75 | 49.00 | 51.00 | +3.25 | 3.00 | 48.50 | 50 validation
-done R x M | 42.88 | 44.25 | 50.75 | 55.55 | +11.30 | 2.50 | 48.50 | 200 test
-stopped stopped R x M | 16.12 | 16.75 | 18.00 | 20.00 | +3.25 | 3.00 | 48.50 | 50 validation
-under/way dead R x M | 18.12 | 18.75 | 20.00 | 22.00 | +3.25 | 3.00 | 48.50 | 50 validation
+Run | Family | Fusion | Experts, before → after | Best checkpoint | Training
+mean | best | Experts, mean | Best expert | Ensemble | Fused | Differ- ence | Calibr. error \
+| Single network | Images | Epochs | Time | Device
+done | R | multiplicative | 1.38 → 10.12 | 1.50 → 10.75 | 42.88 | 44.25 | 50.75 | 55.55 \
+| +11.30 | 2.50 | 48.50 | 200 test | 4/4 | 1:02:05 | cpu fp32
+<b>&"evil' failed | R | <script>alert(1)</script> | 67.12 | 67.75 | 67.12 | 67.75 | 69.00 \
+| 71.00 | +3.25 | 3.00 | 48.50 | 50 validation | 1/4 | 1:02:05 | –
+diverged diverged | R | multiplicative | 47.12 | 47.75 | 47.12 | 47.75 | 49.00 | 51.00 | +3.25 \
+| 3.00 | 48.50 | 50 validation | 1/4 | 1:02:05 | –
+dead dead | R | multiplicative | 3.38 → 27.12 | 3.50 → 27.75 | 27.12 | 27.75 | 29.00 | 31.00 \
+| +3.25 | 3.00 | 48.50 | 50 validation | 1/4 | 0:01:40 | –
+under/way dead | R | multiplicative | 2.38 → 18.12 | 2.50 → 18.75 | 18.12 | 18.75 | 20.00 \
+| 22.00 | +3.25 | 3.00 | 48.50 | 50 validation | 2/4 | 0:03:20 | –
+stopped stopped | R | multiplicative | 16.12 | 16.75 | 16.12 | 16.75 | 18.00 | 20.00 | +3.25 \
+| 3.00 | 48.50 | 50 validation | 2/4 | 1:02:05 | –
 Run | Expert 0 | Expert 1 | Mean change | Images
-dead dead R x M | 3.25 → 27.75 | 3.50 → 26.50 | +23.75 | 50 validation
 done R x M | 1.25 → 10.75 | 1.50 → 9.50 | +8.75 | 50 validation
+dead dead R x M | 3.25 → 27.75 | 3.50 → 26.50 | +23.75 | 50 validation
 under/way dead R x M | 2.25 → 18.75 | 2.50 → 17.50 | +15.75 | 50 validation
 Run | Accuracy | Calibration error | Images
 single R, single network on all images | 48.50 | 2.50 | 200 test
@@ -46,7 +53,7 @@ END
     runs-report --quiet -o page.html runs
     # Of nine, the broken one and the one that has told nothing yet have none.
     assert_equal "$(grep -c '<section id="run-' page.html)" 7
-    assert_equal "$(grep -c '<figure>' page.html)" 15
+    assert_equal "$(grep -c '<figure>' page.html)" 16
     run sed -n '/<h3>done</,/<\/section>/p' page.html
     assert_line --partial 'epoch 4 of 4; best validation 14.00 %; 250.5 images/s; took 1:02:05'
     assert_line '<div><dt>arch</dt><dd>resnet18:width=8</dd></div>'
@@ -56,6 +63,43 @@ END
     refute_line --partial 'fused, epoch 2: -'
     run grep 'loss is not finite' page.html
     assert_success
+}
+
+# looks PAGE CAPTION: the different looks, of how many curves, in the chart with this caption.
+looks() {
+    python3 - "$@" <<'END'
+import re, sys
+page, caption = open(sys.argv[1]).read(), sys.argv[2]
+chart = page[page.index(f"<figcaption>{caption}</figcaption>"):].partition("</figure>")[0]
+keys = re.findall(r'<li>.*?class="line (.*?)".*?d="M15 4(.*?)"', chart)
+print(len(set(keys)), len(keys))
+END
+}
+
+@test "however many runs there are, no two curves of a chart look the same" {
+    for i in $(seq 100); do mkdir "runs/r$i" && cp runs/done/history.jsonl "runs/r$i"; done
+    runs-report --quiet -o page.html runs
+    # One architecture, one chart: 100 and the six that have an epoch.
+    assert_equal "$(looks page.html 'Validation accuracy, %: resnet18:width=8')" "106 106"
+    # Experts of another are in a chart of their own.
+    sed -i s/resnet18:width=8/densenet121/ runs/r?/history.jsonl
+    runs-report --quiet -o page.html runs
+    assert_equal "$(looks page.html 'Validation accuracy, %: resnet18:width=8')" "97 97"
+    assert_equal "$(looks page.html 'Validation accuracy, %: densenet121')" "9 9"
+    # A run of many experts.
+    python3 - <<'END'
+import json
+lines = [json.loads(line) for line in open("runs/done/history.jsonl")]
+for line in lines:
+    for member in ("expert_accuracy", "expert_loss", "test_expert_accuracy"):
+        if member in line:
+            line[member] = list(range(64))
+    line["experts"] = 64
+with open("runs/done/history.jsonl", "w") as out:
+    out.writelines(json.dumps(line) + "\n" for line in lines)
+END
+    runs-report --quiet -o page.html runs/done
+    assert_equal "$(looks page.html 'Validation loss')" "67 67"
 }
 
 @test "a run whose lock is held is running" {

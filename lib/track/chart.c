@@ -8,7 +8,17 @@
 
 /* In the units of the view box; the page scales it. */
 enum { WIDTH = 560, HEIGHT = 260, LEFT = 48, RIGHT = 12, TOP = 12, BOTTOM = 34 };
-enum { TICKS_WANTED = 5, DOTS_MAX = 12, POINTS_MAX = 200 };
+enum { TICKS_WANTED = 5, DOTS_MAX = 12, DOTS_OF_LONG = 6, POINTS_MAX = 200 };
+
+/* Shapes of points, as paths from their middle. */
+static const char *const markers[] = {
+    "m-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0z", /* circle */
+    "m-2.7-2.7h5.4v5.4h-5.4z",            /* square */
+    "m0-3.6l3.4 6h-6.8z",                 /* triangle */
+    "m0-3.8l3.8 3.8l-3.8 3.8l-3.8-3.8z",  /* diamond */
+    "m-3.4 0h6.8m-3.4-3.4v6.8",           /* cross */
+};
+enum { N_MARKERS = sizeof markers / sizeof markers[0] };
 
 struct axis {
     double min, max, step;
@@ -105,65 +115,100 @@ static void put_axes(FILE *out, const struct frame *frame)
     fprintf(out, "<text x=\"%d\" y=\"%d\" class=\"end\">epoch</text>\n", WIDTH - RIGHT, HEIGHT - 3);
 }
 
+static bool is_point(const struct fx_curve *curve, size_t i)
+{
+    return isfinite(curve->y[i]) && isfinite(curve->x[i]);
+}
+
+/* Every point of a short curve is marked, of a long one a few, elsewhere than on the next curve. */
+static bool is_marked(const struct fx_curve *curve, size_t i)
+{
+    size_t every = curve->n / DOTS_OF_LONG;
+
+    return curve->n <= DOTS_MAX ||
+           (i + every - every * (size_t)curve->marker / N_MARKERS) % every == 0;
+}
+
+/* All points tell their value under the mouse. */
+static void put_points(FILE *out, const struct frame *frame, const struct fx_curve *curve)
+{
+    for (size_t i = 0; i < curve->n; i++) {
+        bool is_seen = is_marked(curve, i);
+        if (!is_point(curve, i) || (!is_seen && curve->n > POINTS_MAX))
+            continue;
+        fprintf(out, "<path class=\"%s %s\" d=\"M%.1f %.1f%s\"><title>", is_seen ? "dot" : "point",
+                curve->style, px(frame, curve->x[i]), py(frame, curve->y[i]),
+                markers[curve->marker]);
+        fx_html_text(out, curve->label);
+        fprintf(out, ", epoch %.6g: %.5g</title></path>\n", curve->x[i], curve->y[i]);
+    }
+}
+
 static void put_curve(FILE *out, const struct frame *frame, const struct fx_curve *curve)
 {
     bool in_line = false;
 
     fprintf(out, "<path class=\"line %s\" d=\"", curve->style);
     for (size_t i = 0; i < curve->n; i++) {
-        bool is_there = isfinite(curve->y[i]) && isfinite(curve->x[i]);
-        if (is_there)
+        if (is_point(curve, i))
             fprintf(out, "%c%.1f %.1f", in_line ? 'L' : 'M', px(frame, curve->x[i]),
                     py(frame, curve->y[i]));
-        in_line = is_there;
+        in_line = is_point(curve, i);
     }
     fputs("\"/>\n", out);
-    /* Points that tell their value under the mouse; the few of a short run are drawn as well. */
-    for (size_t i = 0; i < curve->n && curve->n <= POINTS_MAX; i++) {
-        if (!isfinite(curve->y[i]) || !isfinite(curve->x[i]))
-            continue;
-        fprintf(out, "<circle class=\"%s %s\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"><title>",
-                curve->n <= DOTS_MAX ? "dot" : "point", curve->style, px(frame, curve->x[i]),
-                py(frame, curve->y[i]));
-        fx_html_text(out, curve->label);
-        fprintf(out, ", epoch %.6g: %.5g</title></circle>\n", curve->x[i], curve->y[i]);
-    }
+    put_points(out, frame, curve);
 }
 
-static void put_legend(FILE *out, const struct fx_curve *curves, size_t n_curves)
+static void put_legend(FILE *out, const struct fx_chart *chart)
 {
     fputs("<ul class=\"legend\">\n", out);
-    for (size_t c = 0; c < n_curves; c++) {
-        if (!is_drawn(&curves[c]))
+    for (size_t c = 0; c < chart->n_curves; c++) {
+        const struct fx_curve *curve = &chart->curves[c];
+        if (!is_drawn(curve))
             continue;
         fprintf(out,
-                "<li><svg class=\"key\" viewBox=\"0 0 22 8\" aria-hidden=\"true\"><path "
-                "class=\"line %s\" d=\"M1 4H21\"/></svg>",
-                curves[c].style);
-        fx_html_text(out, curves[c].label);
+                "<li><svg class=\"key\" viewBox=\"0 0 30 8\" aria-hidden=\"true\"><path "
+                "class=\"line %s\" d=\"M1 4H29\"/><path class=\"dot %s\" d=\"M15 4%s\"/></svg>",
+                curve->style, curve->style, markers[curve->marker]);
+        fx_html_text(out, curve->label);
         fputs("</li>\n", out);
     }
     fputs("</ul>\n", out);
 }
 
-void fx_chart_write(FILE *out, const char *caption, const struct fx_curve *curves, size_t n_curves)
+void fx_chart_write(FILE *out, const struct fx_chart *chart)
 {
     struct frame frame;
+    bool is_empty = true;
 
-    if (!fit(&frame, curves, n_curves))
+    for (size_t c = 0; c < chart->n_curves; c++)
+        is_empty &= !is_drawn(&chart->curves[c]);
+    if (is_empty || !fit(&frame, chart->fitted, chart->n_fitted))
         return;
     fputs("<figure>\n<figcaption>", out);
-    fx_html_text(out, caption);
+    fx_html_text(out, chart->caption);
     fprintf(out, "</figcaption>\n<svg class=\"chart\" viewBox=\"0 0 %d %d\" role=\"img\">\n<title>",
             WIDTH, HEIGHT);
-    fx_html_text(out, caption);
+    fx_html_text(out, chart->caption);
     fputs("</title>\n", out);
     put_axes(out, &frame);
     /* What is listed first matters most: it is drawn last, on top. */
-    for (size_t c = n_curves; c-- > 0;)
-        if (is_drawn(&curves[c]))
-            put_curve(out, &frame, &curves[c]);
+    for (size_t c = chart->n_curves; c-- > 0;)
+        if (is_drawn(&chart->curves[c]))
+            put_curve(out, &frame, &chart->curves[c]);
     fputs("</svg>\n", out);
-    put_legend(out, curves, n_curves);
+    put_legend(out, chart);
     fputs("</figure>\n", out);
+}
+
+void fx_curve_look(struct fx_curve *curve, size_t i)
+{
+#define EIGHT(dashes)                                                                              \
+    "c0" dashes, "c1" dashes, "c2" dashes, "c3" dashes, "c4" dashes, "c5" dashes, "c6" dashes,     \
+        "c7" dashes
+    static const char *const styles[] = { EIGHT(""), EIGHT(" dash"), EIGHT(" dots"),
+                                          EIGHT(" long") };
+
+    curve->style = styles[i % (sizeof styles / sizeof styles[0])];
+    curve->marker = (int)(i % N_MARKERS);
 }

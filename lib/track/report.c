@@ -1,8 +1,7 @@
-/* The page: what came out, in tables, and the runs side by side. */
+/* The page: the fused runs first, then experts and single networks, then each run. */
 #include "track/report.h"
 
 #include "base/tool.h"
-#include "track/chart.h"
 #include "track/html.h"
 #include "track/run_scores.h"
 
@@ -22,8 +21,7 @@ void fx_report_percent(FILE *out, double value, const char *class)
         fputs("–</td>", out);
 }
 
-/* A difference of accuracies, with its sign. */
-static void put_gain(FILE *out, double value)
+void fx_report_gain(FILE *out, double value)
 {
     if (isfinite(value))
         fprintf(out, "<td class=\"%s\">%s%.2f</td>", value < 0 ? "down" : "up",
@@ -55,13 +53,19 @@ void fx_report_what(FILE *out, const struct fx_run *run)
     }
 }
 
-static void put_name(FILE *out, const struct fx_runs *runs, const struct fx_run *run)
+void fx_report_link(FILE *out, const struct fx_runs *runs, const struct fx_run *run)
 {
-    fprintf(out, "<tr><td><a href=\"#run-%zu\">", (size_t)(run - runs->run));
-    fx_html_text(out, run->name);
+    fprintf(out, "<a href=\"#run-%zu\">", (size_t)(run - runs->run));
+    fx_html_name(out, run->name);
     fputs("</a> ", out);
     if (run->state != FX_RUN_DONE)
         fx_report_state(out, run);
+}
+
+static void put_name(FILE *out, const struct fx_runs *runs, const struct fx_run *run)
+{
+    fputs("<tr><td>", out);
+    fx_report_link(out, runs, run);
     fputs("<small>", out);
     fx_report_what(out, run);
     fputs("</small></td>", out);
@@ -80,7 +84,7 @@ static void end_table(FILE *out)
     fputs("</tbody></table></div>\n", out);
 }
 
-static void put_images(FILE *out, const struct fx_scores *scores)
+void fx_report_images(FILE *out, const struct fx_scores *scores)
 {
     bool is_val = scores->split != NULL && strcmp(scores->split, "val") == 0;
 
@@ -91,73 +95,54 @@ static void put_images(FILE *out, const struct fx_scores *scores)
     fputs("</td>", out);
 }
 
-/* ---- tables ---------------------------------------------------------------------------------- */
-
-typedef bool (*choice)(const struct fx_run *run);
+/* ---- which runs, and their order --------------------------------------------------------------
+ */
 
 static bool is_broken(const struct fx_run *run)
 {
-    return run->state == FX_RUN_BROKEN;
-}
-
-static bool is_result(const struct fx_run *run)
-{
-    return run->start != NULL && !is_broken(run) && fx_run_is_fusion(run);
-}
-
-static bool is_lone(const struct fx_run *run)
-{
-    return run->start != NULL && !is_broken(run) && !fx_run_is_fusion(run);
+    return run->start == NULL || run->state == FX_RUN_BROKEN;
 }
 
 static bool has_before(const struct fx_run *run)
 {
-    return is_result(run) && run->before != NULL && json_array_size(run->epochs) > 0;
+    return run->before != NULL && json_array_size(run->epochs) > 0;
 }
 
-static bool any(const struct fx_runs *runs, choice is_chosen)
+/* Measured on the test images first, then by accuracy, then by name. */
+static int by_result(const void *a, const void *b)
 {
-    for (size_t i = 0; i < runs->n; i++)
-        if (is_chosen(&runs->run[i]))
-            return true;
-    return false;
+    const struct fx_run *x = *(const struct fx_run *const *)a;
+    const struct fx_run *y = *(const struct fx_run *const *)b;
+    struct fx_scores u, v;
+
+    fx_scores_final(x, &u);
+    fx_scores_final(y, &v);
+    int tested = (v.split != NULL && strcmp(v.split, "test") == 0) -
+                 (u.split != NULL && strcmp(u.split, "test") == 0);
+    if (tested != 0)
+        return tested;
+    if (isnan(u.fused) != isnan(v.fused))
+        return isnan(u.fused) ? 1 : -1;
+    if (u.fused < v.fused || u.fused > v.fused)
+        return u.fused < v.fused ? 1 : -1;
+    return strverscmp(x->name, y->name);
 }
 
-static void put_results(FILE *out, const struct fx_runs *runs)
+/* The runs that are fused, or those that are not. */
+static struct fx_report_part part_of(const struct fx_runs *runs, bool is_fused)
 {
-    static const char *const titles[] = {
-        "Run",  "Experts,<br>mean",     "Best single<br>expert", "Ensemble", "Fused",
-        "Gain", "Calibration<br>error", "Single<br>network",     "Images",   NULL,
-    };
-    if (!any(runs, is_result))
-        return;
-    fputs("<h2>Results</h2>\n<p class=\"soft\">Accuracy of the best checkpoint in percent. "
-          "The gain is that of the fused model over the best single expert; the ensemble is the "
-          "mean of the experts’ logits; a single network is one of the same architecture, "
-          "trained on all images.</p>\n",
-          out);
-    begin_table(out, titles);
-    for (size_t i = 0; i < runs->n; i++) {
-        const struct fx_run *run = &runs->run[i], *baseline = fx_run_find_baseline(runs, run);
-        struct fx_scores scores, single = { .fused = NAN };
-        if (!is_result(run))
-            continue;
-        fx_scores_final(run, &scores);
-        if (baseline != NULL)
-            fx_scores_final(baseline, &single);
-        put_name(out, runs, run);
-        fx_report_percent(out, scores.expert_mean, NULL);
-        fx_report_percent(out, scores.expert_best, NULL);
-        fx_report_percent(out, scores.ensemble, NULL);
-        fx_report_percent(out, scores.fused, "main");
-        put_gain(out, scores.fused - scores.expert_best);
-        fx_report_percent(out, scores.ece, NULL);
-        fx_report_percent(out, single.fused, NULL);
-        put_images(out, &scores);
-        fputs("</tr>\n", out);
-    }
-    end_table(out);
+    struct fx_report_part part = { .runs = runs };
+
+    part.run = malloc(runs->n * sizeof(struct fx_run *) + 1);
+    for (size_t i = 0; i < runs->n && part.run != NULL; i++)
+        if (!is_broken(&runs->run[i]) && fx_run_is_fusion(&runs->run[i]) == is_fused)
+            part.run[part.n++] = &runs->run[i];
+    if (is_fused && part.n > 0)
+        qsort(part.run, part.n, sizeof part.run[0], by_result);
+    return part;
 }
+
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 /* Each expert's validation accuracy before the first step and in the best epoch. */
 static void put_change(FILE *out, const struct fx_scores *before, const struct fx_scores *after,
@@ -170,18 +155,18 @@ static void put_change(FILE *out, const struct fx_scores *before, const struct f
         else
             fputs("<td>–</td>", out);
     }
-    put_gain(out, after->expert_mean - before->expert_mean);
-    put_images(out, before);
+    fx_report_gain(out, after->expert_mean - before->expert_mean);
+    fx_report_images(out, before);
     fputs("</tr>\n", out);
 }
 
-static void put_before_after(FILE *out, const struct fx_runs *runs)
+static void put_before_after(FILE *out, const struct fx_report_part *fused)
 {
     int n_columns = 0;
 
-    for (size_t i = 0; i < runs->n; i++)
-        if (has_before(&runs->run[i]) && runs->run[i].n_experts > n_columns)
-            n_columns = runs->run[i].n_experts;
+    for (size_t i = 0; i < fused->n; i++)
+        if (has_before(fused->run[i]) && fused->run[i]->n_experts > n_columns)
+            n_columns = fused->run[i]->n_experts;
     if (n_columns == 0)
         return;
     fputs("<h2>Experts before and after</h2>\n<p class=\"soft\">Accuracy of each expert alone on "
@@ -193,92 +178,55 @@ static void put_before_after(FILE *out, const struct fx_runs *runs)
     fputs("<th scope=\"col\">Mean<br>change</th><th scope=\"col\">Images</th></tr></thead>\n"
           "<tbody>\n",
           out);
-    for (size_t i = 0; i < runs->n; i++) {
+    for (size_t i = 0; i < fused->n; i++) {
         struct fx_scores before, after;
-        if (!has_before(&runs->run[i]))
+        if (!has_before(fused->run[i]))
             continue;
-        fx_scores_before(&runs->run[i], &before);
-        fx_scores_best_epoch(&runs->run[i], &after);
-        put_name(out, runs, &runs->run[i]);
+        fx_scores_before(fused->run[i], &before);
+        fx_scores_best_epoch(fused->run[i], &after);
+        put_name(out, fused->runs, fused->run[i]);
         put_change(out, &before, &after, n_columns);
     }
     end_table(out);
 }
 
-static void put_lone(FILE *out, const struct fx_runs *runs)
+static void put_lone(FILE *out, const struct fx_report_part *lone)
 {
     static const char *const titles[] = { "Run", "Accuracy", "Calibration<br>error", "Images",
                                           NULL };
-    if (!any(runs, is_lone))
+    if (lone->n == 0)
         return;
     fputs("<h2>Experts and single networks</h2>\n", out);
     begin_table(out, titles);
-    for (size_t i = 0; i < runs->n; i++) {
+    for (size_t i = 0; i < lone->n; i++) {
         struct fx_scores scores;
-        if (!is_lone(&runs->run[i]))
-            continue;
-        fx_scores_final(&runs->run[i], &scores);
-        put_name(out, runs, &runs->run[i]);
+        fx_scores_final(lone->run[i], &scores);
+        put_name(out, lone->runs, lone->run[i]);
         fx_report_percent(out, scores.fused, "main");
         fx_report_percent(out, scores.ece, NULL);
-        put_images(out, &scores);
+        fx_report_images(out, &scores);
         fputs("</tr>\n", out);
     }
     end_table(out);
+    fx_report_curves(out, lone);
 }
 
 static void put_broken(FILE *out, const struct fx_runs *runs)
 {
-    if (!any(runs, is_broken))
+    size_t n = 0;
+
+    for (size_t i = 0; i < runs->n; i++)
+        n += runs->run[i].state == FX_RUN_BROKEN;
+    if (n == 0)
         return;
     fputs("<h2>Not readable</h2>\n<ul>\n", out);
     for (size_t i = 0; i < runs->n; i++)
-        if (is_broken(&runs->run[i])) {
+        if (runs->run[i].state == FX_RUN_BROKEN) {
             fputs("<li>", out);
             fx_html_text(out, runs->run[i].why.msg);
             fputs("</li>\n", out);
         }
     fputs("</ul>\n", out);
-}
-
-/* ---- all runs in one chart ------------------------------------------------------------------- */
-
-static void fill_overview(struct fx_curve *curve, const struct fx_run *run, double *xy, size_t i)
-{
-    static const char *const styles[] = { "c0",      "c1",      "c2",      "c3",
-                                          "c4",      "c5",      "c6",      "c7",
-                                          "c0 dash", "c1 dash", "c2 dash", "c3 dash",
-                                          "c4 dash", "c5 dash", "c6 dash", "c7 dash" };
-    size_t n = json_array_size(run->epochs);
-
-    *curve = (struct fx_curve){ .label = run->name, .x = xy, .y = xy + n, .n = n };
-    curve->style = styles[i % (sizeof styles / sizeof styles[0])];
-    for (size_t e = 0; e < n; e++) {
-        xy[e] = fx_event_number(json_array_get(run->epochs, e), "epoch");
-        xy[n + e] = fx_event_number(json_array_get(run->epochs, e), "val_accuracy");
-    }
-}
-
-static void put_overview(FILE *out, const struct fx_runs *runs)
-{
-    size_t n_points = 0;
-
-    for (size_t i = 0; i < runs->n; i++)
-        n_points += json_array_size(runs->run[i].epochs);
-    double *xy = malloc(2 * n_points * sizeof *xy + 1);
-    struct fx_curve *curves = malloc(runs->n * sizeof *curves + 1);
-    if (xy != NULL && curves != NULL && n_points > 0) {
-        size_t at = 0;
-        for (size_t i = 0; i < runs->n; i++) {
-            fill_overview(&curves[i], &runs->run[i], xy + 2 * at, i);
-            at += json_array_size(runs->run[i].epochs);
-        }
-        fputs("<h2>Learning curves</h2>\n<div class=\"charts one\">\n", out);
-        fx_chart_write(out, "Validation accuracy of every run, %", curves, runs->n);
-        fputs("</div>\n", out);
-    }
-    free(curves);
-    free(xy);
 }
 
 /* ---- the page -------------------------------------------------------------------------------- */
@@ -322,16 +270,27 @@ static void put_head(FILE *out, const char *title, const struct fx_runs *runs)
     fprintf(out, "; fusion-tools %s</p>\n", fx_version);
 }
 
+static void put_sections(FILE *out, const struct fx_report_part *part)
+{
+    for (size_t i = 0; i < part->n; i++)
+        fx_report_run(out, part->run[i], (size_t)(part->run[i] - part->runs->run));
+}
+
 void fx_report_write(FILE *out, const char *title, const struct fx_runs *runs)
 {
+    struct fx_report_part fused = part_of(runs, true), lone = part_of(runs, false);
+
     put_head(out, title, runs);
-    put_results(out, runs);
-    put_before_after(out, runs);
-    put_lone(out, runs);
+    fx_report_overview(out, &fused);
+    fx_report_curves(out, &fused);
+    put_before_after(out, &fused);
+    put_lone(out, &lone);
     put_broken(out, runs);
-    put_overview(out, runs);
-    for (size_t i = 0; i < runs->n; i++)
-        if (runs->run[i].start != NULL && !is_broken(&runs->run[i]))
-            fx_report_run(out, &runs->run[i], i);
+    if (fused.n + lone.n > 0)
+        fputs("<h2>Each run</h2>\n", out);
+    put_sections(out, &fused);
+    put_sections(out, &lone);
     fputs("</body>\n</html>\n", out);
+    free(fused.run);
+    free(lone.run);
 }

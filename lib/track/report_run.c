@@ -56,10 +56,18 @@ static void add_curve(struct curves *curves, const char *label, const char *styl
 
 static void add_experts(struct curves *curves, const char *member)
 {
-    static const char *const styles[] = { "c2", "c3", "c4", "c5", "c6" };
+    for (int k = 0; fx_run_is_fusion(curves->run) && k < curves->run->n_experts; k++) {
+        add_curve(curves, "expert", NULL, member, k);
+        fx_curve_look(&curves->curve[curves->n - 1], (size_t)k + 2); /* behind fused, ensemble */
+    }
+}
 
-    for (int k = 0; fx_run_is_fusion(curves->run) && k < curves->run->n_experts; k++)
-        add_curve(curves, "expert", styles[k % 5], member, k);
+static void end_chart(FILE *out, struct curves *curves, const char *caption)
+{
+    const struct fx_chart chart = { caption, curves->curve, curves->n, curves->curve, curves->n };
+
+    fx_chart_write(out, &chart);
+    curves->n = 0;
 }
 
 static void put_charts(FILE *out, const struct fx_run *run)
@@ -74,16 +82,15 @@ static void put_charts(FILE *out, const struct fx_run *run)
     if (is_fusion)
         add_curve(curves, "ensemble", "c1 dash", "ensemble_accuracy", -1);
     add_experts(curves, "expert_accuracy");
-    add_curve(curves, "training, as augmented", "c7 dots", "train_accuracy", -1);
-    fx_chart_write(out, "Validation accuracy, %", curves->curve, curves->n);
-    curves->n = 0;
+    add_curve(curves, "training, as augmented", "c7 dots thin", "train_accuracy", -1);
+    end_chart(out, curves, "Validation accuracy, %");
     add_curve(curves, is_fusion ? "fused" : "validation", "c0 thick", "val_loss_global", -1);
     if (is_fusion)
         add_curve(curves, "ensemble", "c1 dash", "ensemble_loss", -1);
     add_experts(curves, "expert_loss");
-    add_curve(curves, "training, as augmented", "c7 dots", is_fusion ? "loss_global" : "train_loss",
-              -1);
-    fx_chart_write(out, "Validation loss", curves->curve, curves->n);
+    add_curve(curves, "training, as augmented", "c7 dots thin",
+              is_fusion ? "loss_global" : "train_loss", -1);
+    end_chart(out, curves, "Validation loss");
     fputs("</div>\n", out);
 out:
     if (curves != NULL)
@@ -93,7 +100,7 @@ out:
 
 /* ---- how it went ----------------------------------------------------------------------------- */
 
-static void put_duration(FILE *out, double seconds)
+void fx_report_duration(FILE *out, double seconds)
 {
     long s = lround(seconds);
 
@@ -121,7 +128,7 @@ static void put_facts(FILE *out, const struct fx_run *run)
     }
     if (isfinite(seconds)) {
         fputs("; took ", out);
-        put_duration(out, seconds);
+        fx_report_duration(out, seconds);
     }
     fputs("</p>\n", out);
     if (fx_event_text(run->end, "reason") != NULL) {

@@ -48,7 +48,7 @@ def test(fused, experts, ensemble, ece=2.5):
             "test_ensemble_accuracy": ensemble, "test_ece": ece}
 
 
-write("done", [start(1), before(1), *[epoch(1, e) for e in (1, 2, 3, 4)],
+write("done", [start(1, device="cpu", precision="fp32"), before(1), *[epoch(1, e) for e in (1, 2, 3, 4)],
                end(1, **test(55.55, [44.25, 41.5], 50.75))])
 write("under/way", [start(2), before(2), epoch(2, 1), epoch(2, 2)])
 write("dead", [start(3), before(3), epoch(3, 1), '{"event":"epo'])

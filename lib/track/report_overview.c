@@ -1,0 +1,129 @@
+/* The table of all fused runs: fit to be printed by itself. */
+#include "track/report.h"
+
+#include "track/html.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- cells ----------------------------------------------------------------------------------- */
+
+/* The architecture: the family, and small below it what makes a member of it. */
+static void put_experts(FILE *out, const struct fx_run *run)
+{
+    const char *arch = fx_event_text(run->start, "arch");
+    const char *member = arch != NULL && strchr(arch, ';') == NULL ? strchr(arch, ':') : NULL;
+    char family[64];
+
+    fputs("<td>", out);
+    if (member == NULL) {
+        fx_html_name(out, arch != NULL ? arch : "–");
+    } else {
+        snprintf(family, sizeof family, "%.*s", (int)(member - arch), arch);
+        fx_html_name(out, family);
+        fputs("<small>", out);
+        fx_html_text(out, member + 1);
+        fputs("</small>", out);
+    }
+    fputs("</td><td>", out);
+    fx_html_text(out, fx_event_text(run->start, "fusion"));
+    fputs("</td>", out);
+}
+
+static void put_change(FILE *out, double before, double after)
+{
+    if (isfinite(before) && isfinite(after))
+        fprintf(out, "<td><s>%.2f →</s> %.2f</td>", before, after);
+    else
+        fx_report_percent(out, after, NULL);
+}
+
+static double seconds_of(const struct fx_run *run)
+{
+    double seconds = fx_event_number(run->end, "seconds"), sum = 0;
+    size_t n = json_array_size(run->epochs);
+
+    for (size_t e = 0; e < n; e++)
+        sum += fx_event_number(json_array_get(run->epochs, e), "seconds");
+    return isfinite(seconds) ? seconds : n > 0 ? sum : NAN;
+}
+
+static void put_effort(FILE *out, const struct fx_run *run)
+{
+    const json_t *last = fx_run_last_epoch(run);
+    const char *device = fx_event_text(run->start, "device");
+    const char *precision = fx_event_text(run->start, "precision");
+    double seconds = seconds_of(run);
+
+    fprintf(out, "<td>%lld/%lld</td><td>",
+            (long long)json_integer_value(json_object_get(last, "epoch")),
+            (long long)fx_run_n_epochs(run));
+    if (isfinite(seconds))
+        fx_report_duration(out, seconds);
+    else
+        fputs("–", out);
+    fputs("</td><td>", out);
+    fx_html_text(out, device != NULL ? device : "–");
+    fputs("<small>", out);
+    fx_html_text(out, precision);
+    fputs("</small></td>", out);
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+static void put_row(FILE *out, const struct fx_report_part *fused, const struct fx_run *run)
+{
+    const struct fx_run *baseline = fx_run_find_baseline(fused->runs, run);
+    struct fx_scores before, after, final, single = { .fused = NAN };
+
+    fx_scores_before(run, &before);
+    fx_scores_best_epoch(run, &after);
+    fx_scores_final(run, &final);
+    if (baseline != NULL)
+        fx_scores_final(baseline, &single);
+    fputs("<tr><td>", out);
+    fx_report_link(out, fused->runs, run);
+    fputs("</td>", out);
+    put_experts(out, run);
+    put_change(out, before.expert_mean, after.expert_mean);
+    put_change(out, before.expert_best, after.expert_best);
+    fx_report_percent(out, final.expert_mean, NULL);
+    fx_report_percent(out, final.expert_best, NULL);
+    fx_report_percent(out, final.ensemble, NULL);
+    fx_report_percent(out, final.fused, "main");
+    fx_report_gain(out, final.fused - final.expert_best);
+    fx_report_percent(out, final.ece, NULL);
+    fx_report_percent(out, single.fused, NULL);
+    fx_report_images(out, &final);
+    put_effort(out, run);
+    fputs("</tr>\n", out);
+}
+
+void fx_report_overview(FILE *out, const struct fx_report_part *fused)
+{
+    if (fused->n == 0)
+        return;
+    fputs(
+        "<h2>Fused runs</h2>\n<p class=\"soft\">Accuracies in percent, the best run first. Of the "
+        "experts alone: on the validation images, before the first step and in the best epoch; "
+        "then, of the best checkpoint, on the images named. The ensemble is the mean of the "
+        "experts’ logits, the difference that of the fused model to the best expert, a single "
+        "network one of the same architecture, trained on all images.</p>\n"
+        "<div class=\"wide\"><table class=\"overview\">\n<thead>"
+        "<tr><th rowspan=\"2\" scope=\"col\">Run</th><th rowspan=\"2\" scope=\"col\">Family</th>"
+        "<th rowspan=\"2\" scope=\"col\">Fusion</th>"
+        "<th colspan=\"2\" scope=\"colgroup\">Experts, before → after</th>"
+        "<th colspan=\"8\" scope=\"colgroup\">Best checkpoint</th>"
+        "<th colspan=\"3\" scope=\"colgroup\">Training</th></tr>\n"
+        "<tr><th scope=\"col\">mean</th><th scope=\"col\">best</th>"
+        "<th scope=\"col\">Experts,<br>mean</th><th scope=\"col\">Best<br>expert</th>"
+        "<th scope=\"col\">Ensemble</th><th scope=\"col\">Fused</th>"
+        "<th scope=\"col\">Differ-<br>ence</th><th scope=\"col\">Calibr.<br>error</th>"
+        "<th scope=\"col\">Single<br>network</th><th scope=\"col\">Images</th>"
+        "<th scope=\"col\">Epochs</th><th scope=\"col\">Time</th><th scope=\"col\">Device</th>"
+        "</tr></thead>\n<tbody>\n",
+        out);
+    for (size_t i = 0; i < fused->n; i++)
+        put_row(out, fused, fused->run[i]);
+    fputs("</tbody></table></div>\n", out);
+}
