@@ -110,8 +110,8 @@ endif
 endif
 
 # ---- sources -------------------------------------------------------------------------------------
-LIB_DIRS := base tensor archive data net backend backend/ref backend/host backend/lower train \
-	track \
+LIB_DIRS := base tensor archive data net net/arch net/fusion backend backend/ref backend/host \
+	backend/lower train track \
 	$(if $(filter 1,$(HAVE_DNNL)),backend/cpu) $(if $(filter 1,$(HAVE_CUDA)),backend/cuda)
 LIB_SRC := $(foreach d,$(LIB_DIRS),$(wildcard lib/$(d)/*.c))
 KERNELS := $(if $(HAVE_KERNELS),$(wildcard kernels/*.cu))
@@ -189,7 +189,8 @@ clean: ## remove what was built
 
 # ---- install -------------------------------------------------------------------------------------
 PAGES := $(wildcard man/*.[157])
-SHARED := $(filter-out %/completion.bash %/demo.mk %/slurm,$(wildcard pipelines/*))
+SHARED := $(filter-out %/completion.bash %/demo.mk %/slurm,$(wildcard pipelines/*)) \
+	$(wildcard lib/net/*.def)
 install: all ## copy tools, man pages and pipelines to $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(DATADIR) $(DESTDIR)$(COMPDIR)
 	install -m 755 $(TOOL_BINS) $(DESTDIR)$(BINDIR)

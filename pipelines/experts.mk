@@ -42,8 +42,8 @@ $(EXPERT_FILES): | $(DATASET) $(TOOL_BINS)
 
 FAMILY_EXPERTS := $(FAMILIES:%=%-experts)
 $(FAMILY_EXPERTS): %-experts: %-expert-0 %-expert-1 %-expert-2 %-expert-3
-experts: $(FAMILY_EXPERTS) ## the sixteen experts: DATA= EXPERTS= DEVICE= EXPERT_EPOCHS= ...
-singles: $(FAMILIES:%=%-single) ## of every family one network on all the images
+experts: $(MISSION_FAMILIES:%=%-experts) ## the sixteen experts: DATA= EXPERTS= EXPERT_EPOCHS= ...
+singles: $(MISSION_FAMILIES:%=%-single) ## of every family one network on all the images
 everything: experts all-pairs ## from the archive to the sixteen fused models
 
 .PHONY: experts singles everything $(FAMILY_EXPERTS)

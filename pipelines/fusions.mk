@@ -27,31 +27,38 @@ VAL_LIMIT ?=
 AUGMENT ?=
 TRAIN_FLAGS ?=#                             any further options of fusion-train
 RUNNER ?=#                                  starts the tools of a run: RUNNER NAME TOOL OPTION...
-ARCH_densenet ?= densenet121#               or a small member of the family
-ARCH_resnet ?= resnet18
-ARCH_improved_wide_resnet ?= improved_wideresnet28_10
-ARCH_resnext ?= preact_resnext29_8x64d
-
-FAMILIES := densenet resnet improved_wide_resnet resnext
-FUSIONS := multiplicative multiplicativeAddition TransformerBase concatenation
-MORE_FUSIONS := simpleAddition multiplicativeShifted
-# The four runs of all-fusions; their place in the list is their task and their GPU.
-MISSION := densenet-multiplicative resnet-multiplicativeAddition \
-	improved_wide_resnet-TransformerBase resnext-concatenation
-# How flat folders of experts call the networks.
-FLAT_densenet := densenet121
-FLAT_resnet := resnet18
-FLAT_improved_wide_resnet := wideresnet28_10
-FLAT_resnext := preact_resnext29_8x64d
-SLOT_densenet := 0
-SLOT_resnet := 1
-SLOT_improved_wide_resnet := 2
-SLOT_resnext := 3
+# ARCH_FAMILY: a small member of a family, as ARCH_resnet=resnet18:width=16.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -ec
 .DELETE_ON_ERROR:
 PIPELINES := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
+
+# Families and fusions are those of the library's tables, which are installed beside this file.
+# rows(table): its rows, their cells joined by commas.
+TABLES := $(dir $(firstword $(wildcard $(PIPELINES:%=%/fusions.def) \
+	$(PIPELINES:%=%/../lib/net/fusions.def))))
+rows = $(shell sed -n 's/ //g; s/^FX_[A-Z]*(\(.*\))$$/\1/p' $(TABLES)$(1).def)
+cells = $(subst $(COMMA), ,$(1))
+COMMA := ,
+# define one family, from the cells of its row: its network, how flat folders of experts call it,
+# its task and GPU.
+define family
+ARCH_$(word 3,$(1)) ?= $(word 2,$(1))
+FLAT_$(word 3,$(1)) := $(word 4,$(1))
+SLOT_$(word 3,$(1)) := $(words $(FAMILIES))
+FAMILIES += $(word 3,$(1))
+endef
+FAMILIES :=
+$(foreach row,$(call rows,architectures),$(eval $(call family,$(call cells,$(row)))))
+FUSIONS := $(foreach row,$(call rows,fusions),$(word 2,$(call cells,$(row))))
+
+# The four runs of all-fusions.  Other groups are made of their families and fusions.
+MISSION := densenet-multiplicative resnet-multiplicativeAddition \
+	improved_wide_resnet-TransformerBase resnext-concatenation
+pair_word = $(word $(1),$(subst -, ,$(2)))
+MISSION_FAMILIES := $(foreach r,$(MISSION),$(call pair_word,1,$(r)))
+MISSION_FUSIONS := $(foreach r,$(MISSION),$(call pair_word,2,$(r)))
 DATASET := $(if $(filter %.safetensors,$(DATA)),$(DATA),$(OUT)/data.safetensors)
 
 ifeq ($(.DEFAULT_GOAL),)
@@ -72,22 +79,22 @@ $(3): slot := $(SLOT_$(1))
 PAIRS += $(1)-$(2)
 LOGS += $(3)
 endef
-$(foreach f,$(FAMILIES),$(foreach x,$(FUSIONS) $(MORE_FUSIONS),$(eval \
+$(foreach f,$(FAMILIES),$(foreach x,$(FUSIONS),$(eval \
 	$(call pair,$(f),$(x),$(OUT)/csv_logs/$(f)_fusions/$(f)_$(x)_training_log.csv))))
 
 include $(PIPELINES)/experts.mk
 include $(PIPELINES)/repeats.mk
 
-ALL_PAIRS := $(foreach f,$(FAMILIES),$(FUSIONS:%=$(f)-%))
+ALL_PAIRS := $(foreach f,$(MISSION_FAMILIES),$(MISSION_FUSIONS:%=$(f)-%))
 GOAL_RUNS := $(sort $(filter $(PAIRS) $(EXPERT_RUNS),$(MAKECMDGOALS)) \
 	$(if $(filter all-fusions,$(MAKECMDGOALS)),$(MISSION)) \
 	$(if $(filter all-pairs,$(MAKECMDGOALS)),$(ALL_PAIRS)) \
 	$(if $(filter repeats,$(MAKECMDGOALS)),$(foreach r,$(RUNS),$(REPEATS:%=%/$(r)))) \
-	$(if $(filter singles,$(MAKECMDGOALS)),$(FAMILIES:%=%-single)) \
+	$(if $(filter singles,$(MAKECMDGOALS)),$(MISSION_FAMILIES:%=%-single)) \
 	$(foreach f,$(FAMILIES),$(if $(filter $(f)-experts,$(MAKECMDGOALS)),\
 	$(MEMBERS:%=$(f)-expert-%))) \
-	$(if $(filter experts everything,$(MAKECMDGOALS)),$(filter %-expert-0 %-expert-1 \
-	%-expert-2 %-expert-3,$(EXPERT_RUNS))))
+	$(if $(filter experts everything,$(MAKECMDGOALS)),$(foreach f,$(MISSION_FAMILIES),\
+	$(MEMBERS:%=$(f)-expert-%))))
 
 # In a group, a run that fails does not keep the others from running.
 ifneq ($(filter all-fusions all-pairs experts singles everything repeats,$(MAKECMDGOALS)),)

@@ -8,6 +8,7 @@
 #include "backend/cuda/cudnn_plan.h"
 #include "base/io.h"
 #include "base/tool.h"
+#include "net/arch.h"
 #include "net/model.h"
 #include "cuda/cards.h"
 
@@ -231,8 +232,8 @@ static enum fx_status collect(struct layers *layers, const struct args *args, st
 {
     if (args->arch != NULL)
         return add_network(layers, args->arch, (int)args->batch, err);
-    for (int i = 0; fx_arch_family(i) != NULL; i++)
-        FX_TRY(add_network(layers, fx_arch_family(i), (int)args->batch, err));
+    for (int i = 0; fx_archs[i].name != NULL; i++)
+        FX_TRY(add_network(layers, fx_archs[i].name, (int)args->batch, err));
     return FX_OK;
 }
 

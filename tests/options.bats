@@ -108,6 +108,31 @@ fusion-train"
     done
 }
 
+# column N TABLE: column N of the rows of a table in lib/net.
+column() {
+    sed -n 's/^FX_[A-Z]*(\(.*\))$/\1/p' "$ROOT/lib/net/$2" | awk -F', ' -v n="$1" '{ print $n }'
+}
+
+@test "the pages have every architecture and every fusion, with its recipe" {
+    local archs fusions
+    archs=$(column 2 architectures.def) fusions=$(column 2 fusions.def)
+    [ "$(wc -l <<<"$archs")" -ge 4 ] && [ "$(wc -l <<<"$fusions")" -ge 6 ]
+    for name in $archs $fusions; do
+        grep -qx "\.It Cm $name" "$ROOT/man/fusion-tools.7" || fail "$name: not in page 7"
+    done
+    for arch in $archs; do
+        expert-load --help | grep -q "^  $arch:" || fail "$arch: not in --help"
+        grep -q "^\.It $arch Ta" "$ROOT/man/expert-train.1" || fail "$arch: no recipe"
+    done
+    for fusion in $fusions; do
+        grep -q "^\.It $fusion Ta" "$ROOT/man/fusion-train.1" || fail "$fusion: no recipe"
+        fusion-train --help | grep -q "^  $fusion " || fail "$fusion: not in --help"
+    done
+    for folder in $(column 3 architectures.def); do
+        grep -q "^\.Ql $folder\b" "$ROOT/man/ckpt-split.1" || fail "$folder: not in ckpt-split(1)"
+    done
+}
+
 @test "pages refer only to pages that exist" {
     for page in "$ROOT"/man/*.[157]; do
         while read -r name section; do

@@ -37,7 +37,7 @@ finds() {
 
 @test "lines have at most 100 columns" {
     finds columns "$(printf 'x%.0s' {1..101})\n"
-    clean columns "${c_files[@]}" "${scripts[@]}" Makefile tests/*.mk \
+    clean columns "${c_files[@]}" "${scripts[@]}" Makefile lib/*/*.def tests/*.mk \
         pipelines/*.mk pipelines/*/*.mk
 }
 

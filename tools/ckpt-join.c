@@ -2,6 +2,9 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/tool.h"
+#include "net/arch.h"
+#include "net/fusion.h"
+#include "net/help.h"
 #include "net/model.h"
 #include "tensor/safetensors.h"
 #include "train/assembly.h"
@@ -320,13 +323,13 @@ int main(int argc, char **argv)
     struct args args = { .n_experts = 4, .n_classes = 100, .files = argv };
     const struct fx_option options[] = {
         FX_OPTION_OUTPUT(&args.output),
-        { "arch", 0, "NAME", FX_OPT_STRING, &args.arch, 0, 0, fx_arch_choices(),
+        { "arch", 0, "NAME", FX_OPT_STRING, &args.arch, 0, 0, fx_arch_choices,
           "architecture of the experts (default: what the files say)", NULL },
         { "classes", 0, "N", FX_OPT_INT, &args.n_classes, 2, 256, NULL,
           "number of classes (default: what the files say, or 100)", &args.has_classes },
         { "count", 0, "N", FX_OPT_INT, &args.n_experts, 1, FX_GRAPH_MAX_EXPERTS, NULL,
           "number of experts (default: what the files say, or 4)", &args.has_experts },
-        { "fusion", 0, "NAME", FX_OPT_CHOICE, &args.fusion, 0, 0, fx_fusion_choices(),
+        { "fusion", 0, "NAME", FX_OPT_CHOICE, &args.fusion, 0, 0, fx_fusion_choices,
           "fusion module (default: what the files say)", NULL },
         { .type = FX_OPT_END },
     };
@@ -336,7 +339,7 @@ int main(int argc, char **argv)
         .summary = "Put a checkpoint together: from the files that ckpt-split made, or from "
                    "PyTorch's file of a whole model.",
         .options = options,
-        .notes = fx_arch_help(),
+        .notes = fx_model_help(),
         .example = "ckpt-join -o joined.safetensors experts/*.pth fusion/*.pth global/*.pth",
     };
     struct fx_err err = { 0 };

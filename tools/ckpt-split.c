@@ -4,6 +4,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/tool.h"
+#include "net/arch.h"
 #include "net/model.h"
 #include "tensor/safetensors.h"
 #include "train/checkpoint.h"
@@ -58,32 +59,6 @@ static enum fx_status read_checkpoint(struct checkpoint *c, const char *path, st
 
 /* ---- the layout ------------------------------------------------------------------------------ */
 
-/* The architecture of expert k: the k-th of a list, or the one for all. */
-static void arch_of(const char *archs, int k, char text[TEXT_BYTES])
-{
-    const char *at = archs;
-
-    for (int i = 0; i < k && strchr(at, ';'); i++)
-        at = strchr(at, ';') + 1;
-    snprintf(text, TEXT_BYTES, "%.*s", (int)strcspn(at, ";"), at);
-}
-
-/* How the mission's folders call a family. */
-static const char *family_of(const char *arch)
-{
-    static const char *const names[][2] = {
-        { "densenet", "densenet" },
-        { "resnet", "resnet" },
-        { "improved_wideresnet", "improved_wide_resnet" },
-        { "preact_resnext", "resnext" },
-    };
-
-    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-        if (strncmp(arch, names[i][0], strlen(names[i][0])) == 0)
-            return names[i][1];
-    return "other";
-}
-
 static struct part *new_part(struct checkpoint *c, const char *folder)
 {
     struct part *part = &c->parts[c->n_parts++];
@@ -101,8 +76,10 @@ static void lay_out(struct checkpoint *c)
 
     for (int k = 0; k < c->info.n_experts; k++) {
         struct part *part = new_part(c, "experts");
-        arch_of(c->info.arch, k, part->arch);
-        const char *own = family_of(part->arch);
+        size_t n_arch;
+        const char *arch = fx_arch_of_expert(c->info.arch, k, &n_arch);
+        const char *own = fx_arch_find(arch)->folder;
+        snprintf(part->arch, sizeof(part->arch), "%.*s", (int)n_arch, arch);
         family = !family || strcmp(family, own) == 0 ? own : "mixed";
         snprintf(part->prefix, sizeof(part->prefix), "expert_backbones.%d.", k);
         snprintf(part->stem, sizeof(part->stem), "%s_expert_%d_best", own, k);

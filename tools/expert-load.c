@@ -3,6 +3,8 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/tool.h"
+#include "net/arch.h"
+#include "net/help.h"
 #include "net/model.h"
 #include "tensor/safetensors.h"
 #include "train/assembly.h"
@@ -227,7 +229,7 @@ int main(int argc, char **argv)
     struct args args = { .n_experts = 4, .n_classes = 100, .files = argv };
     const struct fx_option options[] = {
         FX_OPTION_OUTPUT(&args.output),
-        { "arch", 0, "NAME", FX_OPT_STRING, &args.arch, 0, 0, fx_arch_choices(),
+        { "arch", 0, "NAME", FX_OPT_STRING, &args.arch, 0, 0, fx_arch_choices,
           "architecture of the experts (required)", NULL },
         { "classes", 0, "N", FX_OPT_INT, &args.n_classes, 2, 256, NULL,
           "number of classes (default 100)", NULL },

@@ -7,6 +7,8 @@
 #include "base/number.h"
 #include "base/stop.h"
 #include "base/tool.h"
+#include "net/arch.h"
+#include "net/help.h"
 #include "train/clock.h"
 #include "train/export.h"
 #include "train/print_schedule.h"
@@ -187,7 +189,7 @@ static void fill_rows(struct fx_option *rows, struct args *args)
 {
     struct fx_settings *s = &args->train.settings;
     const struct fx_option own[] = {
-        { "arch", 0, "NAME", FX_OPT_STRING, &s->arch, 0, 0, fx_arch_choices(),
+        { "arch", 0, "NAME", FX_OPT_STRING, &s->arch, 0, 0, fx_arch_choices,
           "architecture (required)", NULL },
         { "expert", 0, "K", FX_OPT_CHOICE, &s->expert, 0, 0, "0|1|2|3|4|5|6|7|all",
           "train on the share of expert K, or on all training images (required)", NULL },

@@ -3,6 +3,9 @@
 #include "base/number.h"
 #include "base/stop.h"
 #include "base/tool.h"
+#include "net/arch.h"
+#include "net/fusion.h"
+#include "net/help.h"
 #include "train/checkpoint.h"
 #include "train/clock.h"
 #include "train/print_schedule.h"
@@ -206,14 +209,14 @@ static void fill_rows(struct fx_option *rows, struct args *args)
     struct fx_settings *s = &args->train.settings;
     struct fx_given *g = &args->train.given;
     const struct fx_option own[] = {
-        { "fusion", 0, "NAME", FX_OPT_CHOICE, &s->fusion, 0, 0, fx_fusion_choices(),
+        { "fusion", 0, "NAME", FX_OPT_CHOICE, &s->fusion, 0, 0, fx_fusion_choices,
           "fusion module (required)", NULL },
         { "recipe", 0, "NAME", FX_OPT_CHOICE, &s->recipe, 0, 0, "mission|reported",
           "where the defaults come from (default: mission)", NULL },
         { "experts", 0, "FILE", FX_OPT_STRING, &args->experts, 0, 0, NULL,
           "experts stream (default: standard input)", NULL },
         FX_OPTION_OUTPUT(&args->output),
-        { "arch", 0, "NAME", FX_OPT_STRING, &args->arch, 0, 0, fx_arch_choices(),
+        { "arch", 0, "NAME", FX_OPT_STRING, &args->arch, 0, 0, fx_arch_choices,
           "with --print-shapes, --print-schedule: the architecture, in place of a stream", NULL },
         { "print-shapes", 0, NULL, FX_OPT_FLAG, &args->print_shapes, 0, 0, NULL,
           "print nodes, shapes, parameters and MACs of the model and exit", NULL },
@@ -253,7 +256,7 @@ int main(int argc, char **argv)
                    "standard input, writes metrics (JSON Lines) to standard output and "
                    "checkpoints to DIR.",
         .options = rows,
-        .notes = fx_arch_help(),
+        .notes = fx_model_help(),
         .example = "expert-load --arch resnet18 expert_*.pth |\n"
                    "    fusion-train --fusion multiplicative --data cifar100.safetensors \\\n"
                    "      --checkpoint-dir run > run.jsonl",

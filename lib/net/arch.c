@@ -1,23 +1,52 @@
-/* The families by name, and the text FAMILY:KEY=VALUE,... that chooses a member. */
+/* The table of architectures.def, and the text NAME:KEY=VALUE,... that chooses a member. */
 #include "net/arch.h"
-
-#include "net/model.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static const struct fx_arch *const archs[] = { &fx_arch_densenet, &fx_arch_resnet,
-                                               &fx_arch_wideresnet, &fx_arch_resnext };
+#define FX_ARCH(file, name, folder, flat) extern const struct fx_network fx_network_##file;
+#include "net/architectures.def"
+#undef FX_ARCH
 
-const struct fx_arch *fx_arch_at(int i)
+#define FX_ARCH(file, name, folder, flat) { #name, #folder, &fx_network_##file },
+const struct fx_arch fx_archs[] = {
+#include "net/architectures.def"
+    { NULL, NULL, NULL },
+};
+#undef FX_ARCH
+
+#define FX_ARCH(file, name, folder, flat) "|" #name
+static const char choices[] =
+#include "net/architectures.def"
+    ;
+#undef FX_ARCH
+const char *const fx_arch_choices = choices + 1;
+
+#define FX_ARCH(file, name, folder, flat) ", " #name
+static const char names[] =
+#include "net/architectures.def"
+    ;
+#undef FX_ARCH
+
+/* ---- lists ----------------------------------------------------------------------------------- */
+
+const char *fx_arch_next(const char *list)
 {
-    return i < (int)(sizeof archs / sizeof *archs) ? archs[i] : NULL;
+    const char *end = strchr(list, ';');
+
+    return end ? end + 1 : NULL;
 }
 
-const char *fx_arch_family(int i)
+const char *fx_arch_of_expert(const char *list, int k, size_t *n)
 {
-    return fx_arch_at(i) != NULL ? fx_arch_at(i)->family : NULL;
+    if (strchr(list, ';'))
+        for (; list && k > 0; k--)
+            list = fx_arch_next(list);
+    *n = list ? strcspn(list, ";") : 0;
+    return list;
 }
+
+/* ---- NAME:KEY=VALUE,... ---------------------------------------------------------------------- */
 
 /* A piece of the text: n bytes, not terminated. */
 struct span {
@@ -62,8 +91,8 @@ static enum fx_status bad_value(const struct fx_arch *arch, const struct fx_arch
 {
     const char *form = key->is_list ? "one to four numbers, joined by '-', each" : "a whole number";
 
-    return fx_fail(err, FX_EUSAGE, "architecture %s: %s=%.*s: must be %s from %d to %d",
-                   arch->family, key->name, (int)text.n, text.s, form, key->min, key->max);
+    return fx_fail(err, FX_EUSAGE, "architecture %s: %s=%.*s: must be %s from %d to %d", arch->name,
+                   key->name, (int)text.n, text.s, form, key->min, key->max);
 }
 
 static enum fx_status parse_value(const struct fx_arch *arch, const struct fx_arch_key *key,
@@ -86,12 +115,12 @@ static enum fx_status parse_value(const struct fx_arch *arch, const struct fx_ar
 }
 
 /* "growth, blocks" into buf. */
-static const char *key_names(const struct fx_arch *arch, char *buf, size_t n)
+static const char *key_names(const struct fx_arch_key *keys, char *buf, size_t n)
 {
     size_t used = 0;
 
-    for (int i = 0; i < FX_ARCH_MAX_KEYS && arch->keys[i].name; i++)
-        used += (size_t)snprintf(buf + used, n - used, "%s%s", i ? ", " : "", arch->keys[i].name);
+    for (int i = 0; i < FX_ARCH_MAX_KEYS && keys[i].name; i++)
+        used += (size_t)snprintf(buf + used, n - used, "%s%s", i ? ", " : "", keys[i].name);
     return buf;
 }
 
@@ -99,47 +128,42 @@ static const char *key_names(const struct fx_arch *arch, char *buf, size_t n)
 static enum fx_status parse_pair(const struct fx_arch *arch, struct span pair,
                                  struct fx_arch_value *values, struct fx_err *err)
 {
+    const struct fx_arch_key *keys = arch->network->keys;
     struct span value = pair, key = cut(&value, '=');
-    char names[128];
+    char known[128];
 
-    for (int i = 0; i < FX_ARCH_MAX_KEYS && arch->keys[i].name; i++)
-        if (span_is(key, arch->keys[i].name))
-            return parse_value(arch, &arch->keys[i], value, &values[i], err);
-    return fx_fail(err, FX_EUSAGE, "architecture %s: unknown key '%.*s' (it has: %s)", arch->family,
-                   (int)key.n, key.s, key_names(arch, names, sizeof names));
+    for (int i = 0; i < FX_ARCH_MAX_KEYS && keys[i].name; i++)
+        if (span_is(key, keys[i].name))
+            return parse_value(arch, &keys[i], value, &values[i], err);
+    return fx_fail(err, FX_EUSAGE, "architecture %s: unknown key '%.*s' (it has: %s)", arch->name,
+                   (int)key.n, key.s, key_names(keys, known, sizeof known));
 }
 
-static const struct fx_arch *find_family(struct span family)
+static const struct fx_arch *find_name(struct span name)
 {
-    int i = 0;
+    for (const struct fx_arch *arch = fx_archs; arch->name; arch++)
+        if (span_is(name, arch->name))
+            return arch;
+    return NULL;
+}
 
-    while (fx_arch_at(i) != NULL && !span_is(family, fx_arch_family(i)))
-        i++;
-    return fx_arch_at(i);
+const struct fx_arch *fx_arch_find(const char *text)
+{
+    return find_name((struct span){ text, strcspn(text, ":;") });
 }
 
 enum fx_status fx_arch_parse(const char *text, size_t n, const struct fx_arch **arch,
                              struct fx_arch_value *values, struct fx_err *err)
 {
-    struct span rest = { text, n }, family = cut(&rest, ':');
-    char names[FX_NAMES_BYTES];
+    struct span rest = { text, n }, name = cut(&rest, ':');
 
-    *arch = find_family(family);
+    *arch = find_name(name);
     if (!*arch)
-        return fx_fail(err, FX_EUSAGE, "unknown architecture '%.*s' (there are: %s)", (int)family.n,
-                       family.s, fx_names_join(fx_arch_family, ", ", names, sizeof names));
+        return fx_fail(err, FX_EUSAGE, "unknown architecture '%.*s' (there are: %s)", (int)name.n,
+                       name.s, names + 2);
     for (int i = 0; i < FX_ARCH_MAX_KEYS; i++)
-        values[i] = (*arch)->keys[i].fallback;
+        values[i] = (*arch)->network->keys[i].fallback;
     while (rest.n > 0)
         FX_TRY(parse_pair(*arch, cut(&rest, ','), values, err));
     return FX_OK;
-}
-
-struct fx_arch_ends fx_arch_classifier(struct fx_builder *b, const char *name, int x, int n_classes)
-{
-    struct fx_arch_ends ends;
-
-    ends.features = fx_build_globalpool(b, x);
-    ends.logits = fx_build_linear(b, name, ends.features, n_classes, false, FX_LINEAR_XAVIER);
-    return ends;
 }

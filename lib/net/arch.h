@@ -1,12 +1,20 @@
-/* Private to lib/net: what a family of architectures is, and how its text is parsed.
+/* The architectures by name, and the text that chooses a member of a family.
  *
- * An architecture is FAMILY or FAMILY:KEY=VALUE,...; a value is a whole number or a list of them,
- * 6-12-24-16.  Without a key the family's name is literal: densenet121 is the network of 121
- * layers. */
+ * An architecture is NAME or NAME:KEY=VALUE,...; a value is a whole number or a list of them,
+ * 6-12-24-16.  Without a key the name is literal: densenet121 is the network of 121 layers.  Where
+ * experts differ, there is one for each, separated by ';'.
+ *
+ * A new one is a file in lib/net/arch, which defines its fx_network, and a row in
+ * architectures.def. */
 #ifndef FX_NET_ARCH_H
 #define FX_NET_ARCH_H
 
-#include "net/builder.h"
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct fx_builder;
 
 enum { FX_ARCH_MAX_KEYS = 4, FX_ARCH_MAX_LIST = 4 };
 
@@ -21,33 +29,52 @@ struct fx_arch_key {
     struct fx_arch_value fallback; /* the value of the full-size network */
 };
 
-/* What a built network offers to the rest of the model. */
-struct fx_arch_ends {
-    int features; /* node of the feature vector (D) */
-    int logits;   /* node of the class scores */
+/* How a single expert is trained (expert-train(1), RECIPES); the batch is that of fusion runs too.
+ */
+struct fx_arch_recipe {
+    double weight_decay, dropout, label_smoothing;
+    const char *augment;
+    int batch;
 };
 
-struct fx_arch {
-    const char *family;
-    double dropout;                            /* default */
+/* What a file in lib/net/arch says. */
+struct fx_network {
+    const char *summary;       /* what it is, for --help */
+    const char *wandb_project; /* of its fusion runs */
+    const char *classifier;    /* name of its Linear, which follows on a global pool */
+    double dropout;            /* default in fusion runs */
+    struct fx_arch_recipe recipe;
     struct fx_arch_key keys[FX_ARCH_MAX_KEYS]; /* ends before the first without a name */
-    /* Appends the network; values stand in the order of keys. */
-    struct fx_arch_ends (*build)(struct fx_builder *b, int image, int n_classes, double dropout,
-                                 const struct fx_arch_value *values);
+    /* Appends the network up to its last maps and returns those; values stand in the order of keys.
+     */
+    int (*build)(struct fx_builder *b, int image, double dropout,
+                 const struct fx_arch_value *values);
 };
 
-extern const struct fx_arch fx_arch_densenet, fx_arch_resnet, fx_arch_wideresnet, fx_arch_resnext;
+/* A row of architectures.def. */
+struct fx_arch {
+    const char *name;   /* "resnet18" */
+    const char *folder; /* "resnet": how folders and files of its models are called */
+    const struct fx_network *network;
+};
+extern const struct fx_arch fx_archs[];   /* ends before the first without a name */
+extern const char *const fx_arch_choices; /* "densenet121|...", for option tables */
 
-const struct fx_arch *fx_arch_at(int i); /* of the table of families; NULL after the last */
+/* fx_arch_next: what follows the first ';' of a list of architectures, or NULL. */
+const char *fx_arch_next(const char *list);
 
-/* fx_arch_parse: the family and the values of n bytes of text.
+/* fx_arch_of_expert: expert k's architecture in "ARCH" or "ARCH;ARCH;...": *n bytes from the
+ * returned pointer, NULL when the list is too short.  One without ';' serves all. */
+const char *fx_arch_of_expert(const char *list, int k, size_t *n);
+
+/* fx_arch_find: the row whose name stands at the beginning of the text, before ':' or ';'; NULL:
+ * there is none. */
+const struct fx_arch *fx_arch_find(const char *text);
+
+/* fx_arch_parse: the row and the values of n bytes of text.
  *   values  out  FX_ARCH_MAX_KEYS, filled with fallbacks where the text says nothing
- * FX_EUSAGE names the unknown family, the unknown key or the value out of range. */
+ * FX_EUSAGE names the unknown architecture, the unknown key or the value out of range. */
 enum fx_status fx_arch_parse(const char *text, size_t n, const struct fx_arch **arch,
                              struct fx_arch_value *values, struct fx_err *err) FX_MUST_CHECK;
-
-/* fx_arch_classifier: global pool and Linear, the end of every family. */
-struct fx_arch_ends fx_arch_classifier(struct fx_builder *b, const char *name, int x,
-                                       int n_classes);
 
 #endif

@@ -2,30 +2,11 @@
 #include "net/model.h"
 
 #include "net/arch.h"
+#include "net/builder.h"
 #include "net/fusion.h"
-
-#include <string.h>
 
 enum { IMAGE_CHANNELS = 3, IMAGE_SIDE = 32 };
 static const double fusion_dropout_default = 0.2;
-
-/* Expert k's part of "ARCH" or "ARCH;ARCH;...": *n bytes from the returned pointer, NULL when the
- * list is too short.  One architecture without ';' serves all. */
-static const char *arch_of_expert(const char *list, int k, size_t *n)
-{
-    const char *text = list;
-
-    if (!strchr(list, ';'))
-        k = 0;
-    for (; k > 0; k--) {
-        text = strchr(text, ';');
-        if (!text)
-            return NULL;
-        text++;
-    }
-    *n = strcspn(text, ";");
-    return text;
-}
 
 static enum fx_status check_counts(const struct fx_model_config *config, struct fx_err *err)
 {
@@ -36,7 +17,7 @@ static enum fx_status check_counts(const struct fx_model_config *config, struct 
                        FX_GRAPH_MAX_EXPERTS);
     if (config->n_classes < 2 || config->n_classes > 256)
         return fx_fail(err, FX_EUSAGE, "%d classes: 2 to 256 are possible", config->n_classes);
-    for (const char *s = config->arch; (s = strchr(s, ';')); s++)
+    for (const char *s = config->arch; (s = fx_arch_next(s));)
         n_listed++;
     if (n_listed != 1 && n_listed != config->n_experts)
         return fx_fail(err, FX_EUSAGE, "architecture '%s': lists %d for %d experts", config->arch,
@@ -49,21 +30,22 @@ static enum fx_status build_expert(struct fx_builder *b, int k,
 {
     const struct fx_arch *arch;
     struct fx_arch_value values[FX_ARCH_MAX_KEYS];
-    struct fx_arch_ends ends;
+    int maps;
     size_t n = 0;
-    const char *text = arch_of_expert(config->arch, k, &n);
+    const char *text = fx_arch_of_expert(config->arch, k, &n);
     double dropout = config->expert_dropout;
 
     FX_TRY(fx_arch_parse(text, n, &arch, values, err));
     if (dropout < 0)
-        dropout = arch->dropout;
+        dropout = arch->network->dropout;
     fx_builder_lane(b, k);
     fx_builder_component(b, FX_GROUP_EXPERTS, 0);
     fx_builder_enter(b, "expert_backbones.%d", k);
-    ends = arch->build(b, b->graph->input, config->n_classes, dropout, values);
+    maps = arch->network->build(b, b->graph->input, dropout, values);
+    b->graph->features[k] = fx_build_globalpool(b, maps);
+    b->graph->logits[k] = fx_build_linear(b, arch->network->classifier, b->graph->features[k],
+                                          config->n_classes, false, FX_LINEAR_XAVIER);
     fx_builder_leave(b);
-    b->graph->features[k] = ends.features;
-    b->graph->logits[k] = ends.logits;
     return b->status;
 }
 
@@ -81,10 +63,10 @@ static enum fx_status check_widths(const struct fx_graph *graph, const struct fx
                            "fusion %s: needs experts of one feature width, not %d and %d",
                            fusion->name, width, other);
     }
-    if (width % fusion->width_divisor != 0)
+    if (width % fusion->module->width_divisor != 0)
         return fx_fail(err, FX_EUSAGE,
                        "fusion %s: needs a feature width that is a multiple of %d, not %d",
-                       fusion->name, fusion->width_divisor, width);
+                       fusion->name, fusion->module->width_divisor, width);
     return FX_OK;
 }
 
@@ -101,7 +83,7 @@ static enum fx_status build_fusion(struct fx_builder *b, const struct fx_model_c
     fx_builder_lane(b, FX_LANE_FUSION);
     fx_builder_component(b, FX_GROUP_FUSION, 0);
     fx_builder_enter(b, "fusion_module");
-    fused = fusion->build(b, graph->n_experts, graph->features, dropout);
+    fused = fusion->module->build(b, graph->n_experts, graph->features, dropout);
     fx_builder_leave(b);
     fx_builder_component(b, FX_GROUP_HEAD, FX_HEAD_NUMBER);
     graph->fused =

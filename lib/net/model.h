@@ -43,15 +43,4 @@ enum fx_status fx_model_print_shapes(const struct fx_graph *graph, FILE *out,
  *   values  out  f32 (n_elements) in C order */
 void fx_param_init_fill(const struct fx_param *param, uint64_t seed, float *values);
 
-/* Names of the families and fusions, i from 0; NULL after the last. */
-const char *fx_arch_family(int i);
-const char *fx_fusion_name(int i);
-/* name(0), name(1), ... in buf, which is returned. */
-enum { FX_NAMES_BYTES = 256 };
-const char *fx_names_join(const char *(*name)(int), const char *between, char *buf, size_t n);
-/* All of them as "a|b|c", and the paragraph of --help about architectures; static storage. */
-const char *fx_arch_choices(void);
-const char *fx_fusion_choices(void);
-const char *fx_arch_help(void);
-
 #endif

@@ -2,6 +2,7 @@
 #include "track/wandb_identity.h"
 
 #include "base/hash.h"
+#include "net/arch.h"
 #include "track/events.h"
 
 #include <stdlib.h>
@@ -10,34 +11,16 @@
 
 enum { ID_CHARS = 8, PROJECT_CHARS_MAX = 128, ID_CHARS_MAX = 64 };
 
-/* Family of an architecture, as fusion-tools(7) spells it, and its project. */
-static const struct {
-    const char *family, *project;
-} projects[] = {
-    { "densenet121", "MCN_DenseNet_Fusion" },
-    { "resnet18", "MCN_ResNet_Fusion" },
-    { "improved_wideresnet28_10", "MCN_ImprovedWideResNet_Fusion" },
-    { "preact_resnext29_8x64d", "MCN_ResNeXt_Fusion" },
-};
-
-static const char *project_of_one(const char *arch, size_t n)
-{
-    for (size_t i = 0; i < sizeof projects / sizeof projects[0]; i++)
-        if (strlen(projects[i].family) == n && memcmp(projects[i].family, arch, n) == 0)
-            return projects[i].project;
-    return NULL;
-}
-
-/* The project of the family; experts of several families, or of one unknown here, share one. */
-static const char *project_of(const char *arch)
+/* The project of the architecture; experts of several, or of one unknown here, share one. */
+static const char *project_of(const char *archs)
 {
     const char *project = NULL;
 
-    for (; arch != NULL; arch = strchr(arch, ';'), arch = arch != NULL ? arch + 1 : NULL) {
-        const char *one = project_of_one(arch, strcspn(arch, ":;"));
-        if (one == NULL || (project != NULL && one != project))
+    for (; archs != NULL; archs = fx_arch_next(archs)) {
+        const struct fx_arch *arch = fx_arch_find(archs);
+        if (arch == NULL || (project != NULL && arch->network->wandb_project != project))
             return "MCN_Fusion";
-        project = one;
+        project = arch->network->wandb_project;
     }
     return project != NULL ? project : "MCN_Fusion";
 }

@@ -1,22 +1,22 @@
 /* Which family's network a file holds, when it is not the one that was asked for. */
 #include "train/assembly.h"
 
+#include "net/arch.h"
 #include "net/model.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* The classes of an expert: the elements of its classifier's bias, whatever the family calls it. */
-static int count_classes(const struct fx_tensor_set *set)
+/* The classes of an expert: the elements of its classifier's bias; 0 when it has none. */
+static int count_classes(const struct fx_tensor_set *set, const struct fx_network *network)
 {
-    static const char *const names[] = { "linear.bias", "fc.bias", "classifier.bias" };
+    char name[64];
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-        const struct fx_tensor *bias = fx_tensor_set_find(set, names[i]);
-        if (bias && bias->n_dims == 1 && bias->shape[0] >= 2 && bias->shape[0] <= 1000)
-            return (int)bias->shape[0];
-    }
-    return 0;
+    snprintf(name, sizeof(name), "%s.bias", network->classifier);
+    const struct fx_tensor *bias = fx_tensor_set_find(set, name);
+    if (!bias || bias->n_dims != 1 || bias->shape[0] < 2 || bias->shape[0] > 1000)
+        return 0;
+    return (int)bias->shape[0];
 }
 
 /* Compares the set with one expert; counters may be absent. */
@@ -44,18 +44,16 @@ static void compare(const struct fx_tensor_set *set, const struct fx_graph *grap
 
 bool fx_arch_guess(const struct fx_tensor_set *set, char *buf, size_t n)
 {
-    int n_classes = count_classes(set);
-
     if (set->n_tensors > 0 && strncmp(set->tensors[0].name, "expert_backbones.", 17) == 0) {
         snprintf(buf, n, "it holds several experts already");
         return true;
     }
-    for (int i = 0; n_classes > 0 && fx_arch_family(i); i++) {
+    for (const struct fx_arch *arch = fx_archs; arch->name; arch++) {
         struct fx_graph graph = { 0 };
         struct fx_err ignored = { 0 };
-        struct fx_model_config config = { .arch = fx_arch_family(i),
+        struct fx_model_config config = { .arch = arch->name,
                                           .n_experts = 1,
-                                          .n_classes = n_classes,
+                                          .n_classes = count_classes(set, arch->network),
                                           .expert_dropout = -1,
                                           .fusion_dropout = -1 };
         bool has_names = false, has_shapes = false;
@@ -65,7 +63,7 @@ bool fx_arch_guess(const struct fx_tensor_set *set, char *buf, size_t n)
         if (has_names) {
             snprintf(buf, n, "its tensors %s %s with %d classes",
                      has_shapes ? "are those of" : "are named like those of another size of",
-                     fx_arch_family(i), n_classes);
+                     arch->name, config.n_classes);
             return true;
         }
     }

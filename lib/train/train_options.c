@@ -82,7 +82,7 @@ static int image_rows(struct fx_option *rows, int n, struct fx_train_args *args)
     struct fx_given *g = &args->given;
     const struct fx_option group[] = {
         { "batch", 0, "N", FX_OPT_INT, &s->batch, 1, 1e6, NULL,
-          "images of a batch (default: 128; 64 with densenet121)", &g->batch },
+          "images of a batch (default: the recipe's)", &g->batch },
         { "accumulate", 0, "N", FX_OPT_INT, &s->accumulate, 1, 1e6, NULL,
           "batches whose gradients are averaged for one step (default: 1)", NULL },
         { "seed", 0, "N", FX_OPT_INT, &s->seed, 0, UINT32_MAX, NULL,

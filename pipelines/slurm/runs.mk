@@ -5,8 +5,8 @@
 # TASK done" or "... to-do", "unknown TARGET", and "missing FILE" for what the runs need first.
 RUNS_OF_all-fusions := $(MISSION)
 RUNS_OF_all-pairs := $(ALL_PAIRS)
-RUNS_OF_singles := $(FAMILIES:%=%-single)
-RUNS_OF_experts := $(foreach f,$(FAMILIES),$(MEMBERS:%=$(f)-expert-%))
+RUNS_OF_singles := $(MISSION_FAMILIES:%=%-single)
+RUNS_OF_experts := $(foreach f,$(MISSION_FAMILIES),$(MEMBERS:%=$(f)-expert-%))
 $(foreach f,$(FAMILIES),$(eval RUNS_OF_$(f)-experts := $(MEMBERS:%=$(f)-expert-%)))
 
 runs := $(foreach t,$(RUNS),$(or $(RUNS_OF_$(t)),$(if $(FILE_$(t)),$(t),unknown/$(t))))

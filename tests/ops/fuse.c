@@ -80,7 +80,7 @@ static void build_module(struct fx_builder *b, const void *arg)
     inputs(b, k, xs);
     if (fx_fusion_find(k->fusion, &fusion, b->err) != FX_OK)
         fail_msg("%s", b->err->msg);
-    fusion->build(b, k->n_values, xs, k->p);
+    fusion->module->build(b, k->n_values, xs, k->p);
 }
 
 static void run_all(const char *name, op_build build)
@@ -131,9 +131,9 @@ static void attentions_agree(void **state)
 static void whole_modules_agree(void **state)
 {
     (void)state;
-    for (int i = 0; fx_fusion_name(i); i++) {
-        struct fuse k = { 4, 24, 3, 0.2, fx_fusion_name(i) };
-        struct op_case c = { fx_fusion_name(i), build_module, &k, k.n, FX_TRAIN, true };
+    for (int i = 0; fx_fusions[i].name; i++) {
+        struct fuse k = { 4, 24, 3, 0.2, fx_fusions[i].name };
+        struct op_case c = { fx_fusions[i].name, build_module, &k, k.n, FX_TRAIN, true };
 
         op_run_case(&c);
         c.mode = FX_EVAL;

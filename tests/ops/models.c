@@ -2,6 +2,8 @@
  * every back end against ref: losses, gradient norms, logits. */
 #include "model_case.h"
 
+#include "net/fusion.h"
+
 static const char *const archs[] = {
     "resnet18:width=8,blocks=1-1-1-1",
     "densenet121:growth=4,blocks=2-2-2-2",
@@ -117,8 +119,8 @@ static void every_architecture_agrees(void **state)
 static void every_fusion_agrees(void **state)
 {
     (void)state;
-    for (int i = 0; fx_fusion_name(i); i++)
-        run_pair(archs[0], fx_fusion_name(i), 0.2);
+    for (int i = 0; fx_fusions[i].name; i++)
+        run_pair(archs[0], fx_fusions[i].name, 0.2);
     run_pair(archs[0], NULL, 0);
 }
 

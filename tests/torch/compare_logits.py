@@ -114,7 +114,7 @@ def main():
         model.set_fusion(fusion)
         models.randomise(model, 11)
         checkpoint = os.path.join(args.dir, "whole.safetensors")
-        join(model, args.arch, fusion, checkpoint, FORMS[i])
+        join(model, args.arch, fusion, checkpoint, FORMS[i % len(FORMS)])
         for device in args.device.split(","):
             compare(verdict, f"{fusion} on {device}:", answers, args, device, checkpoint)
         os.remove(checkpoint)

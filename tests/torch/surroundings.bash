@@ -5,8 +5,7 @@ SMALL_RESNET=resnet18:width=12,blocks=1-1-1-1
 SMALL_DENSENET=densenet121:growth=12,blocks=2-2-2-2
 SMALL_WIDERESNET=improved_wideresnet28_10:depth=16,width=1
 SMALL_RESNEXT=preact_resnext29_8x64d:depth=11,cardinality=4,base_width=16,width=16
-FUSIONS='multiplicative multiplicativeAddition TransformerBase concatenation simpleAddition
-    multiplicativeShifted'
+FUSIONS=$(fusion-train --fusion '?' 2>&1 | sed -n 's/.*must be one of //p' | tr '|' ' ')
 # The back ends to compare: `cpu` exists where the build has oneDNN; `cuda` is the one to look at
 # where FX_REQUIRE_DEVICE asks for it (make check-gpu).
 HAVE_CPU=${HAVE_DNNL:-$(fusion-train --version | grep -c '^back ends:.* cpu')}

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "backend/lower/lower.h"
+#include "net/fusion.h"
 #include "net/model.h"
 
 enum { N_EXPERTS = 3, N_IMAGES = 4, BLOCK = 8 };
@@ -115,11 +116,11 @@ static int count_steps(const struct fx_lowered *lowered, enum fx_step_kind kind)
 static void for_all_cases(void (*check)(const struct lowering_case *k, bool stores_masks))
 {
     for (size_t a = 0; a < sizeof archs / sizeof *archs; a++)
-        for (int f = 0; fx_fusion_name(f); f++)
+        for (int f = 0; fx_fusions[f].name; f++)
             for (int c = 0; c < 4; c++) {
                 struct lowering_case k;
 
-                lower_case(&k, archs[a], fx_fusion_name(f), c % 2 ? FX_EVAL : FX_TRAIN, c / 2);
+                lower_case(&k, archs[a], fx_fusions[f].name, c % 2 ? FX_EVAL : FX_TRAIN, c / 2);
                 check(&k, c / 2);
                 free_case(&k);
             }

@@ -3,6 +3,7 @@
  * He et al., "Identity Mappings in Deep Residual Networks" (ECCV 2016) for the order BN, ReLU,
  * convolution. */
 #include "net/arch.h"
+#include "net/builder.h"
 
 enum { DEPTH, CARDINALITY, BASE_WIDTH, WIDTH };
 
@@ -55,8 +56,8 @@ static int stage(struct fx_builder *b, int x, int i, const struct fx_arch_value 
     return x;
 }
 
-static struct fx_arch_ends build(struct fx_builder *b, int image, int n_classes, double dropout,
-                                 const struct fx_arch_value *values)
+static int build(struct fx_builder *b, int image, double dropout,
+                 const struct fx_arch_value *values)
 {
     int depth = values[DEPTH].v[0];
     int x = fx_build_conv(b, "conv1", image, values[WIDTH].v[0], 3, 1, 1);
@@ -65,13 +66,19 @@ static struct fx_arch_ends build(struct fx_builder *b, int image, int n_classes,
         fx_builder_fail(b, FX_EUSAGE, "depth %d: a ResNeXt has 9n + 2 layers (11, 20, 29)", depth);
     for (int i = 0; i < 3; i++)
         x = stage(b, x, i, values, dropout);
-    x = fx_build_batchnorm(b, "bn", x, true);
-    return fx_arch_classifier(b, "fc", x, n_classes);
+    return fx_build_batchnorm(b, "bn", x, true);
 }
 
-const struct fx_arch fx_arch_resnext = {
-    .family = "preact_resnext29_8x64d",
+const struct fx_network fx_network_resnext = {
+    .summary = "ResNeXt of pre-activation bottlenecks",
+    .wandb_project = "MCN_ResNeXt_Fusion",
+    .classifier = "fc",
     .dropout = 0.3,
+    .recipe = { .weight_decay = 5e-4,
+                .dropout = 0.3,
+                .label_smoothing = 0.05,
+                .augment = "sota",
+                .batch = 128 },
     .keys = {
         [DEPTH] = { "depth", 11, 101, false, { 1, { 29 } } },
         [CARDINALITY] = { "cardinality", 1, 64, false, { 1, { 8 } } },

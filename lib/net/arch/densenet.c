@@ -2,6 +2,7 @@
  * Source: Huang et al., "Densely Connected Convolutional Networks" (CVPR 2017); bottleneck 4,
  * compression 1/2. */
 #include "net/arch.h"
+#include "net/builder.h"
 
 enum { GROWTH, BLOCKS };
 
@@ -43,8 +44,8 @@ static int transition(struct fx_builder *b, int x, int c_out)
     return x;
 }
 
-static struct fx_arch_ends build(struct fx_builder *b, int image, int n_classes, double dropout,
-                                 const struct fx_arch_value *values)
+static int build(struct fx_builder *b, int image, double dropout,
+                 const struct fx_arch_value *values)
 {
     int growth = values[GROWTH].v[0];
     const struct fx_arch_value *blocks = &values[BLOCKS];
@@ -68,12 +69,19 @@ static struct fx_arch_ends build(struct fx_builder *b, int image, int n_classes,
     }
     x = fx_build_batchnorm(b, "norm_final", x, true);
     fx_builder_leave(b);
-    return fx_arch_classifier(b, "classifier", x, n_classes);
+    return x;
 }
 
-const struct fx_arch fx_arch_densenet = {
-    .family = "densenet121",
+const struct fx_network fx_network_densenet = {
+    .summary = "DenseNet-BC with bottleneck 4 and compression 1/2",
+    .wandb_project = "MCN_DenseNet_Fusion",
+    .classifier = "classifier",
     .dropout = 0.0,
+    .recipe = { .weight_decay = 1e-4,
+                .dropout = 0.2,
+                .label_smoothing = 0.05,
+                .augment = "light",
+                .batch = 64 },
     .keys = {
         [GROWTH] = { "growth", 1, 256, false, { 1, { 32 } } },
         [BLOCKS] = { "blocks", 1, 64, true, { 4, { 6, 12, 24, 16 } } },

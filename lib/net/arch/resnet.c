@@ -1,6 +1,7 @@
 /* ResNet of basic blocks for 32x32 images (3x3 stem, no pooling in front).
  * Source: He et al., "Deep Residual Learning for Image Recognition" (CVPR 2016). */
 #include "net/arch.h"
+#include "net/builder.h"
 
 enum { WIDTH, BLOCKS };
 
@@ -21,8 +22,8 @@ static int basic_block(struct fx_builder *b, int x, int c_in, int planes, int st
     return fx_build_add(b, out, x, true);
 }
 
-static struct fx_arch_ends build(struct fx_builder *b, int image, int n_classes, double dropout,
-                                 const struct fx_arch_value *values)
+static int build(struct fx_builder *b, int image, double dropout,
+                 const struct fx_arch_value *values)
 {
     const struct fx_arch_value *blocks = &values[BLOCKS];
     int c = values[WIDTH].v[0];
@@ -39,12 +40,19 @@ static struct fx_arch_ends build(struct fx_builder *b, int image, int n_classes,
             c = planes;
         }
     }
-    return fx_arch_classifier(b, "linear", x, n_classes);
+    return x;
 }
 
-const struct fx_arch fx_arch_resnet = {
-    .family = "resnet18",
+const struct fx_network fx_network_resnet = {
+    .summary = "ResNet of basic blocks",
+    .wandb_project = "MCN_ResNet_Fusion",
+    .classifier = "linear",
     .dropout = 0.0,
+    .recipe = { .weight_decay = 1e-4,
+                .dropout = 0.0,
+                .label_smoothing = 0.1,
+                .augment = "baseline",
+                .batch = 128 },
     .keys = {
         [WIDTH] = { "width", 1, 1024, false, { 1, { 64 } } },
         [BLOCKS] = { "blocks", 1, 64, true, { 4, { 2, 2, 2, 2 } } },

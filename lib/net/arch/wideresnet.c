@@ -1,6 +1,7 @@
 /* Wide ResNet with pre-activation blocks.
  * Source: Zagoruyko and Komodakis, "Wide Residual Networks" (BMVC 2016). */
 #include "net/arch.h"
+#include "net/builder.h"
 
 enum { DEPTH, WIDTH };
 
@@ -19,8 +20,8 @@ static int wide_block(struct fx_builder *b, int x, int c_in, int c_out, int stri
     return fx_build_add(b, out, x, false);
 }
 
-static struct fx_arch_ends build(struct fx_builder *b, int image, int n_classes, double dropout,
-                                 const struct fx_arch_value *values)
+static int build(struct fx_builder *b, int image, double dropout,
+                 const struct fx_arch_value *values)
 {
     int depth = values[DEPTH].v[0], n_blocks = (depth - 4) / 6;
     int c = 16;
@@ -41,13 +42,19 @@ static struct fx_arch_ends build(struct fx_builder *b, int image, int n_classes,
             c = c_out;
         }
     }
-    x = fx_build_batchnorm(b, "bn1", x, true);
-    return fx_arch_classifier(b, "fc", x, n_classes);
+    return fx_build_batchnorm(b, "bn1", x, true);
 }
 
-const struct fx_arch fx_arch_wideresnet = {
-    .family = "improved_wideresnet28_10",
+const struct fx_network fx_network_wideresnet = {
+    .summary = "wide ResNet of pre-activation blocks",
+    .wandb_project = "MCN_ImprovedWideResNet_Fusion",
+    .classifier = "fc",
     .dropout = 0.3,
+    .recipe = { .weight_decay = 5e-4,
+                .dropout = 0.3,
+                .label_smoothing = 0.05,
+                .augment = "strong",
+                .batch = 128 },
     .keys = {
         [DEPTH] = { "depth", 10, 100, false, { 1, { 28 } } },
         [WIDTH] = { "width", 1, 64, false, { 1, { 10 } } },
