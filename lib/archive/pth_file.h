@@ -1,7 +1,8 @@
 /* A .pth file opened: its pickled object and its storages, whichever container holds them.
  *
- * Internal to the reader: container (pth_zip.c, pth_legacy.c) -> storages (pth_storage.c) ->
- * tensors (pth_tensor.c) -> names (pth_walk.c) -> set (pth_read.c). */
+ * Internal to the reader: pth_read.c opens a container (pth_zip.c, pth_legacy.c) and walks the
+ * names of its object (pth_walk.c); a tensor that is found there (pth_tensor.c) is a view of a
+ * storage (pth_storage.c). */
 #ifndef FX_ARCHIVE_PTH_FILE_H
 #define FX_ARCHIVE_PTH_FILE_H
 
@@ -44,13 +45,6 @@ enum fx_status fx_pth_open_zip(struct fx_pth_file *file, struct fx_err *err) FX_
 enum fx_status fx_pth_open_legacy(struct fx_pth_file *file, struct fx_err *err) FX_MUST_CHECK;
 bool fx_pth_is_legacy(const uint8_t *bytes, size_t n_bytes);
 
-/* n bytes owned by the set, counted against n_copy_left. */
-enum fx_status fx_pth_copy_alloc(struct fx_pth_file *file, size_t n, uint8_t **block,
-                                 struct fx_err *err) FX_MUST_CHECK;
-
-/* FX_EINPUT: the file would expand beyond that. */
-enum fx_status fx_pth_refuse_expansion(const struct fx_pth_file *file, struct fx_err *err);
-
 /* ---- storages -------------------------------------------------------------------------------- */
 
 /* Sorts the table; FX_EINPUT when a key stands twice. */
@@ -75,6 +69,17 @@ bool fx_pth_storage_dtype(const struct fx_pickle_value *class_name, enum fx_dtyp
                           bool *is_untyped);
 const char *fx_pth_storage_name(enum fx_dtype dtype); /* NULL: no class of its own */
 bool fx_pth_dtype_from_global(const struct fx_pickle_value *global, enum fx_dtype *dtype);
+
+/* n bytes owned by the set, counted against n_copy_left. */
+enum fx_status fx_pth_copy_alloc(struct fx_pth_file *file, size_t n, uint8_t **block,
+                                 struct fx_err *err) FX_MUST_CHECK;
+
+/* FX_EINPUT: the file would expand beyond that. */
+enum fx_status fx_pth_refuse_expansion(const struct fx_pth_file *file, struct fx_err *err);
+
+/* Sees to it that the storage's data is there. */
+enum fx_status fx_pth_storage_inflate(struct fx_pth_file *file, struct fx_pth_storage *storage,
+                                      struct fx_err *err) FX_MUST_CHECK;
 
 /* ---- tensors --------------------------------------------------------------------------------- */
 

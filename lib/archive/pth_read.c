@@ -45,28 +45,6 @@ static const char *guess(const struct fx_input *in)
     return "is no PyTorch checkpoint: neither a zip nor a stream of torch.save";
 }
 
-enum fx_status fx_pth_refuse_expansion(const struct fx_pth_file *file, struct fx_err *err)
-{
-    return fx_fail(err, FX_EINPUT, "%s: expands to more than %d times its size: refused",
-                   file->in->name, FX_PTH_COPY_FACTOR);
-}
-
-enum fx_status fx_pth_copy_alloc(struct fx_pth_file *file, size_t n, uint8_t **block,
-                                 struct fx_err *err)
-{
-    if (n > file->n_copy_left)
-        return fx_pth_refuse_expansion(file, err);
-    *block = malloc(n + 1);
-    if (!*block)
-        return fx_fail(err, FX_EFAIL, "%s: out of memory", file->in->name);
-    if (fx_tensor_set_own(file->set, *block, err) != FX_OK) {
-        free(*block);
-        return err->status;
-    }
-    file->n_copy_left -= n;
-    return FX_OK;
-}
-
 /* Goes down to the state dict; the plain values beside it become metadata. */
 static enum fx_status unwrap(struct fx_pth_file *file, struct fx_pickle_value **value,
                              struct fx_err *err)

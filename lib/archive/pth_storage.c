@@ -1,4 +1,5 @@
-/* Storages of a .pth: the table by key, and what a persistent id says about one. */
+/* Storages of a .pth: the table by key, what a persistent id says about one, and the memory of what
+ * has to be inflated or copied. */
 #include "archive/pth_file.h"
 
 #include <inttypes.h>
@@ -147,4 +148,40 @@ enum fx_status fx_pth_elements_get(const struct fx_pth_file *file,
     if (!narrow_to_view(fx_pickle_at(id, 5), elements))
         return fx_fail(err, FX_EINPUT, "%s: storage view lies outside its storage", name);
     return FX_OK;
+}
+
+/* ---- copies ---------------------------------------------------------------------------------- */
+
+enum fx_status fx_pth_refuse_expansion(const struct fx_pth_file *file, struct fx_err *err)
+{
+    return fx_fail(err, FX_EINPUT, "%s: expands to more than %d times its size: refused",
+                   file->in->name, FX_PTH_COPY_FACTOR);
+}
+
+enum fx_status fx_pth_copy_alloc(struct fx_pth_file *file, size_t n, uint8_t **block,
+                                 struct fx_err *err)
+{
+    if (n > file->n_copy_left)
+        return fx_pth_refuse_expansion(file, err);
+    *block = malloc(n + 1);
+    if (!*block)
+        return fx_fail(err, FX_EFAIL, "%s: out of memory", file->in->name);
+    if (fx_tensor_set_own(file->set, *block, err) != FX_OK) {
+        free(*block);
+        return err->status;
+    }
+    file->n_copy_left -= n;
+    return FX_OK;
+}
+
+enum fx_status fx_pth_storage_inflate(struct fx_pth_file *file, struct fx_pth_storage *storage,
+                                      struct fx_err *err)
+{
+    uint8_t *block;
+
+    if (storage->data)
+        return FX_OK;
+    FX_TRY(fx_pth_copy_alloc(file, storage->n_bytes, &block, err));
+    storage->data = block;
+    return fx_zip_extract(&file->zip, storage->member, block, err);
 }

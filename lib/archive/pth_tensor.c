@@ -186,19 +186,6 @@ static void swap_bytes(enum fx_dtype dtype, uint8_t *bytes, size_t n_bytes)
     }
 }
 
-/* The bytes of the storage, inflated now if that has not happened yet. */
-static enum fx_status storage_data(struct fx_pth_file *file, struct fx_pth_storage *storage,
-                                   struct fx_err *err)
-{
-    uint8_t *block;
-
-    if (storage->data)
-        return FX_OK;
-    FX_TRY(fx_pth_copy_alloc(file, storage->n_bytes, &block, err));
-    storage->data = block;
-    return fx_zip_extract(&file->zip, storage->member, block, err);
-}
-
 enum fx_status fx_pth_add_tensor(struct fx_pth_file *file, const struct fx_pickle_value *value,
                                  const char *name, struct fx_err *err)
 {
@@ -213,7 +200,7 @@ enum fx_status fx_pth_add_tensor(struct fx_pth_file *file, const struct fx_pickl
     tensor = &file->set->tensors[file->set->n_tensors - 1];
     if (tensor->n_bytes == 0)
         return FX_OK;
-    FX_TRY(storage_data(file, view.elements.storage, err));
+    FX_TRY(fx_pth_storage_inflate(file, view.elements.storage, err));
     src = view.elements.storage->data +
           (size_t)(view.elements.offset + view.offset) * fx_dtype_bytes(view.dtype);
     tensor->data = src;
