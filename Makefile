@@ -188,20 +188,32 @@ clean: ## remove what was built
 	rm -rf build
 
 # ---- install -------------------------------------------------------------------------------------
+# The scripts stay beside the rules that they belong to; in BINDIR is a link to each.
+SCRIPTS := fusion-table fusion-spread plot-curves slurm/submit-all-fusions
 PAGES := $(wildcard man/*.[157])
-SHARED := $(filter-out %/completion.bash %/demo.mk %/slurm,$(wildcard pipelines/*)) \
+SHARED := $(filter-out %/completion %/demo.mk %/slurm,$(wildcard pipelines/*)) \
 	$(wildcard lib/net/*.def)
-install: all ## copy tools, man pages and pipelines to $(DESTDIR)$(PREFIX)
-	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(DATADIR) $(DESTDIR)$(COMPDIR)
+COMMANDS := $(TOOLS) $(notdir $(SCRIPTS))
+# What bash, zsh and fish know about the tools; bash and fish look for a file of the tool's name.
+COMPLETIONS := $(COMMANDS:%=$(COMPDIR)/%) $(ZSHDIR)/_fusion-tools $(COMMANDS:%=$(FISHDIR)/%.fish)
+completion = sed 's|@DATADIR@|$(DATADIR)|; s|@TOOLS@|$(COMMANDS)|' pipelines/completion/$(1)
+install: all ## copy tools, man pages, completion and pipelines to $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(DATADIR)/completion $(DESTDIR)$(DATADIR)/slurm \
+	  $(DESTDIR)$(COMPDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(FISHDIR)
 	install -m 755 $(TOOL_BINS) $(DESTDIR)$(BINDIR)
 	for page in $(PAGES); do install -D -m 644 -t $(DESTDIR)$(MANDIR)/man$${page##*.} $$page; done
 	cp $(SHARED) $(DESTDIR)$(DATADIR)
-	cp -r pipelines/slurm $(DESTDIR)$(DATADIR)
-	for tool in $(TOOLS); do { cat pipelines/completion.bash; \
-	  echo "complete -o filenames -F _fusion_tools $$tool"; } > $(DESTDIR)$(COMPDIR)/$$tool; done
+	cp pipelines/slurm/* $(DESTDIR)$(DATADIR)/slurm
+	cp pipelines/completion/option-table $(DESTDIR)$(DATADIR)/completion
+	for script in $(SCRIPTS); do \
+	  ln -srf $(DESTDIR)$(DATADIR)/$$script $(DESTDIR)$(BINDIR); done
+	$(call completion,zsh) > $(DESTDIR)$(ZSHDIR)/_fusion-tools
+	for tool in $(COMMANDS); do \
+	  $(call completion,bash) > $(DESTDIR)$(COMPDIR)/$$tool; \
+	  $(call completion,fish) > $(DESTDIR)$(FISHDIR)/$$tool.fish; done
 
 uninstall: ## remove every file that install put there
-	rm -f $(TOOLS:%=$(DESTDIR)$(BINDIR)/%) $(TOOLS:%=$(DESTDIR)$(COMPDIR)/%)
+	rm -f $(COMMANDS:%=$(DESTDIR)$(BINDIR)/%) $(COMPLETIONS:%=$(DESTDIR)%)
 	for page in $(PAGES); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page#man/}; done
 	rm -rf $(DESTDIR)$(DATADIR)
 

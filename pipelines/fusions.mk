@@ -62,8 +62,13 @@ MISSION_FUSIONS := $(foreach r,$(MISSION),$(call pair_word,2,$(r)))
 DATASET := $(if $(filter %.safetensors,$(DATA)),$(DATA),$(OUT)/data.safetensors)
 
 ifeq ($(.DEFAULT_GOAL),)
-usage: # of this file by itself
+usage: # of this file by itself: the text at its head, its variables, its targets
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' $(PIPELINES)/fusions.mk
+	@cat $(PIPELINES)/{fusions,experts,repeats}.mk | sed -nE \
+	  's/^([A-Za-z_]+) \?= ?([^#]*)(# +(.*))?$$/  \1=\2\t\4/p' | expand -t 40 | sed 's/ *$$//'
+	@echo 'Targets, and FAMILY-FUSION for every pair:'
+	@cat $(PIPELINES)/{fusions,experts,repeats}.mk | \
+	  sed -nE 's/^([a-z][a-z-]*):.*## (.*)/  \1\t\2/p' | expand -t 18
 endif
 
 # ---- one rule for every pair ---------------------------------------------------------------------
@@ -168,10 +173,15 @@ all-pairs: $(ALL_PAIRS) ## the sixteen runs, every family with every fusion
 VIEWED := $(filter-out table curves,$(MAKECMDGOALS))
 table curves: | $(VIEWED)
 
+# without(files, what): a line that says there are none, and what to do.
+without = @compgen -G '$(1)' >/dev/null || { echo "make: $@: no $(2) in $(OUT); make all-fusions" \
+	"trains the runs, OUT=DIR says where others are" >&2; exit 1; }
 table: | $(TOOL_BINS) ## the table of all runs in OUT: each expert, their ensemble, the fused model
+	$(call without,$(OUT)/runs/*/,runs)
 	@$(PIPELINES)/fusion-table -e $(EXPERTS) $(OUT)/runs/*/
 
 curves: ## learning curves of all runs in OUT as pictures in OUT/curves
+	$(call without,$(OUT)/csv_logs/*/*.csv,logs of finished runs)
 	$(PIPELINES)/plot-curves -d $(OUT)/curves $(OUT)/csv_logs/*/*.csv
 
 .PHONY: all-fusions all-pairs table curves

@@ -5,9 +5,9 @@
 #
 # Every combination is an ordinary run with its own OUT, OUT/repeats/seed-1-alpha-0.5; the table at
 # the end has mean and standard deviation over the seeds.
-SEEDS ?= 42
-ALPHAS ?= 1
-RUNS ?= $(MISSION)
+SEEDS ?= 42#                                of repeats
+ALPHAS ?= 1#                                of repeats
+RUNS ?= $(MISSION)#                         of repeats; by default those of all-fusions
 
 REPEATS := $(foreach s,$(SEEDS),$(ALPHAS:%=seed-$(s)-alpha-%))
 # seed-1-alpha-0.5 -> seed 1 alpha 0.5

@@ -105,24 +105,24 @@ in_tree() {
         "$there/usr/bin/$tool" --version
         assert_exists "$there/usr/share/man/man1/$tool.1"
         assert_exists "$there/usr/share/bash-completion/completions/$tool"
+        assert_exists "$there/usr/share/fish/vendor_completions.d/$tool.fish"
     done
     assert_exists "$there/usr/share/man/man7/fusion-tools.7"
     PATH=$there/usr/bin:/usr/bin:/bin run -0 make -n -f "$there/usr/share/fusion-tools/fusions.mk" \
         INIT=1 DATA=x.safetensors resnet-concatenation
     assert_line --partial "expert-load --arch 'resnet18' --init 1 --count 4 |"
-    PATH=$there/usr/bin:/usr/bin:/bin run -0 \
-        "$there/usr/share/fusion-tools/slurm/submit-all-fusions" --dry-run INIT=1
+    PATH=$there/usr/bin:/usr/bin:/bin run -0 submit-all-fusions --dry-run INIT=1
     assert_output --partial "-t $there/usr/bin "
+    for script in fusion-table fusion-spread plot-curves; do
+        PATH=$there/usr/bin:/usr/bin:/bin run -0 "$script" --version
+    done
+    PATH=$there/usr/bin:/usr/bin:/bin run -0 make -f "$there/usr/share/fusion-tools/fusions.mk"
+    assert_line --index 0 --partial "The runs: four experts and a data set in"
+    assert_line --regexp "^  DATA=cifar-100-python.tar.gz +the archive"
+    assert_line --regexp "^  all-fusions +the four runs"
     run -0 in_tree uninstall DESTDIR="$there" PREFIX=/usr
     assert_equal "$(find "$there" ! -type d)" ""
     assert_not_exists "$there/usr/share/fusion-tools"
-}
-
-@test "completion offers options and their choices" {
-    # shellcheck source=/dev/null
-    source pipelines/completion.bash
-    _fusion_tools cifar-prep --hold ''
-    assert_equal "${COMPREPLY[*]}" "--holdout --holdout-fraction"
 }
 
 @test "check-gpu where there is no GPU says so" {
@@ -166,6 +166,12 @@ END
     LD_LIBRARY_PATH=$PWD/build/lib run -0 ldd ".$BATS_TEST_TMPDIR/b/cifar-prep"
     assert_line --regexp "libarchive.so.* => $PWD/build/lib/"
     assert_line --regexp "libc.so.* => /(usr/)?lib"
+}
+
+@test "check takes no T, and names what does" {
+    run -2 in_tree check T=tests/options.bats
+    assert_line --partial 'one file: make check-bats T=tests/options.bats'
+    assert_equal "${#lines[@]}" 1
 }
 
 @test "help names the targets" {

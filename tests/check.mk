@@ -35,6 +35,7 @@ CHECK_WERROR = WERROR=$(if $(filter-out file,$(origin WERROR)),'$(WERROR)',$(if 
 	$(KNOWN_COMPILERS),$(COMPILERS)),,-Werror))
 
 check: ## run every test; the last line counts them
+	$(if $(T),$(error make check runs every test; one file: make check-bats T=$(T)))
 	@$(MAKE) --no-print-directory $(PARALLEL) $(CHECK_WERROR) all unit
 	$(if $(SIM),@$(MAKE) --no-print-directory $(PARALLEL) $(CHECK_WERROR) CUDA_SIM=1 all unit)
 	@$(MAKE) --no-print-directory $(PARALLEL) $(CHECK_WERROR) SAN=address,undefined \

@@ -8,7 +8,7 @@ bats_require_minimum_version 1.5.0
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 FX_BUILD=${FX_BUILD:-$ROOT/build/release}
 export ROOT FX_BUILD
-export PATH=$FX_BUILD/bin:$FX_BUILD/tests:$PATH
+export PATH=$FX_BUILD/bin:$FX_BUILD/tests:$ROOT/pipelines:$ROOT/pipelines/slurm:$PATH
 export LC_ALL=C TERM=dumb
 # What a user's environment may tell the tools or a real Slurm; but which GPU `make check-gpu` may
 # use is the user's choice.
@@ -40,7 +40,8 @@ real_data SPLITS "$ROOT/../shared/data"
 unset_make() {
     local names
     mapfile -t names < <(sed -n 's/^\([A-Za-z_]*\) ?=.*/\1/p' "$ROOT"/pipelines/*.mk)
-    unset MAKEFLAGS MFLAGS MAKELEVEL BINDIR MANDIR DATADIR COMPDIR "${names[@]}" "${!ARCH_@}"
+    unset MAKEFLAGS MFLAGS MAKELEVEL BINDIR MANDIR DATADIR COMPDIR ZSHDIR FISHDIR "${names[@]}" \
+        "${!ARCH_@}"
 }
 
 # eventually COMMAND...: waits until it succeeds, for a minute at most.

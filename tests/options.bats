@@ -10,6 +10,9 @@ shared='--help
 
 setup_file() {
     TOOLS=$(find "$ROOT/tools" -name '*.c' -printf '%f\n' | sed 's/\.c$//' | sort)
+    # The scripts that are installed as commands are held to the same.
+    scripts=$(sed -n 's/^SCRIPTS := //p' "$ROOT/Makefile")
+    for script in $scripts; do TOOLS+=" ${script##*/}"; done
     export TOOLS
     [ -n "$TOOLS" ]
 }
@@ -102,7 +105,8 @@ fusion-train"
 @test "every tool has its page, its tests, its place in fusion-tools(7) and in README" {
     for tool in $TOOLS; do
         assert_exists "$ROOT/man/$tool.1"
-        [ -n "$(find "$ROOT/tests" -name "$tool.bats")" ] || fail "no $tool.bats"
+        grep -q "@test.*$tool" "$ROOT"/tests/*.bats || find "$ROOT/tests" -name "$tool.bats" |
+            grep -q . || fail "no test of $tool"
         grep -q "^\.It Xr $tool 1" "$ROOT/man/fusion-tools.7" || fail "$tool not in page 7"
         grep -qF "\`$tool\`" "$ROOT/README.md" || fail "$tool is not in README.md"
     done

@@ -48,6 +48,16 @@ csv() {
     echo "out/csv_logs/$1_fusions/$1_$2_training_log.csv"
 }
 
+@test "without runs, table and curves say so and what to do" {
+    for target in table curves; do
+        run -2 --separate-stderr make -s --no-print-directory -C "$ROOT" B="$FX_BUILD" \
+            OUT="$PWD/none" "$target"
+        assert_equal "$output" ""
+        assert_regex "${stderr_lines[0]}" "^make: $target: no .*runs in $PWD/none; make all-fusions"
+        assert_equal "${#stderr_lines[@]}" 2 # the other is make's own: Error 1
+    done
+}
+
 @test "all-fusions is the four runs of the mission, each with its task" {
     run -0 fusions -j4 INIT=1 densenet-multiplicative resnet-multiplicativeAddition \
         improved_wide_resnet-TransformerBase resnext-concatenation

@@ -103,7 +103,6 @@ refused() { # STATUS MESSAGE OPTION...
 
 @test "what cannot be is refused before it waits in a queue" {
     refused 2 "resnet: no such run; *" -n resnet
-    refused 2 "--frobnicate: no such option; --help lists them" --frobnicate
     refused 2 "--time: wants a value" --time
     refused 2 "--jobs 0: wants a number from 1 on" --jobs 0
     refused 2 "-N two: wants a number from 1 on" -Ntwo

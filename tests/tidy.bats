@@ -116,6 +116,19 @@ finds() {
     assert_output ""
 }
 
+@test "man pages have no line that a terminal of 78 columns breaks" {
+    broken() { # PAGE...
+        local page
+        for page; do
+            mandoc -T ascii -O width=78 "$page" | col -bx | grep -E '^.{79}' | sed "s|^|$page: |"
+        done
+    }
+    printf '.Dd June 1, 2026\n.Dt X 1\n.Os\n.Sh NAME\n.Dl %075d\n' 0 >"$BATS_TEST_TMPDIR/x.1"
+    [ -n "$(broken "$BATS_TEST_TMPDIR/x.1")" ]
+    run broken man/*.[157]
+    assert_output ""
+}
+
 @test "no file above 256 KiB is kept in the tree" {
     git rev-parse --is-inside-work-tree >/dev/null 2>&1 || skip "not a git checkout"
     run bash -c 'git ls-files -z | xargs -0 -r du -k | awk "\$1 > 256"'
