@@ -64,8 +64,9 @@ DATASET := $(if $(filter %.safetensors,$(DATA)),$(DATA),$(OUT)/data.safetensors)
 ifeq ($(.DEFAULT_GOAL),)
 usage: # of this file by itself: the text at its head, its variables, its targets
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' $(PIPELINES)/fusions.mk
-	@cat $(PIPELINES)/{fusions,experts,repeats}.mk | sed -nE \
-	  's/^([A-Za-z_]+) \?= ?([^#]*)(# +(.*))?$$/  \1=\2\t\4/p' | expand -t 40 | sed 's/ *$$//'
+	@cat $(PIPELINES)/{fusions,experts,repeats}.mk | \
+	  sed -nE -e 's/^# (ARCH_FAMILY): /\1 ?=# /' \
+	  -e 's/^([A-Za-z_]+) \?= ?([^#]*)(# +(.*))?$$/  \1=\2\t\4/p' | expand -t 40 | sed 's/ *$$//'
 	@echo 'Targets, and FAMILY-FUSION for every pair:'
 	@cat $(PIPELINES)/{fusions,experts,repeats}.mk | \
 	  sed -nE 's/^([a-z][a-z-]*):.*## (.*)/  \1\t\2/p' | expand -t 18
