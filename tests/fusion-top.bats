@@ -200,6 +200,14 @@ END
         -- fusion-top runs
 }
 
+@test "a run that cannot be read is broken, and hides no other" {
+    mkdir runs/unreadable
+    ln -s /proc/self/mem runs/unreadable/history.jsonl
+    run -0 fusion-top runs
+    assert_line --regexp '^unreadable +broken '
+    assert_line --regexp '^done +done '
+}
+
 @test "what is no directory is refused; an empty one has no runs" {
     fails_with 1 "fusion-top: nothing: No such file or directory" fusion-top nothing
     fails_with 1 "fusion-top: runs/dead/lock: not a directory" fusion-top runs/dead/lock

@@ -266,6 +266,31 @@ refused() { # WHY LINE...
     assert_equal "$stderr" ""
 }
 
+# from_broken_terminal TEXT COMMAND...: its standard input gives the text and then EIO: a terminal
+# whose other side is gone.
+from_broken_terminal() {
+    python3 - "$@" <<'END'
+import os, pty, subprocess, sys, tty
+near, far = pty.openpty()
+tty.setraw(far)
+os.write(far, sys.argv[1].encode())
+command = subprocess.Popen(sys.argv[2:], stdin=near, pass_fds=[], close_fds=True)
+os.close(far)
+sys.exit(command.wait())
+END
+}
+
+@test "an error of the disk is one, also within a line" {
+    for text in "$start" "${start:0:20}" "$start
+$(epoch 1 | head -c 50)"; do
+        for tool in metrics-csv "metrics-tensorboard -d log" "metrics-wandb -d log"; do
+            # shellcheck disable=SC2086
+            run -1 --separate-stderr from_broken_terminal "$text" $tool
+            assert_regex "${stderr_lines[-1]}" "^${tool%% *}: stdin: Input/output error"
+        done
+    done
+}
+
 @test "a full disk is noticed" {
     stream "$start" "$(epoch 1)" "$end"
     run -1 --separate-stderr bash -c 'metrics-csv metrics.jsonl >/dev/full'

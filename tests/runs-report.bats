@@ -138,7 +138,40 @@ END
         runs-report -o page.html runs/done/lock
     run -2 runs-report
     run -2 runs-report runs runs
-    assert_not_exists page.html
     fails_with 1 'runs-report: stdout: No space left on device' \
         bash -c 'runs-report runs/done >/dev/full'
+}
+
+@test "a disk that fails within a line makes no page without that run" {
+    # Files in runs/failing give twenty bytes, and then EIO.
+    cat >failing.c <<'END'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+static ssize_t fail(void *left, char *bytes, size_t n)
+{
+    (void)n;
+    if (*(int *)left == 0) {
+        errno = EIO;
+        return -1;
+    }
+    *(int *)left = 0;
+    memcpy(bytes, "{\"event\":\"start\",\"ex", 20);
+    return 20;
+}
+FILE *fopen(const char *path, const char *mode)
+{
+    static int left = 1;
+    FILE *(*next)(const char *, const char *) = dlsym(RTLD_NEXT, "fopen");
+    cookie_io_functions_t io = { .read = fail };
+    return strstr(path, "failing/") ? fopencookie(&left, "r", io) : next(path, mode);
+}
+END
+    cc -shared -fPIC -o failing.so failing.c -ldl
+    cp -r runs/done runs/failing
+    run -1 --separate-stderr env LD_PRELOAD="$PWD/failing.so" runs-report -o page.html runs
+    assert_equal "${stderr_lines[-1]}" "runs-report: runs/failing/history.jsonl: Input/output error"
+    assert_not_exists page.html
 }

@@ -31,6 +31,22 @@ static enum fx_status write_page(const struct args *args, const struct fx_runs *
     return status;
 }
 
+/* A file that is no metrics stream is named on the page; one that could not be read is no result.
+ */
+static enum fx_status check(const struct fx_runs *runs, struct fx_err *err)
+{
+    for (size_t i = 0; i < runs->n; i++) {
+        if (runs->run[i].state != FX_RUN_BROKEN)
+            continue;
+        if (runs->run[i].why.status != FX_EINPUT) {
+            *err = runs->run[i].why;
+            return err->status;
+        }
+        fx_log_warn("%s", runs->run[i].why.msg);
+    }
+    return FX_OK;
+}
+
 static enum fx_status run(const struct args *args, struct fx_err *err)
 {
     struct fx_runs runs = { 0 };
@@ -43,9 +59,7 @@ static enum fx_status run(const struct args *args, struct fx_err *err)
                          args->dir);
         goto out;
     }
-    for (size_t i = 0; i < runs.n; i++)
-        if (runs.run[i].state == FX_RUN_BROKEN)
-            fx_log_warn("%s", runs.run[i].why.msg);
+    FX_TRY_OUT(check(&runs, err));
     FX_TRY_OUT(fx_output_open(&out, args->output, false, err));
     FX_TRY_OUT(write_page(args, &runs, &out, err));
     FX_TRY_OUT(fx_output_commit(&out, err));

@@ -50,7 +50,8 @@ enum fx_status fx_json_line_read(struct fx_json_reader *reader, json_t **object,
     ssize_t n = getline(&reader->text, &reader->cap_text, reader->in);
     if (n < 0 && feof(reader->in))
         return FX_OK;
-    if (n < 0)
+    /* Also when the first bytes of the line could be read. */
+    if (n < 0 || ferror(reader->in))
         return fx_fail_errno(err, "%s", reader->name);
     reader->line++;
     if (reader->text[n - 1] != '\n')

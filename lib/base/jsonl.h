@@ -27,8 +27,8 @@ struct fx_json_reader {
 };
 
 /* fx_json_line_read: the next object, owned by the caller (json_decref), or NULL at the end of the
- * stream.  FX_EINPUT on a line that is not one JSON object, has a key twice or lacks its newline:
- * "stdin: line 7: why". */
+ * stream.  FX_EFAIL when it cannot be read; FX_EINPUT on a line that is not one JSON object, has a
+ * key twice or lacks its newline: "stdin: line 7: why". */
 enum fx_status fx_json_line_read(struct fx_json_reader *reader, json_t **object,
                                  struct fx_err *err) FX_MUST_CHECK;
 void fx_json_reader_fini(struct fx_json_reader *reader);

@@ -141,24 +141,18 @@ static enum fx_status take_event(struct fx_run *run, json_t *event, const char *
 static enum fx_status read_events(struct fx_run *run, FILE *in, struct fx_err *err)
 {
     struct fx_events events = { .reader = { .in = in, .name = run->file } };
-    enum fx_status status;
+    enum fx_status status = FX_OK, read;
     json_t *event;
     const char *kind;
 
-    while ((status = fx_events_next(&events, &event, &kind, &run->why)) == FX_OK && event != NULL) {
+    while ((read = fx_events_next(&events, &event, &kind, &run->why)) == FX_OK && event != NULL &&
+           status == FX_OK) {
         status = take_event(run, event, kind, err);
         json_decref(event);
-        if (status != FX_OK)
-            break;
     }
     run->n_experts = events.n_experts;
-    run->is_ended = events.is_ended;
-    if (status == FX_EINPUT) {
-        run->state = feof(in) ? FX_RUN_DEAD : FX_RUN_BROKEN;
-        status = FX_OK;
-    } else if (status != FX_OK && err->status == FX_OK) {
-        *err = run->why;
-    }
+    if (read != FX_OK)
+        run->state = read == FX_EINPUT && feof(in) ? FX_RUN_DEAD : FX_RUN_BROKEN;
     fx_events_fini(&events);
     return status;
 }
@@ -194,19 +188,25 @@ static void judge(struct fx_run *run)
         run->state = FX_RUN_RUNNING;
 }
 
+/* One run that cannot be read is broken; the others are shown all the same. */
 static enum fx_status read_run(struct fx_run *run, struct fx_err *err)
 {
     FILE *in = fopen(run->file, "re");
 
-    if (in == NULL)
-        return fx_fail_errno(err, "%s", run->file);
     forget_events(run);
     run->state = FX_RUN_DEAD;
     run->epochs = json_array();
-    enum fx_status status = run->epochs != NULL
-                                ? read_events(run, in, err)
-                                : fx_fail(err, FX_EFAIL, "%s: out of memory", run->file);
-    fclose(in);
+    enum fx_status status = FX_OK;
+    if (in == NULL) {
+        run->state = FX_RUN_BROKEN;
+        fx_fail_errno(&run->why, "%s", run->file);
+    }
+    if (run->epochs == NULL)
+        status = fx_fail(err, FX_EFAIL, "%s: out of memory", run->file);
+    else if (in != NULL)
+        status = read_events(run, in, err);
+    if (in != NULL)
+        fclose(in);
     return status;
 }
 
@@ -219,7 +219,8 @@ static bool take_known(struct fx_runs *older, struct fx_run *run)
         struct fx_run *known = &older->run[i];
         if (known->file == NULL || strcmp(known->file, run->file) != 0)
             continue;
-        if (known->n_bytes != run->n_bytes || known->changed.tv_sec != run->changed.tv_sec ||
+        if (known->why.status == FX_EFAIL || known->n_bytes != run->n_bytes ||
+            known->changed.tv_sec != run->changed.tv_sec ||
             known->changed.tv_nsec != run->changed.tv_nsec)
             return false;
         free(run->dir);

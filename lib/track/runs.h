@@ -17,7 +17,7 @@ enum fx_run_state {
     FX_RUN_DIVERGED,
     FX_RUN_FAILED,
     FX_RUN_DEAD,   /* no end, and nobody works on it */
-    FX_RUN_BROKEN, /* not a metrics stream */
+    FX_RUN_BROKEN, /* not a metrics stream, or it cannot be read */
 };
 const char *fx_run_state_name(enum fx_run_state state); /* "running", ... */
 
@@ -27,8 +27,7 @@ struct fx_run {
     struct timespec changed;
     off_t n_bytes;
     enum fx_run_state state;
-    bool is_ended;
-    struct fx_err why; /* of FX_RUN_BROKEN */
+    struct fx_err why; /* of FX_RUN_BROKEN: FX_EINPUT, or FX_EFAIL where it cannot be read */
     int n_experts;
     /* owned; NULL: no such event (before: the measurement before training) */
     json_t *start, *before, *step, *eval, *end;
@@ -49,7 +48,7 @@ char *fx_run_name(const char *file);
 
 /* fx_runs_scan: finds the runs below dir, not following symbolic links, and reads them; those that
  * have not changed since the scan before, whose result `runs` holds, are kept as they are.
- * FX_EFAIL: dir cannot be read. */
+ * FX_EFAIL: dir cannot be read; one run that cannot is FX_RUN_BROKEN. */
 enum fx_status fx_runs_scan(struct fx_runs *runs, const char *dir,
                             struct fx_err *err) FX_MUST_CHECK;
 void fx_runs_fini(struct fx_runs *runs);
