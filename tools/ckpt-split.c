@@ -2,7 +2,9 @@
  * (ckpt-split(1)). */
 #include "archive/pth.h"
 #include "base/io.h"
+#include "base/jsonl.h"
 #include "base/log.h"
+#include "base/quote.h"
 #include "base/tool.h"
 #include "net/arch.h"
 #include "net/model.h"
@@ -113,7 +115,8 @@ static void list(const struct checkpoint *c, const char *format)
     for (size_t i = 0; i < c->set.n_tensors; i++) {
         const struct fx_tensor *tensor = &c->set.tensors[i];
         const struct part *part = part_of(c, tensor->name);
-        fprintf(stdout, "%s\t%s\t%s\t%td\t", tensor->name, fx_dtype_name(tensor->dtype),
+        fx_quote_put(stdout, tensor->name);
+        fprintf(stdout, "\t%s\t%s\t%td\t", fx_dtype_name(tensor->dtype),
                 fx_shape_text(tensor->n_dims, tensor->shape, shape, sizeof(shape)),
                 (const uint8_t *)tensor->data - c->input.bytes);
         if (part)
@@ -169,7 +172,7 @@ static json_t *json_value(const char *key, const char *text)
     if (value && json_is_number(value))
         return value;
     json_decref(value);
-    return json_string(text);
+    return fx_json_text(text);
 }
 
 /* {the component's metadata, "checkpoint": {all of the checkpoint's}} */
@@ -182,7 +185,7 @@ static json_t *describe(const struct checkpoint *c, const struct part *part)
         failed = json_object_set_new(object, part->set.meta[i].key,
                                      json_value(part->set.meta[i].key, part->set.meta[i].value));
     for (size_t i = 0; !failed && i < c->set.n_meta; i++)
-        failed = json_object_set_new(all, c->set.meta[i].key, json_string(c->set.meta[i].value));
+        failed = json_object_set_new(all, c->set.meta[i].key, fx_json_text(c->set.meta[i].value));
     if (!failed)
         failed = json_object_set(object, "checkpoint", all) != 0;
     json_decref(all);

@@ -2,6 +2,7 @@
  * (expert-load(1)). */
 #include "base/io.h"
 #include "base/log.h"
+#include "base/quote.h"
 #include "base/tool.h"
 #include "net/arch.h"
 #include "net/help.h"
@@ -42,7 +43,8 @@ static enum fx_status list(const char *path, struct fx_err *err)
 
     for (size_t i = 0; status == FX_OK && i < file.set.n_tensors; i++) {
         const struct fx_tensor *tensor = &file.set.tensors[i];
-        fprintf(stdout, "%s\t%s\t%s\n", tensor->name, fx_dtype_name(tensor->dtype),
+        fx_quote_put(stdout, tensor->name);
+        fprintf(stdout, "\t%s\t%s\n", fx_dtype_name(tensor->dtype),
                 fx_shape_text(tensor->n_dims, tensor->shape, shape, sizeof(shape)));
     }
     for (size_t i = 0; status == FX_OK && i < file.set.n_meta; i++)

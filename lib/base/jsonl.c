@@ -2,6 +2,7 @@
 #include "base/jsonl.h"
 
 #include "base/stop.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -11,6 +12,15 @@
 #include <sys/types.h>
 
 enum { REAL_DIGITS = 10 };
+
+json_t *fx_json_text(const char *text)
+{
+    char *mended = fx_utf8_mend(text);
+    json_t *string = mended != NULL ? json_string(mended) : NULL;
+
+    free(mended);
+    return string;
+}
 
 char *fx_json_line(const json_t *object)
 {

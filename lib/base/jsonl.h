@@ -8,6 +8,10 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* fx_json_text: a new string with this text, in which what is no UTF-8 is U+FFFD: JSON knows no
+ * other.  NULL when memory is short. */
+json_t *fx_json_text(const char *text);
+
 /* fx_json_line: the object as one compact line with "\n", keys in the order they were set, reals
  * with 10 significant digits.  malloc'ed, owned by the caller; NULL when memory is short. */
 char *fx_json_line(const json_t *object);

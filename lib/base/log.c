@@ -1,6 +1,9 @@
 /* Lines on stderr, and one line on a terminal that is drawn again and again. */
 #include "base/log.h"
 
+#include "base/quote.h"
+#include "base/utf8.h"
+
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -10,7 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_BYTES = 1024, REDRAW_MS = 100, COLUMNS_DEFAULT = 80 };
+/* Quoted, a byte may take four. */
+enum { TEXT_BYTES = 1024, LINE_BYTES = 4096, REDRAW_MS = 100, COLUMNS_DEFAULT = 80 };
 
 static const char *tool_name = "fusion-tools"; /* borrowed */
 static const char *task_name;                  /* borrowed, NULL for none */
@@ -44,33 +48,32 @@ static void emit(const char *text, size_t n)
     (void)put; /* there is no one left to tell */
 }
 
-static size_t put_task(char *line, size_t n)
+/* The task that is set, and the text, on a line that can do nothing to the terminal. */
+static size_t put_quoted(char line[LINE_BYTES], const char *text)
 {
-    line[0] = '\0';
-    if (task_name != NULL)
-        snprintf(line, n, "[%s] ", task_name);
-    return strlen(line);
-}
+    size_t n = 0;
 
-/* Names from other people's files must not be able to move the cursor or add a line. */
-static void disarm(char *text)
-{
-    for (; *text != '\0'; text++)
-        if ((unsigned char)*text < ' ' || *text == '\177')
-            *text = '?';
+    if (task_name != NULL) {
+        line[n++] = '[';
+        fx_quote(line + n, LINE_BYTES / 2, task_name);
+        n += strlen(line + n);
+        n = (size_t)(stpcpy(line + n, "] ") - line);
+    }
+    fx_quote(line + n, LINE_BYTES - n - 1, text); /* leaves room for a newline */
+    return n + strlen(line + n);
 }
 
 static void say(const char *kind, const char *fmt, va_list args)
 {
-    char line[LINE_BYTES];
-    size_t n = put_task(line, sizeof line / 2);
+    char text[TEXT_BYTES], line[LINE_BYTES];
+    size_t n;
 
     fx_log_progress_end();
-    snprintf(line + n, sizeof line - n - 1, "%s: %s", tool_name, kind);
-    n += strlen(line + n);
-    vsnprintf(line + n, sizeof line - n - 1, fmt, args);
-    disarm(line + n);
-    n += strlen(line + n);
+    snprintf(text, sizeof text, "%s: %s", tool_name, kind);
+    n = strlen(text);
+    vsnprintf(text + n, sizeof text - n, fmt, args);
+    fx_utf8_trim(text);
+    n = put_quoted(line, text);
     line[n++] = '\n';
     emit(line, n);
 }
@@ -150,19 +153,22 @@ static bool drawn_recently(void)
 
 void fx_log_progress(const char *fmt, ...)
 {
-    char line[LINE_BYTES];
+    char text[TEXT_BYTES], line[LINE_BYTES];
     va_list args;
 
     if (!fx_log_progress_wanted() || drawn_recently())
         return;
-    size_t n = put_task(line, sizeof line / 2);
     va_start(args, fmt);
-    vsnprintf(line + n, sizeof line - n, fmt, args);
+    vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    put_quoted(line, text);
 
     /* A line as wide as the terminal would wrap, and a wrapped line cannot be redrawn. */
     char drawn[LINE_BYTES + 16];
-    snprintf(drawn, sizeof drawn, "\r%.*s\033[K", terminal_columns() - 1, line);
+    snprintf(drawn, sizeof drawn, "\r%.*s", terminal_columns() - 1, line);
+    fx_utf8_trim(drawn);
+    size_t n = strlen(drawn);
+    snprintf(drawn + n, sizeof drawn - n, "\033[K");
     emit(drawn, strlen(drawn));
     progress_shown = true;
 }

@@ -5,6 +5,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/stop.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -60,6 +61,7 @@ static void remember_command_line(const char *name, int argc, char **argv)
         append(' ');
         append_quoted(argv[i]);
     }
+    fx_utf8_trim(command_line); /* it may have been cut */
 }
 
 const char *fx_tool_command_line(void)

@@ -2,6 +2,7 @@
 #include "data/dataset_write.h"
 
 #include "base/hash.h"
+#include "base/jsonl.h"
 #include "tensor/safetensors.h"
 
 #include <jansson.h>
@@ -15,9 +16,8 @@ static enum fx_status put_json(struct fx_tensor_set *set, const char *key, json_
 {
     /* Nine digits tell every f32 apart. */
     char *text = array != NULL ? json_dumps(array, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
-    enum fx_status status = text != NULL
-                                ? fx_tensor_set_put_meta(set, key, text, err)
-                                : fx_fail(err, FX_EFAIL, "%s: not UTF-8, or out of memory", key);
+    enum fx_status status = text != NULL ? fx_tensor_set_put_meta(set, key, text, err)
+                                         : fx_fail(err, FX_EFAIL, "%s: out of memory", key);
 
     free(text);
     json_decref(array);
@@ -29,7 +29,7 @@ static json_t *names_json(char *const *names, size_t n)
     json_t *array = json_array();
 
     for (size_t i = 0; i < n; i++)
-        if (json_array_append_new(array, json_string(names[i])) != 0) {
+        if (json_array_append_new(array, fx_json_text(names[i])) != 0) {
             json_decref(array);
             return NULL;
         }

@@ -1,6 +1,8 @@
 /* Writing safetensors: the canonical order, the header, the bytes. */
 #include "tensor/safetensors.h"
 
+#include "base/jsonl.h"
+#include "base/utf8.h"
 #include "tensor/safetensors_header.h"
 
 #include <jansson.h>
@@ -61,8 +63,12 @@ static json_t *metadata_json(const struct fx_tensor_set *set)
             sorted[n++] = (struct fx_meta){ .key = (char *)"format", .value = (char *)"pt" };
         qsort(sorted, n, sizeof *sorted, by_key);
     }
-    for (size_t i = 0; !failed && i < n; i++)
-        failed = json_object_set_new(object, sorted[i].key, json_string(sorted[i].value)) != 0;
+    for (size_t i = 0; !failed && i < n; i++) {
+        char *key = fx_utf8_mend(sorted[i].key);
+        failed =
+            key == NULL || json_object_set_new(object, key, fx_json_text(sorted[i].value)) != 0;
+        free(key);
+    }
     free(sorted);
     if (failed) {
         json_decref(object);

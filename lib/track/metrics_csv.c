@@ -151,13 +151,17 @@ struct stream {
 
 /* ---- fields ---------------------------------------------------------------------------------- */
 
+/* A text that a spreadsheet would take for a formula has an apostrophe in front, which says it is a
+ * text: names may come from somebody else. */
 static void put_text(FILE *row, const char *text)
 {
+    const char *apostrophe = text[0] != '\0' && strchr("=+-@\t\r", text[0]) != NULL ? "'" : "";
+
     if (strpbrk(text, ",\"\r\n") == NULL) {
-        fputs(text, row);
+        fprintf(row, "%s%s", apostrophe, text);
         return;
     }
-    fputc('"', row);
+    fprintf(row, "\"%s", apostrophe);
     for (; *text != '\0'; text++) {
         if (*text == '"')
             fputc('"', row);

@@ -24,7 +24,7 @@ static void put(struct event *event, const char *key, json_t *value)
 static void put_text(struct event *event, const char *key, const char *value)
 {
     if (value != NULL)
-        put(event, key, json_string(value));
+        put(event, key, fx_json_text(value));
 }
 
 static void put_int(struct event *event, const char *key, int64_t value)

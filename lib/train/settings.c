@@ -1,6 +1,7 @@
 /* Settings as data: one table turns them into JSON, into a command line and into a comparison. */
 #include "train/settings.h"
 
+#include "base/jsonl.h"
 #include "base/number.h"
 
 #include <stddef.h>
@@ -93,7 +94,7 @@ static json_t *setting_value(const struct fx_settings *settings, const struct se
 
     switch (row->kind) {
     case KIND_STRING:
-        return *(const char *const *)at == NULL ? NULL : json_string(*(const char *const *)at);
+        return *(const char *const *)at == NULL ? NULL : fx_json_text(*(const char *const *)at);
     case KIND_INT:
         return json_integer(*(const int64_t *)at);
     case KIND_REAL:

@@ -354,7 +354,7 @@ static void test_exit(void **state)
         { exit_silently, "closed", 0, 0, "" },
         { print_and_exit, "no reader", 0, SIGPIPE, "" },
         { print_without_sigpipe, "no reader", 0, SIGPIPE, "" },
-        { fail_and_exit, "/dev/null", 3, 0, "[task-0] unit-tool: file: bad??[1m\n" },
+        { fail_and_exit, "/dev/null", 3, 0, "[task-0] unit-tool: file: bad\\x0a\\x1b[1m\n" },
         { read_what_was_cut, "/dev/null", 3, 0,
           "unit-tool: a mapped input file was cut short while it was read\n" },
         { wait_for_signal, "/dev/null", 0, SIGTERM, "" },

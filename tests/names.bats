@@ -1,0 +1,97 @@
+#!/usr/bin/env bats
+# Names that are no UTF-8, or could do something to a terminal or a spreadsheet: nothing is lost
+# on them, and nothing of them gets through.
+
+load helper
+load tiny
+
+setup_file() {
+    tiny_data
+}
+
+train() { # OPTION...
+    fusion-train --quiet --data "$data" --fusion concatenation --epochs 1 --batch 20 --steps 1 \
+        --threads 1 "$@" <"$experts"
+}
+
+@test "bytes that are no UTF-8 in names become U+FFFD in what is written" {
+    local odd=$'odd\xff'
+    mkdir "$odd"
+    cp "$data" "$odd/data.safetensors"
+    expert-load -q --arch "$tiny_arch" --classes 5 --init 1 --count 1 -o "$odd/one.safetensors"
+    train --task "t$odd" --data "$odd/data.safetensors" --checkpoint-dir "$odd/run" >metrics.jsonl
+    assert_equal "$(events metrics.jsonl start 'e["task"]')" "todd�"
+    assert_equal "$(events metrics.jsonl end 'e["status"]')" "done"
+    # The same name is the same setting when it goes on.
+    train --task "t$odd" --data "$odd/data.safetensors" --checkpoint-dir "$odd/run" --resume |
+        cmp - metrics.jsonl
+    fusion-eval --data "$odd/data.safetensors" "$odd/run/best.safetensors" >eval.jsonl
+    assert_regex "$(events eval.jsonl start 'e["command_line"]')" "odd�/data.safetensors"
+    ckpt-split -d "$odd/parts" "$odd/run/best.safetensors"
+    python3 -c 'import json, sys; [json.load(open(name)) for name in sys.argv[1:]]' \
+        "$odd"/parts/*/*.json
+}
+
+@test "a run that fails has its end, whatever is in the reason" {
+    local odd=$'odd\xff' how=0
+    (ulimit -f 8 && train --checkpoint-dir "$odd") >metrics.jsonl 2>said || how=$?
+    assert_equal "$how" 1
+    assert_regex "$(events metrics.jsonl end 'e["status"], e["reason"]')" "failed.*odd�.*too large"
+    assert_regex "$(cat said)" 'fusion-train: odd\\xff/.*: File too large$'
+}
+
+@test "a command line is cut between characters" {
+    local long
+    long=$(printf 'é%.0s' $(seq 3000))
+    for word in "$long" "x$long"; do
+        fusion-eval --quiet --data "$data" --task "$word" "$experts" >eval.jsonl
+        run events eval.jsonl start 'len(e["command_line"].encode()), e["command_line"][-1]'
+        assert_regex "$output" "\(409[45], 'é'\)"
+    done
+}
+
+# hostile FILE: a safetensors file with names that clear the screen, ring, turn the text around.
+hostile() {
+    python3 - "$1" <<'END'
+import json, struct, sys
+names = ["a\033[2J", "bell\a", "line\nbreak", "c1\x9b31m", "turned\u202e"]
+header = json.dumps({name: {"dtype": "F32", "shape": [1], "data_offsets": [4 * i, 4 * i + 4]}
+                     for i, name in enumerate(names)} | {"__metadata__": {"k\033": "v\x9b"}})
+header += " " * (-len(header) % 8)
+with open(sys.argv[1], "wb") as out:
+    out.write(struct.pack("<Q", len(header.encode())) + header.encode() + bytes(4 * len(names)))
+END
+}
+
+@test "names in files cannot do anything to a terminal" {
+    hostile hostile.safetensors
+    for tool in "expert-load --list -v" "ckpt-split --list" "fusion-eval --data $data" \
+        "cifar-view -o x.png" "expert-load --arch resnet18" "ckpt-join --arch resnet18"; do
+        # shellcheck disable=SC2086
+        $tool hostile.safetensors >said 2>&1 || true
+        run -1 env LC_ALL=C.UTF-8 grep -nP '[\x00-\x08\x0b-\x1f\x7f-\x9f\x{202e}]' said
+    done
+    run expert-load --list hostile.safetensors
+    assert_line $'a\\x1b[2J\tF32\t(1,)'
+    assert_line $'line\\x0abreak\tF32\t(1,)'
+    assert_line $'c1\\u009b31m\tF32\t(1,)'
+    assert_line $'turned\\u202e\tF32\t(1,)'
+    # Nor can those of files, and of tasks.
+    fails_with 1 'expert-load: no\\x1b\[2J\\xff: No such file or directory' \
+        expert-load --list $'no\033[2J\xff'
+    run -1 --separate-stderr fusion-train --task $'t\033c' --data "$data" --fusion concatenation \
+        --checkpoint-dir /dev/null/x <"$experts"
+    assert_regex "${stderr_lines[0]}" '^\[t\\x1bc\] fusion-train: '
+}
+
+@test "names cannot be formulas of a spreadsheet" {
+    mkdir -- '=HYPERLINK("x")' -2+3 plain
+    for run in '=HYPERLINK("x")' -2+3 plain; do
+        printf '%s\n' '{"event":"start","arch":"@SUM(1)","fusion":"+1","task":"-x","experts":0}' \
+            '{"event":"end","status":"done","test_accuracy":-1.5}' >"./$run/metrics.jsonl"
+    done
+    run -0 --separate-stderr metrics-csv --events end -- *
+    assert_line --regexp "^\"'=HYPERLINK\(\"\"x\"\"\)\",done,.*,'\+1,'@SUM\(1\),'-x,,$"
+    assert_line --regexp "^'-2\+3,done,.*,-1.5,"
+    assert_line --regexp "^plain,done,"
+}
