@@ -37,7 +37,7 @@ links = $(if $(call complaint,$(hash)include <$(1)>,$(2)),0,1)
 have = $(if $(filter 0,$(1)),0,$(if $(filter 10,$(1)$(2)),$(error $(3)),$(2)))
 
 # What builds nothing needs nothing of it.
-BUILDS := $(filter-out clean help dist uninstall format tidy check-gpu-run,$(or \
+BUILDS := $(filter-out clean help dist uninstall format tidy check-gpu-run check-fresh,$(or \
 	$(MAKECMDGOALS),all))
 ifneq ($(BUILDS),)
 override HAVE_DNNL := $(call have,$(HAVE_DNNL),$(call links,oneapi/dnnl/dnnl.h,-ldnnl),HAVE_DNNL=1 \

@@ -7,7 +7,7 @@ SIM := $(if $(filter %-nocuda,$(WITHOUT)),,1)
 SIM_B := build/cuda-sim$(WITHOUT)
 SAN_B := build/address-undefined$(if $(SIM),-cuda-sim)$(WITHOUT)
 
-BATS_SRC := $(wildcard tests/*.bats tests/*/*.bats)
+BATS_SRC := $(filter-out tests/fresh/%,$(wildcard tests/*.bats tests/*/*.bats))
 BATS_SUITES := $(BATS_SRC:tests/%.bats=%)
 suites_of = $(patsubst tests/%,%,$(basename $(1)))
 C_SUITES := $(call suites_of,$(UNIT_SRC))
@@ -18,8 +18,15 @@ CUDA_BATS := cuda/cuda_tools cuda/cuda_resume
 SIM_BATS := $(if $(SIM),$(CUDA_BATS))
 # Input that must be refused is also given to the sanitizer build of the tools.
 SAN_BATS := $(filter bad%,$(BATS_SUITES))
-SUITES := $(BATS_SUITES) $(C_SUITES) $(addprefix cuda-sim/,$(SIM_SUITES) $(SIM_BATS)) \
+ALL_SUITES := $(BATS_SUITES) $(C_SUITES) $(addprefix cuda-sim/,$(SIM_SUITES) $(SIM_BATS)) \
 	$(addprefix sanitized/,$(SAN_BATS) $(SAN_C_SUITES))
+# A look at every build and at what the tools need of a system: SUITES='$(QUICK_SUITES)'
+QUICK_SUITES = $(filter unit/% cuda-sim/unit/% sanitized/unit/% bootstrap cifar-prep ckpt-split \
+	expert-load metrics-csv options tidy torch/pth_roundtrip,$(ALL_SUITES))
+# Fresh machines that are to run README.md's commands too: FRESH='bookworm-root trixie-user'
+FRESH :=
+SUITES = $(ALL_SUITES) $(FRESH_SUITES)
+FRESH_SUITES = $(FRESH:%=fresh/%)
 
 # What a suite is told: the build under test, and the back ends it was made with.
 SUITE_ENV = HAVE_DNNL=$(HAVE_DNNL) HAVE_CUDA=$(HAVE_CUDA) FX_BUILD=$(abspath $(1))
@@ -40,9 +47,17 @@ check: ## run every test; the last line counts them
 	$(if $(SIM),@$(MAKE) --no-print-directory $(PARALLEL) $(CHECK_WERROR) CUDA_SIM=1 all unit)
 	@$(MAKE) --no-print-directory $(PARALLEL) $(CHECK_WERROR) SAN=address,undefined \
 	  CUDA_SIM=$(SIM) all unit
+	@$(MAKE) --no-print-directory suites
+
+suites:
 	@rm -rf $(CHECK)
 	@$(MAKE) --no-print-directory -j$(CHECK_JOBS) $(SUITES:%=$(CHECK)/%.tap)
 	@tests/summary $(CHECK) $(SUITES)
+
+check-fresh: ## README.md's commands on a fresh Debian, as root and as a user: SUITE=trixie
+	@[ -n "$(SUITE)$(FRESH)" ] || { echo "check-fresh: of which Debian? SUITE=trixie" >&2; exit 2; }
+	@FRESH_WHOLE=1 $(MAKE) --no-print-directory CHECK=build/check-fresh CHECK_JOBS=1 \
+	  FRESH='$(or $(FRESH),$(SUITE)-root $(SUITE)-user)' SUITES='$$(FRESH_SUITES)' suites
 
 # The shortest way to one file while working on it: make check-bats T=tests/metrics-csv.bats
 check-bats: all unit
@@ -67,6 +82,9 @@ $(SIM_SUITES:%=$(CHECK)/cuda-sim/%.tap): $(CHECK)/cuda-sim/%.tap:
 $(SAN_C_SUITES:%=$(CHECK)/sanitized/%.tap): $(CHECK)/sanitized/%.tap:
 	@$(call SIM_ENV,$(SAN_B)) tests/run-suite sanitized/$* $@ $(SAN_B)/tests/$*
 
+$(FRESH_SUITES:%=$(CHECK)/%.tap): $(CHECK)/fresh/%.tap:
+	@FRESH=$* FX_SUITE_SECONDS=9000 tests/run-suite fresh/$* $@ bats --tap tests/fresh/commands.bats
+
 C_FILES = $(shell find lib tools tests kernels -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' \
 	-o -name '*.cpp')
 lint: ## the tests of the source text: style, cppcheck, shellcheck, man pages
@@ -75,4 +93,4 @@ lint: ## the tests of the source text: style, cppcheck, shellcheck, man pages
 format: ## clang-format every C file in place
 	clang-format -i $(C_FILES)
 
-.PHONY: check check-bats lint format
+.PHONY: check suites check-fresh check-bats lint format

@@ -1,0 +1,45 @@
+#!/usr/bin/env bats
+# The two commands of README.md on a fresh Debian, FRESH=SUITE-USER: everything that the check builds,
+# a small demo and QUICK_SUITES; with FRESH_WHOLE=1 the demo and the check as they are.
+
+load ../helper
+
+# Called by make; the packages that make fresh machines are fetched by make too.
+setup_file() {
+    export MACHINE=$ROOT/build/fresh/$FRESH SUITE=${FRESH%-*} FRESH_USER=${FRESH##*-} WHY_NOT=
+    [ -e "$ROOT/.git" ] || WHY_NOT="no checkout to clone"
+    tests=$ROOT/tests/fresh
+    mkdir -p "$ROOT/build/fresh"
+    "$tests/machine" drop "$MACHINE"
+    [ -n "$WHY_NOT" ] || WHY_NOT=$("$tests/machine" make "$MACHINE" "$SUITE" 2>&1) ||
+        [ $? = 77 ]
+    [ -n "$WHY_NOT" ] || "$tests/machine" clone "$MACHINE" "$FRESH_USER"
+}
+
+setup() {
+    [ -z "$WHY_NOT" ] || skip "$WHY_NOT"
+}
+
+teardown_file() {
+    "$ROOT/tests/fresh/machine" drop "$MACHINE"
+}
+
+# typed COMMAND: in the clone; what it says stays in build/fresh, its end is shown when it fails.
+typed() {
+    local log=$MACHINE-$BATS_TEST_NUMBER.txt
+    "$ROOT/tests/fresh/machine" run "$MACHINE" "$FRESH_USER" "cd fusion-tools && $1" >"$log" 2>&1 ||
+        { tail -n 60 "$log" && fail "$1: see $log"; }
+}
+
+@test "./bootstrap demo" {
+    typed "./bootstrap demo $([ -n "${FRESH_WHOLE:-}" ] ||
+        echo 'DEMO_IMAGES=1000 DEMO_EPOCHS=1 DEMO_EXPERT_EPOCHS=1')"
+    run tail -n 1 "$MACHINE-1.txt"
+    assert_output "The files of the four runs are in demo, their curves in demo/curves/all.png."
+}
+
+@test "./bootstrap check" {
+    typed "./bootstrap check $([ -n "${FRESH_WHOLE:-}" ] || echo "SUITES='\$(QUICK_SUITES)'")"
+    run tail -n 1 "$MACHINE-2.txt"
+    assert_output --regexp '^[0-9]+ passed, 0 failed, [0-9]+ skipped$'
+}
