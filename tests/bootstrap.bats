@@ -9,6 +9,7 @@ setup() {
     mkdir bin
     stand_in dpkg-query '[[ " $INSTALLED " == *" ${!#} "* ]] && echo "install ok installed"'
     stand_in apt-get 'echo "apt-get $*" >>"$CALLS"; exit ${APT_EXIT:-0}'
+    stand_in apt-cache '[[ " ${UNKNOWN:-} " == *" ${!#} "* ]] || echo "${!#} | 1.0"'
     stand_in sudo 'echo sudo >>"$CALLS"; exec "$@"'
     stand_in systemctl 'echo "systemctl $*" >>"$CALLS"; exit ${SYSTEMCTL_EXIT:-0}'
     stand_in id 'echo "${USER_ID:-0}"'
@@ -50,6 +51,35 @@ stand_in() { # NAME COMMANDS
     INSTALLED=$build run -0 "$ROOT/bootstrap" check
     assert_line --partial python3-torch
     refute_output --partial cuda
+}
+
+@test "PyTorch is left out where the system has none, and said; anything else is demanded" {
+    UNKNOWN="python3-torch python3-torchvision jq" INSTALLED=$build run -0 "$ROOT/bootstrap" check
+    assert_line --partial "this system has no python3-torch python3-torchvision: their tests are"
+    run grep install calls
+    refute_output --partial "torch"
+    assert_output --partial " jq "
+    assert_output --partial " python3-numpy "
+}
+
+@test "where no list of packages was fetched yet, everything is asked for" {
+    UNKNOWN="make python3-torch" INSTALLED=$build run -0 "$ROOT/bootstrap" check
+    run grep install calls
+    assert_output --partial " python3-torch "
+}
+
+@test "who wants fresh machines gets what makes them" {
+    for words in "check-fresh SUITE=trixie" "check FRESH=trixie-user"; do
+        rm -f calls
+        # shellcheck disable=SC2086
+        INSTALLED=$build run -0 "$ROOT/bootstrap" $words
+        run grep install calls
+        assert_output --partial " debootstrap "
+    done
+    rm calls
+    INSTALLED=$build run -0 "$ROOT/bootstrap" check
+    run grep install calls
+    refute_output --partial "debootstrap"
 }
 
 @test "services that come with a package are switched off, others are left alone" {

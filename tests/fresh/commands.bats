@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# The two commands of README.md on a fresh Debian, FRESH=SUITE-USER: everything that the check builds,
-# a small demo and QUICK_SUITES; with FRESH_WHOLE=1 the demo and the check as they are.
+# The two commands of README.md on a fresh Debian, FRESH=SUITE-USER: everything that the check
+# builds, a small demo and QUICK_SUITES; with FRESH_WHOLE=1 the demo and the check as they are.
 
 load ../helper
 
