@@ -72,7 +72,7 @@ cudaError_t put(CUstream_st *stream, const char *name, std::function<void()> run
     if (stream->in->spoiled)
         return cudaErrorStreamCaptureInvalidated;
     stream->in->nodes.push_back({ name, shared, stream->at });
-    stream->at = { stream->in->nodes.size() - 1 };
+    stream->at.assign(1, stream->in->nodes.size() - 1);
     return cudaSuccess;
 }
 
