@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "between.h"
 #include "data/augment.h"
 
 enum { N_IMAGES = 9000 };
@@ -123,9 +124,9 @@ static void test_crop_distribution(void **state)
     (void)state;
     fx_augment_epoch(&config, images, 3, rows);
     for (int i = 0; i < N_IMAGES; i++) {
-        assert_in_range(rows[i].crop_y, 0, 8);
-        assert_in_range(rows[i].crop_x, 0, 8);
-        assert_in_range(rows[i].flip, 0, 1);
+        assert_between(rows[i].crop_y, 0, 8);
+        assert_between(rows[i].crop_x, 0, 8);
+        assert_between(rows[i].flip, 0, 1);
         cells[(rows[i].crop_y * 9 + rows[i].crop_x) * 2 + rows[i].flip]++;
     }
     assert_uniform(cells, 9 * 9 * 2);
@@ -309,8 +310,8 @@ static void test_cutmix_box(void **state)
         uint32_t partner[1];
         fx_augment_mix(&config, 1, batch, 1, &mix, partner);
         int h = mix.y1 - mix.y0, w = mix.x1 - mix.x0;
-        assert_in_range(mix.y0, 0, 31);
-        assert_in_range(mix.x0, 0, 31);
+        assert_between(mix.y0, 0, 31);
+        assert_between(mix.x0, 0, 31);
         assert_true(h >= 0 && mix.y1 <= 32 && w >= 0 && mix.x1 <= 32);
         assert_true(mix.lam == (float)(1.0 - h * w / 1024.0));
         if (mix.y0 > 0 && mix.y1 < 32 && mix.x0 > 0 && mix.x1 < 32) { /* not clipped */

@@ -14,6 +14,7 @@
 
 #include "archive/gunzip.h"
 #include "base/io.h"
+#include "between.h"
 
 enum { N_TEXT = 600, N_FILE_MAX = 4096, N_GZIP_HEADER = 10 };
 
@@ -68,7 +69,7 @@ static enum fx_status gunzip(const uint8_t *bytes, size_t n, size_t piece, uint8
     do {
         status = fx_gunzip_read(&gz, out + *n_out, piece, &got, err);
         *n_out += got;
-        assert_in_range(*n_out, 0, N_FILE_MAX - piece);
+        assert_between(*n_out, 0, N_FILE_MAX - piece);
     } while (status == FX_OK && got > 0);
     fx_gunzip_close(&gz);
     return status;
@@ -134,7 +135,7 @@ static void test_every_flip(void **state)
         }
         file[at] ^= (uint8_t)(1 << bit % 8);
     }
-    assert_in_range(n_harmless, 0, 3);
+    assert_between(n_harmless, 0, 3);
 }
 
 static void test_members_in_a_row(void **state)

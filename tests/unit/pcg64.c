@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "between.h"
 #include "data/pcg64.h"
 
 static const struct {
@@ -117,11 +118,11 @@ static void test_bounds(void **state)
     assert_int_equal(fx_pcg64_bounded(&rng, 0), 0);
     for (int i = 0; i < 1000; i++) {
         uint32_t value = fx_pcg64_bounded(&rng, 6);
-        assert_in_range(value, 0, 6);
+        assert_between(value, 0, 6);
         seen[value]++;
     }
     for (int i = 0; i < 7; i++)
-        assert_in_range(seen[i], 100, 190); /* 143 expected, standard deviation 11 */
+        assert_between(seen[i], 100, 190); /* 143 expected, standard deviation 11 */
     fx_pcg64_shuffle(&rng, NULL, 0);
 }
 

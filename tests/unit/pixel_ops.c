@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "between.h"
 #include "data/augment.h"
 
 static uint8_t image[FX_IMAGE_BYTES];
@@ -169,7 +170,7 @@ static void test_policy_rows(void **state)
             assert_true(rows[i].erase_y + rows[i].erase_h <= 32);
             assert_true(rows[i].erase_x + rows[i].erase_w <= 32);
         }
-        assert_in_range(n_erased, cases[c].n_erased_min, cases[c].n_erased_max);
+        assert_between(n_erased, cases[c].n_erased_min, cases[c].n_erased_max);
     }
 }
 

@@ -18,6 +18,7 @@ extern "C" {
 #include <cmocka.h>
 }
 
+#include "between.h"
 #include "kernels/launch.cuh"
 #include "tests/cuda-sim/sim.h"
 

@@ -168,7 +168,7 @@ static void a_missing_barrier_before_memory_is_used_again_shows(void **)
         assert_int_equal(count_wrong_sums(true), 0);
         n_shown += count_wrong_sums(false) > 0;
     }
-    assert_in_range(n_shown, N_SEEDS / 4, N_SEEDS);
+    assert_between(n_shown, N_SEEDS / 4, N_SEEDS);
 }
 
 static __global__ void read_shared(float *x)

@@ -48,7 +48,7 @@ static void a_missing_event_shows(void **)
         n_late += got == 1.0f;
     }
     assert_int_equal(n_right + n_late, N_SEEDS);
-    assert_in_range(n_late, N_SEEDS / 8, N_SEEDS - N_SEEDS / 8);
+    assert_between(n_late, N_SEEDS / 8, N_SEEDS - N_SEEDS / 8);
 }
 
 /* A long stream and a short one: either may be done first, or half of one between. */
@@ -103,7 +103,7 @@ static void synchronising_waits_for_one_stream(void **)
         RUN(cudaDeviceSynchronize());
         assert_true(out[1] == 7.0f);
     }
-    assert_in_range(n_other_late, 1, N_SEEDS - 1);
+    assert_between(n_other_late, 1, N_SEEDS - 1);
     RUN(cudaFreeHost(out));
 }
 
@@ -129,7 +129,7 @@ static void pinned_memory_is_read_when_the_copy_runs(void **)
         cuda_sim::seed(seed);
         n_late += copied(pinned) == 2.0f;
     }
-    assert_in_range(n_late, N_SEEDS / 2, N_SEEDS);
+    assert_between(n_late, N_SEEDS / 2, N_SEEDS);
     RUN(cudaFreeHost(pinned));
 }
 
@@ -157,7 +157,7 @@ static void small_copies_to_the_device_arrive_late(void **)
         RUN(FX_LAUNCH(add_one, 1, 1, 0, stream, x.data, y.data));
         n_late += y.read()[0] != 8.0f;
     }
-    assert_in_range(n_late, 1, N_SEEDS - 1);
+    assert_between(n_late, 1, N_SEEDS - 1);
 }
 
 /* cudaMemset is on the legacy stream: streams that are not "non-blocking" wait for it. */
@@ -183,7 +183,7 @@ static void only_blocking_streams_wait_for_the_legacy_stream(void **)
         assert_true(set_and_added(cudaStreamDefault) == 1.0f);
         n_overtaken += set_and_added(cudaStreamNonBlocking) == 0.0f;
     }
-    assert_in_range(n_overtaken, 1, N_SEEDS - 1);
+    assert_between(n_overtaken, 1, N_SEEDS - 1);
 }
 
 static void events_tell_the_time(void **)
