@@ -110,7 +110,7 @@ endif
 endif
 
 # ---- sources -------------------------------------------------------------------------------------
-LIB_DIRS := base tensor archive data net net/arch net/fusion backend backend/ref backend/host \
+LIB_DIRS := base tensor archive data net net/arch net/fusion ops backend backend/ref backend/host \
 	backend/lower train track \
 	$(if $(filter 1,$(HAVE_DNNL)),backend/cpu) $(if $(filter 1,$(HAVE_CUDA)),backend/cuda)
 LIB_SRC := $(foreach d,$(LIB_DIRS),$(wildcard lib/$(d)/*.c))

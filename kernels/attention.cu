@@ -1,5 +1,5 @@
 /* Multi-head attention between few tokens; a block for one image and head.  The mathematics is that
- * of lib/backend/ref/attention.c, in double:
+ * of lib/ops/attention.c, in double:
  *   s = q k^T / sqrt(d),  p = softmax(s) over keys,  a = dropout(p),  y = a v.
  * Backward:  dv = a^T dy,  da = dy v^T,  dp = da * mask,  ds = p (dp - sum_key p dp),
  *   dq = ds k / sqrt(d),  dk = ds^T q / sqrt(d). */

@@ -1,4 +1,4 @@
-/* Dropout on the device: the masks of lib/backend/host/dropout_mask.h, bit for bit. */
+/* Dropout on the device: the masks of lib/ops/dropout.h, bit for bit. */
 #ifndef FX_KERNELS_DROPOUT_CUH
 #define FX_KERNELS_DROPOUT_CUH
 

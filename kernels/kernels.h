@@ -3,7 +3,7 @@
  * Each function enqueues on a stream and returns the launch's error; nothing synchronises, nothing
  * allocates, and pointers are addresses of device memory.  A launch does the same thing for
  * `n_lanes` equal lanes side by side (grid.z): addresses given are lane 0's, a `lane` stride leads
- * to the next one's.  The plain-C counterpart of each is in lib/backend/ref, lib/backend/host or
+ * to the next one's.  The plain-C counterpart of each is in lib/ops, lib/backend/host or
  * lib/data, and the operator tests compare them.
  *
  * Determinism: no floating-point atomics; sums have a fixed order, whatever the scheduling.
@@ -73,7 +73,7 @@ struct fx_k_batch_view {
     const void *rows;        /* (n) struct fx_k_row of batch_row.h */
 };
 
-/* A dropout: element e = pixel * c + channel of image i is dropped as backend/host/dropout_mask.h
+/* A dropout: element e = pixel * c + channel of image i is dropped as ops/dropout.h
  * says, pixel counted within the image.  word is lane 0's fx_rng_word; each lane's is 1 << 16 more.
  * p = 0: none. */
 struct fx_k_drop {
@@ -304,7 +304,7 @@ struct fx_k_heads {
     float *d_fused, *d_experts[FX_K_MAX_EXPERTS];
 };
 size_t fx_k_loss_scratch(int n);
-/* Adds to losses; writes (=) the logits' gradients.  As lib/backend/host/loss.c, in double.  An
+/* Adds to losses; writes (=) the logits' gradients.  As lib/ops/loss.c, in double.  An
  * image is mixed with its partner (lam) if batch->has_partner.  scratch: fx_k_loss_scratch bytes.
  */
 cudaError_t fx_k_loss(cudaStream_t stream, const struct fx_k_heads *heads,

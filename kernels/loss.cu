@@ -1,6 +1,6 @@
 /* Cross-entropy with soft targets for every head, distillation between experts, the ensemble, the
  * gradients of the logits, and the sums over the batch.  The mathematics is that of
- * lib/backend/host/loss.c, in double.  A block for an image, a warp for a head; then one block adds
+ * lib/ops/loss.c, in double.  A block for an image, a warp for a head; then one block adds
  * the images in their order. */
 #include "kernels.h"
 #include "launch.cuh"

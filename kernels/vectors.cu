@@ -1,5 +1,5 @@
 /* Vectors between the layers of fusion module and classifiers: bias and ReLU, sum, concatenation,
- * stacking, dropout.  The mathematics is that of lib/backend/ref/{linear,join,fuse,dropout}.c. */
+ * stacking, dropout.  The mathematics is that of lib/ops/{linear,add,concat,fusion,dropout}.c. */
 #include "dropout.cuh"
 #include "kernels.h"
 #include "launch.cuh"

@@ -23,6 +23,8 @@
 
 #include "data/augment.h"
 #include "net/graph.h"
+#include "ops/loss.h"
+#include "ops/optimizer.h"
 
 #include <stdio.h>
 
@@ -70,51 +72,21 @@ struct fx_batch {
     uint32_t epoch;                    /* dropout; from 1 */
 };
 
-/* loss = CE(fused) + alpha * sum_k CE(expert k) [+ alpha * distill * KL terms], each CE a mean over
- * the batch; the target of image i is
- *   (1 - eps) * (lam * onehot(label_i) + (1 - lam) * onehot(label_partner(i))) + eps / classes.
- * A graph without fused head has loss = sum_k CE(expert k) with alpha ignored. */
-struct fx_loss_config {
-    float alpha;
-    float label_smoothing; /* eps; 0 in evaluation */
-    float distill; /* weight of mean_{j != k} KL(stop_gradient(softmax_j) || softmax_k) added to
-                      each expert's loss; 0: none */
-};
+/* What a batch should be classified as. */
+static inline struct fx_targets fx_batch_targets(const struct fx_batch *batch)
+{
+    bool is_mixed = batch->mix && batch->partner;
 
-/* Sums over the images since step_begin (divide by n_images).  Index 0..K-1: experts. */
-struct fx_losses {
-    int64_t n_images;
-    double fused, expert[FX_GRAPH_MAX_EXPERTS]; /* sum over images of CE */
-    double distill[FX_GRAPH_MAX_EXPERTS];
-    double total; /* sum over images of the whole loss */
-    int64_t fused_correct, expert_correct[FX_GRAPH_MAX_EXPERTS], ensemble_correct;
-    double correct; /* images right of the graph's head (fused, else expert 0): with mixing an image
-                       counts lam for its own label and 1 - lam for its partner's */
-    double ensemble; /* CE of softmax(mean of the experts' logits), evaluation only */
-};
+    return (struct fx_targets){ .labels = batch->labels,
+                                .partner = is_mixed ? batch->partner : NULL,
+                                .lam = is_mixed ? batch->mix->lam : 1.0f };
+}
 
-/* One AdamW step over all trained parameters (PyTorch's formula, decoupled decay).
- * grad_scale multiplies the accumulated gradients first (1 / number of micro-batches). */
-struct fx_update {
-    int64_t step; /* from 1: bias correction */
-    double lr[FX_N_GROUPS];
-    double beta1, beta2, eps, weight_decay;
-    double clip;                    /* one global-norm clip over everything; <= 0: none */
-    double clip_group[FX_N_GROUPS]; /* > 0: per-group clips replace the global one */
-    double grad_scale;
-};
-/* SGD with momentum and Nesterov, for expert training; used instead of AdamW when not NULL. */
-struct fx_sgd {
-    double momentum;
-    bool nesterov;
-};
 /* What came of a step. */
 struct fx_step_result {
     double grad_norm; /* before clipping, over all parameters */
     struct fx_losses losses;
 };
-
-/* A host copy of a graph value or its gradient: f32 in canonical order (N, T, C, H, W). */
 
 struct fx_backend {
     const char *name;  /* "ref", "cpu", "cuda" */

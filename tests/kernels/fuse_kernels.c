@@ -1,9 +1,9 @@
-/* The kernels of fuse.cu, attention.cu and the tokens of vectors.cu against lib/backend/ref, at
+/* The kernels of fuse.cu, attention.cu and the tokens of vectors.cu against lib/ops, at
  * sizes that fill neither warps nor blocks. */
 #include "kernel_case.h"
 
-#include "backend/ref/attention.h"
-#include "backend/ref/fuse.h"
+#include "ops/attention.h"
+#include "ops/fusion.h"
 
 enum { MAX = FX_K_MAX_INPUTS };
 
@@ -79,8 +79,8 @@ static void product(void **state)
             struct fusion f;
 
             fusion_open(&f, g->n_values, n, n, g->add);
-            fx_ref_product(g->n_values, n, f.host_x, shifts[i], f.y.expected);
-            fx_ref_product_backward(g->n_values, n, f.host_x, shifts[i], f.dy.host, f.host_dx);
+            fx_product_forward(g->n_values, n, f.host_x, shifts[i], f.y.expected);
+            fx_product_backward(g->n_values, n, f.host_x, shifts[i], f.dy.host, f.host_dx);
             device_ok(fx_k_product(stream, &f.in, shifts[i], f.y.device, n));
             device_ok(fx_k_product_back(stream, &f.in, shifts[i], f.dy.device, n));
             fusion_check(&f, 1e-6, "product");
@@ -103,9 +103,9 @@ static void weighted_sum(void **state)
         vec_open(&w, 1, (size_t)g->n_values, 50);
         vec_open(&dw, 1, (size_t)g->n_values, g->add ? 51 : 0);
         device_ok(cudaMalloc(&scratch, fx_k_weighted_sum_scratch(n)));
-        fx_ref_weighted_sum(g->n_values, n, f.host_x, w.host, f.y.expected);
-        fx_ref_weighted_sum_backward(g->n_values, n, f.host_x, w.host, f.dy.host, f.host_dx,
-                                     dw.expected);
+        fx_weighted_sum_forward(g->n_values, n, f.host_x, w.host, f.y.expected);
+        fx_weighted_sum_backward(g->n_values, n, f.host_x, w.host, f.dy.host, f.host_dx,
+                                 dw.expected);
         device_ok(fx_k_weighted_sum(stream, &f.in, w.device, f.y.device, n));
         device_ok(fx_k_weighted_sum_back(stream, &f.in, w.device, f.dy.device, n,
                                          vec_grad(&dw, g->add), scratch));
@@ -126,8 +126,8 @@ static void stack(void **state)
         struct fusion f;
 
         fusion_open(&f, g->n_values, count(g), (size_t)g->n_values * count(g), g->add);
-        fx_ref_stack(g->n_values, g->rows, g->c, f.host_x, f.y.expected);
-        fx_ref_stack_backward(g->n_values, g->rows, g->c, f.dy.host, f.host_dx);
+        fx_stack_forward(g->n_values, g->rows, g->c, f.host_x, f.y.expected);
+        fx_stack_backward(g->n_values, g->rows, g->c, f.dy.host, f.host_dx);
         device_ok(fx_k_stack(stream, &f.in, g->rows, g->c, f.y.device));
         device_ok(fx_k_stack_back(stream, &f.in, g->rows, g->c, f.dy.device));
         fusion_check(&f, 0, "stack");
@@ -147,8 +147,8 @@ static void token_mean(void **state)
         vec_open(&y, 1, count(g), 0);
         vec_open(&dy, 1, count(g), 2);
         vec_open(&dx, 1, n, g->add ? 3 : 0);
-        fx_ref_token_mean(g->rows, g->n_values, g->c, x.host, y.expected);
-        fx_ref_token_mean_backward(g->rows, g->n_values, g->c, dy.host, dx.expected);
+        fx_token_mean_forward(g->rows, g->n_values, g->c, x.host, y.expected);
+        fx_token_mean_backward(g->rows, g->n_values, g->c, dy.host, dx.expected);
         device_ok(fx_k_token_mean(stream, x.device, g->rows, g->n_values, g->c, y.device));
         device_ok(fx_k_token_mean_back(stream, dy.device, g->rows, g->n_values, g->c,
                                        vec_grad(&dx, g->add)));
@@ -199,8 +199,8 @@ static void one_attention(const struct attention_config *g)
     };
     if (g->p > 0)
         k.drop = (struct fx_k_drop){ .view = b.view, .word = word, .p = g->p };
-    fx_ref_attention(&ref, qkv.host, y.expected);
-    fx_ref_attention_backward(&ref, qkv.host, dy.host, d_qkv.expected);
+    fx_attention_forward(&ref, qkv.host, y.expected);
+    fx_attention_backward(&ref, qkv.host, dy.host, d_qkv.expected);
     device_ok(fx_k_attention(stream, &k, qkv.device, y.device));
     device_ok(fx_k_attention_back(stream, &k, qkv.device, dy.device, vec_grad(&d_qkv, g->add)));
     vec_check(&y, 1e-6, "attention");

@@ -268,8 +268,8 @@ static void add_reference(const struct fixture *f, const struct norm_back *b, st
         float *unused = allocate(2 * (size_t)g->c, sizeof *unused);
         double *both = statistics_of(f, k);
 
-        fx_ref_batchnorm_backward(&f->ref, map_host(&f->x, g, k), y, map_host(&b->dy, g, k), both,
-                                  both + g->c, vec_host(&f->weight, k), one, unused, unused + g->c);
+        fx_batchnorm_backward(&f->ref, map_host(&f->x, g, k), y, map_host(&b->dy, g, k), both,
+                              both + g->c, vec_host(&f->weight, k), one, unused, unused + g->c);
         for (size_t i = 0; i < count(g); i++)
             map_expected(dx, g, k)[i] += (double)one[i];
         free(both);

@@ -1,6 +1,6 @@
 /* What the tests of kernels share: arrays that lie on the host and on the device, with guards, and
  * the batch that a step works on.  A kernel is launched on `stream`, and what it left on the device
- * is compared with what a function of lib/backend/ref or lib/backend/host makes of the same values.
+ * is compared with what a function of lib/ops makes of the same values.
  */
 #ifndef FX_TESTS_KERNELS_KERNEL_CASE_H
 #define FX_TESTS_KERNELS_KERNEL_CASE_H

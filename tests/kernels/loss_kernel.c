@@ -1,9 +1,10 @@
-/* The kernel of loss.cu against lib/backend/host/loss.c: sums, counts, and the logits' gradients;
+/* The kernel of loss.cu against lib/ops/loss.c: sums, counts, and the logits' gradients;
  * for heads of many shapes, mixed and smoothed targets, distillation, ties and logits out of range.
  */
 #include "kernel_case.h"
 
-#include "backend/host/loss.h"
+#include "data/augment.h"
+#include "ops/loss.h"
 
 enum { MAX_HEADS = FX_K_MAX_EXPERTS + 1, FUSED = FX_K_MAX_EXPERTS };
 
@@ -31,8 +32,7 @@ struct heads {
     struct fx_k_heads device;
     uint8_t *labels;   /* owned */
     uint32_t *partner; /* owned */
-    struct fx_mix mix;
-    struct fx_batch host_batch;
+    struct fx_targets targets;
     struct device_batch device_batch;
 };
 
@@ -75,7 +75,7 @@ static void heads_open(struct heads *h, const struct config *g)
                                 .label_smoothing = g->loss.label_smoothing,
                                 .distill = g->loss.distill };
 
-    *h = (struct heads){ .g = g, .mix = { .kind = FX_MIX_CUTMIX, .lam = g->lam } };
+    *h = (struct heads){ .g = g };
     h->host = (struct fx_heads){ .n = g->n, .n_classes = g->n_classes, .n_experts = g->n_experts };
     h->device =
         (struct fx_k_heads){ .n = g->n, .n_classes = g->n_classes, .n_experts = g->n_experts };
@@ -89,10 +89,9 @@ static void heads_open(struct heads *h, const struct config *g)
         h->labels[i] = (uint8_t)(i * 7 % g->n_classes);
         h->partner[i] = (uint32_t)((i * 5 + 3) % g->n);
     }
-    h->host_batch = (struct fx_batch){ .n = g->n,
-                                       .labels = h->labels,
-                                       .mix = g->is_mixed ? &h->mix : NULL,
-                                       .partner = g->is_mixed ? h->partner : NULL };
+    h->targets = (struct fx_targets){ .labels = h->labels,
+                                      .partner = g->is_mixed ? h->partner : NULL,
+                                      .lam = g->lam };
     batch_open(&h->device_batch, &batch, g->is_mixed ? h->partner : NULL, h->labels);
 }
 
@@ -156,8 +155,8 @@ static void losses_and_gradients(void **state)
         struct heads h;
 
         heads_open(&h, g);
-        fx_loss_heads(&h.host, &h.host_batch, &g->loss, &expected);
-        fx_loss_heads(&h.host, &h.host_batch, &g->loss, &expected);
+        fx_loss_heads(&h.host, &h.targets, &g->loss, &expected);
+        fx_loss_heads(&h.host, &h.targets, &g->loss, &expected);
         struct fx_k_losses got = run_device(&h, 2);
         same_losses(g->what, &got, &expected);
         for (int head = 0; g->trains && head < MAX_HEADS; head++)

@@ -1,8 +1,8 @@
-/* The kernels of elementwise.cu and channel_copy.cu against plain loops and lib/backend/ref, with
+/* The kernels of elementwise.cu and channel_copy.cu against plain loops and lib/ops, with
  * channels that fill no block and maps that lie among others' values. */
 #include "map_memory.h"
 
-#include "backend/ref/dropout.h"
+#include "ops/dropout.h"
 
 static const int channels[] = { 1, 8, 12, 21, 40 };
 
@@ -216,7 +216,7 @@ static void expect_dropped(const struct fx_k_launch *l, const struct map *x, str
         float *planes = map_planes(x, k, AREA), *dropped = calloc((size_t)(x->rows * x->c), 4);
 
         assert_non_null(dropped);
-        fx_ref_dropout(&d, N_IMAGES, shape, numbers, planes, dropped);
+        fx_dropout_forward(&d, N_IMAGES, shape, numbers, planes, dropped);
         map_expect_planes(y, k, AREA, dropped);
         free(dropped);
         free(planes);

@@ -20,7 +20,7 @@ struct config {
     float p;
 };
 
-/* Whose a place is: >= 0 the number of a value, (lane, channel, row) as lib/backend/ref has them.
+/* Whose a place is: >= 0 the number of a value, (lane, channel, row) as lib/ops has them.
  */
 enum { OTHERS = -1, PADDING = -2 };
 

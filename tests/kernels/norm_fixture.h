@@ -1,12 +1,12 @@
 /* A norm for the tests of its kernels: a map, parameters, statistics, a batch, and what
- * lib/backend/ref makes of them. */
+ * lib/ops makes of them. */
 #ifndef FX_TESTS_KERNELS_NORM_FIXTURE_H
 #define FX_TESTS_KERNELS_NORM_FIXTURE_H
 
 #include "norm_case.h"
 
-#include "backend/host/dropout_mask.h"
-#include "backend/ref/batchnorm.h"
+#include "ops/dropout.h"
+#include "ops/batchnorm.h"
 
 static inline struct fx_k_launch launch(const struct config *g)
 {
@@ -79,7 +79,7 @@ static inline void statistics_of_x(struct fixture *f)
     double *mean = allocate((size_t)g->c, sizeof *mean), *var = allocate((size_t)g->c, sizeof *var);
 
     for (int k = 0; k < g->n_lanes; k++) {
-        fx_ref_batchnorm_stats(&f->ref, map_host(&f->x, g, k), mean, var);
+        fx_batchnorm_stats(&f->ref, map_host(&f->x, g, k), mean, var);
         for (int c = 0; c < g->c; c++) {
             vec_host(&f->mean, k)[c] = (float)(mean[c] + 0.01 * (c % 3));
             vec_host(&f->var, k)[c] = (float)(1.1 * var[c] + 0.001);
@@ -164,8 +164,8 @@ static inline float *reference_of(const struct fixture *f, int k)
     float *y = allocate(count(f->g), sizeof *y);
     double *both = statistics_of(f, k);
 
-    fx_ref_batchnorm(&f->ref, map_host(&f->x, f->g, k), both, both + f->g->c,
-                     vec_host(&f->weight, k), vec_host(&f->bias, k), y);
+    fx_batchnorm_forward(&f->ref, map_host(&f->x, f->g, k), both, both + f->g->c,
+                         vec_host(&f->weight, k), vec_host(&f->bias, k), y);
     free(both);
     return y;
 }

@@ -1,4 +1,4 @@
-/* The kernels of BATCHNORM against lib/backend/ref, in both types, every layout of maps, for one
+/* The kernels of BATCHNORM against lib/ops, in both types, every layout of maps, for one
  * lane and for three.  The reference gets the lanes one after the other, as one image each. */
 #include "norm_fixture.h"
 
@@ -21,7 +21,7 @@ static void stats_check(const struct config *g, const struct map *x, int first, 
     for (int k = 0; k < g->n_lanes; k++) {
         const float *lane = got + (size_t)k * stats->lane;
 
-        fx_ref_batchnorm_stats(&ref, map_host(x, g, k), mean, var);
+        fx_batchnorm_stats(&ref, map_host(x, g, k), mean, var);
         for (int c = 0; c < 3 * stride; c++) {
             int kind = c / stride, channel = c % stride;
 
@@ -31,7 +31,7 @@ static void stats_check(const struct config *g, const struct map *x, int first, 
             }
             double expected = kind == 0   ? mean[channel]
                               : kind == 1 ? var[channel]
-                                          : fx_ref_batchnorm_unbiased(&ref, var[channel]);
+                                          : fx_batchnorm_unbiased(&ref, var[channel]);
             double slack = kind == 0 ? 1.2e-7 * fabs(expected) + 3e-7 * sqrt(var[channel])
                                      : precision * expected;
             if (!(fabs((double)lane[c] - expected) <= slack + 1e-30))
@@ -327,9 +327,9 @@ static void expect_backward(const struct fixture *f, struct gradients *b)
 
         for (size_t i = 0; i < count(g); i++)
             dy[i] = (float)(factor(f, k, i) * (double)map_host(&b->dy, g, k)[i]);
-        fx_ref_batchnorm_backward(&f->ref, map_host(&f->x, g, k), y, dy, both, both + g->c,
-                                  vec_host(&f->weight, k), dx, vec_expected(&b->d_weight, k),
-                                  vec_expected(&b->d_bias, k));
+        fx_batchnorm_backward(&f->ref, map_host(&f->x, g, k), y, dy, both, both + g->c,
+                              vec_host(&f->weight, k), dx, vec_expected(&b->d_weight, k),
+                              vec_expected(&b->d_bias, k));
         for (size_t i = 0; i < count(g); i++)
             expected[i] = (g->flag ? expected[i] : 0) + (double)dx[i];
         free(both);

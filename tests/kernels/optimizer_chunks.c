@@ -1,7 +1,7 @@
 /* The chunks of optimizer.cu: of any place and size, and as many as there may be. */
 #include "kernel_case.h"
 
-#include "backend/host/optimizer.h"
+#include "ops/optimizer.h"
 
 enum { N_VALUES = 20000 };
 static const struct fx_k_chunk odd_chunks[] = {
@@ -55,17 +55,17 @@ static void odd_places(void **state)
     for (int i = 0; i < N_ODD; i++) {
         int group = odd_chunks[i].group;
         uint64_t at = odd_chunks[i].begin, n = odd_chunks[i].end - at;
-        struct fx_adamw_step step = { result.scale[group],
-                                      update.group[group].keep,
-                                      update.beta1,
-                                      update.beta2,
-                                      update.rest1,
-                                      update.rest2,
-                                      update.group[group].rate,
-                                      update.root_correction,
-                                      update.eps };
+        struct fx_adamw step = { result.scale[group],
+                                 update.group[group].keep,
+                                 update.beta1,
+                                 update.beta2,
+                                 update.rest1,
+                                 update.rest2,
+                                 update.group[group].rate,
+                                 update.root_correction,
+                                 update.eps };
 
-        fx_adamw(&step, n, p.expected + at, g.host + at, m.expected + at, v.expected + at);
+        fx_adamw_step(&step, n, p.expected + at, g.host + at, m.expected + at, v.expected + at);
     }
     struct fx_k_chunk *chunks = to_device(odd_chunks, sizeof odd_chunks);
     struct fx_k_update *u = to_device(&update, sizeof update);

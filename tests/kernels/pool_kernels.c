@@ -1,8 +1,8 @@
-/* The kernels of map_pool.cu against lib/backend/ref: odd heights and widths, more pixels than
+/* The kernels of map_pool.cu against lib/ops: odd heights and widths, more pixels than
  * threads and fewer, channels that fill no block. */
 #include "map_memory.h"
 
-#include "backend/ref/pool.h"
+#include "ops/pool.h"
 
 static const int channels[] = { 1, 8, 12, 69, 136 };
 static const struct size {
@@ -63,7 +63,7 @@ static void avgpool_of(const struct config *g, enum way way)
     for (int k = 0; k < g->l.n_lanes; k++) {
         float *from = map_planes(&x, k, h * w), *to = zeros(n * small * g->c);
 
-        fx_ref_avgpool2(n * g->c, h, w, from, to);
+        fx_avgpool2_forward(n * g->c, h, w, from, to);
         map_expect_planes(&y, k, small, to);
         free(to);
         free(from);
@@ -99,7 +99,7 @@ static void one_avgpool_back(const struct config *g)
     for (int k = 0; k < g->l.n_lanes; k++) {
         float *from = map_planes(&dy, k, small), *to = zeros(n * h * w * g->c);
 
-        fx_ref_avgpool2_backward(n * g->c, h, w, from, to);
+        fx_avgpool2_backward(n * g->c, h, w, from, to);
         map_expect_planes(&dx, k, h * w, to);
         free(to);
         free(from);
@@ -131,7 +131,7 @@ static void globalpool_of(const struct config *g, enum way way)
     for (int k = 0; k < g->l.n_lanes; k++) {
         float *planes = map_planes(&x, k, area);
 
-        fx_ref_globalpool(n * g->c, area, planes, vec_expected(&y, k));
+        fx_globalpool_forward(n * g->c, area, planes, vec_expected(&y, k));
         free(planes);
     }
     device_ok(fx_k_globalpool(&g->l, &x.k, n, area, vec_array(&y)));
@@ -194,7 +194,7 @@ static void one_globalpool_back(const struct config *g)
     for (int k = 0; k < g->l.n_lanes; k++) {
         float *to = zeros(n * area * g->c);
 
-        fx_ref_globalpool_backward(n * g->c, area, vec_host(&dy, k), to);
+        fx_globalpool_backward(n * g->c, area, vec_host(&dy, k), to);
         map_expect_planes(&dx, k, area, to);
         free(to);
     }

@@ -1,11 +1,12 @@
-/* The kernels of vectors.cu and layernorm.cu against lib/backend/ref, at sizes that fill neither
+/* The kernels of vectors.cu and layernorm.cu against lib/ops, at sizes that fill neither
  * warps nor blocks, for one lane and for three. */
 #include "kernel_case.h"
 
-#include "backend/ref/dropout.h"
-#include "backend/ref/join.h"
-#include "backend/ref/layernorm.h"
-#include "backend/ref/linear.h"
+#include "ops/dropout.h"
+#include "ops/add.h"
+#include "ops/concat.h"
+#include "ops/layernorm.h"
+#include "ops/linear.h"
 
 static const struct size {
     int rows, c;
@@ -62,7 +63,7 @@ static void one_bias(const struct config *g)
     vec_open(&y, g->n_lanes, count(g), 1);
     vec_open(&bias, g->n_lanes, (size_t)g->c, 2);
     for (int k = 0; k < g->n_lanes; k++)
-        fx_ref_linear(&linear, vec_host(&y, k), w, vec_host(&bias, k), vec_expected(&y, k));
+        fx_linear_forward(&linear, vec_host(&y, k), w, vec_host(&bias, k), vec_expected(&y, k));
     device_ok(fx_k_bias_act(&l, vec_array(&y), g->rows, g->c, vec_array(&bias), g->flag));
     vec_check(&y, 1e-7, "bias");
     vec_check(&bias, 0, "bias, its input");
@@ -92,8 +93,8 @@ static void one_bias_back(const struct config *g)
     vec_open(&d_bias, g->n_lanes, (size_t)g->c, g->flag ? 3 : 0);
     for (int k = 0; k < g->n_lanes; k++) {
         vec_host(&y, k)[0] = 0; /* the ReLU's own zero lets no gradient pass */
-        fx_ref_linear_backward(&linear, vec_host(&y, k), w, vec_host(&y, k), vec_host(&dy, k),
-                               vec_expected(&dz, k), dw, vec_expected(&d_bias, k));
+        fx_linear_backward(&linear, vec_host(&y, k), w, vec_host(&y, k), vec_host(&dy, k),
+                           vec_expected(&dz, k), dw, vec_expected(&d_bias, k));
     }
     vec_upload(&y);
     device_ok(fx_k_bias_act_back(&l, vec_array(&y), vec_array(&dy), g->rows, g->c, g->flag,
@@ -151,8 +152,8 @@ static void one_layernorm(const struct config *g)
     vec_open(&bias, g->n_lanes, (size_t)g->c, 3);
     vec_open(&y, g->n_lanes, count(g), 0);
     for (int k = 0; k < g->n_lanes; k++)
-        fx_ref_layernorm(&norm, vec_host(&x, k), vec_host(&weight, k), vec_host(&bias, k),
-                         vec_expected(&y, k));
+        fx_layernorm_forward(&norm, vec_host(&x, k), vec_host(&weight, k), vec_host(&bias, k),
+                             vec_expected(&y, k));
     device_ok(fx_k_layernorm(&l, vec_array(&x), g->rows, g->c, norm.eps, vec_array(&weight),
                              vec_array(&bias), vec_array(&y)));
     vec_check(&y, 1e-6, "LayerNorm");
@@ -182,9 +183,9 @@ static void one_layernorm_back(const struct config *g)
     vec_open(&d_weight, g->n_lanes, (size_t)g->c, old);
     vec_open(&d_bias, g->n_lanes, (size_t)g->c, old);
     for (int k = 0; k < g->n_lanes; k++)
-        fx_ref_layernorm_backward(&norm, vec_host(&x, k), vec_host(&dy, k), vec_host(&weight, k),
-                                  vec_expected(&dx, k), vec_expected(&d_weight, k),
-                                  vec_expected(&d_bias, k));
+        fx_layernorm_backward(&norm, vec_host(&x, k), vec_host(&dy, k), vec_host(&weight, k),
+                              vec_expected(&dx, k), vec_expected(&d_weight, k),
+                              vec_expected(&d_bias, k));
     device_ok(fx_k_layernorm_back(&l, vec_array(&x), vec_array(&dy), g->rows, g->c, norm.eps,
                                   vec_array(&weight), vec_grad(&dx, g->flag),
                                   vec_grad(&d_weight, g->flag), vec_grad(&d_bias, g->flag)));
@@ -221,9 +222,9 @@ static void one_sum(const struct config *g)
     vec_open(&db, 1, n, 0);
     in.dx[0] = vec_grad(&da, true);
     in.dx[1] = vec_grad(&db, false);
-    fx_ref_add(n, a.host, b.host, g->flag, y.expected);
-    fx_ref_add_backward(n, y.expected, dy.host, g->flag, da.expected);
-    fx_ref_add_backward(n, y.expected, dy.host, g->flag, db.expected);
+    fx_add_forward(n, a.host, b.host, g->flag, y.expected);
+    fx_add_backward(n, y.expected, dy.host, g->flag, da.expected);
+    fx_add_backward(n, y.expected, dy.host, g->flag, db.expected);
     device_ok(fx_k_add_vectors(stream, a.device, b.device, y.device, n, g->flag));
     device_ok(fx_k_add_vectors_back(stream, &in, y.device, dy.device, n, g->flag));
     vec_check(&y, 0, "sum");
@@ -260,8 +261,8 @@ static void one_concat(const struct config *g)
         in.x[k] = x[k].device;
         if (k != 1)
             in.dx[k] = vec_grad(&dx[k], g->flag);
-        fx_ref_concat((size_t)g->rows, c, total, offset, x[k].host, y.expected);
-        fx_ref_concat_backward((size_t)g->rows, c, total, offset, dy.host, dx[k].expected);
+        fx_concat_forward((size_t)g->rows, c, total, offset, x[k].host, y.expected);
+        fx_concat_backward((size_t)g->rows, c, total, offset, dy.host, dx[k].expected);
         offset += c;
     }
     device_ok(fx_k_concat(stream, &in, g->rows, y.device));
@@ -303,9 +304,8 @@ static void one_drop(const struct config *g)
         uint32_t word = fx_rng_word(FX_RNG_DROPOUT, 5 + (unsigned)k, 2);
         struct fx_dropout d = { batch.seed, word, batch.epoch, drop.p };
 
-        fx_ref_dropout(&d, g->rows, shape, b.numbers, vec_host(&x, k), vec_expected(&y, k));
-        fx_ref_dropout_backward(&d, g->rows, shape, b.numbers, vec_host(&x, k),
-                                vec_expected(&dx, k));
+        fx_dropout_forward(&d, g->rows, shape, b.numbers, vec_host(&x, k), vec_expected(&y, k));
+        fx_dropout_backward(&d, g->rows, shape, b.numbers, vec_host(&x, k), vec_expected(&dx, k));
     }
     device_ok(fx_k_drop_vector(&l, vec_array(&x), vec_array(&y), g->rows, &drop));
     device_ok(fx_k_drop_vector_back(&l, vec_array(&x), vec_grad(&dx, g->flag), g->rows, &drop));

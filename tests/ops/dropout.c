@@ -2,7 +2,7 @@
  */
 #include "op_case.h"
 
-#include "backend/host/dropout_mask.h"
+#include "ops/dropout.h"
 
 struct drop {
     int tokens, c, side, n;

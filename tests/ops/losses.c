@@ -1,6 +1,6 @@
 /* The losses of all heads and the gradients of their logits against a literal implementation: sums
  * directly, gradients by finite differences of it (teachers of a distillation held fixed). */
-#include "backend/host/loss.h"
+#include "ops/loss.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -89,11 +89,9 @@ static double literal_total(const struct variant *v, double z[N_HEADS][N * C])
 
 static struct fx_losses run(const struct variant *v)
 {
-    struct fx_mix mix = { .kind = FX_MIX_CUTMIX, .lam = v->lam };
-    struct fx_batch batch = { .n = N,
-                              .labels = labels,
-                              .mix = v->is_mixed ? &mix : NULL,
-                              .partner = v->is_mixed ? partner : NULL };
+    struct fx_targets targets = { .labels = labels,
+                                  .partner = v->is_mixed ? partner : NULL,
+                                  .lam = v->lam };
     struct fx_heads heads = { .n = N, .n_classes = C, .n_experts = K };
     struct fx_losses losses = { 0 };
 
@@ -103,7 +101,7 @@ static struct fx_losses run(const struct variant *v)
     }
     heads.fused = v->has_fused ? logits[FUSED] : NULL;
     heads.d_fused = v->has_fused ? gradients[FUSED] : NULL;
-    fx_loss_heads(&heads, &batch, &v->config, &losses);
+    fx_loss_heads(&heads, &targets, &v->config, &losses);
     return losses;
 }
 
@@ -177,21 +175,21 @@ static void counts_and_ensemble(void **state)
     struct fx_heads heads = {
         .n = 2, .n_classes = 3, .n_experts = 2, .fused = fused, .experts = { a, b }
     };
-    struct fx_batch batch = { .n = 2, .labels = y };
+    struct fx_targets targets = { .labels = y };
     struct fx_loss_config config = { .alpha = 1 };
     struct fx_losses losses = { 0 };
     double first = -log(exp(2) / (exp(1) + exp(2) + 1));
     double second = -log(exp(2.5) / (1 + exp(0.5) + exp(2.5)));
 
     (void)state;
-    fx_loss_heads(&heads, &batch, &config, &losses);
+    fx_loss_heads(&heads, &targets, &config, &losses);
     assert_int_equal(losses.expert_correct[0], 1);
     assert_int_equal(losses.expert_correct[1], 1);
     assert_int_equal(losses.ensemble_correct, 2);
     assert_int_equal(losses.fused_correct, 0); /* ties go to class 0 */
     assert_float_equal(losses.fused, 2 * log(3), 1e-12);
     assert_float_equal(losses.ensemble, first + second, 1e-12);
-    fx_loss_heads(&heads, &batch, &config, &losses);
+    fx_loss_heads(&heads, &targets, &config, &losses);
     assert_int_equal(losses.n_images, 4);
     assert_int_equal(losses.ensemble_correct, 4);
 }
@@ -203,22 +201,20 @@ static void mixed_labels_count_in_part(void **state)
     static const float fused[] = { 0, 1, 0, 1, 0, 0, 1, 0, 0, 0, 1, 0 };
     static const uint8_t y[] = { 0, 2, 2, 1 };
     static const uint32_t paired[] = { 1, 3, 1, 3 };
-    struct fx_mix mix = { .kind = FX_MIX_MIXUP, .lam = 0.25f };
-    struct fx_batch batch = { .n = 4, .labels = y, .mix = &mix, .partner = paired };
+    struct fx_targets targets = { .labels = y, .partner = paired, .lam = 0.25f };
     struct fx_heads heads = { .n = 4, .n_classes = 3, .n_experts = 1, .experts = { a } };
     struct fx_loss_config config = { .alpha = 1 };
     struct fx_losses losses = { 0 };
 
     (void)state;
-    fx_loss_heads(&heads, &batch, &config, &losses);
+    fx_loss_heads(&heads, &targets, &config, &losses);
     assert_float_equal(losses.correct, 0.25 + 0.75 + 1 + 0, 0);
     assert_int_equal(losses.expert_correct[0], 2);
-    batch.mix = NULL;
-    batch.partner = NULL;
-    fx_loss_heads(&heads, &batch, &config, &losses);
+    targets.partner = NULL;
+    fx_loss_heads(&heads, &targets, &config, &losses);
     assert_float_equal(losses.correct, 2 + 2, 0);
     heads.fused = fused; /* decides where there is one */
-    fx_loss_heads(&heads, &batch, &config, &losses);
+    fx_loss_heads(&heads, &targets, &config, &losses);
     assert_float_equal(losses.correct, 4 + 1, 0);
 }
 
@@ -228,15 +224,15 @@ static void extreme_logits(void **state)
     float z[] = { 1e30f, -1e30f };
     static const uint8_t y[] = { 1 };
     struct fx_heads heads = { .n = 1, .n_classes = 2, .n_experts = 1, .experts = { z } };
-    struct fx_batch batch = { .n = 1, .labels = y };
+    struct fx_targets targets = { .labels = y };
     struct fx_loss_config config = { .alpha = 1 };
     struct fx_losses losses = { 0 };
 
     (void)state;
-    fx_loss_heads(&heads, &batch, &config, &losses);
+    fx_loss_heads(&heads, &targets, &config, &losses);
     assert_float_equal(losses.total / 2e30, 1, 1e-6);
     z[0] = NAN;
-    fx_loss_heads(&heads, &batch, &config, &losses);
+    fx_loss_heads(&heads, &targets, &config, &losses);
     assert_false(isfinite(losses.total));
 }
 

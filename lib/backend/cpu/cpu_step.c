@@ -1,7 +1,6 @@
 /* The slots of a step on the cpu, and the back-end table. */
 #include "backend/backends.h"
 #include "backend/cpu/cpu_run.h"
-#include "backend/host/loss.h"
 #include "backend/host/update.h"
 
 #include <string.h>
@@ -172,6 +171,7 @@ static enum fx_status loss(struct fx_program *program, const struct fx_loss_conf
     struct fx_heads heads = { .n = program->lowered.n,
                               .n_classes = graph->n_classes,
                               .n_experts = graph->n_experts };
+    struct fx_targets targets = fx_batch_targets(&program->batch);
 
     if (graph->fused >= 0) {
         heads.fused = nodes[graph->fused].value.data;
@@ -181,7 +181,7 @@ static enum fx_status loss(struct fx_program *program, const struct fx_loss_conf
         heads.experts[k] = nodes[graph->logits[k]].value.data;
         heads.d_experts[k] = nodes[graph->logits[k]].gradient.data;
     }
-    fx_loss_heads(&heads, &program->batch, config, &program->model->losses);
+    fx_loss_heads(&heads, &targets, config, &program->model->losses);
     return check_stop(program->model, err);
 }
 

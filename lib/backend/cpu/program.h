@@ -9,7 +9,7 @@
 #include "backend/cpu/dnnl_wrap.h"
 #include "backend/cpu/lanes.h"
 #include "backend/cpu/layout.h"
-#include "backend/host/dropout_mask.h"
+#include "ops/dropout.h"
 #include "backend/host/store.h"
 #include "backend/lower/lower.h"
 

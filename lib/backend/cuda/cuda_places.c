@@ -2,7 +2,7 @@
  * how far it is to the next lane. */
 #include "backend/cuda/cuda_program.h"
 
-#include "backend/host/dropout_mask.h"
+#include "ops/dropout.h"
 
 size_t fx_cuda_value_bytes(const struct fx_device *device)
 {

@@ -94,15 +94,15 @@ static enum fx_status backward(struct fx_program *program, bool accumulate, stru
 static void describe_adamw(const struct fx_update *update, struct fx_k_update *to)
 {
     for (int g = 0; g < FX_N_GROUPS; g++) {
-        struct fx_adamw_step step = fx_adamw_step_of(update, update->lr[g], 1);
+        struct fx_adamw step = fx_adamw_of(update, update->lr[g], 1);
 
-        to->group[g].keep = step.keep;
-        to->group[g].rate = step.rate;
+        to->group[g].keep = step.weight_decay_factor;
+        to->group[g].rate = step.step_size;
         to->beta1 = step.beta1;
         to->beta2 = step.beta2;
-        to->rest1 = step.rest1;
-        to->rest2 = step.rest2;
-        to->root_correction = step.root_correction;
+        to->rest1 = step.one_minus_beta1;
+        to->rest2 = step.one_minus_beta2;
+        to->root_correction = step.sqrt_bias_correction2;
         to->eps = step.eps;
     }
 }

@@ -2,6 +2,8 @@
  * commit they live in `pending`, so that an abandoned step leaves no trace. */
 #include "backend/host/store.h"
 
+#include "ops/batchnorm.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -12,18 +14,15 @@ void fx_store_step_begin(struct fx_store *store)
     store->n_forwards = 0;
 }
 
-/* next = (1 - momentum) * last + momentum * batch; last is the committed value for the first
- * forward of a step. */
+/* The last value is the committed one for the first forward of a step. */
 static void move_average(const struct fx_store *store, int param, float momentum,
                          const float *batch)
 {
     size_t offset = store->layout.slots[param].offset;
     const float *last = store->n_forwards == 0 ? store->running : store->pending;
-    int64_t n = store->layout.graph->params[param].n_elements;
 
-    for (int64_t c = 0; c < n; c++)
-        store->pending[offset + (size_t)c] =
-            (1.0f - momentum) * last[offset + (size_t)c] + momentum * batch[c];
+    fx_running_average((size_t)store->layout.graph->params[param].n_elements, momentum,
+                       last + offset, batch, store->pending + offset);
 }
 
 void fx_store_gather(struct fx_store *store, const struct fx_node *batchnorm, const float *mean,

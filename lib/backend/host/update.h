@@ -2,12 +2,8 @@
 #ifndef FX_BACKEND_HOST_UPDATE_H
 #define FX_BACKEND_HOST_UPDATE_H
 
-#include "backend/host/optimizer.h"
 #include "backend/host/parallel.h"
 #include "backend/host/store.h"
-
-/* The AdamW step of one group: its rate, and what its gradients are multiplied by. */
-struct fx_adamw_step fx_adamw_step_of(const struct fx_update *update, double lr, double scale);
 
 /* fx_host_update: struct fx_backend's `update` over a store.
  *   losses  in  of this step, for the guard

@@ -1,9 +1,9 @@
 /* Average pooling and its gradient: each of the values averaged gets an equal part. */
-#include "backend/ref/pool.h"
+#include "ops/pool.h"
 
 #include <stddef.h>
 
-void fx_ref_avgpool2(int n_planes, int h, int w, const float *x, float *y)
+void fx_avgpool2_forward(int n_planes, int h, int w, const float *x, float *y)
 {
     int h_out = h / 2, w_out = w / 2;
 
@@ -23,7 +23,7 @@ void fx_ref_avgpool2(int n_planes, int h, int w, const float *x, float *y)
     }
 }
 
-void fx_ref_avgpool2_backward(int n_planes, int h, int w, const float *dy, float *dx)
+void fx_avgpool2_backward(int n_planes, int h, int w, const float *dy, float *dx)
 {
     int h_out = h / 2, w_out = w / 2;
 
@@ -45,7 +45,7 @@ void fx_ref_avgpool2_backward(int n_planes, int h, int w, const float *dy, float
     }
 }
 
-void fx_ref_globalpool(int n_planes, int area, const float *x, float *y)
+void fx_globalpool_forward(int n_planes, int area, const float *x, float *y)
 {
     for (int p = 0; p < n_planes; p++) {
         double sum = 0;
@@ -56,7 +56,7 @@ void fx_ref_globalpool(int n_planes, int area, const float *x, float *y)
     }
 }
 
-void fx_ref_globalpool_backward(int n_planes, int area, const float *dy, float *dx)
+void fx_globalpool_backward(int n_planes, int area, const float *dy, float *dx)
 {
     for (int p = 0; p < n_planes; p++)
         for (int i = 0; i < area; i++)

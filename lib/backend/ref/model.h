@@ -26,7 +26,7 @@ struct fx_model {
 };
 
 /* Where a node's memory lies in the activation arena, in bytes. */
-struct fx_ref_place {
+struct fx_ref_offsets {
     size_t value;
     size_t gradient;   /* FX_REF_NONE: not computed */
     size_t statistics; /* BATCHNORM: mean (C), var (C) in double */
@@ -37,9 +37,9 @@ struct fx_program {
     struct fx_model *model;  /* borrowed: owns this program */
     struct fx_program *next; /* in the model's list */
     enum fx_mode mode;
-    int n;                       /* images */
-    struct fx_ref_place *places; /* owned; one a node */
-    struct fx_batch batch;       /* the last input; its pointers are borrowed until the last slot */
+    int n;                          /* images */
+    struct fx_ref_offsets *offsets; /* owned; one a node */
+    struct fx_batch batch; /* the last input; its pointers are borrowed until the last slot */
 };
 
 /* A node's memory during a run: NULL where there is none. */
@@ -47,26 +47,17 @@ float *fx_ref_value(const struct fx_program *program, int node);
 float *fx_ref_gradient(const struct fx_program *program, int node);
 double *fx_ref_statistics(const struct fx_program *program, int node);
 
-/* fx_ref_forward_node: the node's value from its inputs' values.
- * fx_ref_backward_node: adds to the gradients of its inputs and parameters. */
-void fx_ref_forward_node(struct fx_program *program, int node);
-void fx_ref_backward_node(struct fx_program *program, int node);
+/* ---- slots of the back-end table (backend.h) ---- */
 
-/* The numbers of a node's kernel, shared by the two directions. */
-struct fx_conv2d;
-struct fx_batchnorm;
-struct fx_linear;
-struct fx_layernorm;
-struct fx_attention;
-struct fx_dropout;
-struct fx_conv2d fx_ref_conv2d_of(const struct fx_program *program, const struct fx_node *node);
-struct fx_batchnorm fx_ref_batchnorm_of(const struct fx_program *program,
-                                        const struct fx_node *node);
-struct fx_linear fx_ref_linear_of(const struct fx_program *program, const struct fx_node *node);
-struct fx_layernorm fx_ref_layernorm_of(const struct fx_program *program,
-                                        const struct fx_node *node);
-/* dropout: filled and pointed to when the program trains and the node drops. */
-struct fx_attention fx_ref_attention_of(const struct fx_program *program,
-                                        const struct fx_node *node, struct fx_dropout *dropout);
+enum fx_status fx_ref_device_open(struct fx_device **device,
+                                  const struct fx_device_options *options, struct fx_err *err);
+void fx_ref_device_close(struct fx_device *device);
+enum fx_status fx_ref_model_create(struct fx_model **model, struct fx_device *device,
+                                   const struct fx_graph *graph, bool trains, struct fx_err *err);
+void fx_ref_model_destroy(struct fx_model *model);
+void fx_ref_model_memory(const struct fx_model *model, struct fx_memory *memory);
+enum fx_status fx_ref_model_allocate(struct fx_model *model, struct fx_err *err);
+enum fx_status fx_ref_program_create(struct fx_program **program, struct fx_model *model,
+                                     enum fx_mode mode, int n, struct fx_err *err);
 
 #endif

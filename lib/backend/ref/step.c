@@ -1,10 +1,9 @@
 /* The slots of a step: the order of the nodes, what is zeroed when, and the back-end table. */
 #include "backend/backends.h"
-#include "backend/host/loss.h"
 #include "backend/host/update.h"
-#include "backend/ref/batchnorm.h"
-#include "backend/ref/ref_backend.h"
-#include "backend/ref/ref_model.h"
+#include "backend/ref/model.h"
+#include "backend/ref/node.h"
+#include "ops/batchnorm.h"
 
 #include <string.h>
 
@@ -38,17 +37,46 @@ static enum fx_status input(struct fx_program *program, const struct fx_batch *b
     return FX_OK;
 }
 
+/* A node with its memory. */
+static struct fx_operands operands_of(const struct fx_program *program, int number)
+{
+    const struct fx_model *model = program->model;
+    const struct fx_node *node = &model->graph->nodes[number];
+    struct fx_operands o = { .graph = model->graph,
+                             .node = node,
+                             .n = program->n,
+                             .mode = program->mode,
+                             .batch = &program->batch,
+                             .y = fx_ref_value(program, number),
+                             .dy = fx_ref_gradient(program, number),
+                             .statistics = fx_ref_statistics(program, number),
+                             .row = model->workspace.base };
+
+    for (int i = 0; i < node->n_inputs; i++) {
+        o.x[i] = fx_ref_value(program, node->inputs[i]);
+        o.dx[i] = fx_ref_gradient(program, node->inputs[i]);
+    }
+    for (int i = 0; i < node->n_params; i++) {
+        int param = node->params[i];
+
+        o.w[i] = fx_store_at(&model->store, param, FX_ROLE_VALUE);
+        if (program->mode == FX_TRAIN && model->graph->params[param].kind == FX_PARAM_TRAINED)
+            o.dw[i] = fx_store_at(&model->store, param, FX_ROLE_GRAD);
+    }
+    return o;
+}
+
 /* Hands the batch statistics of a BATCHNORM node to the store, in f32 and unbiased. */
 static void gather_statistics(struct fx_program *program, int number)
 {
     const struct fx_node *node = &program->model->graph->nodes[number];
-    struct fx_batchnorm k = fx_ref_batchnorm_of(program, node);
+    struct fx_batchnorm k = fx_node_batchnorm(node, program->n);
     const double *statistics = fx_ref_statistics(program, number);
     float *mean = program->model->workspace.base, *var = mean + k.c;
 
     for (int c = 0; c < k.c; c++) {
         mean[c] = (float)statistics[c];
-        var[c] = (float)fx_ref_batchnorm_unbiased(&k, statistics[k.c + c]);
+        var[c] = (float)fx_batchnorm_unbiased(&k, statistics[k.c + c]);
     }
     fx_store_gather(&program->model->store, node, mean, var);
 }
@@ -58,8 +86,10 @@ static enum fx_status forward(struct fx_program *program, struct fx_err *err)
     const struct fx_graph *graph = program->model->graph;
 
     for (int i = 0; i < graph->n_nodes; i++) {
+        struct fx_operands o = operands_of(program, i);
+
         FX_TRY(check_stop(program, err));
-        fx_ref_forward_node(program, i);
+        fx_node_forward(&o);
         if (program->mode == FX_TRAIN && graph->nodes[i].kind == FX_NODE_BATCHNORM)
             gather_statistics(program, i);
     }
@@ -75,6 +105,7 @@ static enum fx_status loss(struct fx_program *program, const struct fx_loss_conf
     struct fx_heads heads = { .n = program->n,
                               .n_classes = graph->n_classes,
                               .n_experts = graph->n_experts };
+    struct fx_targets targets = fx_batch_targets(&program->batch);
 
     if (graph->fused >= 0) {
         heads.fused = fx_ref_value(program, graph->fused);
@@ -84,7 +115,7 @@ static enum fx_status loss(struct fx_program *program, const struct fx_loss_conf
         heads.experts[k] = fx_ref_value(program, graph->logits[k]);
         heads.d_experts[k] = fx_ref_gradient(program, graph->logits[k]);
     }
-    fx_loss_heads(&heads, &program->batch, config, &program->model->losses);
+    fx_loss_heads(&heads, &targets, config, &program->model->losses);
     return check_stop(program, err);
 }
 
@@ -107,8 +138,10 @@ static enum fx_status backward(struct fx_program *program, bool accumulate, stru
         return fx_fail(err, FX_EUSAGE, "device ref: an evaluation program has no backward pass");
     clear_gradients(program, accumulate);
     for (int i = program->model->graph->n_nodes - 1; i >= 0; i--) {
+        struct fx_operands o = operands_of(program, i);
+
         FX_TRY(check_stop(program, err));
-        fx_ref_backward_node(program, i);
+        fx_node_backward(&o);
     }
     return FX_OK;
 }

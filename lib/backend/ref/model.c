@@ -1,6 +1,5 @@
 /* Making devices, models and programs of the ref back end, and the plan of their memory. */
-#include "backend/ref/ref_backend.h"
-#include "backend/ref/ref_model.h"
+#include "backend/ref/model.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +29,7 @@ void fx_ref_model_destroy(struct fx_model *model)
         struct fx_program *program = model->programs;
 
         model->programs = program->next;
-        free(program->places);
+        free(program->offsets);
         free(program);
     }
     fx_arena_destroy(&model->activations);
@@ -106,7 +105,7 @@ static bool wants_gradient(const struct fx_program *program, const struct fx_nod
            (node->kind != FX_NODE_INPUT || program->model->graph->input_gradients);
 }
 
-/* Gives every node its places; returns the bytes of the whole arena. */
+/* Gives every node its offsets; returns the bytes of the whole arena. */
 static size_t plan_activations(struct fx_program *program)
 {
     const struct fx_graph *graph = program->model->graph;
@@ -114,15 +113,15 @@ static size_t plan_activations(struct fx_program *program)
 
     for (int i = 0; i < graph->n_nodes; i++) {
         const struct fx_node *node = &graph->nodes[i];
-        struct fx_ref_place *place = &program->places[i];
+        struct fx_ref_offsets *at = &program->offsets[i];
         size_t n_bytes =
             (size_t)program->n * (size_t)fx_shape_elements(node->shape) * sizeof(float);
 
-        *place = (struct fx_ref_place){ take(&used, n_bytes), FX_REF_NONE, FX_REF_NONE };
+        *at = (struct fx_ref_offsets){ take(&used, n_bytes), FX_REF_NONE, FX_REF_NONE };
         if (wants_gradient(program, node))
-            place->gradient = take(&used, n_bytes);
+            at->gradient = take(&used, n_bytes);
         if (node->kind == FX_NODE_BATCHNORM)
-            place->statistics = take(&used, 2 * (size_t)node->shape.c * sizeof(double));
+            at->statistics = take(&used, 2 * (size_t)node->shape.c * sizeof(double));
     }
     return used;
 }
@@ -157,8 +156,8 @@ enum fx_status fx_ref_program_create(struct fx_program **out, struct fx_model *m
     program = calloc(1, sizeof *program);
     if (!program)
         return fx_fail(err, FX_EFAIL, "device ref: out of memory for a program");
-    program->places = calloc((size_t)model->graph->n_nodes, sizeof *program->places);
-    if (!program->places) {
+    program->offsets = calloc((size_t)model->graph->n_nodes, sizeof *program->offsets);
+    if (!program->offsets) {
         free(program);
         return fx_fail(err, FX_EFAIL, "device ref: out of memory for a program");
     }
@@ -175,23 +174,23 @@ enum fx_status fx_ref_program_create(struct fx_program **out, struct fx_model *m
     return FX_OK;
 }
 
-/* A place in the activation arena, NULL for none. */
-static void *at(const struct fx_program *program, size_t place)
+/* An address in the activation arena, NULL for none. */
+static void *at(const struct fx_program *program, size_t offset)
 {
-    return place == FX_REF_NONE ? NULL : (char *)program->model->activations.base + place;
+    return offset == FX_REF_NONE ? NULL : (char *)program->model->activations.base + offset;
 }
 
 float *fx_ref_value(const struct fx_program *program, int node)
 {
-    return at(program, program->places[node].value);
+    return at(program, program->offsets[node].value);
 }
 
 float *fx_ref_gradient(const struct fx_program *program, int node)
 {
-    return at(program, program->places[node].gradient);
+    return at(program, program->offsets[node].gradient);
 }
 
 double *fx_ref_statistics(const struct fx_program *program, int node)
 {
-    return at(program, program->places[node].statistics);
+    return at(program, program->offsets[node].statistics);
 }

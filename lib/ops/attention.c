@@ -2,7 +2,7 @@
  *   s = q k^T / sqrt(d),  p = softmax(s) over keys,  a = dropout(p),  y = a v.
  * Backward:  dv = a^T dy,  da = dy v^T,  dp = da * mask,  ds = p (dp - sum_key p dp),
  *   dq = ds k / sqrt(d),  dk = ds^T q / sqrt(d). */
-#include "backend/ref/attention.h"
+#include "ops/attention.h"
 
 #include <math.h>
 
@@ -127,15 +127,15 @@ static void backward_head(struct head *h, const float *qkv, const float *dy, flo
     }
 }
 
-void fx_ref_attention(const struct fx_attention *k, const float *qkv, float *y)
+void fx_attention_forward(const struct fx_attention *k, const float *qkv, float *y)
 {
     for (int n = 0; n < k->n; n++)
         for (int i = 0; i < k->heads; i++)
             forward_head(&(struct head){ .k = k, .image = n, .number = i }, qkv, y);
 }
 
-void fx_ref_attention_backward(const struct fx_attention *k, const float *qkv, const float *dy,
-                               float *d_qkv)
+void fx_attention_backward(const struct fx_attention *k, const float *qkv, const float *dy,
+                           float *d_qkv)
 {
     for (int n = 0; n < k->n; n++)
         for (int i = 0; i < k->heads; i++)

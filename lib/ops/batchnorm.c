@@ -1,10 +1,9 @@
 /* BatchNorm, a channel at a time.  With m = n * area, xhat = (x - mean) / std, std = sqrt(var +
  * eps) and dz the gradient before the ReLU: dbias = sum dz,  dweight = sum dz * xhat, dx = weight /
  * std * (dz - dbias / m - xhat * dweight / m). */
-#include "backend/ref/batchnorm.h"
+#include "ops/batchnorm.h"
 
 #include <math.h>
-#include <stddef.h>
 
 /* Where channel c of image n begins. */
 static size_t plane(const struct fx_batchnorm *k, int n, int c)
@@ -12,7 +11,7 @@ static size_t plane(const struct fx_batchnorm *k, int n, int c)
     return ((size_t)n * (size_t)k->c + (size_t)c) * (size_t)k->area;
 }
 
-void fx_ref_batchnorm_stats(const struct fx_batchnorm *k, const float *x, double *mean, double *var)
+void fx_batchnorm_stats(const struct fx_batchnorm *k, const float *x, double *mean, double *var)
 {
     double m = (double)k->n * k->area;
 
@@ -34,15 +33,22 @@ void fx_ref_batchnorm_stats(const struct fx_batchnorm *k, const float *x, double
     }
 }
 
-double fx_ref_batchnorm_unbiased(const struct fx_batchnorm *k, double var)
+double fx_batchnorm_unbiased(const struct fx_batchnorm *k, double var)
 {
     double m = (double)k->n * k->area;
 
     return m > 1 ? var * m / (m - 1) : var;
 }
 
-void fx_ref_batchnorm(const struct fx_batchnorm *k, const float *x, const double *mean,
-                      const double *var, const float *weight, const float *bias, float *y)
+void fx_running_average(size_t n, float momentum, const float *last, const float *batch,
+                        float *next)
+{
+    for (size_t c = 0; c < n; c++)
+        next[c] = (1.0f - momentum) * last[c] + momentum * batch[c];
+}
+
+void fx_batchnorm_forward(const struct fx_batchnorm *k, const float *x, const double *mean,
+                          const double *var, const float *weight, const float *bias, float *y)
 {
     for (int n = 0; n < k->n; n++) {
         for (int c = 0; c < k->c; c++) {
@@ -82,9 +88,9 @@ static void channel_sums(const struct fx_batchnorm *k, int c, const float *x, co
     }
 }
 
-void fx_ref_batchnorm_backward(const struct fx_batchnorm *k, const float *x, const float *y,
-                               const float *dy, const double *mean, const double *var,
-                               const float *weight, float *dx, float *dweight, float *dbias)
+void fx_batchnorm_backward(const struct fx_batchnorm *k, const float *x, const float *y,
+                           const float *dy, const double *mean, const double *var,
+                           const float *weight, float *dx, float *dweight, float *dbias)
 {
     double m = (double)k->n * k->area;
 

@@ -1,6 +1,6 @@
 /* Cross-entropy with soft targets for every head, distillation between experts, the ensemble, and
  * the gradients of the logits.  One image at a time, in double. */
-#include "backend/host/loss.h"
+#include "ops/loss.h"
 
 #include <math.h>
 
@@ -15,21 +15,17 @@ struct image {
     int top[N_HEADS];
 };
 
-static bool is_mixed(const struct fx_batch *batch)
-{
-    return batch->mix && batch->partner;
-}
-
 /* t = (1 - eps) * (lam * onehot(label) + (1 - lam) * onehot(partner's label)) + eps / n_classes */
-static void make_target(const struct fx_batch *batch, int i, int n_classes, double eps, double *t)
+static void make_target(const struct fx_targets *targets, int i, int n_classes, double eps,
+                        double *t)
 {
-    double lam = is_mixed(batch) ? (double)batch->mix->lam : 1.0;
+    double lam = targets->partner ? (double)targets->lam : 1.0;
 
     for (int c = 0; c < n_classes; c++)
         t[c] = eps / n_classes;
-    t[batch->labels[i]] += (1.0 - eps) * lam;
-    if (is_mixed(batch))
-        t[batch->labels[batch->partner[i]]] += (1.0 - eps) * (1.0 - lam);
+    t[targets->labels[i]] += (1.0 - eps) * lam;
+    if (targets->partner)
+        t[targets->labels[targets->partner[i]]] += (1.0 - eps) * (1.0 - lam);
 }
 
 /* log softmax and softmax of z; the largest logit is subtracted first, so nothing overflows. */
@@ -77,13 +73,13 @@ static int top_class(const double *z, int n)
 }
 
 /* Counts image i, whose largest logit of the graph's head is at `top`. */
-static void add_correct(const struct fx_batch *batch, int i, int top, double *correct)
+static void add_correct(const struct fx_targets *targets, int i, int top, double *correct)
 {
-    double lam = is_mixed(batch) ? (double)batch->mix->lam : 1.0;
+    double lam = targets->partner ? (double)targets->lam : 1.0;
 
-    if (top == batch->labels[i])
+    if (top == targets->labels[i])
         *correct += lam;
-    if (is_mixed(batch) && top == batch->labels[batch->partner[i]])
+    if (targets->partner && top == targets->labels[targets->partner[i]])
         *correct += 1.0 - lam;
 }
 
@@ -176,7 +172,7 @@ static void write_gradients(const struct fx_heads *heads, const struct image *im
     }
 }
 
-void fx_loss_heads(const struct fx_heads *heads, const struct fx_batch *batch,
+void fx_loss_heads(const struct fx_heads *heads, const struct fx_targets *targets,
                    const struct fx_loss_config *config, struct fx_losses *losses)
 {
     double alpha = heads->fused ? (double)config->alpha : 1.0;
@@ -186,17 +182,17 @@ void fx_loss_heads(const struct fx_heads *heads, const struct fx_batch *batch,
 
     for (int i = 0; i < heads->n; i++) {
         size_t row = (size_t)i * (size_t)n;
-        int label = batch->labels[i];
+        int label = targets->labels[i];
         struct image image;
 
-        make_target(batch, i, n, (double)config->label_smoothing, image.target);
+        make_target(targets, i, n, (double)config->label_smoothing, image.target);
         if (heads->fused)
             softmax_head(heads->fused + row, n, &image, FUSED);
         for (int k = 0; k < heads->n_experts; k++)
             softmax_head(heads->experts[k] + row, n, &image, k);
         losses->total += add_losses(heads, &image, label, alpha, distill, losses);
         add_ensemble(heads, i, label, image.target, losses);
-        add_correct(batch, i, image.top[heads->fused ? FUSED : 0], &correct);
+        add_correct(targets, i, image.top[heads->fused ? FUSED : 0], &correct);
         if (heads->d_experts[0])
             write_gradients(heads, &image, i, alpha, distill);
     }

@@ -1,7 +1,7 @@
 /* y[n,o,i,j] = sum_{c,r,s} w[o,c,r,s] * x[n, c, i*stride - pad + r, j*stride - pad + s], with c
  * over the input channels of o's group and x zero outside the image; and its two gradients.  A row
  * of the result is accumulated at a time, so that the innermost loop runs along x. */
-#include "backend/ref/conv2d.h"
+#include "ops/conv.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -56,7 +56,8 @@ static void add_row(const struct fx_conv2d *k, const float *x, const float *w, d
     }
 }
 
-void fx_ref_conv2d(const struct fx_conv2d *k, const float *x, const float *w, float *y, double *row)
+void fx_conv2d_forward(const struct fx_conv2d *k, const float *x, const float *w, float *y,
+                       double *row)
 {
     int c_group = k->c_in / k->groups, o_group = k->c_out / k->groups;
 
@@ -112,8 +113,8 @@ static void gather_row(const struct fx_conv2d *k, int n, int c, int h, const flo
     }
 }
 
-void fx_ref_conv2d_data(const struct fx_conv2d *k, const float *dy, const float *w, float *dx,
-                        double *row)
+void fx_conv2d_backward_data(const struct fx_conv2d *k, const float *dy, const float *w, float *dx,
+                             double *row)
 {
     for (int n = 0; n < k->n; n++) {
         for (int c = 0; c < k->c_in; c++) {
@@ -152,7 +153,8 @@ static double weight_sum(const struct fx_conv2d *k, const float *x, const float 
     return sum;
 }
 
-void fx_ref_conv2d_weight(const struct fx_conv2d *k, const float *x, const float *dy, float *dw)
+void fx_conv2d_backward_weight(const struct fx_conv2d *k, const float *x, const float *dy,
+                               float *dw)
 {
     int c_group = k->c_in / k->groups, o_group = k->c_out / k->groups;
 

@@ -1,6 +1,6 @@
 /* y = weight * xhat + bias, xhat = (x - mean) / std over a row of c values.  With g = dy * weight:
  *   dx = (g - mean(g) - xhat * mean(g * xhat)) / std. */
-#include "backend/ref/layernorm.h"
+#include "ops/layernorm.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -24,8 +24,8 @@ static struct moments row_moments(const struct fx_layernorm *k, const float *x)
     return m;
 }
 
-void fx_ref_layernorm(const struct fx_layernorm *k, const float *x, const float *weight,
-                      const float *bias, float *y)
+void fx_layernorm_forward(const struct fx_layernorm *k, const float *x, const float *weight,
+                          const float *bias, float *y)
 {
     for (int i = 0; i < k->rows; i++) {
         const float *xi = x + (size_t)i * (size_t)k->c;
@@ -58,8 +58,8 @@ static void backward_row(const struct fx_layernorm *k, const float *x, const flo
     }
 }
 
-void fx_ref_layernorm_backward(const struct fx_layernorm *k, const float *x, const float *dy,
-                               const float *weight, float *dx, float *dweight, float *dbias)
+void fx_layernorm_backward(const struct fx_layernorm *k, const float *x, const float *dy,
+                           const float *weight, float *dx, float *dweight, float *dbias)
 {
     for (int i = 0; i < k->rows; i++) {
         size_t row = (size_t)i * (size_t)k->c;

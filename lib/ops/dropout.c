@@ -1,6 +1,6 @@
 /* Dropout: the mask is numbered with the channel fastest (base/philox.h), the values lie with the
  * channel slowest, so one quad of four elements is spread over four planes. */
-#include "backend/ref/dropout.h"
+#include "ops/dropout.h"
 
 /* Where element e = (position * c + channel) of an image lies in canonical order. */
 static size_t canonical(struct fx_value_shape s, uint32_t e)
@@ -26,8 +26,8 @@ static void add_masked(const struct fx_dropout *d, struct fx_value_shape shape, 
     }
 }
 
-void fx_ref_dropout_backward(const struct fx_dropout *d, int n, struct fx_value_shape shape,
-                             const uint32_t *images, const float *dy, float *dx)
+void fx_dropout_backward(const struct fx_dropout *d, int n, struct fx_value_shape shape,
+                         const uint32_t *images, const float *dy, float *dx)
 {
     size_t stride = (size_t)fx_shape_elements(shape);
 
@@ -35,12 +35,12 @@ void fx_ref_dropout_backward(const struct fx_dropout *d, int n, struct fx_value_
         add_masked(d, shape, images[i], dy + (size_t)i * stride, dx + (size_t)i * stride);
 }
 
-void fx_ref_dropout(const struct fx_dropout *d, int n, struct fx_value_shape shape,
-                    const uint32_t *images, const float *x, float *y)
+void fx_dropout_forward(const struct fx_dropout *d, int n, struct fx_value_shape shape,
+                        const uint32_t *images, const float *x, float *y)
 {
     size_t n_elements = (size_t)n * (size_t)fx_shape_elements(shape);
 
     for (size_t i = 0; i < n_elements; i++)
         y[i] = 0;
-    fx_ref_dropout_backward(d, n, shape, images, x, y);
+    fx_dropout_backward(d, n, shape, images, x, y);
 }

@@ -1,6 +1,6 @@
 /* y = relu(x W^T + b); with dz the gradient before the ReLU: dx = dz W, dW = dz^T x, db = sum dz.
  */
-#include "backend/ref/linear.h"
+#include "ops/linear.h"
 
 #include <stddef.h>
 
@@ -11,8 +11,8 @@ static double before_relu(const struct fx_linear *k, const float *y, const float
     return k->relu && y[at] <= 0 ? 0 : (double)dy[at];
 }
 
-void fx_ref_linear(const struct fx_linear *k, const float *x, const float *w, const float *b,
-                   float *y)
+void fx_linear_forward(const struct fx_linear *k, const float *x, const float *w, const float *b,
+                       float *y)
 {
     for (int i = 0; i < k->rows; i++) {
         for (int o = 0; o < k->c_out; o++) {
@@ -43,8 +43,8 @@ static void backward_data(const struct fx_linear *k, const float *w, const float
     }
 }
 
-void fx_ref_linear_backward(const struct fx_linear *k, const float *x, const float *w,
-                            const float *y, const float *dy, float *dx, float *dw, float *db)
+void fx_linear_backward(const struct fx_linear *k, const float *x, const float *w, const float *y,
+                        const float *dy, float *dx, float *dw, float *db)
 {
     if (dx)
         backward_data(k, w, y, dy, dx);

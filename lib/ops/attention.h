@@ -1,10 +1,10 @@
 /* Multi-head self-attention between the tokens of an image (one token an expert).
  * Source: Vaswani et al., "Attention Is All You Need" (2017); conventions of
  * torch.nn.MultiheadAttention without its two projections, which are LINEAR nodes. */
-#ifndef FX_BACKEND_REF_ATTENTION_H
-#define FX_BACKEND_REF_ATTENTION_H
+#ifndef FX_OPS_ATTENTION_H
+#define FX_OPS_ATTENTION_H
 
-#include "backend/host/dropout_mask.h"
+#include "ops/dropout.h"
 
 struct fx_attention {
     int n, tokens;                    /* tokens <= FX_NODE_MAX_INPUTS */
@@ -14,8 +14,8 @@ struct fx_attention {
 };
 
 /* qkv, d_qkv (n, tokens, 3c): q, k and v side by side; y, dy (n, tokens, c).  y =, d_qkv +=. */
-void fx_ref_attention(const struct fx_attention *k, const float *qkv, float *y);
-void fx_ref_attention_backward(const struct fx_attention *k, const float *qkv, const float *dy,
-                               float *d_qkv);
+void fx_attention_forward(const struct fx_attention *k, const float *qkv, float *y);
+void fx_attention_backward(const struct fx_attention *k, const float *qkv, const float *dy,
+                           float *d_qkv);
 
 #endif

@@ -1,5 +1,5 @@
 /* The experts' vectors become one: element by element, or as tokens. */
-#include "backend/ref/fuse.h"
+#include "ops/fusion.h"
 
 #include "net/graph.h"
 
@@ -16,15 +16,16 @@ static double product_but(int n_values, const float *const *x, float shift, size
     return product;
 }
 
-void fx_ref_product(int n_values, size_t n_elements, const float *const *x, float shift, float *y)
+void fx_product_forward(int n_values, size_t n_elements, const float *const *x, float shift,
+                        float *y)
 {
     for (size_t i = 0; i < n_elements; i++)
         y[i] = (float)product_but(n_values, x, shift, i, -1);
 }
 
 /* The others' product is computed anew rather than by division, which fails at zero. */
-void fx_ref_product_backward(int n_values, size_t n_elements, const float *const *x, float shift,
-                             const float *dy, float *const *dx)
+void fx_product_backward(int n_values, size_t n_elements, const float *const *x, float shift,
+                         const float *dy, float *const *dx)
 {
     for (int k = 0; k < n_values; k++)
         for (size_t i = 0; dx[k] && i < n_elements; i++)
@@ -43,8 +44,8 @@ static void softmax(int n, const float *w, double *p)
         p[k] /= sum;
 }
 
-void fx_ref_weighted_sum(int n_values, size_t n_elements, const float *const *x, const float *w,
-                         float *y)
+void fx_weighted_sum_forward(int n_values, size_t n_elements, const float *const *x, const float *w,
+                             float *y)
 {
     double p[FX_NODE_MAX_INPUTS];
 
@@ -60,8 +61,8 @@ void fx_ref_weighted_sum(int n_values, size_t n_elements, const float *const *x,
 
 /* dx_k = p_k dy;  with g_k = sum_i dy_i x_k,i (the gradient of p_k): dw_k = p_k (g_k - sum_j p_j
  * g_j). */
-void fx_ref_weighted_sum_backward(int n_values, size_t n_elements, const float *const *x,
-                                  const float *w, const float *dy, float *const *dx, float *dw)
+void fx_weighted_sum_backward(int n_values, size_t n_elements, const float *const *x,
+                              const float *w, const float *dy, float *const *dx, float *dw)
 {
     double p[FX_NODE_MAX_INPUTS], g[FX_NODE_MAX_INPUTS], mean = 0;
 
@@ -84,7 +85,7 @@ static size_t token(int tokens, int c, int i, int k)
     return ((size_t)i * (size_t)tokens + (size_t)k) * (size_t)c;
 }
 
-void fx_ref_stack(int n_values, int n, int c, const float *const *x, float *y)
+void fx_stack_forward(int n_values, int n, int c, const float *const *x, float *y)
 {
     for (int i = 0; i < n; i++)
         for (int k = 0; k < n_values; k++)
@@ -92,7 +93,7 @@ void fx_ref_stack(int n_values, int n, int c, const float *const *x, float *y)
                 y[token(n_values, c, i, k) + (size_t)j] = x[k][(size_t)i * (size_t)c + (size_t)j];
 }
 
-void fx_ref_stack_backward(int n_values, int n, int c, const float *dy, float *const *dx)
+void fx_stack_backward(int n_values, int n, int c, const float *dy, float *const *dx)
 {
     for (int i = 0; i < n; i++)
         for (int k = 0; k < n_values; k++)
@@ -101,7 +102,7 @@ void fx_ref_stack_backward(int n_values, int n, int c, const float *dy, float *c
                     dy[token(n_values, c, i, k) + (size_t)j];
 }
 
-void fx_ref_token_mean(int n, int tokens, int c, const float *x, float *y)
+void fx_token_mean_forward(int n, int tokens, int c, const float *x, float *y)
 {
     for (int i = 0; i < n; i++) {
         for (int j = 0; j < c; j++) {
@@ -114,7 +115,7 @@ void fx_ref_token_mean(int n, int tokens, int c, const float *x, float *y)
     }
 }
 
-void fx_ref_token_mean_backward(int n, int tokens, int c, const float *dy, float *dx)
+void fx_token_mean_backward(int n, int tokens, int c, const float *dy, float *dx)
 {
     for (int i = 0; i < n; i++)
         for (int k = 0; k < tokens; k++)
