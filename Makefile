@@ -48,7 +48,7 @@ cuda_folder = $(patsubst %/$(1),%,$(firstword $(wildcard $(2:%=$(CUDA_HOME)/%/$(
 CUDA_INCLUDE := $(if $(CUDA_SIM),tests/cuda-sim/include,$(or $(call \
 	cuda_folder,cuda_runtime_api.h,include targets/*/include),$(CUDA_HOME)/include))
 CUDA_LIB := $(or $(call cuda_folder,libcudart_static.a,lib64 lib targets/*/lib),$(CUDA_HOME)/lib64)
-# cuDNN and cuBLASLt are loaded when they are needed (lib/backend/cuda/vendor_load.h).
+# cuDNN and cuBLASLt are loaded when they are needed (lib/backend/cuda/vendor/vendor_load_internal.h).
 CUDA_LIBS := $(if $(CUDA_SIM),,-L$(CUDA_LIB) -Wl$(comma)-rpath$(comma)$(CUDA_LIB) \
 	-lcudart_static -ldl -lrt) -lpthread -lstdc++
 CUDA_PROBE := $(foreach header,cuda_runtime_api cublasLt cudnn,$(hash)include <$(header).h>\n) \
@@ -111,13 +111,13 @@ endif
 
 # ---- sources -------------------------------------------------------------------------------------
 LIB_DIRS := base tensor archive data net net/arch net/fusion ops backend backend/ref backend/host \
-	backend/lower train track \
-	$(if $(filter 1,$(HAVE_DNNL)),backend/cpu) $(if $(filter 1,$(HAVE_CUDA)),backend/cuda)
+	backend/lower train track $(if $(filter 1,$(HAVE_DNNL)),backend/cpu) \
+	$(if $(filter 1,$(HAVE_CUDA)),backend/cuda backend/cuda/vendor)
 LIB_SRC := $(foreach d,$(LIB_DIRS),$(wildcard lib/$(d)/*.c))
 KERNELS := $(if $(HAVE_KERNELS),$(wildcard kernels/*.cu))
 # The simulator, and in place of what calls cuDNN and cuBLASLt its own.
 SIM_SRC := $(if $(CUDA_SIM),$(wildcard tests/cuda-sim/*.cpp))
-VENDOR_SRC := $(wildcard $(addprefix lib/backend/cuda/,cudnn_*.c cublas_*.c gemm*.c))
+VENDOR_SRC := $(wildcard lib/backend/cuda/vendor/*.c)
 LIB_OBJ := $(addprefix $(B)/,$(addsuffix .o,$(basename $(SIM_SRC) $(KERNELS) \
 	$(filter-out $(if $(CUDA_SIM),$(VENDOR_SRC)),$(LIB_SRC)))))
 LIB := $(B)/libfusion.a

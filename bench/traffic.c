@@ -1,7 +1,7 @@
-/* What a training step moves through a GPU's memory, by kind of step, and the time that takes at a
- * given bandwidth: a floor for the memory-bound part, counted from the steps that the cuda back end
- * would launch, without a GPU.  Each map is counted as often as a kernel reads or writes it; caches
- * are not. */
+/* What a training instruction moves through a GPU's memory, by kind of instruction, and the time
+ * that takes at a given bandwidth: a floor for the memory-bound part, counted from the instructions
+ * that the cuda back end would launch, without a GPU.  Each map is counted as often as a kernel
+ * reads or writes it; caches are not. */
 #include "backend/lower/lower.h"
 #include "base/tool.h"
 #include "net/model.h"
@@ -16,65 +16,65 @@ struct args {
     bool fp32, again, two_passes;
 };
 
-static int split_of(void *ctx, const struct fx_node *conv, int c_in, int n)
+static int group_major_of(void *ctx, const struct fx_node *conv, int c_in, int n)
 {
     (void)ctx;
     (void)n;
     return fx_weight_layout_of(conv, c_in, BLOCK).merged;
 }
 
-/* The values that a step's kernels read and write: v[i] are those of its view i. */
-static double values_moved(const struct fx_step *s, const double v[FX_STEP_MAX_VIEWS])
+/* The values that an instruction's kernels read and write: v[i] are those of its view i. */
+static double values_moved(const struct fx_instr *s, const double v[FX_INSTR_MAX_OPERANDS])
 {
     double last = s->accumulate ? 2 : 1; /* read before it is written */
 
-    switch (s->kind) {
-    case FX_STEP_NORM_STATS:
-        return v[0] * (s->views[0].c - s->first) / s->views[0].c;
-    case FX_STEP_NORM_BACK: /* sums, then dx */
+    switch (s->op) {
+    case FX_INSTR_NORM_STATS:
+        return v[0] * (s->operands[0].c - s->first) / s->operands[0].c;
+    case FX_INSTR_NORM_BACK: /* sums, then dx */
         return 2 * v[0] + 2 * v[1] + last * v[2];
-    case FX_STEP_NORM_GATHER:
+    case FX_INSTR_NORM_GATHER:
         return v[0] + v[1] + last * v[2];
-    case FX_STEP_NORM_SETTLE: /* as many channels as dx has */
+    case FX_INSTR_NORM_SETTLE: /* as many channels as dx has */
         return 3 * v[2];
-    case FX_STEP_ADD_INTO: /* as many channels as src has */
+    case FX_INSTR_ADD_INTO: /* as many channels as src has */
         return 3 * v[0];
-    case FX_STEP_COPY_OUT:
+    case FX_INSTR_COPY_OUT:
         return 2 * v[1];
-    case FX_STEP_COPY_IN:
+    case FX_INSTR_COPY_IN:
         return 2 * v[0];
     default:
         return v[0] + v[1] + v[2];
     }
 }
 
-static void add_step(const struct fx_lowered *lowered, const struct fx_step *s, double *values)
+static void add_instr(const struct fx_lowered *lowered, const struct fx_instr *s, double *values)
 {
-    double v[FX_STEP_MAX_VIEWS] = { 0 };
+    double v[FX_INSTR_MAX_OPERANDS] = { 0 };
 
-    for (int i = 0; i < FX_STEP_MAX_VIEWS; i++)
-        if (s->views[i].image_bytes > 0)
-            v[i] = (double)lowered->n * s->views[i].c * s->views[i].area;
-    values[s->kind] += values_moved(s, v);
+    for (int i = 0; i < FX_INSTR_MAX_OPERANDS; i++)
+        if (s->operands[i].image_bytes > 0)
+            v[i] = (double)lowered->n * s->operands[i].c * s->operands[i].area;
+    values[s->op] += values_moved(s, v);
 }
 
 static void print_table(const struct fx_lowered *lowered, const struct args *args)
 {
-    double values[FX_N_STEP_KINDS] = { 0 }, total = 0;
+    double values[FX_N_OPCODES] = { 0 }, total = 0;
     double bytes = args->fp32 ? 4 : 2, rate = 1e9 * (double)args->gigabytes;
 
     for (int lane = 0; lane < lowered->n_lanes; lane++)
-        for (int i = 0; i < lowered->lanes[lane].n_steps; i++)
-            add_step(lowered, &lowered->lanes[lane].steps[i], values);
+        for (int i = 0; i < lowered->lanes[lane].n_instrs; i++)
+            add_instr(lowered, &lowered->lanes[lane].instrs[i], values);
     printf("%s, batch %d, %s, %d lanes: steps of a lane %d, arena %.2f GiB\n\n"
            "| kind of step | GB | ms at %lld GB/s |\n|---|---|---|\n",
            args->arch, lowered->n, args->fp32 ? "fp32" : "bf16", lowered->n_lanes,
-           lowered->lanes[0].n_steps, (double)lowered->plan.n_bytes / 0x1p30,
+           lowered->lanes[0].n_instrs, (double)lowered->plan.n_bytes / 0x1p30,
            (long long)args->gigabytes);
-    for (int k = 0; k < FX_N_STEP_KINDS; k++) {
+    for (int k = 0; k < FX_N_OPCODES; k++) {
         total += values[k] * bytes;
         if (values[k] > 0)
-            printf("| %s | %.2f | %.2f |\n", fx_step_name((enum fx_step_kind)k),
+            printf("| %s | %.2f | %.2f |\n", fx_opcode_name((enum fx_opcode)k),
                    values[k] * bytes / 1e9, 1e3 * values[k] * bytes / rate);
     }
     printf("| all | %.2f | %.2f |\n", total / 1e9, 1e3 * total / rate);
@@ -92,9 +92,9 @@ static enum fx_status run(const struct args *args, struct fx_err *err)
                                     .value_bytes = args->fp32 ? 4 : 2,
                                     .norms_add = true,
                                     .keeps_norms = !args->again,
-                                    .weights_aside = !args->again,
+                                    .wgrad_stream = !args->again,
                                     .gathers_norms = !args->two_passes,
-                                    .split_of = split_of };
+                                    .group_major_of = group_major_of };
     size_t base[FX_MAX_LANES_OF_GRAPH], size[FX_MAX_LANES_OF_GRAPH];
     struct fx_graph graph = { 0 };
     struct fx_lowered lowered = { 0 };

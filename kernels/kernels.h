@@ -51,7 +51,7 @@ struct fx_k_array {
 /* ---- what changes from step to step: one block of device memory, copied in before the step ----
  */
 
-/* The header; arrays follow it (lib/backend/cuda/batch_block.h says where). */
+/* The header; arrays follow it (lib/backend/cuda/batch_block_internal.h says where). */
 struct fx_k_batch {
     uint64_t seed;
     uint32_t epoch;

@@ -5,7 +5,7 @@
  * are listed as the dense convolution that is run for each group, on maps cut into groups.  1x1
  * layers of stride 1 are matrix products and run through cuBLASLt ("gemm"); what cuDNN would do is
  * listed all the same.  Exit status 77: a convolution has no plan. */
-#include "backend/cuda/cudnn_plan.h"
+#include "backend/cuda/vendor/cudnn_plan.h"
 #include "base/io.h"
 #include "base/tool.h"
 #include "net/arch.h"

@@ -14,7 +14,7 @@
  * nothing a slot decides depends on values computed on the device, and everything that changes from
  * step to step arrives in struct fx_batch and struct fx_update.  Where it runs_ahead the next step
  * may be enqueued, up to and with its update, before step_end of this one: the device then goes on
- * while the host looks at results.  At most two steps are under way.
+ * while the host looks at results.  At most two steps are in flight.
  *
  * Commit: parameters, optimizer state, running statistics and counters change in `update` and
  * nowhere else; until it is called a step can be abandoned without a trace. */
@@ -164,7 +164,7 @@ struct fx_backend {
     enum fx_status (*value_write)(struct fx_program *program, int node, bool gradient,
                                   const float *data, struct fx_err *err);
 
-    /* profile_print (optional, NULL: none), for tuning: time by kind of step since the
+    /* profile_print (optional, NULL: none), for tuning: time by kind of instruction since the
      * last call, a line each; forgets it. */
     void (*profile_print)(struct fx_program *program, FILE *out);
 };

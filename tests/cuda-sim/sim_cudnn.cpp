@@ -1,5 +1,5 @@
-/* lib/backend/cuda/cudnn_plan.h without cuDNN: convolutions as matrix products, an image and a
- * group at a time, on the stream. */
+/* lib/backend/cuda/vendor/cudnn_plan.h without cuDNN: convolutions as matrix products, an image and
+ * a group at a time, on the stream. */
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -7,7 +7,7 @@
 #include <vector>
 
 extern "C" {
-#include "backend/cuda/cudnn_plan.h"
+#include "backend/cuda/vendor/cudnn_plan.h"
 }
 
 #include "sim.h"

@@ -1,8 +1,8 @@
-/* lib/backend/cuda/gemm.h without cuBLASLt: plain loops on the stream. */
+/* lib/backend/cuda/vendor/gemm.h without cuBLASLt: plain loops on the stream. */
 #include <cstdint>
 
 extern "C" {
-#include "backend/cuda/gemm.h"
+#include "backend/cuda/vendor/gemm.h"
 }
 
 #include "sim.h"

@@ -91,7 +91,7 @@ again() {
     CUDA_SIM_SEED=1 train first "$@"
     CUDA_SIM_SEED=2 CUDA_SIM_MEMORY=1G train second "$@"
     FUSION_CUDA_GRAPHS=0 CUDA_SIM_SEED=3 train eager "$@"
-    FUSION_CUDA_ASIDE=0 CUDA_SIM_SEED=4 train single "$@"
+    FUSION_CUDA_WGRAD_STREAM=0 CUDA_SIM_SEED=4 train single "$@"
     same_bytes first second
     same_bytes first eager
     same_bytes first single

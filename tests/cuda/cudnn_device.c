@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "backend/cuda/cudnn_plan.h"
+#include "backend/cuda/vendor/cudnn_plan.h"
 #include "base/log.h"
 #include "cards.h"
 #include "linked.h"

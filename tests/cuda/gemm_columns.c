@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/cuda/gemm.h"
+#include "backend/cuda/vendor/gemm.h"
 #include "linked.h"
 #include "tensor/tensor.h"
 

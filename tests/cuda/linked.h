@@ -3,7 +3,7 @@
 #ifndef FX_TESTS_CUDA_LINKED_H
 #define FX_TESTS_CUDA_LINKED_H
 
-#include "backend/cuda/vendor_load.h"
+#include "backend/cuda/vendor/vendor_load_internal.h"
 
 #include <dlfcn.h>
 

@@ -3,7 +3,7 @@
  * few elements are what cuBLASLt splits; some of these lengths it was seen to cut short. */
 #include "../kernels/kernel_case.h"
 
-#include "backend/cuda/gemm.h"
+#include "backend/cuda/vendor/gemm.h"
 
 enum { WORKSPACE = 32 << 20, M = 64, N = 96, N_LANES = 2 };
 static const uint16_t BF16_ONE = 0x3f80;

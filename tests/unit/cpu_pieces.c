@@ -7,8 +7,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "backend/cpu/lanes.h"
-#include "backend/cpu/layout.h"
+#include "backend/cpu/workers_internal.h"
+#include "backend/cpu/layout_internal.h"
 
 static void weights_survive_packing(void **state)
 {
@@ -67,7 +67,7 @@ static void the_rest_is_cleared(void **state)
     free(packed);
 }
 
-static void threads_are_split(void **state)
+static void threads_are_shared_out(void **state)
 {
     static const struct {
         int lanes, threads, workers, each;
@@ -76,36 +76,36 @@ static void threads_are_split(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct fx_lane_split split = fx_lane_split_of(cases[i].lanes, cases[i].threads);
+        struct fx_worker_share share = fx_worker_share_of(cases[i].lanes, cases[i].threads);
 
-        assert_int_equal(split.n_workers, cases[i].workers);
-        assert_int_equal(split.n_threads, cases[i].each);
+        assert_int_equal(share.n_workers, cases[i].workers);
+        assert_int_equal(share.n_threads, cases[i].each);
     }
 }
 
-/* Every worker runs once, the lowest failure is reported, and the pool goes on. */
+/* Every worker runs once, the lowest failure is reported, and the workers go on. */
 static enum fx_status fail_from_second(void *ctx, int number, struct fx_err *err)
 {
     ((int *)ctx)[number]++;
     return number == 0 ? FX_OK : fx_fail(err, FX_EFAIL, "worker %d", number);
 }
 
-static void the_pool_reports_the_lowest_failure(void **state)
+static void the_workers_report_the_lowest_failure(void **state)
 {
-    struct fx_pool *pool;
+    struct fx_workers *workers;
     struct fx_err err = { 0 };
     int runs[4] = { 0 };
 
     (void)state;
-    assert_int_equal(fx_pool_create(&pool, 4, 1, &err), FX_OK);
+    assert_int_equal(fx_workers_create(&workers, 4, 1, &err), FX_OK);
     for (int round = 1; round <= 50; round++) {
-        assert_int_equal(fx_pool_run(pool, 3, fail_from_second, runs, &err), FX_EFAIL);
+        assert_int_equal(fx_workers_run(workers, 3, fail_from_second, runs, &err), FX_EFAIL);
         assert_string_equal(err.msg, "worker 1");
-        assert_int_equal(fx_pool_run(pool, 1, fail_from_second, runs, &err), FX_OK);
+        assert_int_equal(fx_workers_run(workers, 1, fail_from_second, runs, &err), FX_OK);
         for (int i = 0; i < 4; i++)
             assert_int_equal(runs[i], i == 0 ? 2 * round : i < 3 ? round : 0);
     }
-    fx_pool_destroy(pool);
+    fx_workers_destroy(workers);
 }
 
 int main(void)
@@ -113,8 +113,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(weights_survive_packing),
         cmocka_unit_test(the_rest_is_cleared),
-        cmocka_unit_test(threads_are_split),
-        cmocka_unit_test(the_pool_reports_the_lowest_failure),
+        cmocka_unit_test(threads_are_shared_out),
+        cmocka_unit_test(the_workers_report_the_lowest_failure),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

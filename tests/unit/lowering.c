@@ -1,7 +1,7 @@
-/* Graphs become steps, with the rules of a back end that launches equal lanes together: lanes of
- * equal experts get equal steps at equal places, every convolution is compiled once a direction,
- * no gradient of a vector is read or added to before something was written there, and what weights
- * steps read stays for those that run them aside. */
+/* Graphs become instructions, with the rules of a back end that launches equal lanes together:
+ * lanes of equal experts get equal instructions at equal places, every convolution is compiled once
+ * a direction, no gradient of a vector is read or added to before something was written there, and
+ * what weights instructions read stays for those that run them aside. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -27,11 +27,11 @@ struct lowering_case {
     struct fx_graph graph;
     struct fx_lowered lowered;
     int *compiled; /* owned; (nodes, directions) how often */
-    int n_vectors; /* steps on vectors that were announced */
+    int n_vectors; /* instructions on vectors that were announced */
     size_t base[FX_MAX_LANES_OF_GRAPH], size[FX_MAX_LANES_OF_GRAPH];
 };
 
-static int split_of(void *ctx, const struct fx_node *conv, int c_in, int n)
+static int group_major_of(void *ctx, const struct fx_node *conv, int c_in, int n)
 {
     (void)ctx;
     (void)conv;
@@ -80,10 +80,10 @@ static void lower_case(struct lowering_case *k, const char *arch, const char *fu
                                     .norms_add = !stores_masks,
                                     .keeps_norms = !stores_masks,
                                     .gathers_norms = !stores_masks,
-                                    .weights_aside = !stores_masks,
-                                    .split_of = split_of,
+                                    .wgrad_stream = !stores_masks,
+                                    .group_major_of = group_major_of,
                                     .conv = count_conv,
-                                    .vector = count_vector,
+                                    .dense = count_vector,
                                     .ctx = k };
     struct fx_err err = { 0 };
 
@@ -102,13 +102,13 @@ static void free_case(struct lowering_case *k)
     free(k->compiled);
 }
 
-static int count_steps(const struct fx_lowered *lowered, enum fx_step_kind kind)
+static int count_steps(const struct fx_lowered *lowered, enum fx_opcode kind)
 {
     int n = 0;
 
     for (int lane = 0; lane <= lowered->n_lanes; lane++)
-        for (int i = 0; i < lowered->lanes[lane].n_steps; i++)
-            n += lowered->lanes[lane].steps[i].kind == kind;
+        for (int i = 0; i < lowered->lanes[lane].n_instrs; i++)
+            n += lowered->lanes[lane].instrs[i].op == kind;
     return n;
 }
 
@@ -151,25 +151,25 @@ static void check_places(const struct fx_lowered *l, int lane, const struct fx_v
 static void check_equal_lanes(const struct lowering_case *k, bool stores_masks)
 {
     const struct fx_lowered *l = &k->lowered;
-    const struct fx_steps *first = &l->lanes[0];
+    const struct fx_instr_list *first = &l->lanes[0];
 
     (void)stores_masks;
     assert_int_equal(l->n_lanes, N_EXPERTS);
     for (int lane = 1; lane < l->n_lanes; lane++) {
-        const struct fx_steps *steps = &l->lanes[lane];
+        const struct fx_instr_list *list = &l->lanes[lane];
 
         assert_int_equal(k->size[lane], k->size[0]);
-        assert_int_equal(steps->n_steps, first->n_steps);
-        assert_int_equal(steps->n_forward, first->n_forward);
-        for (int i = 0; i < steps->n_steps; i++) {
-            const struct fx_step *a = &first->steps[i], *b = &steps->steps[i];
+        assert_int_equal(list->n_instrs, first->n_instrs);
+        assert_int_equal(list->n_forward, first->n_forward);
+        for (int i = 0; i < list->n_instrs; i++) {
+            const struct fx_instr *a = &first->instrs[i], *b = &list->instrs[i];
 
-            assert_int_equal(a->kind, b->kind);
+            assert_int_equal(a->op, b->op);
             assert_int_equal(a->first, b->first);
             assert_int_equal(a->accumulate, b->accumulate);
             assert_memory_equal(a->adds, b->adds, sizeof a->adds);
-            for (int v = 0; v < FX_STEP_MAX_VIEWS; v++)
-                check_places(l, lane, &a->views[v], &b->views[v]);
+            for (int v = 0; v < FX_INSTR_MAX_OPERANDS; v++)
+                check_places(l, lane, &a->operands[v], &b->operands[v]);
         }
     }
 }
@@ -202,16 +202,16 @@ static void check_rules(const struct lowering_case *k, bool stores_masks)
         assert_int_equal(compiled[FX_CONV_FORWARD], is_conv);
         assert_int_equal(compiled[FX_CONV_WEIGHTS], is_conv && trains);
         assert_int_equal(compiled[FX_CONV_DATA], is_conv && trains && !is_first);
-        n_maps_dropped += node->kind == FX_NODE_DROPOUT && !l->nodes[i].is_vector;
-        if (node->kind == FX_NODE_ADD && !l->nodes[i].is_vector) {
+        n_maps_dropped += node->kind == FX_NODE_DROPOUT && !l->nodes[i].is_dense;
+        if (node->kind == FX_NODE_ADD && !l->nodes[i].is_dense) {
             n_sums++;
             n_of_norms += reads_norm(k, node, 0) || reads_norm(k, node, 1);
         }
     }
-    assert_int_equal(count_steps(l, FX_STEP_ADD), stores_masks ? n_sums : n_sums - n_of_norms);
-    assert_int_equal(count_steps(l, FX_STEP_MASK), trains && stores_masks ? n_maps_dropped : 0);
+    assert_int_equal(count_steps(l, FX_INSTR_ADD), stores_masks ? n_sums : n_sums - n_of_norms);
+    assert_int_equal(count_steps(l, FX_INSTR_MASK), trains && stores_masks ? n_maps_dropped : 0);
     assert_int_equal(k->n_vectors,
-                     count_steps(l, FX_STEP_VECTOR) + count_steps(l, FX_STEP_VECTOR_BACK));
+                     count_steps(l, FX_INSTR_DENSE) + count_steps(l, FX_INSTR_DENSE_BACK));
 }
 
 static void rules_are_asked_once(void **state)
@@ -224,26 +224,27 @@ static void rules_are_asked_once(void **state)
 
 static bool has_gradient(const struct fx_lowered *l, int node)
 {
-    return l->nodes[node].is_vector && l->nodes[node].gradient.buffer >= 0;
+    return l->nodes[node].is_dense && l->nodes[node].gradient.buffer >= 0;
 }
 
 /* Follows who has written which gradient; those of outputs come from the loss. */
-static void check_vector_step(const struct fx_lowered *l, const struct fx_step *step, bool *written)
+static void check_dense_instr(const struct fx_lowered *l, const struct fx_instr *instr,
+                              bool *written)
 {
-    const struct fx_node *node = &l->graph->nodes[step->node];
+    const struct fx_node *node = &l->graph->nodes[instr->node];
 
-    if (step->kind != FX_STEP_VECTOR_BACK && step->kind != FX_STEP_GLOBALPOOL_BACK)
+    if (instr->op != FX_INSTR_DENSE_BACK && instr->op != FX_INSTR_GLOBALPOOL_BACK)
         return;
-    assert_true(l->nodes[step->node].is_output || written[step->node]);
-    for (int j = 0; step->kind == FX_STEP_VECTOR_BACK && j < node->n_inputs; j++) {
+    assert_true(l->nodes[instr->node].is_output || written[instr->node]);
+    for (int j = 0; instr->op == FX_INSTR_DENSE_BACK && j < node->n_inputs; j++) {
         if (!has_gradient(l, node->inputs[j]))
             continue;
-        assert_int_equal(step->adds[j], written[node->inputs[j]]);
+        assert_int_equal(instr->adds[j], written[node->inputs[j]]);
         written[node->inputs[j]] = true;
     }
 }
 
-static void check_vectors(const struct lowering_case *k, bool stores_masks)
+static void check_dense(const struct lowering_case *k, bool stores_masks)
 {
     const struct fx_lowered *l = &k->lowered;
     bool *written = calloc((size_t)k->graph.n_nodes, sizeof *written);
@@ -251,52 +252,52 @@ static void check_vectors(const struct lowering_case *k, bool stores_masks)
     (void)stores_masks;
     assert_non_null(written);
     for (int lane = l->n_lanes; lane >= 0; lane--)
-        for (int i = l->lanes[lane].n_forward; i < l->lanes[lane].n_steps; i++)
-            check_vector_step(l, &l->lanes[lane].steps[i], written);
+        for (int i = l->lanes[lane].n_forward; i < l->lanes[lane].n_instrs; i++)
+            check_dense_instr(l, &l->lanes[lane].instrs[i], written);
     for (int i = 0; i < k->graph.n_nodes; i++)
         if (has_gradient(l, i))
             assert_true(written[i] != l->nodes[i].is_output);
     free(written);
 }
 
-static void vector_gradients_are_written_first(void **state)
+static void dense_gradients_are_written_first(void **state)
 {
     (void)state;
-    for_all_cases(check_vectors);
+    for_all_cases(check_dense);
 }
 
-/* ---- weights aside ---- */
+/* ---- weight gradients on a second stream ---- */
 
-/* The next CONV_WEIGHTS step behind step i, or -1. */
-static int next_weights(const struct fx_steps *steps, int i)
+/* The next CONV_BACK_WEIGHTS instruction behind instruction i, or -1. */
+static int next_weights(const struct fx_instr_list *list, int i)
 {
-    while (++i < steps->n_steps)
-        if (steps->steps[i].kind == FX_STEP_CONV_WEIGHTS)
+    while (++i < list->n_instrs)
+        if (list->instrs[i].op == FX_INSTR_CONV_BACK_WEIGHTS)
             return i;
     return -1;
 }
 
-static void check_kept(const struct fx_lowered *l, const struct fx_step *step, int until)
+static void check_kept(const struct fx_lowered *l, const struct fx_instr *instr, int until)
 {
     for (int v = 0; v < 2; v++) {
-        const struct fx_buffer *b = &l->plan.buffers[step->views[v].buffer];
+        const struct fx_buffer *b = &l->plan.buffers[instr->operands[v].buffer];
 
         assert_true(b->is_kept || b->last >= until);
     }
 }
 
-static void check_aside(const struct lowering_case *k, bool stores_masks)
+static void check_wgrad_operands(const struct lowering_case *k, bool stores_masks)
 {
     for (int lane = 0; lane < k->lowered.n_lanes && !stores_masks; lane++) {
-        const struct fx_steps *steps = &k->lowered.lanes[lane];
+        const struct fx_instr_list *list = &k->lowered.lanes[lane];
 
-        for (int i = next_weights(steps, -1); i >= 0; i = next_weights(steps, i)) {
+        for (int i = next_weights(list, -1); i >= 0; i = next_weights(list, i)) {
             int until = i;
 
-            for (int j = 0; j < FX_LOWER_ASIDE && until >= 0; j++)
-                until = next_weights(steps, until);
+            for (int j = 0; j < FX_LOWER_WGRAD_DELAY && until >= 0; j++)
+                until = next_weights(list, until);
             if (until >= 0)
-                check_kept(&k->lowered, &steps->steps[i], until);
+                check_kept(&k->lowered, &list->instrs[i], until);
         }
     }
 }
@@ -304,7 +305,7 @@ static void check_aside(const struct lowering_case *k, bool stores_masks)
 static void maps_of_weights_stay(void **state)
 {
     (void)state;
-    for_all_cases(check_aside);
+    for_all_cases(check_wgrad_operands);
 }
 
 /* ---- addresses ---- */
@@ -322,9 +323,9 @@ static void views_are_bound(void **state)
         base[lane] = arena + k.base[lane];
     fx_lowered_bind(&k.lowered, base);
     for (int lane = 0; lane <= k.lowered.n_lanes; lane++)
-        for (int i = 0; i < k.lowered.lanes[lane].n_steps; i++)
-            for (int v = 0; v < FX_STEP_MAX_VIEWS; v++) {
-                const struct fx_view *view = &k.lowered.lanes[lane].steps[i].views[v];
+        for (int i = 0; i < k.lowered.lanes[lane].n_instrs; i++)
+            for (int v = 0; v < FX_INSTR_MAX_OPERANDS; v++) {
+                const struct fx_view *view = &k.lowered.lanes[lane].instrs[i].operands[v];
                 const struct fx_buffer *b = &k.lowered.plan.buffers[view->buffer];
 
                 if (view->image_bytes == 0)
@@ -348,7 +349,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equal_lanes_have_equal_steps),
         cmocka_unit_test(rules_are_asked_once),
-        cmocka_unit_test(vector_gradients_are_written_first),
+        cmocka_unit_test(dense_gradients_are_written_first),
         cmocka_unit_test(maps_of_weights_stay),
         cmocka_unit_test(views_are_bound),
     };

@@ -6,8 +6,8 @@
 #include <cuda_bf16.h>
 
 extern "C" {
-#include "backend/cuda/cudnn_plan.h"
-#include "backend/cuda/gemm.h"
+#include "backend/cuda/vendor/cudnn_plan.h"
+#include "backend/cuda/vendor/gemm.h"
 }
 
 enum { WORKSPACE_LIMIT = 32 << 20 };

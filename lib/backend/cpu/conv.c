@@ -9,7 +9,7 @@
  * oneDNN has no Winograd for grouped convolutions, so where their neighbours can read and write
  * split maps, the groups run one after the other as dense convolutions: 272 270 199 instead of
  * 116 115 92 for 8 groups of 64 channels, 32x32, 8 images. */
-#include "backend/cpu/cpu_run.h"
+#include "backend/cpu/cpu_internal.h"
 
 enum { TILE = 4, MIN_TILES = 24, MIN_TILES_WEIGHTS = 12 };
 
@@ -22,10 +22,10 @@ static bool wants_winograd(const struct fx_dnnl_conv_shape *s, enum fx_conv_dire
     return tiles >= (direction == FX_CONV_WEIGHTS ? MIN_TILES_WEIGHTS : MIN_TILES);
 }
 
-int fx_cpu_split_of(void *ctx, const struct fx_node *conv, int c_in, int n)
+int fx_cpu_group_major_of(void *ctx, const struct fx_node *conv, int c_in, int n)
 {
     const struct fx_device *device = ((const struct fx_program *)ctx)->model->device;
-    struct fx_weight_layout layout = fx_weight_layout_of(conv, c_in, device->loops->lanes);
+    struct fx_weight_layout layout = fx_weight_layout_of(conv, c_in, device->loops->block);
     struct fx_dnnl_conv_shape one = {
         .n = n,
         .groups = 1,
@@ -81,7 +81,7 @@ enum fx_status fx_cpu_conv_compile(void *ctx, int node, enum fx_conv_direction d
     size_t bytes;
 
     op->layout =
-        fx_weight_layout_of(&graph->nodes[node], x->c, program->model->device->loops->lanes);
+        fx_weight_layout_of(&graph->nodes[node], x->c, program->model->device->loops->block);
     op->n_runs = fx_view_groups(x, op->layout.block);
     op->param = graph->nodes[node].params[0];
     shape = shape_of(program, node, x, y);
@@ -100,52 +100,52 @@ enum fx_status fx_cpu_conv_compile(void *ctx, int node, enum fx_conv_direction d
  * gradients. */
 static enum fx_status run_direction(const struct fx_conv_op *op, enum fx_conv_direction direction,
                                     const struct fx_view *x, float *weights,
-                                    const struct fx_view *y, const struct fx_run *run,
+                                    const struct fx_view *y, const struct fx_cpu_exec *exec,
                                     struct fx_err *err)
 {
     size_t floats = fx_weight_floats(&op->layout) / (size_t)op->n_runs;
 
     for (int g = 0; g < op->n_runs; g++)
-        FX_TRY(fx_dnnl_conv_run(op->directions[direction], run->stream,
-                                (char *)x->data + (size_t)g * x->group_bytes,
-                                weights + (size_t)g * floats,
-                                (char *)y->data + (size_t)g * y->group_bytes, run->workspace, err));
+        FX_TRY(fx_dnnl_conv_run(
+            op->directions[direction], exec->stream, (char *)x->data + (size_t)g * x->group_bytes,
+            weights + (size_t)g * floats, (char *)y->data + (size_t)g * y->group_bytes,
+            exec->workspace, err));
     return FX_OK;
 }
 
-enum fx_status fx_cpu_conv_forward(const struct fx_step *s, const struct fx_run *run,
+enum fx_status fx_cpu_conv_forward(const struct fx_instr *s, const struct fx_cpu_exec *exec,
                                    struct fx_err *err)
 {
-    const struct fx_conv_op *op = &run->program->convs[s->node];
+    const struct fx_conv_op *op = &exec->program->convs[s->node];
 
-    return run_direction(op, FX_CONV_FORWARD, &s->views[0],
-                         fx_store_at(&run->program->model->store, op->param, FX_ROLE_VALUE),
-                         &s->views[1], run, err);
+    return run_direction(op, FX_CONV_FORWARD, &s->operands[0],
+                         fx_store_at(&exec->program->model->store, op->param, FX_ROLE_VALUE),
+                         &s->operands[1], exec, err);
 }
 
-enum fx_status fx_cpu_conv_data(const struct fx_step *s, const struct fx_run *run,
+enum fx_status fx_cpu_conv_data(const struct fx_instr *s, const struct fx_cpu_exec *exec,
                                 struct fx_err *err)
 {
-    const struct fx_conv_op *op = &run->program->convs[s->node];
+    const struct fx_conv_op *op = &exec->program->convs[s->node];
 
-    return run_direction(op, FX_CONV_DATA, &s->views[1],
-                         fx_store_at(&run->program->model->store, op->param, FX_ROLE_VALUE),
-                         &s->views[0], run, err);
+    return run_direction(op, FX_CONV_DATA, &s->operands[1],
+                         fx_store_at(&exec->program->model->store, op->param, FX_ROLE_VALUE),
+                         &s->operands[0], exec, err);
 }
 
-enum fx_status fx_cpu_conv_weights(const struct fx_step *s, const struct fx_run *run,
+enum fx_status fx_cpu_conv_weights(const struct fx_instr *s, const struct fx_cpu_exec *exec,
                                    struct fx_err *err)
 {
-    const struct fx_conv_op *op = &run->program->convs[s->node];
+    const struct fx_conv_op *op = &exec->program->convs[s->node];
     size_t workspace = fx_dnnl_conv_workspace(op->directions[FX_CONV_WEIGHTS]);
-    float *grad = fx_store_at(&run->program->model->store, op->param, FX_ROLE_GRAD);
+    float *grad = fx_store_at(&exec->program->model->store, op->param, FX_ROLE_GRAD);
     float *to = grad;
 
-    if (run->accumulate)
-        to = (float *)run->workspace + fx_arena_round(workspace) / sizeof(float);
-    FX_TRY(run_direction(op, FX_CONV_WEIGHTS, &s->views[0], to, &s->views[1], run, err));
+    if (exec->accumulate)
+        to = (float *)exec->workspace + fx_arena_round(workspace) / sizeof(float);
+    FX_TRY(run_direction(op, FX_CONV_WEIGHTS, &s->operands[0], to, &s->operands[1], exec, err));
     fx_weight_clear_rest(&op->layout, to);
-    if (run->accumulate)
+    if (exec->accumulate)
         for (size_t i = 0; i < fx_weight_floats(&op->layout); i++)
             grad[i] += to[i];
     return FX_OK;

@@ -1,21 +1,21 @@
 /* Dense nodes: fusion module, classifiers, head.  They take a thousandth of a step, so they run the
  * plain operators of lib/ops, as ref does; only the matrix products of LINEAR go to oneDNN.  Their
  * values and gradients all stay in memory; gradients are added (+=) to zeros. */
-#include "backend/cpu/cpu_run.h"
+#include "backend/cpu/cpu_internal.h"
 #include "backend/ref/node.h"
 
 #include <string.h>
 
-static struct fx_operands operands_of(const struct fx_step *s, const struct fx_run *run)
+static struct fx_operands operands_of(const struct fx_instr *s, const struct fx_cpu_exec *exec)
 {
-    const struct fx_lowered *lowered = &run->program->lowered;
-    const struct fx_store *store = &run->program->model->store;
-    const struct fx_node *node = fx_step_node(s, run);
+    const struct fx_lowered *lowered = &exec->program->lowered;
+    const struct fx_store *store = &exec->program->model->store;
+    const struct fx_node *node = fx_instr_node(s, exec);
     struct fx_operands o = { .graph = lowered->graph,
                              .node = node,
                              .n = lowered->n,
                              .mode = lowered->mode,
-                             .batch = &run->program->batch,
+                             .batch = &exec->program->batch,
                              .y = lowered->nodes[s->node].value.data,
                              .dy = lowered->nodes[s->node].gradient.data };
 
@@ -122,9 +122,10 @@ static enum fx_status linear_backward(const struct fx_operands *o, float *scratc
 
 /* ---- instructions ---- */
 
-enum fx_status fx_cpu_vector(const struct fx_step *s, const struct fx_run *run, struct fx_err *err)
+enum fx_status fx_cpu_dense(const struct fx_instr *s, const struct fx_cpu_exec *exec,
+                            struct fx_err *err)
 {
-    struct fx_operands o = operands_of(s, run);
+    struct fx_operands o = operands_of(s, exec);
 
     if (o.node->kind == FX_NODE_LINEAR)
         return linear_forward(&o, err);
@@ -132,19 +133,19 @@ enum fx_status fx_cpu_vector(const struct fx_step *s, const struct fx_run *run, 
     return FX_OK;
 }
 
-enum fx_status fx_cpu_vector_back(const struct fx_step *s, const struct fx_run *run,
-                                  struct fx_err *err)
+enum fx_status fx_cpu_dense_back(const struct fx_instr *s, const struct fx_cpu_exec *exec,
+                                 struct fx_err *err)
 {
-    struct fx_operands o = operands_of(s, run);
+    struct fx_operands o = operands_of(s, exec);
 
     if (o.node->kind == FX_NODE_LINEAR)
-        return linear_backward(&o, run->workspace, err);
+        return linear_backward(&o, exec->workspace, err);
     fx_node_backward(&o);
     return FX_OK;
 }
 
 /* The scratch of linear_backward. */
-void fx_cpu_vector_workspace(void *ctx, int node, bool is_backward)
+void fx_cpu_dense_workspace(void *ctx, int node, bool is_backward)
 {
     struct fx_program *program = ctx;
     const struct fx_node *n = &program->lowered.graph->nodes[node];

@@ -1,5 +1,5 @@
 /* Packing and unpacking; element by element, because it happens at the edges of a run only. */
-#include "backend/cpu/layout.h"
+#include "backend/cpu/layout_internal.h"
 
 #include <string.h>
 
@@ -64,8 +64,8 @@ void fx_weight_clear_rest(const struct fx_weight_layout *l, float *packed)
 
 void fx_map_pack(const struct fx_loops *loops, int c, int area, const float *plain, void *packed)
 {
-    int b = loops->lanes;
-    struct fx_lanes pixel;
+    int b = loops->block;
+    struct fx_channels pixel;
     char *to = packed;
 
     for (int first = 0; first < c; first += b)
@@ -78,8 +78,8 @@ void fx_map_pack(const struct fx_loops *loops, int c, int area, const float *pla
 
 void fx_map_unpack(const struct fx_loops *loops, int c, int area, const void *packed, float *plain)
 {
-    int b = loops->lanes;
-    struct fx_lanes pixel;
+    int b = loops->block;
+    struct fx_channels pixel;
     const char *from = packed;
 
     for (int first = 0; first < c; first += b)

@@ -1,6 +1,6 @@
 /* The inner loops for any processor, values in f32. */
-#define LANES 8
+#define BLOCK 8
 #define BF16 0
 #define TARGET
 #define TABLE fx_loops_plain
-#include "backend/cpu/loops_template.h"
+#include "backend/cpu/loops_template_internal.h"

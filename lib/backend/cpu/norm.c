@@ -2,20 +2,20 @@
  *
  * Forward: the statistics, then one pass that writes the result.  Backward: two sums over the
  * batch, then one pass that writes or adds the gradient.  A channel block of the whole batch is
- * walked through before the next one, so that the second walk finds it in the cache.  Sums are f32
+ * processed before the next one, so that the second pass finds it in the cache.  Sums are f32
  * within an image's block and double beyond. */
-#include "backend/cpu/cpu_run.h"
+#include "backend/cpu/cpu_internal.h"
 
 #include <math.h>
 
-enum { WEIGHT, BIAS, RUNNING_MEAN, RUNNING_VAR }; /* places in node->params */
+enum { WEIGHT, BIAS, RUNNING_MEAN, RUNNING_VAR }; /* numbers in node->params */
 
 /* ---- statistics ---- */
 
 /* The batch's, of the map that the norm reads; NULL in evaluation. */
-static const struct fx_stats *stats_of(const struct fx_step *s, const struct fx_run *run)
+static const struct fx_stats *stats_of(const struct fx_instr *s, const struct fx_cpu_exec *exec)
 {
-    const struct fx_node_state *nodes = run->program->lowered.nodes;
+    const struct fx_node_state *nodes = exec->program->lowered.nodes;
     int owner = nodes[s->node].norm_stats;
 
     return owner >= 0 ? &nodes[owner].stats : NULL;
@@ -23,10 +23,10 @@ static const struct fx_stats *stats_of(const struct fx_step *s, const struct fx_
 
 /* Adds a span of n pixels with its mean and squared deviations to those of `count` pixels.
  * Source: Chan, Golub, LeVeque, "Updating formulae ... computing sample variances" (1979). */
-static void merge_moments(int lanes, double count, double n, const float *span_mean,
+static void merge_moments(int width, double count, double n, const float *span_mean,
                           const float *span_m2, double *mean, double *m2)
 {
-    for (int l = 0; l < lanes; l++) {
+    for (int l = 0; l < width; l++) {
         double delta = (double)span_mean[l] - mean[l];
 
         mean[l] += delta * n / (count + n);
@@ -37,16 +37,16 @@ static void merge_moments(int lanes, double count, double n, const float *span_m
 static void block_stats(const struct fx_loops *loops, const struct fx_view *x, int n, int block,
                         const struct fx_stats *stats)
 {
-    double mean[FX_MAX_LANES] = { 0 }, m2[FX_MAX_LANES] = { 0 };
+    double mean[FX_MAX_BLOCK] = { 0 }, m2[FX_MAX_BLOCK] = { 0 };
     double count = (double)n * x->area;
-    struct fx_lanes span_mean, span_m2;
+    struct fx_channels span_mean, span_m2;
 
     for (int i = 0; i < n; i++) {
         loops->moments(fx_view_at(x, loops, i, block), (size_t)x->area, span_mean.v, span_m2.v);
-        merge_moments(loops->lanes, (double)i * x->area, x->area, span_mean.v, span_m2.v, mean, m2);
+        merge_moments(loops->block, (double)i * x->area, x->area, span_mean.v, span_m2.v, mean, m2);
     }
-    for (int l = 0; l < loops->lanes; l++) {
-        int c = block * loops->lanes + l;
+    for (int l = 0; l < loops->block; l++) {
+        int c = block * loops->block + l;
 
         if (c >= x->c)
             break;
@@ -56,21 +56,21 @@ static void block_stats(const struct fx_loops *loops, const struct fx_view *x, i
     }
 }
 
-enum fx_status fx_cpu_norm_stats(const struct fx_step *s, const struct fx_run *run,
+enum fx_status fx_cpu_norm_stats(const struct fx_instr *s, const struct fx_cpu_exec *exec,
                                  struct fx_err *err)
 {
-    const struct fx_model *model = run->program->model;
+    const struct fx_model *model = exec->program->model;
     const struct fx_loops *loops = model->device->loops;
-    const struct fx_stats *stats = stats_of(s, run);
-    int n_blocks = fx_blocks(s->views[0].c, loops->lanes);
+    const struct fx_stats *stats = stats_of(s, exec);
+    int n_blocks = fx_blocks(s->operands[0].c, loops->block);
 
     (void)err;
-    if (s->first < s->views[0].c) {
+    if (s->first < s->operands[0].c) {
 #pragma omp parallel for
-        for (int block = s->first / loops->lanes; block < n_blocks; block++)
-            block_stats(loops, &s->views[0], run->program->lowered.n, block, stats);
+        for (int block = s->first / loops->block; block < n_blocks; block++)
+            block_stats(loops, &s->operands[0], exec->program->lowered.n, block, stats);
     }
-    fx_store_gather((struct fx_store *)&model->store, fx_step_node(s, run), stats->mean,
+    fx_store_gather((struct fx_store *)&model->store, fx_instr_node(s, exec), stats->mean,
                     stats->unbiased);
     return FX_OK;
 }
@@ -80,25 +80,25 @@ enum fx_status fx_cpu_norm_stats(const struct fx_step *s, const struct fx_run *r
 /* What a norm does to the channels of one block; zeros beyond the last channel, so that padding
  * stays zero and what lies behind a prefix has no effect. */
 struct coefficients {
-    struct fx_lanes scale, shift, mean, invstd;
+    struct fx_channels scale, shift, mean, invstd;
 };
 
-static void coefficients_of(const struct fx_step *s, const struct fx_run *run, int block,
+static void coefficients_of(const struct fx_instr *s, const struct fx_cpu_exec *exec, int block,
                             struct coefficients *k)
 {
-    const struct fx_store *store = &run->program->model->store;
-    const struct fx_node *node = fx_step_node(s, run);
-    const struct fx_stats *stats = stats_of(s, run);
+    const struct fx_store *store = &exec->program->model->store;
+    const struct fx_node *node = fx_instr_node(s, exec);
+    const struct fx_stats *stats = stats_of(s, exec);
     const float *weight = fx_store_at(store, node->params[WEIGHT], FX_ROLE_VALUE);
     const float *bias = fx_store_at(store, node->params[BIAS], FX_ROLE_VALUE);
     const float *mean =
         stats ? stats->mean : fx_store_at(store, node->params[RUNNING_MEAN], FX_ROLE_VALUE);
     const float *var =
         stats ? stats->var : fx_store_at(store, node->params[RUNNING_VAR], FX_ROLE_VALUE);
-    int lanes = run->program->model->device->loops->lanes;
+    int width = exec->program->model->device->loops->block;
 
     *k = (struct coefficients){ 0 };
-    for (int l = 0, c = block * lanes; l < lanes && c < node->shape.c; l++, c++) {
+    for (int l = 0, c = block * width; l < width && c < node->shape.c; l++, c++) {
         double invstd = 1 / sqrt((double)var[c] + (double)node->eps);
         double scale = (double)weight[c] * invstd;
 
@@ -110,15 +110,15 @@ static void coefficients_of(const struct fx_step *s, const struct fx_run *run, i
 }
 
 /* The dropout words of block `block` of image i of the map v. */
-static struct fx_kept kept_of(const struct fx_step *s, const struct fx_run *run,
+static struct fx_kept kept_of(const struct fx_instr *s, const struct fx_cpu_exec *exec,
                               const struct fx_view *v, int i, int block)
 {
-    const struct fx_node_state *nodes = run->program->lowered.nodes;
+    const struct fx_node_state *nodes = exec->program->lowered.nodes;
     int drop = nodes[s->node].norm_drop;
     struct fx_kept kept = { NULL, 1.0f };
 
     if (drop >= 0) {
-        size_t blocks = (size_t)fx_blocks(v->c, run->program->model->device->loops->lanes);
+        size_t blocks = (size_t)fx_blocks(v->c, exec->program->model->device->loops->block);
 
         kept.words =
             nodes[drop].mask.words + ((size_t)i * blocks + (size_t)block) * (size_t)v->area;
@@ -129,23 +129,23 @@ static struct fx_kept kept_of(const struct fx_step *s, const struct fx_run *run,
 
 /* ---- forward ---- */
 
-enum fx_status fx_cpu_norm_apply(const struct fx_step *s, const struct fx_run *run,
+enum fx_status fx_cpu_norm_apply(const struct fx_instr *s, const struct fx_cpu_exec *exec,
                                  struct fx_err *err)
 {
-    const struct fx_loops *loops = run->program->model->device->loops;
-    const struct fx_view *x = &s->views[0], *y = &s->views[1];
-    bool relu = fx_step_node(s, run)->relu;
+    const struct fx_loops *loops = exec->program->model->device->loops;
+    const struct fx_view *x = &s->operands[0], *y = &s->operands[1];
+    bool relu = fx_instr_node(s, exec)->relu;
 
     (void)err;
 #pragma omp parallel for
-    for (int block = 0; block < fx_blocks(x->c, loops->lanes); block++) {
+    for (int block = 0; block < fx_blocks(x->c, loops->block); block++) {
         struct coefficients k;
 
-        coefficients_of(s, run, block, &k);
-        for (int i = 0; i < run->program->lowered.n; i++)
+        coefficients_of(s, exec, block, &k);
+        for (int i = 0; i < exec->program->lowered.n; i++)
             loops->bn_apply(fx_view_at(x, loops, i, block), fx_view_at(y, loops, i, block),
                             (size_t)x->area, &k.scale, &k.shift, relu,
-                            kept_of(s, run, x, i, block));
+                            kept_of(s, exec, x, i, block));
     }
     return FX_OK;
 }
@@ -154,60 +154,60 @@ enum fx_status fx_cpu_norm_apply(const struct fx_step *s, const struct fx_run *r
 
 /* Sums over the batch of a block: of g, and of g * (x - mean); then the parameters' gradients and
  * the three coefficients of dx. */
-static void block_sums(const struct fx_step *s, const struct fx_run *run, int block,
+static void block_sums(const struct fx_instr *s, const struct fx_cpu_exec *exec, int block,
                        const struct coefficients *k, struct fx_bn_back *b)
 {
-    const struct fx_store *store = &run->program->model->store;
-    const struct fx_loops *loops = run->program->model->device->loops;
-    const struct fx_node *node = fx_step_node(s, run);
-    const struct fx_view *x = &s->views[0], *dy = &s->views[1];
+    const struct fx_store *store = &exec->program->model->store;
+    const struct fx_loops *loops = exec->program->model->device->loops;
+    const struct fx_node *node = fx_instr_node(s, exec);
+    const struct fx_view *x = &s->operands[0], *dy = &s->operands[1];
     float *d_weight = fx_store_at(store, node->params[WEIGHT], FX_ROLE_GRAD);
     float *d_bias = fx_store_at(store, node->params[BIAS], FX_ROLE_GRAD);
-    double sum_g[FX_MAX_LANES] = { 0 }, sum_gx[FX_MAX_LANES] = { 0 };
-    double count = (double)run->program->lowered.n * x->area;
-    struct fx_lanes g, gx;
+    double sum_g[FX_MAX_BLOCK] = { 0 }, sum_gx[FX_MAX_BLOCK] = { 0 };
+    double count = (double)exec->program->lowered.n * x->area;
+    struct fx_channels g, gx;
 
-    for (int i = 0; i < run->program->lowered.n; i++) {
+    for (int i = 0; i < exec->program->lowered.n; i++) {
         loops->bn_sums(fx_view_at(x, loops, i, block), fx_view_at(dy, loops, i, block),
-                       (size_t)x->area, b, kept_of(s, run, x, i, block), g.v, gx.v);
-        for (int l = 0; l < loops->lanes; l++) {
+                       (size_t)x->area, b, kept_of(s, exec, x, i, block), g.v, gx.v);
+        for (int l = 0; l < loops->block; l++) {
             sum_g[l] += (double)g.v[l];
             sum_gx[l] += (double)gx.v[l];
         }
     }
-    for (int l = 0, c = block * loops->lanes; l < loops->lanes && c < x->c; l++, c++) {
+    for (int l = 0, c = block * loops->block; l < loops->block && c < x->c; l++, c++) {
         double invstd = (double)k->invstd.v[l], scale = (double)k->scale.v[l];
         float dw = (float)(sum_gx[l] * invstd), db = (float)sum_g[l];
 
-        d_weight[c] = run->accumulate ? d_weight[c] + dw : dw;
-        d_bias[c] = run->accumulate ? d_bias[c] + db : db;
-        b->slope.v[l] = (float)scale;
-        b->bend.v[l] = (float)(-scale * invstd * invstd * sum_gx[l] / count);
-        b->lift.v[l] = (float)(-scale * sum_g[l] / count);
+        d_weight[c] = exec->accumulate ? d_weight[c] + dw : dw;
+        d_bias[c] = exec->accumulate ? d_bias[c] + db : db;
+        b->by_g.v[l] = (float)scale;
+        b->by_x.v[l] = (float)(-scale * invstd * invstd * sum_gx[l] / count);
+        b->constant.v[l] = (float)(-scale * sum_g[l] / count);
     }
 }
 
-enum fx_status fx_cpu_norm_back(const struct fx_step *s, const struct fx_run *run,
+enum fx_status fx_cpu_norm_back(const struct fx_instr *s, const struct fx_cpu_exec *exec,
                                 struct fx_err *err)
 {
-    const struct fx_loops *loops = run->program->model->device->loops;
-    const struct fx_view *x = &s->views[0], *dy = &s->views[1], *dx = &s->views[2];
+    const struct fx_loops *loops = exec->program->model->device->loops;
+    const struct fx_view *x = &s->operands[0], *dy = &s->operands[1], *dx = &s->operands[2];
 
     (void)err;
 #pragma omp parallel for
-    for (int block = 0; block < fx_blocks(x->c, loops->lanes); block++) {
+    for (int block = 0; block < fx_blocks(x->c, loops->block); block++) {
         struct coefficients k;
-        struct fx_bn_back b = { .relu = fx_step_node(s, run)->relu };
+        struct fx_bn_back b = { .relu = fx_instr_node(s, exec)->relu };
 
-        coefficients_of(s, run, block, &k);
+        coefficients_of(s, exec, block, &k);
         b.scale = k.scale;
         b.shift = k.shift;
         b.mean = k.mean;
-        block_sums(s, run, block, &k, &b);
-        for (int i = 0; dx->data && i < run->program->lowered.n; i++)
+        block_sums(s, exec, block, &k, &b);
+        for (int i = 0; dx->data && i < exec->program->lowered.n; i++)
             loops->bn_back(fx_view_at(x, loops, i, block), fx_view_at(dy, loops, i, block),
                            fx_view_at(dx, loops, i, block), (size_t)x->area, &b,
-                           kept_of(s, run, x, i, block), s->accumulate);
+                           kept_of(s, exec, x, i, block), s->accumulate);
     }
     return FX_OK;
 }

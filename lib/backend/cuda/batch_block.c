@@ -1,5 +1,5 @@
 /* Laying a batch out in one block. */
-#include "backend/cuda/batch_block.h"
+#include "backend/cuda/batch_block_internal.h"
 
 #include "backend/host/arena.h"
 #include "kernels/batch_row.h"
@@ -7,14 +7,14 @@
 #include <string.h>
 
 /* Bytes from the start of a block. */
-struct places {
+struct offsets {
     size_t numbers, partner, rows, labels, end;
 };
 
-static struct places places_of(int n_max)
+static struct offsets offsets_of(int n_max)
 {
     size_t n = (size_t)n_max;
-    struct places at = { .numbers = fx_arena_round(sizeof(struct fx_k_batch)) };
+    struct offsets at = { .numbers = fx_arena_round(sizeof(struct fx_k_batch)) };
 
     at.partner = at.numbers + fx_arena_round(n * sizeof(uint32_t));
     at.rows = at.partner + fx_arena_round(n * sizeof(uint32_t));
@@ -25,12 +25,12 @@ static struct places places_of(int n_max)
 
 size_t fx_batch_block_bytes(int n_max)
 {
-    return places_of(n_max).end;
+    return offsets_of(n_max).end;
 }
 
 struct fx_k_batch_view fx_batch_block_view(const void *block, int n_max)
 {
-    const struct places at = places_of(n_max);
+    const struct offsets at = offsets_of(n_max);
     const char *base = block;
 
     return (struct fx_k_batch_view){ .batch = block,
@@ -87,7 +87,7 @@ static void put(char *to, const void *from, int n, size_t size)
 
 void fx_batch_block_fill(void *block, int n_max, const struct fx_batch *batch)
 {
-    const struct places at = places_of(n_max);
+    const struct offsets at = offsets_of(n_max);
     char *base = block;
     struct fx_k_row *rows = (struct fx_k_row *)(base + at.rows);
 

@@ -1,7 +1,7 @@
 /* Bringing the training images to the device. */
-#include "backend/cuda/resident.h"
+#include "backend/cuda/resident_internal.h"
 
-#include "backend/cuda/cuda_error.h"
+#include "backend/cuda/error_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -8,8 +8,8 @@
  * when all are done.  Bodies of different i never write the same memory, so the result does not
  * depend on the number of threads. */
 struct fx_parallel {
-    void (*run)(void *pool, size_t n, void (*body)(void *ctx, size_t i), void *ctx);
-    void *pool; /* borrowed; first argument of run */
+    void (*run)(void *owner, size_t n, void (*body)(void *ctx, size_t i), void *ctx);
+    void *owner; /* borrowed; first argument of run */
 };
 
 /* fx_parallel_serial: one after the other on the calling thread. */

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { RUNNING_MEAN = 2, RUNNING_VAR = 3 }; /* places in a BATCHNORM node's params */
+enum { RUNNING_MEAN = 2, RUNNING_VAR = 3 }; /* numbers in a BATCHNORM node's params */
 
 void fx_store_step_begin(struct fx_store *store)
 {

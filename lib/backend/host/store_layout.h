@@ -1,7 +1,7 @@
 /* Where the parameters of a model lie in their arenas, whoever's memory the arenas are.
  *
  * Trained parameters lie one after the other in the graph's order, hence group after group; each
- * starts on a cache line.  The same places serve all roles (values, gradients, exp_avg,
+ * starts on a cache line.  The same offsets serve all roles (values, gradients, exp_avg,
  * exp_avg_sq).  A back end may keep a parameter in a packed layout that takes more floats than it
  * has elements: the rest holds zeros in every role, so norms and optimizer steps run over whole
  * arenas without masks.  Running statistics have an arena of their own, and so have counters.

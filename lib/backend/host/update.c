@@ -41,7 +41,7 @@ static double measure_norms(struct fx_store *store, double grad_scale,
 {
     double sums[FX_N_GROUPS] = { 0 }, total = 0;
 
-    parallel->run(parallel->pool, store->layout.n_chunks, norm_task, store);
+    parallel->run(parallel->owner, store->layout.n_chunks, norm_task, store);
     for (size_t i = 0; i < store->layout.n_chunks; i++)
         sums[store->layout.chunks[i].group] += store->partials[i];
     for (int g = 0; g < FX_N_GROUPS; g++) {
@@ -74,7 +74,7 @@ enum fx_status fx_host_update(struct fx_store *store, const struct fx_losses *lo
         else
             step.adamw[g] = fx_adamw_of(update, update->lr[g], scales[g]);
     }
-    parallel->run(parallel->pool, store->layout.n_chunks, step_task, &step);
+    parallel->run(parallel->owner, store->layout.n_chunks, step_task, &step);
     fx_store_commit(store);
     return FX_OK;
 }

@@ -1,6 +1,6 @@
-/* What must be known of each node before the first step is written: who reads it, whether it is
- * stored, computed again or part of a concatenation, and whether anything wants its gradient. */
-#include "backend/lower/lower_private.h"
+/* What must be known of each node before the first instruction is written: who reads it, whether it
+ * is stored, computed again or part of a concatenation, and whether anything wants its gradient. */
+#include "backend/lower/lower_internal.h"
 
 #include <stdlib.h>
 
@@ -28,7 +28,7 @@ int fx_lower_input(const struct fx_lowering *l, const struct fx_node *node, int 
     return v;
 }
 
-/* A map or a vector: by its maker, or by its input. */
+/* A map or dense rows: by its maker, or by its input. */
 static bool is_map(const struct fx_lowering *l, const struct fx_node *node)
 {
     switch (node->kind) {
@@ -72,7 +72,7 @@ static enum fx_status find_maps(struct fx_lowering *l)
             bool wants_map = reads_maps(node->kind) || l->uses[i].is_map;
 
             if (l->uses[node->inputs[j]].is_map != wants_map)
-                return fx_fail(l->err, FX_EUSAGE, "node %d: mixes maps and vectors", i);
+                return fx_fail(l->err, FX_EUSAGE, "node %d: mixes maps and dense rows", i);
         }
     }
     return FX_OK;
@@ -143,7 +143,7 @@ static bool is_summand(const struct fx_lowering *l, int v)
            use->n_users == 1 && !use->is_kept && use->fused_drop < 0;
 }
 
-/* An ADD of maps is done by the step of a norm that makes one of its inputs. */
+/* An ADD of maps is done by the instruction of a norm that makes one of its inputs. */
 static void fuse_sums(struct fx_lowering *l)
 {
     for (int i = 0; i < l->graph->n_nodes; i++) {
@@ -162,7 +162,7 @@ static void fuse_sums(struct fx_lowering *l)
     }
 }
 
-/* A 1x1 convolution that only an AVGPOOL2 reads is done behind it (pool_steps.c). */
+/* A 1x1 convolution that only an AVGPOOL2 reads is done behind it (pool.c). */
 static void find_pooled(struct fx_lowering *l)
 {
     for (int i = 0; i < l->graph->n_nodes; i++) {
@@ -195,11 +195,12 @@ static int groups_of(const struct fx_lowering *l, const struct fx_node *conv)
 {
     int c_in = l->graph->nodes[fx_lower_input(l, conv, 0)].shape.c;
 
-    return l->rules->split_of(l->rules->ctx, conv, c_in, l->lowered->n);
+    return l->rules->group_major_of(l->rules->ctx, conv, c_in, l->lowered->n);
 }
 
-/* Maps around a grouped convolution are split where only norms and dropouts touch them besides. */
-static void find_split(struct fx_lowering *l)
+/* Maps around a grouped convolution are group-major where only norms and dropouts touch them
+ * besides. */
+static void find_group_major(struct fx_lowering *l)
 {
     for (int i = 0; i < l->graph->n_nodes; i++)
         l->uses[i].n_groups = 1;
@@ -230,41 +231,41 @@ static bool can_be_prefix(const struct fx_lowering *l, int v)
 
     if (kind == FX_NODE_AVGPOOL2 && l->uses[fx_lower_input(l, &l->graph->nodes[v], 0)].is_pooled)
         return false;
-    return l->uses[v].group < 0 && !l->uses[v].is_kept && l->uses[v].fused_drop < 0 &&
+    return l->uses[v].chain < 0 && !l->uses[v].is_kept && l->uses[v].fused_drop < 0 &&
            (kind == FX_NODE_BATCHNORM || kind == FX_NODE_AVGPOOL2);
 }
 
 /* Joins each CONCAT of maps to the chain that its first input ends, or starts a new one. */
-static void find_groups(struct fx_lowering *l)
+static void find_chains(struct fx_lowering *l)
 {
     for (int i = 0; i < l->graph->n_nodes; i++)
-        l->uses[i].group = -1;
+        l->uses[i].chain = -1;
     for (int i = 0; i < l->graph->n_nodes; i++) {
         const struct fx_node *node = &l->graph->nodes[i];
-        int first, group;
+        int first, chain;
 
         if (node->kind != FX_NODE_CONCAT || !l->uses[i].is_map)
             continue;
         first = fx_lower_input(l, node, 0);
-        group = l->uses[first].group;
-        if (group < 0 || l->groups[group].tip != first) {
-            group = l->n_groups++;
+        chain = l->uses[first].chain;
+        if (chain < 0 || l->chains[chain].tip != first) {
+            chain = l->n_chains++;
             if (can_be_prefix(l, first))
-                l->uses[first].group = group;
+                l->uses[first].chain = chain;
         }
-        l->uses[i].group = group;
-        l->groups[group].tip = i;
-        l->groups[group].view.buffer = -1;
+        l->uses[i].chain = chain;
+        l->chains[chain].tip = i;
+        l->chains[chain].view.buffer = -1;
     }
 }
 
 /* Whether node u reads v, a value of the chain, as a link of it or by a norm like the others; eps:
  * of the norms so far, below 0 before the first. */
-static bool reads_as_norm(const struct fx_lowering *l, const struct fx_node *u, int j, int group,
+static bool reads_as_norm(const struct fx_lowering *l, const struct fx_node *u, int j, int chain,
                           float *eps)
 {
     if (u->kind == FX_NODE_CONCAT)
-        return j == 0 && l->uses[u - l->graph->nodes].group == group;
+        return j == 0 && l->uses[u - l->graph->nodes].chain == chain;
     if (u->kind != FX_NODE_BATCHNORM || (*eps >= 0 && *eps != u->eps))
         return false;
     *eps = u->eps;
@@ -273,9 +274,9 @@ static bool reads_as_norm(const struct fx_lowering *l, const struct fx_node *u, 
 
 /* A chain whose values only norms with one eps read, the whole of it among them: what each norm
  * hands on is linear in sums over the batch, so the part that needs them is added once. */
-static void find_gathering(struct fx_lowering *l, int group)
+static void find_gathering(struct fx_lowering *l, int chain)
 {
-    struct fx_group *g = &l->groups[group];
+    struct fx_concat_chain *g = &l->chains[chain];
     float eps = -1;
     bool reads_tip = false;
 
@@ -285,9 +286,9 @@ static void find_gathering(struct fx_lowering *l, int group)
         for (int j = 0; j < u->n_inputs; j++) {
             int v = fx_lower_input(l, u, j);
 
-            if (l->uses[v].group != group)
+            if (l->uses[v].chain != chain)
                 continue;
-            if (!reads_as_norm(l, u, j, group, &eps))
+            if (!reads_as_norm(l, u, j, chain, &eps))
                 return;
             reads_tip = reads_tip || v == g->tip;
         }
@@ -313,7 +314,7 @@ static void find_deferred(struct fx_lowering *l)
         if (node->kind == FX_NODE_DROPOUT && l->uses[i].is_map)
             is_norm = l->uses[node->inputs[0]].fused_drop == i;
         l->uses[i].is_deferred =
-            is_norm && !l->rules->keeps_norms && !l->uses[i].is_kept && l->uses[i].group < 0;
+            is_norm && !l->rules->keeps_norms && !l->uses[i].is_kept && l->uses[i].chain < 0;
     }
     for (int i = 0; i < l->graph->n_nodes; i++)
         for (int j = 0; j < l->graph->nodes[i].n_inputs; j++)
@@ -340,12 +341,12 @@ enum fx_status fx_lower_analyse(struct fx_lowering *l)
     fuse_dropouts(l);
     fuse_sums(l);
     find_pooled(l);
-    find_split(l);
-    find_groups(l);
+    find_group_major(l);
+    find_chains(l);
     if (l->lowered->mode == FX_TRAIN) {
         find_wanted_gradients(l);
-        for (int group = 0; l->rules->gathers_norms && group < l->n_groups; group++)
-            find_gathering(l, group);
+        for (int chain = 0; l->rules->gathers_norms && chain < l->n_chains; chain++)
+            find_gathering(l, chain);
         find_deferred(l);
         find_needed(l);
     }

@@ -93,9 +93,9 @@ static void find_passing(const struct fx_plan *plan, const int *n_forward, bool 
 {
     for (int i = 0; i < plan->n_buffers; i++) {
         const struct fx_buffer *b = &plan->buffers[i];
-        int turn = n_forward[b->lane];
+        int first_backward = n_forward[b->lane];
 
-        is_passing[i] = !b->is_kept && (b->last < turn || b->first >= turn);
+        is_passing[i] = !b->is_kept && (b->last < first_backward || b->first >= first_backward);
     }
 }
 

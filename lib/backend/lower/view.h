@@ -1,10 +1,10 @@
 /* Where a value or a gradient lies: a view of a buffer of the memory plan.
  *
- * Vectors are packed rows of f32.  Maps hold their channels in blocks of `block` (fx_lower_rules),
- * the last one padded; whether a block's pixels lie together (nChw16c) or a pixel's blocks (NHWC)
- * is the back end's own: the sizes here are the same.  A map may be a channel prefix of something
- * wider, or *split*: cut into groups of blocks, each with all its images together, so that each
- * group is a map of its own. */
+ * Dense values are packed rows of f32.  Maps hold their channels in blocks of `block`
+ * (fx_lower_rules), the last one padded; whether a block's pixels lie together (nChw16c) or a
+ * pixel's blocks (NHWC) is the back end's own: the sizes here are the same.  A map may be a channel
+ * prefix of something wider, or *group-major*: cut into groups of channel blocks, each with all its
+ * images together, so that each group is a map of its own. */
 #ifndef FX_BACKEND_LOWER_VIEW_H
 #define FX_BACKEND_LOWER_VIEW_H
 
@@ -17,14 +17,15 @@ struct fx_view {
     int buffer; /* number in the plan; -1: none */
     void *data; /* bound by fx_lowered_bind */
     bool is_map;
-    bool is_exact;      /* nothing but this value in the buffer, zeros in its padding */
-    int c, area, w;     /* channels; h * w; w */
-    size_t image_bytes; /* from one image to the next; of maps only.  0 in a step: no view */
-    int group_blocks;   /* split: channel blocks of a group; 0: not split */
-    size_t group_bytes; /* split: from one group to the next */
+    bool is_exact;  /* nothing but this value in the buffer, zeros in its padding */
+    int c, area, w; /* channels; h * w; w */
+    size_t
+        image_bytes;  /* from one image to the next; of maps only.  0 in an instruction: no view */
+    int group_blocks; /* split: channel blocks of a chain; 0: not split */
+    size_t group_bytes; /* group-major: from one group to the next */
 };
 
-/* The groups that a map is split into; 1: it is not. */
+/* The groups of a group-major map; 1: it is none. */
 static inline int fx_view_groups(const struct fx_view *view, int block)
 {
     return view->group_blocks > 0 ? fx_blocks(view->c, block) / view->group_blocks : 1;

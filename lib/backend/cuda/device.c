@@ -1,0 +1,172 @@
+/* Opening a device, and saying plainly why it cannot be opened. */
+#include "backend/cuda/cuda_internal.h"
+
+#include "base/env.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What a plan of cuDNN may ask for. */
+enum { WORKSPACE_LIMIT_MIB = 256 };
+/* The oldest architecture that the kernels are compiled for. */
+enum { MIN_MAJOR = 8 };
+
+/* No driver, no device: every later call would fail in the same way. */
+static enum fx_status count_devices(int *n, struct fx_err *err)
+{
+    cudaError_t error = cudaGetDeviceCount(n);
+    int driver = 0;
+
+    if (error == cudaSuccess && *n > 0)
+        return FX_OK;
+    if (error == cudaErrorInsufficientDriver) {
+        if (cudaDriverGetVersion(&driver) == cudaSuccess && driver > 0)
+            return fx_fail(
+                err, FX_EDEVICE,
+                "device cuda: the NVIDIA driver is for CUDA %d.%d, this build needs %d.%d",
+                driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000,
+                CUDART_VERSION % 1000 / 10);
+        return fx_fail(err, FX_EDEVICE, "device cuda: this machine has no NVIDIA driver");
+    }
+    if (error == cudaErrorNoDevice || error == cudaSuccess)
+        return fx_fail(err, FX_EDEVICE, "device cuda: this machine shows no CUDA device%s",
+                       fx_env("CUDA_VISIBLE_DEVICES") ? " (CUDA_VISIBLE_DEVICES is set)" : "");
+    return fx_fail(err, FX_EDEVICE, "device cuda: %s", cudaGetErrorString(error));
+}
+
+static enum fx_status choose_device(const struct fx_device_options *options, struct fx_err *err)
+{
+    struct cudaDeviceProp p;
+    cudaError_t error;
+    int n;
+
+    FX_TRY(count_devices(&n, err));
+    if (options->ordinal >= n)
+        return fx_fail(err, FX_EDEVICE, "device cuda:%d: there %s %d%s", options->ordinal,
+                       n == 1 ? "is only" : "are only", n,
+                       fx_env("CUDA_VISIBLE_DEVICES") ? " (CUDA_VISIBLE_DEVICES is set)" : "");
+    error = cudaGetDeviceProperties(&p, options->ordinal);
+    if (error == cudaSuccess && p.major < MIN_MAJOR)
+        return fx_fail(err, FX_EDEVICE,
+                       "device cuda:%d: %s has compute capability %d.%d, this build needs %d.0",
+                       options->ordinal, p.name, p.major, p.minor, MIN_MAJOR);
+    if (error == cudaSuccess)
+        error = cudaSetDevice(options->ordinal);
+    return error == cudaSuccess ? FX_OK
+                                : fx_fail(err, FX_EDEVICE, "device cuda:%d: %s", options->ordinal,
+                                          cudaGetErrorString(error));
+}
+
+static enum fx_status open_stream(cudaStream_t *stream, int priority, struct fx_err *err)
+{
+    FX_CUDA(cudaStreamCreateWithPriority(stream, cudaStreamNonBlocking, priority));
+    return FX_OK;
+}
+
+static enum fx_status open_event(cudaEvent_t *event, struct fx_err *err)
+{
+    FX_CUDA(cudaEventCreateWithFlags(event, cudaEventDisableTiming));
+    return FX_OK;
+}
+
+static enum fx_status open_streams(struct fx_device *device, struct fx_err *err)
+{
+    int low, high; /* blocks of the main stream go first where both queues have some */
+
+    FX_CUDA(cudaDeviceGetStreamPriorityRange(&low, &high));
+    FX_TRY(open_stream(&device->main, high, err));
+    FX_TRY(open_stream(&device->wgrad, low, err));
+    FX_TRY(open_event(&device->wgrad_fork, err));
+    for (int i = 0; i < FX_CUDA_WGRAD_EVENTS; i++)
+        FX_TRY(open_event(&device->wgrad_done[i], err));
+    for (int i = 0; i < FX_CUDA_QUEUES; i++)
+        FX_TRY(open_event(&device->fork[i], err));
+    for (int i = 0; i < FX_CUDA_ALL_SIDES; i++) {
+        FX_TRY(open_stream(&device->sides[i], i < FX_CUDA_SIDE_STREAMS ? high : low, err));
+        FX_TRY(open_event(&device->join[i], err));
+    }
+    return FX_OK;
+}
+
+static void close_stream(cudaStream_t stream)
+{
+    if (stream)
+        cudaStreamDestroy(stream);
+}
+
+static void close_event(cudaEvent_t event)
+{
+    if (event)
+        cudaEventDestroy(event);
+}
+
+static void close_streams(struct fx_device *device)
+{
+    for (int i = 0; i < FX_CUDA_ALL_SIDES; i++) {
+        close_event(device->join[i]);
+        close_stream(device->sides[i]);
+    }
+    for (int i = 0; i < FX_CUDA_QUEUES; i++)
+        close_event(device->fork[i]);
+    for (int i = 0; i < FX_CUDA_WGRAD_EVENTS; i++)
+        close_event(device->wgrad_done[i]);
+    close_event(device->wgrad_fork);
+    close_stream(device->wgrad);
+    close_stream(device->main);
+}
+
+/* Variables that switch something off.  FUSION_CUDA_GRAPHS=0 launches every kernel by itself, for
+ * debuggers and profilers; FUSION_CUDA_WGRAD_STREAM=0 launches everything on the main stream, for
+ * measuring. */
+static bool is_wanted(const char *variable)
+{
+    const char *text = fx_env(variable);
+
+    return !text || strcmp(text, "0") != 0;
+}
+
+enum fx_status fx_cuda_device_open(struct fx_device **out, const struct fx_device_options *options,
+                                   struct fx_err *err)
+{
+    struct fx_device *device;
+    enum fx_status status;
+
+    *out = NULL;
+    FX_TRY(choose_device(options, err));
+    device = calloc(1, sizeof *device);
+    if (!device)
+        return fx_fail(err, FX_EFAIL, "device cuda: out of memory");
+    device->options = *options;
+    device->bf16 = options->precision == FX_PRECISION_BF16;
+    device->uses_graphs = is_wanted("FUSION_CUDA_GRAPHS");
+    device->has_wgrad_stream = is_wanted("FUSION_CUDA_WGRAD_STREAM");
+    FX_TRY_OUT(open_streams(device, err));
+    FX_TRY_OUT(fx_cudnn_open(&device->cudnn, device->sides, FX_CUDA_ALL_SIDES,
+                             (size_t)WORKSPACE_LIMIT_MIB << 20, err));
+    FX_TRY_OUT(fx_gemm_open(&device->gemm, err));
+    *out = device;
+    return FX_OK;
+out:
+    fx_cuda_device_close(device);
+    return status;
+}
+
+void fx_cuda_device_close(struct fx_device *device)
+{
+    if (!device)
+        return;
+    fx_resident_destroy(device->resident);
+    fx_gemm_close(device->gemm);
+    fx_cudnn_close(device->cudnn);
+    close_streams(device);
+    free(device);
+}
+
+enum fx_status fx_cuda_memory_left(struct fx_device *device, size_t *n_bytes, struct fx_err *err)
+{
+    size_t total;
+
+    (void)device;
+    FX_CUDA(cudaMemGetInfo(n_bytes, &total));
+    return FX_OK;
+}

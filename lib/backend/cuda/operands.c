@@ -1,0 +1,103 @@
+/* Where the views, parameters and dropouts of an instruction lie on the device, for lane 0 of a
+ * launch, and how far it is to the next lane. */
+#include "backend/cuda/cuda_internal.h"
+
+#include "ops/dropout.h"
+
+size_t fx_cuda_value_bytes(const struct fx_device *device)
+{
+    return device->bf16 ? 2 : sizeof(float);
+}
+
+/* Bytes to the next lane's copy of something that belongs to `lane`: the head's things (the images
+ * among them) are there once. */
+static size_t lane_bytes(const struct fx_cuda_exec *exec, int lane)
+{
+    return lane == exec->program->lowered.n_lanes ? 0 : exec->batch->arena_bytes;
+}
+
+struct fx_k_map fx_cuda_map(const struct fx_cuda_exec *exec, const struct fx_view *view)
+{
+    const struct fx_lowered *lowered = &exec->program->lowered;
+    size_t value = fx_cuda_value_bytes(exec->program->model->device);
+
+    return (struct fx_k_map){
+        .data = view->data,
+        .lane = lane_bytes(exec, lowered->plan.buffers[view->buffer].lane) / value,
+        .group = view->group_bytes / value,
+        .group_c = view->group_blocks * FX_K_BLOCK,
+        .c = view->c,
+        .ld = (int)(view->image_bytes / ((size_t)view->area * value)),
+    };
+}
+
+struct fx_k_array fx_cuda_dense(const struct fx_cuda_exec *exec, int node, bool gradient)
+{
+    const struct fx_lowered *lowered = &exec->program->lowered;
+    const struct fx_node_state *state = &lowered->nodes[node];
+    const struct fx_view *view = gradient ? &state->gradient : &state->value;
+
+    if (view->buffer < 0)
+        return (struct fx_k_array){ 0 };
+    return (struct fx_k_array){
+        .data = view->data,
+        .lane = lane_bytes(exec, lowered->plan.buffers[view->buffer].lane) / sizeof(float),
+    };
+}
+
+struct fx_k_grad fx_cuda_dense_grad(const struct fx_cuda_exec *exec, int node, bool add)
+{
+    struct fx_k_array array = fx_cuda_dense(exec, node, true);
+
+    return (struct fx_k_grad){ .data = array.data, .lane = array.lane, .add = add };
+}
+
+struct fx_k_array fx_cuda_param(const struct fx_cuda_exec *exec, int param,
+                                enum fx_tensor_role role)
+{
+    const struct fx_model *model = exec->program->model;
+    bool is_trained = model->graph->params[param].kind == FX_PARAM_TRAINED;
+
+    return (struct fx_k_array){
+        .data = fx_device_store_at(&model->store, param, role),
+        .lane = is_trained ? exec->batch->trained_lane : exec->batch->running_lane,
+    };
+}
+
+struct fx_k_grad fx_cuda_param_grad(const struct fx_cuda_exec *exec, int param)
+{
+    struct fx_k_array array = fx_cuda_param(exec, param, FX_ROLE_GRAD);
+
+    return (struct fx_k_grad){ .data = array.data, .lane = array.lane, .add = exec->accumulate };
+}
+
+void *fx_cuda_weight(const struct fx_cuda_exec *exec, int param)
+{
+    const struct fx_device_store *store = &exec->program->model->store;
+
+    return exec->launch.bf16 ? fx_device_store_shadow(store, param)
+                             : (void *)fx_device_store_at(store, param, FX_ROLE_VALUE);
+}
+
+struct fx_k_drop fx_cuda_drop(const struct fx_cuda_exec *exec, int node)
+{
+    const struct fx_node *n = &exec->program->model->graph->nodes[node];
+
+    return (struct fx_k_drop){
+        .view = exec->images,
+        .word = fx_dropout_of(n, 0, 0).word,
+        .p = exec->program->lowered.mode == FX_TRAIN ? n->p : 0,
+        .c = n->shape.c,
+        .area = n->shape.h * n->shape.w * n->shape.tokens,
+    };
+}
+
+int fx_cuda_rows(const struct fx_cuda_exec *exec, const struct fx_view *view)
+{
+    return exec->program->lowered.n * view->area;
+}
+
+void *fx_cuda_workspace(const struct fx_cuda_exec *exec, size_t offset)
+{
+    return exec->program->model->workspace[exec->queue] + fx_device_round(offset);
+}

@@ -1,0 +1,231 @@
+/* Arenas on the device, and parameters in and out of them. */
+#include "backend/cuda/store_internal.h"
+
+#include "backend/cuda/error_internal.h"
+#include "backend/cuda/filter_layout_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum fx_status out_of_memory(struct fx_err *err)
+{
+    return fx_fail(err, FX_EFAIL, "device cuda: out of memory for the parameter table");
+}
+
+enum fx_status fx_device_store_init(struct fx_device_store *store, const struct fx_graph *graph,
+                                    bool trains, bool bf16, struct fx_err *err)
+{
+    *store = (struct fx_device_store){ .bf16 = bf16 };
+    FX_TRY(fx_store_layout_init(&store->layout, graph, trains, err));
+    store->weights = calloc((size_t)graph->n_params + 1, sizeof *store->weights);
+    if (!store->weights)
+        return out_of_memory(err);
+    for (int i = 0; i < graph->n_nodes; i++) {
+        const struct fx_node *node = &graph->nodes[i];
+
+        if (node->kind == FX_NODE_CONV2D) {
+            struct fx_weight_layout *weight = &store->weights[node->params[0]];
+
+            *weight = fx_weight_layout_of(node, graph->nodes[node->inputs[0]].shape.c, FX_K_BLOCK);
+            fx_store_layout_set_packed(&store->layout, node->params[0], fx_weight_floats(weight));
+        }
+    }
+    FX_TRY(fx_store_layout_place(&store->layout, err));
+    store->counters = calloc(store->layout.n_counters + 1, sizeof *store->counters);
+    return store->counters ? FX_OK : out_of_memory(err);
+}
+
+void fx_device_store_fini(struct fx_device_store *store)
+{
+    for (int role = 0; role <= FX_ROLE_EXP_AVG_SQ; role++)
+        cudaFree(store->roles[role]);
+    cudaFree(store->shadow);
+    cudaFree(store->running);
+    cudaFree(store->pending);
+    cudaFree(store->chunks);
+    cudaFree(store->partials);
+    free(store->weights);
+    free(store->counters);
+    fx_store_layout_fini(&store->layout);
+    *store = (struct fx_device_store){ 0 };
+}
+
+void fx_device_store_memory(const struct fx_device_store *store, struct fx_memory *memory)
+{
+    fx_store_layout_memory(&store->layout, memory);
+    if (store->bf16)
+        memory->parameters += 2 * store->layout.n_trained;
+    if (store->layout.trains)
+        memory->optimizer += store->layout.n_chunks * (sizeof(struct fx_k_chunk) + sizeof(double));
+}
+
+/* n_bytes of zeros; NULL for none. */
+static enum fx_status make_zeros(void *to, size_t n_bytes, cudaStream_t stream, struct fx_err *err)
+{
+    void *memory = NULL;
+
+    if (n_bytes > 0) {
+        FX_CUDA(cudaMalloc(&memory, n_bytes));
+        memcpy(to, &memory, sizeof memory);
+        FX_CUDA(cudaMemsetAsync(memory, 0, n_bytes, stream));
+    }
+    return FX_OK;
+}
+
+static enum fx_status load_chunks(struct fx_device_store *store, cudaStream_t stream,
+                                  struct fx_err *err)
+{
+    const struct fx_store_layout *layout = &store->layout;
+    struct fx_k_chunk *chunks = calloc(layout->n_chunks + 1, sizeof *chunks);
+    size_t n_bytes = layout->n_chunks * sizeof *chunks;
+    cudaError_t copied;
+
+    if (!chunks)
+        return out_of_memory(err);
+    for (size_t i = 0; i < layout->n_chunks; i++)
+        chunks[i] = (struct fx_k_chunk){ .begin = layout->chunks[i].begin,
+                                         .end = layout->chunks[i].end,
+                                         .group = (int32_t)layout->chunks[i].group };
+    copied = cudaMemcpyAsync(store->chunks, chunks, n_bytes, cudaMemcpyHostToDevice, stream);
+    if (copied == cudaSuccess)
+        copied = cudaStreamSynchronize(stream);
+    free(chunks);
+    FX_CUDA(copied);
+    return FX_OK;
+}
+
+enum fx_status fx_device_store_allocate(struct fx_device_store *store, cudaStream_t stream,
+                                        struct fx_err *err)
+{
+    const struct fx_store_layout *layout = &store->layout;
+    size_t trained = layout->n_trained * sizeof(float), running = layout->n_running * sizeof(float);
+    int last = layout->trains ? FX_ROLE_EXP_AVG_SQ : FX_ROLE_VALUE;
+
+    for (int role = 0; role <= last; role++)
+        FX_TRY(make_zeros(&store->roles[role], trained, stream, err));
+    if (store->bf16)
+        FX_TRY(make_zeros(&store->shadow, 2 * layout->n_trained, stream, err));
+    FX_TRY(make_zeros(&store->running, running, stream, err));
+    if (layout->trains && layout->n_chunks > 0) {
+        FX_TRY(make_zeros(&store->pending, running, stream, err));
+        FX_TRY(make_zeros(&store->chunks, layout->n_chunks * sizeof *store->chunks, stream, err));
+        FX_TRY(
+            make_zeros(&store->partials, layout->n_chunks * sizeof *store->partials, stream, err));
+        FX_TRY(load_chunks(store, stream, err));
+    }
+    FX_CUDA(cudaStreamSynchronize(stream));
+    return FX_OK;
+}
+
+float *fx_device_store_at(const struct fx_device_store *store, int param, enum fx_tensor_role role)
+{
+    bool is_trained = store->layout.graph->params[param].kind == FX_PARAM_TRAINED;
+    float *base = is_trained ? store->roles[role] : store->running;
+
+    return base ? base + store->layout.slots[param].offset : NULL;
+}
+
+void *fx_device_store_shadow(const struct fx_device_store *store, int param)
+{
+    return (char *)store->shadow + 2 * store->layout.slots[param].offset;
+}
+
+/* ---- in and out ---- */
+
+static enum fx_status check_role(const struct fx_device_store *store, int param,
+                                 enum fx_tensor_role role, struct fx_err *err)
+{
+    const struct fx_param *p = &store->layout.graph->params[param];
+
+    if (role == FX_ROLE_VALUE || (p->kind == FX_PARAM_TRAINED && store->layout.trains))
+        return FX_OK;
+    return fx_fail(err, FX_EUSAGE, "%s: has no such role", p->name);
+}
+
+/* From C order into the device's layout, or back. */
+static void pack(const struct fx_device_store *store, int param, const float *plain, float *packed)
+{
+    if (store->weights[param].kernel > 0)
+        fx_filter_pack(&store->weights[param], plain, packed);
+    else
+        memcpy(packed, plain, store->layout.slots[param].n * sizeof *plain);
+}
+
+static void unpack(const struct fx_device_store *store, int param, const float *packed,
+                   float *plain)
+{
+    if (store->weights[param].kernel > 0)
+        fx_filter_unpack(&store->weights[param], packed, plain);
+    else
+        memcpy(plain, packed, store->layout.slots[param].n * sizeof *plain);
+}
+
+/* Packed values to the device, and the shadow of trained ones. */
+static enum fx_status send(struct fx_device_store *store, cudaStream_t stream, int param,
+                           enum fx_tensor_role role, const float *packed, struct fx_err *err)
+{
+    bool is_trained = store->layout.graph->params[param].kind == FX_PARAM_TRAINED;
+    float *to = fx_device_store_at(store, param, role);
+    size_t n = store->layout.slots[param].n;
+
+    FX_CUDA(cudaMemcpyAsync(to, packed, n * sizeof *packed, cudaMemcpyHostToDevice, stream));
+    if (store->bf16 && is_trained && role == FX_ROLE_VALUE)
+        FX_CUDA(fx_k_to_bf16(stream, to, fx_device_store_shadow(store, param), n));
+    FX_CUDA(cudaStreamSynchronize(stream));
+    return FX_OK;
+}
+
+static enum fx_status receive(const struct fx_device_store *store, cudaStream_t stream, int param,
+                              enum fx_tensor_role role, float *packed, struct fx_err *err)
+{
+    size_t n = store->layout.slots[param].n;
+
+    FX_CUDA(cudaMemcpyAsync(packed, fx_device_store_at(store, param, role), n * sizeof *packed,
+                            cudaMemcpyDeviceToHost, stream));
+    FX_CUDA(cudaStreamSynchronize(stream));
+    return FX_OK;
+}
+
+enum fx_status fx_device_store_write(struct fx_device_store *store, cudaStream_t stream, int param,
+                                     enum fx_tensor_role role, const void *data, struct fx_err *err)
+{
+    const struct fx_slot *slot = &store->layout.slots[param];
+    enum fx_status status;
+    float *packed;
+
+    FX_TRY(check_role(store, param, role, err));
+    if (store->layout.graph->params[param].kind == FX_PARAM_COUNTER) {
+        memcpy(&store->counters[slot->offset], data, sizeof *store->counters);
+        return FX_OK;
+    }
+    packed = malloc(slot->n * sizeof *packed);
+    if (!packed)
+        return out_of_memory(err);
+    pack(store, param, data, packed);
+    status = send(store, stream, param, role, packed, err);
+    free(packed);
+    return status;
+}
+
+enum fx_status fx_device_store_read(const struct fx_device_store *store, cudaStream_t stream,
+                                    int param, enum fx_tensor_role role, void *data,
+                                    struct fx_err *err)
+{
+    const struct fx_slot *slot = &store->layout.slots[param];
+    enum fx_status status;
+    float *packed;
+
+    FX_TRY(check_role(store, param, role, err));
+    if (store->layout.graph->params[param].kind == FX_PARAM_COUNTER) {
+        memcpy(data, &store->counters[slot->offset], sizeof *store->counters);
+        return FX_OK;
+    }
+    packed = malloc(slot->n * sizeof *packed);
+    if (!packed)
+        return out_of_memory(err);
+    status = receive(store, stream, param, role, packed, err);
+    if (status == FX_OK)
+        unpack(store, param, packed, data);
+    free(packed);
+    return status;
+}

@@ -1,0 +1,212 @@
+/* The cache of plans on disk: read leniently, written atomically. */
+#include "backend/cuda/vendor/cudnn_cache_internal.h"
+
+#include "base/env.h"
+#include "base/io.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char kind[] = "cudnn-plans";
+enum { VERSION = 1 };
+
+/* ---- where ------------------------------------------------------------------------------------
+ */
+
+/* Owned; NULL where the environment names no place. */
+static char *cache_path(void)
+{
+    const char *own = fx_env("FUSION_CACHE_DIR"), *xdg = fx_env("XDG_CACHE_HOME");
+    const char *home = fx_env("HOME");
+    char *path = NULL;
+    int n = -1;
+
+    if (own != NULL)
+        n = asprintf(&path, "%s/cudnn-plans.json", own);
+    else if (xdg != NULL)
+        n = asprintf(&path, "%s/fusion-tools/cudnn-plans.json", xdg);
+    else if (home != NULL)
+        n = asprintf(&path, "%s/.cache/fusion-tools/cudnn-plans.json", home);
+    return n < 0 ? NULL : path;
+}
+
+/* ---- reading ----------------------------------------------------------------------------------
+ */
+
+static bool is_ours(const json_t *root)
+{
+    const char *name = json_string_value(json_object_get(root, "fusion-tools"));
+
+    return name != NULL && strcmp(name, kind) == 0 &&
+           json_integer_value(json_object_get(root, "version")) == VERSION &&
+           json_is_object(json_object_get(root, "devices"));
+}
+
+static json_t *empty_file(void)
+{
+    return json_pack("{s:s, s:i, s:{}}", "fusion-tools", kind, "version", VERSION, "devices");
+}
+
+static void complain(const char *path, const json_t *root, const json_error_t *why)
+{
+    if (root == NULL)
+        fx_log_info("%s: damaged (line %d: %s); cuDNN plans are chosen anew", path, why->line,
+                    why->text);
+    else
+        fx_log_info("%s: not a cache of this version; cuDNN plans are chosen anew", path);
+}
+
+/* The content of the file, or an empty one; NULL when memory is short.  again: before it is
+ * written, when what is wrong with it has been said. */
+static json_t *read_file(const char *path, bool again)
+{
+    json_error_t why;
+    FILE *in = fopen(path, "re");
+
+    if (in == NULL) {
+        if (errno != ENOENT && !again)
+            fx_log_verbose("%s: %s; cuDNN plans are chosen anew", path, strerror(errno));
+        return empty_file();
+    }
+    json_t *root = json_loadf(in, JSON_REJECT_DUPLICATES, &why);
+    fclose(in);
+    if (root != NULL && is_ours(root))
+        return root;
+    if (!again)
+        complain(path, root, &why);
+    json_decref(root);
+    return empty_file();
+}
+
+void fx_cudnn_cache_open(struct fx_cudnn_cache *cache, const char *device)
+{
+    *cache = (struct fx_cudnn_cache){ .path = cache_path(), .device = strdup(device) };
+    if (cache->path == NULL)
+        fx_log_verbose("no FUSION_CACHE_DIR, XDG_CACHE_HOME or HOME: cuDNN plans are not kept");
+    json_t *root = cache->path != NULL ? read_file(cache->path, false) : NULL;
+    cache->known = json_incref(json_object_get(json_object_get(root, "devices"), device));
+    cache->fresh = json_object();
+    json_decref(root);
+}
+
+void fx_cudnn_cache_close(struct fx_cudnn_cache *cache)
+{
+    json_decref(cache->known);
+    json_decref(cache->fresh);
+    free(cache->device);
+    free(cache->path);
+    *cache = (struct fx_cudnn_cache){ 0 };
+}
+
+/* ---- plans ------------------------------------------------------------------------------------
+ */
+
+static bool read_int(const json_t *value, int *to)
+{
+    json_int_t i = json_integer_value(value);
+
+    if (!json_is_integer(value) || i < 0 || i > INT_MAX)
+        return false;
+    *to = (int)i;
+    return true;
+}
+
+static bool read_knobs(const json_t *knobs, struct fx_cudnn_choice *choice)
+{
+    size_t i;
+    json_t *knob;
+
+    if (!json_is_array(knobs) || json_array_size(knobs) > CUDNN_KNOB_TYPE_COUNTS)
+        return false;
+    json_array_foreach(knobs, i, knob)
+    {
+        const json_t *value = json_array_get(knob, 1);
+        if (!read_int(json_array_get(knob, 0), &choice->knobs[i].type) || !json_is_integer(value))
+            return false;
+        choice->knobs[i].value = json_integer_value(value);
+    }
+    choice->n_knobs = (int)i;
+    return true;
+}
+
+bool fx_cudnn_cache_find(const struct fx_cudnn_cache *cache, const char *plan,
+                         struct fx_cudnn_choice *choice)
+{
+    const json_t *entry = json_object_get(cache->known, plan);
+
+    *choice = (struct fx_cudnn_choice){ 0 };
+    if (entry == NULL)
+        return false;
+    if (read_int(json_object_get(entry, "engine"), &choice->engine) &&
+        read_knobs(json_object_get(entry, "knobs"), choice))
+        return true;
+    fx_log_info("%s: %s: damaged; the plan is chosen anew", cache->path, plan);
+    return false;
+}
+
+void fx_cudnn_cache_add(struct fx_cudnn_cache *cache, const char *plan,
+                        const struct fx_cudnn_choice *choice)
+{
+    json_t *knobs = json_array();
+
+    for (int i = 0; i < choice->n_knobs; i++)
+        json_array_append_new(
+            knobs, json_pack("[i, I]", choice->knobs[i].type, (json_int_t)choice->knobs[i].value));
+    json_object_set_new(cache->fresh, plan,
+                        json_pack("{s:i, s:o}", "engine", choice->engine, "knobs", knobs));
+}
+
+/* ---- writing ----------------------------------------------------------------------------------
+ */
+
+/* The file's content with the fresh plans in it; owned, NULL when memory is short. */
+static char *merged_text(const struct fx_cudnn_cache *cache)
+{
+    json_t *root = read_file(cache->path, true);
+    json_t *devices = json_object_get(root, "devices");
+
+    if (!json_is_object(json_object_get(devices, cache->device)))
+        json_object_set_new(devices, cache->device, json_object());
+    int failed = json_object_update(json_object_get(devices, cache->device), cache->fresh);
+    char *text = failed ? NULL : json_dumps(root, JSON_COMPACT | JSON_SORT_KEYS);
+    json_decref(root);
+    return text;
+}
+
+static enum fx_status write_file(const char *path, const char *text, struct fx_err *err)
+{
+    struct fx_output out;
+    char *copy = strdup(path);
+    enum fx_status status = copy == NULL ? fx_fail(err, FX_EFAIL, "%s: out of memory", path)
+                                         : fx_make_dirs(dirname(copy), err);
+
+    free(copy);
+    if (status != FX_OK)
+        return status;
+    FX_TRY(fx_output_open(&out, path, false, err));
+    status = fx_write_full(out.fd, text, strlen(text), path, err);
+    if (status == FX_OK)
+        return fx_output_commit(&out, err);
+    fx_output_abandon(&out);
+    return status;
+}
+
+void fx_cudnn_cache_save(struct fx_cudnn_cache *cache)
+{
+    struct fx_err err = { 0 };
+
+    if (cache->path == NULL || json_object_size(cache->fresh) == 0)
+        return;
+    char *text = merged_text(cache);
+    if (text == NULL)
+        fx_log_verbose("%s: out of memory; cuDNN plans are not kept", cache->path);
+    else if (write_file(cache->path, text, &err) != FX_OK)
+        fx_log_verbose("%s; cuDNN plans are not kept", err.msg);
+    json_object_clear(cache->fresh);
+    free(text);
+}

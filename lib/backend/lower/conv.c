@@ -1,0 +1,96 @@
+/* CONV2D: an instruction for each direction, on maps that are exact, or group-major where the
+ * analysis found that both neighbours are. */
+#include "backend/lower/lower_internal.h"
+
+static enum fx_status compile(struct fx_lowering *l, int node, enum fx_conv_direction direction,
+                              const struct fx_view *x, const struct fx_view *y)
+{
+    if (!l->rules->conv)
+        return FX_OK;
+    return l->rules->conv(l->rules->ctx, node, direction, x, y, l->err);
+}
+
+enum fx_status fx_lower_conv_between(struct fx_lowering *l, int node, const struct fx_view *x,
+                                     const struct fx_view *y)
+{
+    FX_TRY(compile(l, node, FX_CONV_FORWARD, x, y));
+    return fx_lower_emit(
+        l, (struct fx_instr){ .op = FX_INSTR_CONV_FORWARD, .node = node, .operands = { *x, *y } });
+}
+
+/* The operands of weight gradients that may still run beside this one are alive at it. */
+static void keep_wgrad_operands(struct fx_lowering *l)
+{
+    const struct fx_instr_list *list = l->list;
+
+    for (int i = 0; i < FX_LOWER_WGRAD_DELAY; i++)
+        for (int v = 0; l->wgrads[i] >= 0 && v < FX_INSTR_MAX_OPERANDS; v++)
+            if (list->instrs[l->wgrads[i]].operands[v].image_bytes > 0)
+                fx_lower_touch(l, list->instrs[l->wgrads[i]].operands[v].buffer);
+    for (int i = 1; i < FX_LOWER_WGRAD_DELAY; i++)
+        l->wgrads[i - 1] = l->wgrads[i];
+    l->wgrads[FX_LOWER_WGRAD_DELAY - 1] = list->n_instrs;
+}
+
+enum fx_status fx_lower_conv_weights(struct fx_lowering *l, int node, const struct fx_view *x,
+                                     const struct fx_view *dy)
+{
+    FX_TRY(compile(l, node, FX_CONV_WEIGHTS, x, dy));
+    if (l->rules->wgrad_stream)
+        keep_wgrad_operands(l);
+    return fx_lower_emit(l, (struct fx_instr){ .op = FX_INSTR_CONV_BACK_WEIGHTS,
+                                               .node = node,
+                                               .operands = { *x, *dy } });
+}
+
+enum fx_status fx_lower_conv_data(struct fx_lowering *l, int node, const struct fx_view *dy,
+                                  const struct fx_view *dx)
+{
+    FX_TRY(compile(l, node, FX_CONV_DATA, dx, dy));
+    return fx_lower_emit(
+        l,
+        (struct fx_instr){ .op = FX_INSTR_CONV_BACK_DATA, .node = node, .operands = { *dy, *dx } });
+}
+
+/* What a convolution reads: the view itself if it is as the node wants it, else a copy. */
+static enum fx_status readable(struct fx_lowering *l, int node, const struct fx_view *view,
+                               struct fx_view *out)
+{
+    if (l->uses[node].n_groups == 1)
+        return fx_lower_exact(l, view, out);
+    *out = *view; /* group-major: by analysis, both neighbours are exact */
+    return FX_OK;
+}
+
+enum fx_status fx_lower_conv(struct fx_lowering *l, int node)
+{
+    struct fx_view x, y;
+
+    if (l->uses[node].is_pooled)
+        return FX_OK; /* done by the pool */
+    FX_TRY(fx_lower_value(l, fx_lower_input(l, &l->graph->nodes[node], 0), &x));
+    FX_TRY(readable(l, node, &x, &x));
+    FX_TRY(fx_lower_result(l, node, -1, &y));
+    return fx_lower_conv_between(l, node, &x, &y);
+}
+
+/* The weights first: then the input, if it was computed again for them, makes room for its
+ * gradient. */
+enum fx_status fx_lower_conv_back(struct fx_lowering *l, int node)
+{
+    int v = fx_lower_input(l, &l->graph->nodes[node], 0);
+    struct fx_view x, dx, dy;
+
+    FX_TRY(readable(l, node, &l->grads[node], &dy));
+    FX_TRY(fx_lower_value(l, v, &x));
+    FX_TRY(readable(l, node, &x, &x));
+    FX_TRY(fx_lower_conv_weights(l, node, &x, &dy));
+    if (l->uses[v].wants_grad) {
+        FX_TRY(fx_lower_new_like(l, v, &dx));
+        FX_TRY(fx_lower_conv_data(l, node, &dy, &dx));
+        fx_lower_share(l, &dx);
+        FX_TRY(fx_lower_contribute(l, v, &dx));
+    }
+    fx_lower_release(l, &l->grads[node]);
+    return FX_OK;
+}

@@ -1,0 +1,154 @@
+/* What a graph is lowered to: a list of instructions for each lane, over views of buffers.
+ *
+ * Flow: lower.h writes instructions and buffers -> plan.h places the buffers -> fx_lowered_bind
+ * gives the views their addresses when the model allocates -> the back end runs the instructions of
+ * each lane, in their order: the experts' lanes first and the head's last in the forward pass, the
+ * other way round in the backward pass. */
+#ifndef FX_BACKEND_LOWER_INSTRUCTION_H
+#define FX_BACKEND_LOWER_INSTRUCTION_H
+
+#include "backend/backend.h"
+#include "backend/lower/plan.h"
+#include "backend/lower/view.h"
+
+enum { FX_MAX_LANES_OF_GRAPH = FX_GRAPH_MAX_EXPERTS + 1 }; /* the experts' and the head's */
+
+/* Kinds of instructions.  After each: what operands[0], [1] and [2] are.  All work on whole batches
+ * of n images; `exact` maps have no neighbours in their buffer and keep zeros in their padding,
+ * other maps may be prefixes of wider ones, whose other channels an instruction must leave alone.
+ * Maps of COPY_OUT, CONV, NORM, DROP and ADD_INTO instructions may be group-major.  Gradients of
+ * parameters are = or, if the backward pass accumulates, +=. */
+enum fx_opcode {
+    FX_INSTR_COPY_OUT,       /* from, to: to = channels first .. of from; to is exact */
+    FX_INSTR_COPY_IN,        /* from, to: channels first .. of to = from */
+    FX_INSTR_ADD,            /* a, b, y: y = a + b, then the node's ReLU; all exact; y may be a or
+                               b */
+    FX_INSTR_RELU_BACK,      /* y, dy, dx: dx = dy where y > 0, else 0; all exact; dx may be dy */
+    FX_INSTR_ADD_INTO,       /* src, dst: the first src.c channels of dst += src; accumulate is
+                               true */
+    FX_INSTR_CONV_FORWARD,   /* x, y; both exact, or both group-major with as many groups */
+    FX_INSTR_CONV_BACK_DATA, /* dy, dx; likewise */
+    FX_INSTR_CONV_BACK_WEIGHTS, /* x, dy; likewise; writes the weight's gradient */
+    FX_INSTR_NORM_STATS,        /* x: computes the statistics of channels first .. (the others are
+                                  known; all of them if first == x.c), then gathers the running
+                                  statistics of the node */
+    FX_INSTR_NORM_APPLY,   /* x, y: y = drop(relu(norm(x))) with the node's ReLU and the dropout
+                             norm_drop; y may be x.  With a third operand a (norms_add): an ADD
+                             node with it, y = norm(x) + a, then ReLU if sum_relu; y may be a */
+    FX_INSTR_NORM_BACK,    /* x, dy, dx: writes the gradients of weight and bias; dx = or, if
+                             accumulate, += the gradient of x; dx may be dy when it is =.  dx
+                             absent: only the parameters' */
+    FX_INSTR_NORM_GATHER,  /* x, dy, g: of a norm on (a prefix of) a concatenation: writes the
+                             gradients of weight and bias; g = or, if accumulate, += weight *
+                             (dy behind dropout and ReLU); weight times the parameters'
+                             gradients of this pass are gathered likewise in the statistics
+                             (stats.d_bias, d_weight).  g may be dy when it is = */
+    FX_INSTR_NORM_SETTLE,  /* x, g, dx: channels first .. of x and g, as many as dx has: with M
+                             values a channel, dx = invstd * (g - d_bias / M - (x - mean) *
+                             invstd * d_weight / M), what all gathering norms together hand
+                             on; node: the owner of the statistics; dx exact, or the prefix g
+                             itself */
+    FX_INSTR_MASK,         /* none: draws the node's mask (only for back ends that store masks) */
+    FX_INSTR_DROP,         /* x, y: y = drop(x) by the node's mask; both exact; y may be x.  In
+                             the backward pass dy, dx */
+    FX_INSTR_AVGPOOL,      /* x, y: x exact */
+    FX_INSTR_AVGPOOL_BACK, /* dy, dx: both exact */
+    FX_INSTR_GLOBALPOOL,   /* x: writes the node's value, a row */
+    FX_INSTR_GLOBALPOOL_BACK, /* dx: reads the node's gradient, a row; dx exact */
+    FX_INSTR_DENSE,           /* none: the node's value from the values of its inputs */
+    FX_INSTR_DENSE_BACK, /* none: from the node's gradient those of its parameters, and of those
+                            inputs that have one: = or, see `adds`, += */
+    FX_N_OPCODES
+};
+
+/* "conv forward": for profiles. */
+const char *fx_opcode_name(enum fx_opcode op);
+
+enum { FX_INSTR_MAX_OPERANDS = 3 };
+
+struct fx_instr {
+    enum fx_opcode op;
+    int node; /* whose value or gradient it is about; -1: of a copy that belongs to no node */
+    struct fx_view operands[FX_INSTR_MAX_OPERANDS];
+    int first;       /* a channel */
+    bool accumulate; /* += into the last operand */
+    bool sum_relu;   /* NORM_APPLY with a sum */
+    /* DENSE_BACK: an earlier instruction of the backward pass (or an earlier input of this one) has
+     * written the gradient of input i already; false: what lies there is left from the training
+     * step before.  Without meaning where the input has no gradient. */
+    bool adds[FX_NODE_MAX_INPUTS];
+    uint64_t ns; /* time spent, over all runs; for the back end */
+};
+
+/* fx_instr_written: the map that the instruction writes; NULL: it writes dense rows, statistics or
+ * gradients of parameters only. */
+const struct fx_view *fx_instr_written(const struct fx_instr *instr);
+
+struct fx_instr_list {
+    struct fx_instr *instrs; /* owned */
+    int n_instrs, cap_instrs;
+    int n_forward; /* those of the forward pass come first */
+};
+
+/* Batch statistics of the channels of a map, shared by all BATCHNORM nodes that read it: three
+ * arrays of `stride` floats (mean, biased variance, unbiased variance), and two more where the
+ * gradient of the map is gathered. */
+struct fx_stats {
+    int buffer;
+    float *mean, *var, *unbiased; /* bound */
+    float *d_bias, *d_weight;     /* bound, if gathers: sums over the norms, see NORM_GATHER */
+    bool gathers;
+    float eps;   /* if gathers: of all the norms */
+    int stride;  /* a multiple of 16; 0: no statistics */
+    int n_known; /* channels whose instruction is written already */
+};
+
+/* A DROPOUT node's mask: one word a pixel and channel block of each image, bit l for channel l of
+ * the block. */
+struct fx_mask {
+    int buffer;
+    uint16_t *words; /* bound; NULL: none */
+    size_t n_words;  /* 0: not stored */
+    float factor;    /* of what is kept */
+};
+
+/* What is known of each node. */
+struct fx_node_state {
+    struct fx_view value;     /* buffer -1: not kept, or only for a moment */
+    struct fx_view gradient;  /* of dense nodes, outputs and wanted inputs; else buffer -1 */
+    bool is_dense, is_output; /* output: nothing reads it */
+    int norm_stats;           /* BATCHNORM: the node whose `stats` it reads; -1 in evaluation */
+    int norm_drop;            /* BATCHNORM: the DROPOUT that is applied with it; -1: none */
+    struct fx_stats stats;    /* of the node's value */
+    struct fx_mask mask;      /* of a DROPOUT of maps, in training */
+};
+
+struct fx_lowered {
+    const struct fx_graph *graph; /* borrowed */
+    enum fx_mode mode;
+    int n;       /* images */
+    int n_lanes; /* without the head, whose number it is */
+    struct fx_plan plan;
+    struct fx_instr_list lanes[FX_MAX_LANES_OF_GRAPH];
+    struct fx_node_state *nodes; /* owned; one for each node of the graph */
+};
+
+void fx_lowered_fini(struct fx_lowered *lowered); /* accepts a zeroed record */
+
+/* The two placements of plan.h, for the instructions as they were written. */
+enum fx_status fx_lowered_place(struct fx_lowered *lowered, const int *worker, int n_workers,
+                                struct fx_err *err) FX_MUST_CHECK;
+enum fx_status fx_lowered_place_lanes(struct fx_lowered *lowered, size_t *base, size_t *size,
+                                      struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_lowered_bind: gives views, statistics and masks their addresses, once the arena is there: the
+ * offset of the buffer from base[lane of the buffer].
+ *   base  in  (n_lanes + 1): after fx_lowered_place the arena's start for every lane, after
+ *             fx_lowered_place_lanes the start of each lane's region */
+void fx_lowered_bind(struct fx_lowered *lowered, char *const *base);
+
+/* fx_lowered_profile_print: the time that the back end noted in its instructions, by kind; forgets
+ * it. */
+void fx_lowered_profile_print(struct fx_lowered *lowered, FILE *out);
+
+#endif

@@ -1,0 +1,91 @@
+/* BATCHNORM: the statistics once a channel, however many norms read it; the result, with ReLU and
+ * dropout, where it is wanted; the gradient in place of that of the result, or added to another's.
+ */
+#include "backend/lower/lower_internal.h"
+
+enum { STATS_FLOATS = 16 }; /* the arrays of statistics are whole AVX-512 registers */
+
+/* The statistics belong to the map that the norm reads: a value, or a chain of concatenations. */
+static enum fx_status stats_of(struct fx_lowering *l, int x, int *stats, int *first)
+{
+    int chain = l->uses[x].chain;
+    int owner = chain < 0 ? x : l->chains[chain].tip;
+    struct fx_stats *st = &l->lowered->nodes[owner].stats;
+
+    if (st->stride == 0) {
+        st->stride = fx_blocks(l->graph->nodes[owner].shape.c, STATS_FLOATS) * STATS_FLOATS;
+        st->gathers = chain >= 0 && l->chains[chain].gathers;
+        st->eps = st->gathers ? l->chains[chain].eps : 0;
+        FX_TRY(fx_lower_new_kept(l, (st->gathers ? 5 : 3) * (size_t)st->stride * sizeof(float),
+                                 &st->buffer));
+    }
+    *stats = owner;
+    *first = st->n_known;
+    if (l->graph->nodes[x].shape.c > st->n_known)
+        st->n_known = l->graph->nodes[x].shape.c;
+    return FX_OK;
+}
+
+enum fx_status fx_lower_norm(struct fx_lowering *l, int node)
+{
+    struct fx_node_state *state = &l->lowered->nodes[node];
+    int x = fx_lower_input(l, &l->graph->nodes[node], 0);
+    struct fx_view y;
+
+    state->norm_drop = l->uses[node].fused_drop;
+    if (l->lowered->mode == FX_TRAIN) {
+        struct fx_instr instr = { .op = FX_INSTR_NORM_STATS, .node = node };
+
+        FX_TRY(stats_of(l, x, &state->norm_stats, &instr.first));
+        FX_TRY(fx_lower_value(l, x, &instr.operands[0]));
+        FX_TRY(fx_lower_emit(l, instr));
+    }
+    if (l->uses[node].fused_drop >= 0 || l->uses[node].is_summed)
+        return FX_OK; /* applied there */
+    FX_TRY(fx_lower_result(l, node, x, &y));
+    return fx_lower_norm_apply(l, node, &y);
+}
+
+/* Where dx goes, best first: added into the gradient that x has so far, if nobody else reads that
+ * buffer; over dy, the gradient that this norm consumes, if nobody else reads that one and it has
+ * the layout of x; else into a new buffer.  A value that wants no gradient gets those of weight and
+ * bias only.  Norms of a gathering chain write the part that is linear in dy, and the chain settles
+ * the rest once for all of them (concat.c). */
+enum fx_status fx_lower_norm_back(struct fx_lowering *l, int node)
+{
+    int x = fx_lower_input(l, &l->graph->nodes[node], 0);
+    struct fx_view *dy = &l->grads[node], *dx = &l->grads[x];
+    struct fx_instr instr = { .op = FX_INSTR_NORM_BACK, .node = node };
+    int chain = l->uses[x].chain;
+    struct fx_view made;
+
+    if (chain >= 0 && l->chains[chain].gathers && l->uses[x].wants_grad)
+        instr.op = FX_INSTR_NORM_GATHER;
+    if (l->uses[node].fused_drop >= 0)
+        fx_lower_touch_mask(l, l->uses[node].fused_drop);
+    FX_TRY(fx_lower_value(l, x, &instr.operands[0]));
+    instr.operands[1] = *dy;
+    if (!l->uses[x].wants_grad) {
+        FX_TRY(fx_lower_emit(l, instr));
+        fx_lower_release(l, dy);
+        return FX_OK;
+    }
+    if (dx->buffer >= 0 && fx_lower_is_exclusive(l, dx)) {
+        instr.operands[2] = *dx;
+        instr.accumulate = true;
+        FX_TRY(fx_lower_emit(l, instr));
+        fx_lower_release(l, dy);
+        return FX_OK;
+    }
+    if (dy->is_exact && fx_lower_is_exclusive(l, dy) &&
+        dy->group_blocks == instr.operands[0].group_blocks) {
+        made = *dy; /* over the gradient that it comes from */
+    } else {
+        FX_TRY(fx_lower_new_like(l, x, &made));
+        fx_lower_share(l, &made);
+        fx_lower_release(l, dy);
+    }
+    instr.operands[2] = made;
+    FX_TRY(fx_lower_emit(l, instr));
+    return fx_lower_contribute(l, x, &made);
+}
