@@ -7,7 +7,7 @@
 #include "kernels.h"
 #include "launch.cuh"
 #include "sums.cuh"
-#include "vectors.cuh"
+#include "dense.cuh"
 
 enum { MAX_TOKENS = 16, THREADS = 128, WARPS = THREADS / 32 };
 
@@ -156,11 +156,11 @@ static __global__ void __launch_bounds__(THREADS)
 {
     __shared__ pairs p, mask, ds;
     part<const float> query = part_of(a, qkv, 3, 0), key = part_of(a, qkv, 3, 1);
-    part<const float> value = part_of(a, qkv, 3, 2), slope = part_of(a, dy, 1, 0);
+    part<const float> value = part_of(a, qkv, 3, 2), grad = part_of(a, dy, 1, 0);
     int d = a.c / a.heads;
 
     weigh(a, query, key, p, mask);
-    pair_products(a, slope, value, 1, ds);
+    pair_products(a, grad, value, 1, ds);
     softmax_rows_back(a, p, mask, ds);
     for (int i = (int)threadIdx.x; i < a.tokens * d; i += THREADS) {
         int t = i / d, c = i % d;
@@ -169,7 +169,7 @@ static __global__ void __launch_bounds__(THREADS)
         for (int j = 0; j < a.tokens; j++) {
             dq += ds.of[t][j] * (double)key.token(j)[c];
             dk += ds.of[j][t] * (double)query.token(j)[c];
-            dv += p.of[j][t] * mask.of[j][t] * (double)slope.token(j)[c];
+            dv += p.of[j][t] * mask.of[j][t] * (double)grad.token(j)[c];
         }
         size_t at = (size_t)(query.token(t) - qkv) + (size_t)c;
         fx_grad_put(d_qkv, at, (float)dq);

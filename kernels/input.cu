@@ -37,8 +37,9 @@ static __device__ fx_map_block unmixed(const fx_k_row *rows, const uint8_t *augm
 /* Whether pixel i of an image needs its partner's. */
 static __device__ bool is_mixed(const fx_k_batch &batch, int i)
 {
-    return batch.mix_kind == FX_MIX_MIXUP ||
-           (batch.mix_kind == FX_MIX_CUTMIX && in_box(i, batch.y0, batch.y1, batch.x0, batch.x1));
+    return batch.mix.kind == FX_MIX_MIXUP ||
+           (batch.mix.kind == FX_MIX_CUTMIX &&
+            in_box(i, batch.mix.y0, batch.mix.y1, batch.mix.x0, batch.mix.x1));
 }
 
 static __device__ fx_map_block mix(const fx_k_batch &batch, const fx_map_block &own,
@@ -46,9 +47,9 @@ static __device__ fx_map_block mix(const fx_k_batch &batch, const fx_map_block &
 {
     fx_map_block block = partner;
 
-    if (batch.mix_kind == FX_MIX_MIXUP)
+    if (batch.mix.kind == FX_MIX_MIXUP)
         for (int c = 0; c < 3; c++)
-            block.c[c] = fx_input_mixed(batch.lam, own.c[c], partner.c[c]);
+            block.c[c] = fx_input_mixed(batch.mix.lam, own.c[c], partner.c[c]);
     return block;
 }
 

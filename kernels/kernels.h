@@ -12,6 +12,10 @@
 #ifndef FX_KERNELS_KERNELS_H
 #define FX_KERNELS_KERNELS_H
 
+#include "data/augment.h"
+#include "ops/loss.h"
+#include "ops/optimizer.h"
+
 #include <cuda_runtime_api.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,7 +25,6 @@
 extern "C" {
 #endif
 
-enum { FX_K_MAX_EXPERTS = 8, FX_K_GROUPS = 3, FX_K_MAX_INPUTS = 8 };
 enum { FX_K_BLOCK = 8 }; /* channels are padded to whole blocks; a block is one 16-byte load */
 
 /* How to launch: on which stream, for how many equal lanes, and the type of maps. */
@@ -33,7 +36,7 @@ struct fx_k_launch {
 
 /* A map in NHWC: pixel r, channel c of lane k is data[k * lane + r * ld + c] in elements.  A split
  * map is cut into groups of group_c channels, each a dense map of its own (ld == group_c): channel
- * c is data[k * lane + (c / group_c) * group + r * ld + c % group_c].  Not split: group_c = 0.
+ * c is data[k * lane + (c / group_c) * group + r * ld + c % group_c].  Else group_c = 0.
  * Channels c .. up to a whole block are padding: every kernel that writes an exact map leaves zeros
  * there. */
 struct fx_k_map {
@@ -42,7 +45,7 @@ struct fx_k_map {
     int group_c, c, ld; /* ld and group_c are multiples of FX_K_BLOCK */
 };
 
-/* Values of a parameter or of a vector, f32: data + k * lane. */
+/* Values of a parameter or of dense rows, f32: data + k * lane. */
 struct fx_k_array {
     float *data; /* NULL: absent */
     size_t lane; /* floats */
@@ -56,12 +59,10 @@ struct fx_k_batch {
     uint64_t seed;
     uint32_t epoch;
     int32_t n;
-    int32_t is_first; /* the first training forward since the last update */
-    int32_t mix_kind; /* enum fx_mix_kind */
-    int32_t y0, y1, x0, x1;
-    float lam;
-    int32_t has_partner;
-    float alpha, label_smoothing, distill;
+    bool is_first;    /* the first training forward since the last update */
+    bool has_partner; /* images are mixed, cutmix or mixup */
+    struct fx_mix mix;
+    struct fx_loss_config loss;
 };
 
 /* Where the arrays of a batch lie. */
@@ -84,7 +85,8 @@ struct fx_k_drop {
     int area; /* pixels (or tokens) of an image */
 };
 
-/* ---- norm.cu: BATCHNORM with the ReLU and dropout behind it --------------------------------- */
+/* ---- norm_*.cu: BATCHNORM with the ReLU and dropout behind it ---------------------------------
+ */
 
 /* Batch statistics of channels: three arrays of `stride` floats (mean, biased variance, unbiased
  * variance) from data + k * lane. */
@@ -117,21 +119,21 @@ cudaError_t fx_k_norm_add(const struct fx_k_launch *l, const struct fx_k_map *x,
                           const struct fx_k_map *a, const struct fx_k_map *y, int rows,
                           const struct fx_k_norm *norm, bool relu);
 /* From dy: the parameters' gradients (= or, if accumulate, +=), and into coef (3 arrays of padded c
- * floats a lane, lane stride 3 * padded c) what dx needs: slope, bend, lift of
- * dx = slope * g + bend * (x - mean) + lift, with g = dy behind dropout and ReLU. */
+ * floats a lane, lane stride 3 * padded c) what dx needs: by_g, by_x and constant of
+ * dx = by_g * g + by_x * (x - mean) + constant, with g = dy behind dropout and ReLU. */
 cudaError_t fx_k_norm_back_sums(const struct fx_k_launch *l, const struct fx_k_map *x,
                                 const struct fx_k_map *dy, int rows, const struct fx_k_norm *norm,
                                 struct fx_k_array d_weight, struct fx_k_array d_bias,
                                 bool accumulate, float *coef, void *scratch);
-/* dx = (or +=, if add) slope * g + bend * (x - mean) + lift; dx may be dy. */
+/* dx = (or +=, if add) by_g * g + by_x * (x - mean) + constant; dx may be dy. */
 cudaError_t fx_k_norm_back_apply(const struct fx_k_launch *l, const struct fx_k_map *x,
                                  const struct fx_k_map *dy, const struct fx_k_map *dx, int rows,
                                  const struct fx_k_norm *norm, const float *coef, bool add);
 
-/* The backward pass of a norm among several that read the same map (lower/steps.h, NORM_GATHER), in
- * one pass: the parameters' gradients (= or, if accumulate, +=); g = (or +=, if add) weight * (dy
- * behind dropout and ReLU); in two more arrays of stats, the fourth and the fifth, = or += weight
- * times this pass's gradients of bias and weight.  g may be dy. */
+/* The backward pass of a norm among several that read the same map (lower/instruction.h,
+ * NORM_GATHER), in one pass: the parameters' gradients (= or, if accumulate, +=); g = (or +=, if
+ * add) weight * (dy behind dropout and ReLU); in two more arrays of stats, the fourth and the
+ * fifth, = or += weight times this pass's gradients of bias and weight.  g may be dy. */
 cudaError_t fx_k_norm_gather(const struct fx_k_launch *l, const struct fx_k_map *x,
                              const struct fx_k_map *dy, const struct fx_k_map *g, int rows,
                              const struct fx_k_norm *norm, struct fx_k_array d_weight,
@@ -143,7 +145,7 @@ cudaError_t fx_k_norm_settle(const struct fx_k_launch *l, const struct fx_k_map 
                              const struct fx_k_map *g, int first, const struct fx_k_map *dx,
                              int rows, const struct fx_k_stats *stats, float eps);
 
-/* One BATCHNORM node's running statistics: parameters' places in the running arena, the batch's
+/* One BATCHNORM node's running statistics: parameters' offsets in the running arena, the batch's
  * statistics in the activation arena. */
 struct fx_k_running {
     const float *mean, *unbiased; /* (c) of the batch */
@@ -157,7 +159,7 @@ cudaError_t fx_k_running_gather(cudaStream_t stream, const struct fx_k_running *
                                 const struct fx_k_batch *batch, const float *running,
                                 float *pending, int *not_finite);
 
-/* ---- elementwise.cu ------------------------------------------------------------------------- */
+/* ---- add.cu ------------------------------------------------------------------------- */
 
 /* y = a + b, then ReLU if relu; all exact. */
 cudaError_t fx_k_add(const struct fx_k_launch *l, const struct fx_k_map *a,
@@ -190,7 +192,7 @@ cudaError_t fx_k_globalpool(const struct fx_k_launch *l, const struct fx_k_map *
 cudaError_t fx_k_globalpool_back(const struct fx_k_launch *l, struct fx_k_array dy, int n, int area,
                                  const struct fx_k_map *dx);
 
-/* ---- weights.cu: convolution weights -------------------------------------------------------- */
+/* ---- conv.cu: convolution weights -------------------------------------------------------- */
 
 /* A weight as cuDNN sees it: (groups * out, taps, in) with padded channels, and what it stands for.
  * Where several graph groups were merged into one, what lies between them is held at zero:
@@ -206,7 +208,7 @@ cudaError_t fx_k_weight_grad(const struct fx_k_launch *l, const struct fx_k_weig
 /* to (bf16) = from, n values: the shadow of the masters after a load. */
 cudaError_t fx_k_to_bf16(cudaStream_t stream, const float *from, void *to, size_t n);
 
-/* ---- vectors.cu, layernorm.cu, fuse.cu, attention.cu: fusion module, classifiers, head; f32 ---
+/* ---- dense.cu, layernorm.cu, fusion.cu, attention.cu: fusion module, classifiers, head; f32 ---
  * The results of the backward functions: `add` says += instead of =, NULL data: not wanted. */
 
 struct fx_k_grad {
@@ -231,13 +233,14 @@ cudaError_t fx_k_layernorm_back(const struct fx_k_launch *l, struct fx_k_array x
                                 struct fx_k_array weight, struct fx_k_grad dx,
                                 struct fx_k_grad d_weight, struct fx_k_grad d_bias);
 
-/* Up to FX_K_MAX_INPUTS inputs of one node, and their gradients; no lanes: these nodes join them.
+/* Up to FX_NODE_MAX_INPUTS inputs of one node, and their gradients; no lanes: these nodes join
+ * them.
  */
 struct fx_k_inputs {
     int n;
-    const float *x[FX_K_MAX_INPUTS];
-    struct fx_k_grad dx[FX_K_MAX_INPUTS]; /* backward only */
-    int c[FX_K_MAX_INPUTS];               /* CONCAT: channels of each */
+    const float *x[FX_NODE_MAX_INPUTS];
+    struct fx_k_grad dx[FX_NODE_MAX_INPUTS]; /* backward only */
+    int c[FX_NODE_MAX_INPUTS];               /* CONCAT: channels of each */
 };
 /* y = prod_k (x_k + shift), n values. */
 cudaError_t fx_k_product(cudaStream_t stream, const struct fx_k_inputs *in, float shift, float *y,
@@ -289,67 +292,45 @@ cudaError_t fx_k_attention_back(cudaStream_t stream, const struct fx_k_attention
 
 /* ---- loss.cu -------------------------------------------------------------------------------- */
 
-/* Sums since step_begin, in device memory; as struct fx_losses of backend.h. */
-struct fx_k_losses {
-    int64_t n_images;
-    double fused, expert[FX_K_MAX_EXPERTS], distill[FX_K_MAX_EXPERTS], total, ensemble;
-    double correct; /* of the graph's head: lam for the own label, 1 - lam for the partner's */
-    int64_t fused_correct, expert_correct[FX_K_MAX_EXPERTS], ensemble_correct;
-};
-/* Logits (n, classes) and their gradients (all NULL: evaluation); fused may be NULL.  Up to 256
- * classes; more are cudaErrorInvalidValue. */
-struct fx_k_heads {
-    int n, n_classes, n_experts;
-    const float *fused, *experts[FX_K_MAX_EXPERTS];
-    float *d_fused, *d_experts[FX_K_MAX_EXPERTS];
-};
+/* Up to 256 classes; more are cudaErrorInvalidValue.  The pointers of heads, and losses, are device
+ * memory. */
 size_t fx_k_loss_scratch(int n);
 /* Adds to losses; writes (=) the logits' gradients.  As lib/ops/loss.c, in double.  An
  * image is mixed with its partner (lam) if batch->has_partner.  scratch: fx_k_loss_scratch bytes.
  */
-cudaError_t fx_k_loss(cudaStream_t stream, const struct fx_k_heads *heads,
-                      const struct fx_k_batch_view *batch, struct fx_k_losses *losses,
-                      void *scratch);
+cudaError_t fx_k_loss(cudaStream_t stream, const struct fx_heads *heads,
+                      const struct fx_k_batch_view *batch, struct fx_losses *losses, void *scratch);
 
 /* ---- optimizer.cu --------------------------------------------------------------------------- */
 
-/* A piece of the trained arenas, within one group; fastest where it begins at a multiple of 4. */
-struct fx_k_chunk {
-    uint64_t begin, end; /* floats */
-    int32_t group, unused;
-};
-
-/* struct fx_update and struct fx_sgd for the device, with what the host can compute. */
+/* struct fx_update and struct fx_sgd as the device needs them: all but the scales is computed on
+ * the host. */
 struct fx_k_update {
-    double clip, clip_group[FX_K_GROUPS], grad_scale;
-    int32_t is_sgd, nesterov;
-    struct {
-        float keep, rate; /* AdamW: 1 - lr * weight_decay; lr / correction1 */
-        float lr;         /* SGD */
-    } group[FX_K_GROUPS];
-    float beta1, beta2, rest1, rest2, root_correction, eps; /* AdamW */
-    float momentum, weight_decay;                           /* SGD */
+    double clip, clip_group[FX_N_GROUPS], grad_scale;
+    bool is_sgd;
+    struct fx_adamw adamw[FX_N_GROUPS];      /* scale: not set */
+    struct fx_sgd_momentum sgd[FX_N_GROUPS]; /* likewise */
 };
 
 /* What an update found out; `skip` keeps everything as it was, in this update and in all that
  * follow until the host clears it. */
 struct fx_k_result {
     double grad_norm;
-    float scale[FX_K_GROUPS]; /* what each group's gradients are multiplied by */
+    float scale[FX_N_GROUPS]; /* what each group's gradients are multiplied by */
     int32_t skip;             /* 0, or which guard: 1 loss, 2 gradient, 3 running statistic */
 };
 
 /* partials[i] = sum of squares of chunk i. */
-cudaError_t fx_k_square_sums(cudaStream_t stream, const struct fx_k_chunk *chunks, size_t n_chunks,
+cudaError_t fx_k_square_sums(cudaStream_t stream, const struct fx_chunk *chunks, size_t n_chunks,
                              const float *grads, double *partials);
 /* Norms, guards and scales from the partials, as lib/backend/host/update.c; a result->skip that is
  * there stays. */
-cudaError_t fx_k_norms(cudaStream_t stream, const struct fx_k_chunk *chunks, size_t n_chunks,
+cudaError_t fx_k_norms(cudaStream_t stream, const struct fx_chunk *chunks, size_t n_chunks,
                        const double *partials, const struct fx_k_update *update,
-                       const struct fx_k_losses *losses, const int *not_finite,
+                       const struct fx_losses *losses, const int *not_finite,
                        struct fx_k_result *result);
 /* AdamW or SGD over all chunks, unless result->skip; shadow (bf16 copy of values): NULL in fp32. */
-cudaError_t fx_k_optimize(cudaStream_t stream, const struct fx_k_chunk *chunks, size_t n_chunks,
+cudaError_t fx_k_optimize(cudaStream_t stream, const struct fx_chunk *chunks, size_t n_chunks,
                           const struct fx_k_update *update, const struct fx_k_result *result,
                           float *values, const float *grads, float *exp_avg, float *exp_avg_sq,
                           void *shadow);

@@ -3,7 +3,7 @@
 #include "kernels.h"
 #include "launch.cuh"
 #include "sums.cuh"
-#include "vectors.cuh"
+#include "dense.cuh"
 
 namespace
 {
@@ -78,11 +78,11 @@ static __global__ void __launch_bounds__(32 * ROWS)
 
     if (row >= k.rows)
         return;
-    const float *x = fx_lane_of(k.x) + at, *slope = fx_lane_of(dy) + at;
+    const float *x = fx_lane_of(k.x) + at, *grad = fx_lane_of(dy) + at;
     const float *weight = fx_lane_of(k.weight);
     moments m = row_moments(k, x);
     for (int c = (int)threadIdx.x; c < k.c; c += 32) {
-        double g = (double)slope[c] * (double)weight[c];
+        double g = (double)grad[c] * (double)weight[c];
 
         mean_g += g;
         mean_gx += g * (((double)x[c] - m.mean) * m.scale);
@@ -90,7 +90,7 @@ static __global__ void __launch_bounds__(32 * ROWS)
     mean_g = fx_warp_sum(mean_g) / k.c;
     mean_gx = fx_warp_sum(mean_gx) / k.c;
     for (int c = (int)threadIdx.x; c < k.c; c += 32) {
-        double g = (double)slope[c] * (double)weight[c];
+        double g = (double)grad[c] * (double)weight[c];
         double xhat = ((double)x[c] - m.mean) * m.scale;
 
         fx_grad_put(dx, at + (size_t)c, (float)((g - mean_g - xhat * mean_gx) * m.scale));

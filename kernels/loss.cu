@@ -9,15 +9,16 @@
 enum { MAX_CLASSES = 256 };
 /* Warps of an image: the experts, and behind them these two. */
 enum { FUSED, ENSEMBLE, N_BESIDE };
-enum { MAX_WARPS = FX_K_MAX_EXPERTS + N_BESIDE, MAX_HEADS = FX_K_MAX_EXPERTS + 1 };
+enum { MAX_WARPS = FX_GRAPH_MAX_EXPERTS + N_BESIDE, MAX_HEADS = FX_GRAPH_MAX_EXPERTS + 1 };
 
 namespace
 {
 
 /* What one image adds to the losses; counts are 0 or 1. */
 struct image_losses {
-    double fused, expert[FX_K_MAX_EXPERTS], distill[FX_K_MAX_EXPERTS], total, ensemble, correct;
-    double fused_correct, expert_correct[FX_K_MAX_EXPERTS], ensemble_correct;
+    double fused, expert[FX_GRAPH_MAX_EXPERTS], distill[FX_GRAPH_MAX_EXPERTS], total, ensemble,
+        correct;
+    double fused_correct, expert_correct[FX_GRAPH_MAX_EXPERTS], ensemble_correct;
 };
 enum { N_SUMS = sizeof(image_losses) / sizeof(double) };
 
@@ -50,8 +51,8 @@ struct target {
 static __device__ target make_target(const fx_k_batch_view &view, unsigned i, int n_classes)
 {
     const fx_k_batch *batch = view.batch;
-    double eps = (double)batch->label_smoothing;
-    double lam = batch->has_partner ? (double)batch->lam : 1.0;
+    double eps = (double)batch->loss.label_smoothing;
+    double lam = batch->has_partner ? (double)batch->mix.lam : 1.0;
 
     return target{ eps / n_classes,
                    (1.0 - eps) * lam,
@@ -92,7 +93,7 @@ namespace
 
 /* The logits that a warp looks at: of a head, or the mean of the experts'. */
 struct logits {
-    const fx_k_heads *heads;
+    const fx_heads *heads;
     unsigned image;
     int head; /* expert, n_experts + FUSED or n_experts + ENSEMBLE */
 
@@ -141,7 +142,7 @@ static __device__ double head_loss(const logits &z, const target &t, image *shar
 }
 
 /* The mean over the other experts of KL(p_j || p_k). */
-static __device__ double distillation(const fx_k_heads &heads, const image &shared, int k)
+static __device__ double distillation(const fx_heads &heads, const image &shared, int k)
 {
     double sum = 0;
 
@@ -153,7 +154,7 @@ static __device__ double distillation(const fx_k_heads &heads, const image &shar
 }
 
 /* d(CE)/dz = p - target;  d(KL(p_j || p_k))/dz_k = p_k - p_j. */
-static __device__ void write_gradients(const fx_k_heads &heads, const image &shared, int head,
+static __device__ void write_gradients(const fx_heads &heads, const image &shared, int head,
                                        const target &t, double alpha, double distill)
 {
     bool is_expert = head < heads.n_experts;
@@ -179,7 +180,7 @@ struct findings {
     int top[MAX_WARPS];
 };
 
-static __device__ void write_losses(const fx_k_heads &heads, const target &t, const findings &f,
+static __device__ void write_losses(const fx_heads &heads, const target &t, const findings &f,
                                     double alpha, double distill, image_losses *out)
 {
     int fused = heads.n_experts + FUSED, ensemble = heads.n_experts + ENSEMBLE;
@@ -187,7 +188,7 @@ static __device__ void write_losses(const fx_k_heads &heads, const target &t, co
 
     out->fused = total;
     out->fused_correct = heads.fused && f.top[fused] == t.label;
-    for (int k = 0; k < FX_K_MAX_EXPERTS; k++) {
+    for (int k = 0; k < FX_GRAPH_MAX_EXPERTS; k++) {
         bool is_there = k < heads.n_experts;
 
         out->expert[k] = is_there ? f.ce[k] : 0;
@@ -202,15 +203,15 @@ static __device__ void write_losses(const fx_k_heads &heads, const target &t, co
 }
 
 static __global__ void __launch_bounds__(32 * MAX_WARPS)
-    image_loss(fx_k_heads heads, fx_k_batch_view view, image_losses *out)
+    image_loss(fx_heads heads, fx_k_batch_view view, image_losses *out)
 {
     __shared__ image shared;
     __shared__ findings found;
     int head = (int)threadIdx.y, largest = -1;
     bool is_expert = head < heads.n_experts;
     bool is_there = head != heads.n_experts + FUSED || heads.fused;
-    double alpha = heads.fused ? (double)view.batch->alpha : 1.0;
-    double distill = (double)view.batch->distill, ce = 0, kl = 0;
+    double alpha = heads.fused ? (double)view.batch->loss.alpha : 1.0;
+    double distill = (double)view.batch->loss.distill, ce = 0, kl = 0;
     target t = make_target(view, blockIdx.x, heads.n_classes);
 
     if (is_there)
@@ -234,7 +235,7 @@ static __global__ void __launch_bounds__(32 * MAX_WARPS)
 
 enum { SUM_THREADS = 256, TILE = 64 /* images */ };
 
-static __device__ void add_to_losses(const image_losses &sums, int n_images, fx_k_losses *losses)
+static __device__ void add_to_losses(const image_losses &sums, int n_images, fx_losses *losses)
 {
     losses->n_images += n_images;
     losses->fused += sums.fused;
@@ -243,7 +244,7 @@ static __device__ void add_to_losses(const image_losses &sums, int n_images, fx_
     losses->correct += sums.correct;
     losses->fused_correct += (int64_t)sums.fused_correct;
     losses->ensemble_correct += (int64_t)sums.ensemble_correct;
-    for (int k = 0; k < FX_K_MAX_EXPERTS; k++) {
+    for (int k = 0; k < FX_GRAPH_MAX_EXPERTS; k++) {
         losses->expert[k] += sums.expert[k];
         losses->distill[k] += sums.distill[k];
         losses->expert_correct[k] += (int64_t)sums.expert_correct[k];
@@ -252,7 +253,7 @@ static __device__ void add_to_losses(const image_losses &sums, int n_images, fx_
 
 /* Adds the images one after the other, a thread for each sum; all threads fetch. */
 static __global__ void __launch_bounds__(SUM_THREADS)
-    add_images(const double *images, int n_images, fx_k_losses *losses)
+    add_images(const double *images, int n_images, fx_losses *losses)
 {
     __shared__ double tile[TILE * N_SUMS];
     __shared__ image_losses sums;
@@ -280,14 +281,13 @@ size_t fx_k_loss_scratch(int n)
     return (size_t)n * sizeof(image_losses);
 }
 
-cudaError_t fx_k_loss(cudaStream_t stream, const struct fx_k_heads *heads,
-                      const struct fx_k_batch_view *batch, struct fx_k_losses *losses,
-                      void *scratch)
+cudaError_t fx_k_loss(cudaStream_t stream, const struct fx_heads *heads,
+                      const struct fx_k_batch_view *batch, struct fx_losses *losses, void *scratch)
 {
     dim3 warps(32, (unsigned)heads->n_experts + N_BESIDE);
     cudaError_t error;
 
-    if (heads->n_classes > MAX_CLASSES || heads->n_experts > FX_K_MAX_EXPERTS)
+    if (heads->n_classes > MAX_CLASSES || heads->n_experts > FX_GRAPH_MAX_EXPERTS)
         return cudaErrorInvalidValue;
     error = FX_LAUNCH(image_loss, (unsigned)heads->n, warps, 0, stream, *heads, *batch,
                       (image_losses *)scratch);

@@ -1,7 +1,7 @@
 /* BATCHNORM backward: two sums over the batch, from which the parameters' gradients and the
  * coefficients of dx follow; then the pass that writes or adds dx. */
 #include "launch.cuh"
-#include "norm_walk.cuh"
+#include "norm_backward.cuh"
 
 /* ---- sums ----------------------------------------------------------------------------------- */
 
@@ -24,7 +24,7 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, sums_resident(sizeof(T
     fx_map_block scale = fx_map_load(table.scale + t.x * FX_K_BLOCK);
     fx_map_block shift = fx_map_load(table.shift + t.x * FX_K_BLOCK);
     fx_map_block mean = fx_map_load(table.mean + t.x * FX_K_BLOCK);
-    fx_norm_walk_back<T, RELU, DROPS, FX_NORM_FORGETS>(
+    fx_norm_backward<T, RELU, DROPS, FX_NORM_FORGETS>(
         { x, dy, dy }, cut, t, norm, scale, shift,
         [&](const fx_map_block &v, fx_map_block *g) { fx_norm_sum_back(&sums, v, mean, *g); });
     fx_norm_reduce(cut, t, sums, &shared);
@@ -35,7 +35,7 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, sums_resident(sizeof(T
 struct norm_back_results {
     fx_k_array d_weight, d_bias;
     bool accumulate;
-    float *coef; /* (lanes, 3, padded c): slope, bend, lift */
+    float *coef; /* (lanes, 3, padded c): by_g, by_x, constant */
 };
 
 static __device__ __forceinline__ void put(const fx_k_array &to, unsigned lane, int c, double value,
@@ -53,7 +53,7 @@ static __global__ void __launch_bounds__(FX_NORM_FINAL_X *FX_NORM_FINAL_Y)
     int c = (int)(blockIdx.x * FX_NORM_FINAL_X + threadIdx.x), stride = cut.n_blocks * FX_K_BLOCK;
     float *coef = to.coef + (size_t)lane * 3 * (size_t)stride + c;
     fx_norm_totals sums = fx_norm_total(cut, scratch); /* of g, of g * (x - mean) */
-    double slope = 0, bend = 0, lift = 0, n = cut.rows;
+    double by_g = 0, by_x = 0, constant = 0, n = cut.rows;
 
     if (threadIdx.y > 0 || c >= stride)
         return;
@@ -62,13 +62,13 @@ static __global__ void __launch_bounds__(FX_NORM_FINAL_X *FX_NORM_FINAL_Y)
 
         put(to.d_weight, lane, c, sums.b * k.invstd, to.accumulate);
         put(to.d_bias, lane, c, sums.a, to.accumulate);
-        slope = k.scale;
-        bend = -k.scale * k.invstd * k.invstd * sums.b / n;
-        lift = -k.scale * sums.a / n;
+        by_g = k.scale;
+        by_x = -k.scale * k.invstd * k.invstd * sums.b / n;
+        constant = -k.scale * sums.a / n;
     }
-    coef[0] = (float)slope;
-    coef[stride] = (float)bend;
-    coef[2 * stride] = (float)lift;
+    coef[0] = (float)by_g;
+    coef[stride] = (float)by_x;
+    coef[2 * stride] = (float)constant;
 }
 
 using norm_sums_kernel = void(fx_k_map, fx_k_map, fx_norm_cut, fx_k_norm, double *);
@@ -103,9 +103,9 @@ cudaError_t fx_k_norm_back_sums(const struct fx_k_launch *l, const struct fx_k_m
 
 /* ---- dx ------------------------------------------------------------------------------------- */
 
-/* What dx needs for the channels of a thread; slope is the norm's scale. */
+/* What dx needs for the channels of a thread; by_g is the norm's scale. */
 struct norm_line {
-    fx_map_block slope, shift, mean, bend, lift;
+    fx_map_block by_g, shift, mean, by_x, constant;
 };
 
 static __device__ __forceinline__ norm_line line_of(const float *coef, const fx_norm_cut &cut,
@@ -121,12 +121,12 @@ static __device__ __forceinline__ norm_line line_of(const float *coef, const fx_
 }
 
 /* g becomes dx. */
-static __device__ __forceinline__ void bend_gradient(const norm_line &k, const fx_map_block &x,
-                                                     fx_map_block *g)
+static __device__ __forceinline__ void gradient_of_input(const norm_line &k, const fx_map_block &x,
+                                                         fx_map_block *g)
 {
 #pragma unroll
     for (int i = 0; i < FX_K_BLOCK; i++)
-        g->c[i] = k.slope.c[i] * g->c[i] + (k.bend.c[i] * (x.c[i] - k.mean.c[i]) + k.lift.c[i]);
+        g->c[i] = k.by_g.c[i] * g->c[i] + (k.by_x.c[i] * (x.c[i] - k.mean.c[i]) + k.constant.c[i]);
 }
 
 template <class T, bool RELU, bool DROPS, bool ADDS>
@@ -139,9 +139,9 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, 2)
 
     fx_norm_fill(norm, cut, &table);
     norm_line line = line_of(coef, cut, t, table);
-    fx_norm_walk_back<T, RELU, DROPS, ADDS ? FX_NORM_ADDS : FX_NORM_SETS>(
-        { x, dy, dx }, cut, t, norm, line.slope, line.shift,
-        [&](const fx_map_block &v, fx_map_block *g) { bend_gradient(line, v, g); });
+    fx_norm_backward<T, RELU, DROPS, ADDS ? FX_NORM_ADDS : FX_NORM_SETS>(
+        { x, dy, dx }, cut, t, norm, line.by_g, line.shift,
+        [&](const fx_map_block &v, fx_map_block *g) { gradient_of_input(line, v, g); });
 }
 
 using norm_dx_kernel = void(fx_k_map, fx_k_map, fx_k_map, fx_norm_cut, fx_k_norm, const float *);

@@ -5,7 +5,7 @@
  * db_l, S2 = sum w_l dw_l.  So a norm needs one pass, which adds to G and to its own sums, and the
  * rest is done once a channel: the same sum, in another order. */
 #include "launch.cuh"
-#include "norm_walk.cuh"
+#include "norm_backward.cuh"
 
 enum { GATHERED_BIAS = 3, GATHERED_WEIGHT = 4 }; /* arrays of the statistics */
 
@@ -52,7 +52,7 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, gather_resident(sizeof
     fx_map_block scale = fx_map_load(table.scale + t.x * FX_K_BLOCK);
     fx_map_block shift = fx_map_load(table.shift + t.x * FX_K_BLOCK);
     fx_map_block mean = fx_map_load(table.mean + t.x * FX_K_BLOCK);
-    fx_norm_walk_back<T, RELU, DROPS, ADDS ? FX_NORM_ADDS : FX_NORM_SETS>(
+    fx_norm_backward<T, RELU, DROPS, ADDS ? FX_NORM_ADDS : FX_NORM_SETS>(
         { x, dy, gathered }, cut, t, norm, scale, shift,
         [&](const fx_map_block &v, fx_map_block *g) {
             fx_norm_sum_back(&sums, v, mean, *g);
@@ -131,9 +131,9 @@ cudaError_t fx_k_norm_gather(const struct fx_k_launch *l, const struct fx_k_map 
 /* ---- settle -----------------------------------------------------------------------------------
  */
 
-/* dx = slope * g + bend * (x - mean) + lift, of a thread's channels. */
+/* dx = by_g * g + by_x * (x - mean) + constant, of a thread's channels. */
 struct settled_line {
-    fx_map_block slope, mean, bend, lift;
+    fx_map_block by_g, mean, by_x, constant;
 };
 
 static __device__ __forceinline__ settled_line settled_line_of(const fx_k_stats &stats, float eps,
@@ -150,10 +150,10 @@ static __device__ __forceinline__ settled_line settled_line_of(const fx_k_stats 
             double invstd = 1.0 / sqrt((double)from[stats.stride + i] + (double)eps);
 
             k.mean.c[i] = from[i];
-            k.slope.c[i] = (float)invstd;
-            k.bend.c[i] =
+            k.by_g.c[i] = (float)invstd;
+            k.by_x.c[i] =
                 (float)(-invstd * invstd * (double)from[GATHERED_WEIGHT * stats.stride + i] / m);
-            k.lift.c[i] = (float)(-invstd * (double)from[GATHERED_BIAS * stats.stride + i] / m);
+            k.constant.c[i] = (float)(-invstd * (double)from[GATHERED_BIAS * stats.stride + i] / m);
         }
     return k;
 }
@@ -191,7 +191,8 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS)
             load_at<T, ALIGNED>(fx_map_at<T>(g, t.lane, r, first + t.first), cut.c - t.first);
 #pragma unroll
         for (int i = 0; i < FX_K_BLOCK; i++)
-            d.c[i] = k.slope.c[i] * d.c[i] + (k.bend.c[i] * (v.c[i] - k.mean.c[i]) + k.lift.c[i]);
+            d.c[i] =
+                k.by_g.c[i] * d.c[i] + (k.by_x.c[i] * (v.c[i] - k.mean.c[i]) + k.constant.c[i]);
         fx_norm_store_exact(fx_map_at<T>(dx, t.lane, r, t.first), t.first, cut.c, d);
     }
 }

@@ -1,10 +1,10 @@
 /* The end of a step: norm of the gradients, guards and clip, AdamW or SGD, commit of the running
- * statistics.  The mathematics is that of lib/backend/host/{update,optimizer}.c; nothing comes back
- * to the host in between. */
+ * statistics.  The mathematics is that of lib/backend/host/update.c and lib/ops/optimizer.c;
+ * nothing comes back to the host in between. */
 #include "kernels.h"
 #include "launch.cuh"
 #include "sums.cuh"
-#include "vectors.cuh"
+#include "dense.cuh"
 
 #include <cuda_bf16.h>
 
@@ -13,7 +13,7 @@ enum { THREADS = 256, NORM_THREADS = 1024 };
 /* ---- norm ----------------------------------------------------------------------------------- */
 
 /* Values of a chunk up to here can be loaded by fours. */
-static __device__ uint64_t end_of_fours(const fx_k_chunk &chunk)
+static __device__ uint64_t end_of_fours(const fx_chunk &chunk)
 {
     return chunk.begin % 4 == 0 ? chunk.end - chunk.end % 4 : chunk.begin;
 }
@@ -24,9 +24,9 @@ static __device__ double square(float x)
 }
 
 static __global__ void __launch_bounds__(THREADS)
-    square_sums(const fx_k_chunk *chunks, const float *grads, double *partials)
+    square_sums(const fx_chunk *chunks, const float *grads, double *partials)
 {
-    fx_k_chunk chunk = chunks[blockIdx.x];
+    fx_chunk chunk = chunks[blockIdx.x];
     uint64_t fours = end_of_fours(chunk);
     double sum = 0;
 
@@ -42,7 +42,7 @@ static __global__ void __launch_bounds__(THREADS)
         partials[blockIdx.x] = sum;
 }
 
-cudaError_t fx_k_square_sums(cudaStream_t stream, const struct fx_k_chunk *chunks, size_t n_chunks,
+cudaError_t fx_k_square_sums(cudaStream_t stream, const struct fx_chunk *chunks, size_t n_chunks,
                              const float *grads, double *partials)
 {
     if (n_chunks == 0)
@@ -57,18 +57,18 @@ static __device__ double clip_coefficient(double max_norm, double norm)
 }
 
 /* sums: of each group's squares. */
-static __device__ void finish_norms(const double sums[FX_K_GROUPS], const fx_k_update &update,
-                                    const fx_k_losses &losses, int not_finite, fx_k_result *result)
+static __device__ void finish_norms(const double sums[FX_N_GROUPS], const fx_k_update &update,
+                                    const fx_losses &losses, int not_finite, fx_k_result *result)
 {
     bool per_group = false;
     double total = 0;
 
-    for (int g = 0; g < FX_K_GROUPS; g++) {
+    for (int g = 0; g < FX_N_GROUPS; g++) {
         per_group = per_group || update.clip_group[g] > 0;
         total += sums[g];
     }
     double norm = update.grad_scale * sqrt(total);
-    for (int g = 0; g < FX_K_GROUPS; g++) {
+    for (int g = 0; g < FX_N_GROUPS; g++) {
         double clip = per_group ? update.clip_group[g] : update.clip;
         double scale = update.grad_scale;
 
@@ -82,31 +82,31 @@ static __device__ void finish_norms(const double sums[FX_K_GROUPS], const fx_k_u
 }
 
 static __global__ void __launch_bounds__(NORM_THREADS)
-    norms(const fx_k_chunk *chunks, size_t n_chunks, const double *partials,
-          const fx_k_update *update, const fx_k_losses *losses, const int *not_finite,
+    norms(const fx_chunk *chunks, size_t n_chunks, const double *partials,
+          const fx_k_update *update, const fx_losses *losses, const int *not_finite,
           fx_k_result *result)
 {
-    double sums[FX_K_GROUPS] = { 0 };
+    double sums[FX_N_GROUPS] = { 0 };
 
     for (size_t i = threadIdx.x; i < n_chunks; i += NORM_THREADS) {
         int group = chunks[i].group;
         double partial = partials[i];
 
 #pragma unroll
-        for (int g = 0; g < FX_K_GROUPS; g++)
+        for (int g = 0; g < FX_N_GROUPS; g++)
             if (g == group)
                 sums[g] += partial;
     }
 #pragma unroll
-    for (int g = 0; g < FX_K_GROUPS; g++)
+    for (int g = 0; g < FX_N_GROUPS; g++)
         sums[g] = fx_block_sum(sums[g]);
     if (threadIdx.x == 0)
         finish_norms(sums, *update, *losses, *not_finite, result);
 }
 
-cudaError_t fx_k_norms(cudaStream_t stream, const struct fx_k_chunk *chunks, size_t n_chunks,
+cudaError_t fx_k_norms(cudaStream_t stream, const struct fx_chunk *chunks, size_t n_chunks,
                        const double *partials, const struct fx_k_update *update,
-                       const struct fx_k_losses *losses, const int *not_finite,
+                       const struct fx_losses *losses, const int *not_finite,
                        struct fx_k_result *result)
 {
     return FX_LAUNCH(norms, 1, NORM_THREADS, 0, stream, chunks, n_chunks, partials, update, losses,
@@ -125,42 +125,39 @@ struct element {
 
 struct adamw {
     enum { HAS_V = true };
-    float scale, keep, rate, beta1, beta2, rest1, rest2, root_correction, eps;
+    fx_adamw s;
 
-    __device__ adamw(const fx_k_update &u, int group, float gradient_scale)
-        : scale(gradient_scale), keep(u.group[group].keep), rate(u.group[group].rate),
-          beta1(u.beta1), beta2(u.beta2), rest1(u.rest1), rest2(u.rest2),
-          root_correction(u.root_correction), eps(u.eps)
+    __device__ adamw(const fx_k_update &u, int group, float gradient_scale) : s(u.adamw[group])
     {
+        s.scale = gradient_scale;
     }
 
     __device__ void step(element &e, float gradient) const
     {
-        float g = scale * gradient;
+        float g = s.scale * gradient;
 
-        e.m = beta1 * e.m + rest1 * g;
-        e.v = beta2 * e.v + rest2 * g * g;
-        e.p = keep * e.p - rate * e.m / (sqrtf(e.v) / root_correction + eps);
+        e.m = s.beta1 * e.m + s.one_minus_beta1 * g;
+        e.v = s.beta2 * e.v + s.one_minus_beta2 * g * g;
+        e.p = s.weight_decay_factor * e.p -
+              s.step_size * e.m / (sqrtf(e.v) / s.sqrt_bias_correction2 + s.eps);
     }
 };
 
 struct sgd {
     enum { HAS_V = false };
-    float scale, weight_decay, momentum, lr;
-    bool nesterov;
+    fx_sgd_momentum s;
 
-    __device__ sgd(const fx_k_update &u, int group, float gradient_scale)
-        : scale(gradient_scale), weight_decay(u.weight_decay), momentum(u.momentum),
-          lr(u.group[group].lr), nesterov(u.nesterov != 0)
+    __device__ sgd(const fx_k_update &u, int group, float gradient_scale) : s(u.sgd[group])
     {
+        s.scale = gradient_scale;
     }
 
     __device__ void step(element &e, float gradient) const
     {
-        float g = scale * gradient + weight_decay * e.p;
+        float g = s.scale * gradient + s.weight_decay * e.p;
 
-        e.m = momentum * e.m + g;
-        e.p -= lr * (nesterov ? g + momentum * e.m : e.m);
+        e.m = s.momentum * e.m + g;
+        e.p -= s.lr * (s.nesterov ? g + s.momentum * e.m : e.m);
     }
 };
 
@@ -220,7 +217,7 @@ template <class Rule> static __device__ void step_one(const arenas &a, const Rul
 }
 
 template <class Rule>
-static __device__ void step_chunk(const arenas &a, const Rule &rule, const fx_k_chunk &chunk)
+static __device__ void step_chunk(const arenas &a, const Rule &rule, const fx_chunk &chunk)
 {
     uint64_t fours = end_of_fours(chunk);
 
@@ -231,19 +228,18 @@ static __device__ void step_chunk(const arenas &a, const Rule &rule, const fx_k_
 }
 
 static __global__ void __launch_bounds__(THREADS)
-    optimize(const fx_k_chunk *chunks, const fx_k_update *update, const fx_k_result *result,
-             arenas a)
+    optimize(const fx_chunk *chunks, const fx_k_update *update, const fx_k_result *result, arenas a)
 {
     if (result->skip)
         return;
-    fx_k_chunk chunk = chunks[blockIdx.x];
+    fx_chunk chunk = chunks[blockIdx.x];
     if (update->is_sgd)
         step_chunk(a, sgd(*update, chunk.group, result->scale[chunk.group]), chunk);
     else
         step_chunk(a, adamw(*update, chunk.group, result->scale[chunk.group]), chunk);
 }
 
-cudaError_t fx_k_optimize(cudaStream_t stream, const struct fx_k_chunk *chunks, size_t n_chunks,
+cudaError_t fx_k_optimize(cudaStream_t stream, const struct fx_chunk *chunks, size_t n_chunks,
                           const struct fx_k_update *update, const struct fx_k_result *result,
                           float *values, const float *grads, float *exp_avg, float *exp_avg_sq,
                           void *shadow)

@@ -28,6 +28,13 @@ struct fx_sgd {
     bool nesterov;
 };
 
+/* A range of the trained parameters' arenas, within one group; fastest where it begins at a
+ * multiple of 4. */
+struct fx_chunk {
+    size_t begin, end; /* floats */
+    enum fx_param_group group;
+};
+
 /* Sum of squares of g[0..n) in double. */
 double fx_sum_squares(const float *g, size_t n);
 

@@ -58,9 +58,9 @@ static void test_a_whole_batch(void **state)
         assert_int_equal(row->walks[1].x0, (1 << 15) - (i << 16));
     }
     assert_true(view.batch->seed == 1ull << 40 && view.batch->epoch == 6 && view.batch->n == N);
-    assert_true(view.batch->has_partner && view.batch->mix_kind == FX_MIX_CUTMIX);
-    assert_true(view.batch->lam == 0.25f && view.batch->y0 == 1 && view.batch->y1 == 9);
-    assert_true(view.batch->x0 == 2 && view.batch->x1 == 8 && !view.batch->is_first);
+    assert_true(view.batch->has_partner && view.batch->mix.kind == FX_MIX_CUTMIX);
+    assert_true(view.batch->mix.lam == 0.25f && view.batch->mix.y0 == 1 && view.batch->mix.y1 == 9);
+    assert_true(view.batch->mix.x0 == 2 && view.batch->mix.x1 == 8 && !view.batch->is_first);
     free(block);
 }
 
@@ -75,8 +75,8 @@ static void test_a_bare_batch(void **state)
     assert_non_null(block);
     memset(block, 0xff, fx_batch_block_bytes(N_MAX));
     fx_batch_block_fill(block, N_MAX, &batch);
-    assert_true(view.batch->lam == 1.0f && !view.batch->has_partner);
-    assert_int_equal(view.batch->mix_kind, FX_MIX_NONE);
+    assert_true(view.batch->mix.lam == 1.0f && !view.batch->has_partner);
+    assert_int_equal(view.batch->mix.kind, FX_MIX_NONE);
     for (int i = 0; i < N; i++) {
         const struct fx_k_row *row = (const struct fx_k_row *)view.rows + i;
         assert_int_equal(view.numbers[i] + view.partner[i] + view.labels[i], 0);

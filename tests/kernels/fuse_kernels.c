@@ -1,11 +1,11 @@
-/* The kernels of fuse.cu, attention.cu and the tokens of vectors.cu against lib/ops, at
+/* The kernels of fusion.cu, attention.cu and the tokens of dense.cu against lib/ops, at
  * sizes that fill neither warps nor blocks. */
 #include "kernel_case.h"
 
 #include "ops/attention.h"
 #include "ops/fusion.h"
 
-enum { MAX = FX_K_MAX_INPUTS };
+enum { MAX = FX_NODE_MAX_INPUTS };
 
 /* The inputs of a node, their gradients, and the node's own value and gradient. */
 struct fusion {

@@ -6,7 +6,7 @@
 #include "data/augment.h"
 #include "ops/loss.h"
 
-enum { MAX_HEADS = FX_K_MAX_EXPERTS + 1, FUSED = FX_K_MAX_EXPERTS };
+enum { MAX_HEADS = FX_GRAPH_MAX_EXPERTS + 1, FUSED = FX_GRAPH_MAX_EXPERTS };
 
 static const struct config {
     const char *what;
@@ -29,7 +29,7 @@ struct heads {
     const struct config *g;
     struct vec logits[MAX_HEADS], gradients[MAX_HEADS];
     struct fx_heads host;
-    struct fx_k_heads device;
+    struct fx_heads device;
     uint8_t *labels;   /* owned */
     uint32_t *partner; /* owned */
     struct fx_targets targets;
@@ -68,17 +68,15 @@ static bool has_head(const struct config *g, int head)
 static void heads_open(struct heads *h, const struct config *g)
 {
     struct fx_k_batch batch = { .n = g->n,
-                                .mix_kind = g->is_mixed ? FX_MIX_CUTMIX : FX_MIX_NONE,
-                                .lam = g->lam,
+                                .mix = { .kind = g->is_mixed ? FX_MIX_CUTMIX : FX_MIX_NONE,
+                                         .lam = g->lam },
                                 .has_partner = g->is_mixed,
-                                .alpha = g->loss.alpha,
-                                .label_smoothing = g->loss.label_smoothing,
-                                .distill = g->loss.distill };
+                                .loss = g->loss };
 
     *h = (struct heads){ .g = g };
     h->host = (struct fx_heads){ .n = g->n, .n_classes = g->n_classes, .n_experts = g->n_experts };
     h->device =
-        (struct fx_k_heads){ .n = g->n, .n_classes = g->n_classes, .n_experts = g->n_experts };
+        (struct fx_heads){ .n = g->n, .n_classes = g->n_classes, .n_experts = g->n_experts };
     for (int head = 0; head < MAX_HEADS; head++)
         if (has_head(g, head))
             open_head(h, head);
@@ -109,9 +107,9 @@ static void heads_close(struct heads *h)
 }
 
 /* The losses after `times` batches, on the device. */
-static struct fx_k_losses run_device(struct heads *h, int times)
+static struct fx_losses run_device(struct heads *h, int times)
 {
-    struct fx_k_losses losses = { 0 };
+    struct fx_losses losses = { 0 };
     void *device = to_device(&losses, sizeof losses), *scratch;
 
     device_ok(cudaMalloc(&scratch, fx_k_loss_scratch(h->g->n)));
@@ -129,7 +127,7 @@ static void near(const char *what, const char *which, double got, double expecte
         fail_msg("%s: %s is %.15g, expected %.15g", what, which, got, expected);
 }
 
-static void same_losses(const char *what, const struct fx_k_losses *got,
+static void same_losses(const char *what, const struct fx_losses *got,
                         const struct fx_losses *expected)
 {
     assert_int_equal(got->n_images, expected->n_images);
@@ -139,7 +137,7 @@ static void same_losses(const char *what, const struct fx_k_losses *got,
     near(what, "correct", got->correct, expected->correct);
     assert_int_equal(got->fused_correct, expected->fused_correct);
     assert_int_equal(got->ensemble_correct, expected->ensemble_correct);
-    for (int k = 0; k < FX_K_MAX_EXPERTS; k++) {
+    for (int k = 0; k < FX_GRAPH_MAX_EXPERTS; k++) {
         near(what, "an expert's loss", got->expert[k], expected->expert[k]);
         near(what, "an expert's distillation", got->distill[k], expected->distill[k]);
         assert_int_equal(got->expert_correct[k], expected->expert_correct[k]);
@@ -157,7 +155,7 @@ static void losses_and_gradients(void **state)
         heads_open(&h, g);
         fx_loss_heads(&h.host, &h.targets, &g->loss, &expected);
         fx_loss_heads(&h.host, &h.targets, &g->loss, &expected);
-        struct fx_k_losses got = run_device(&h, 2);
+        struct fx_losses got = run_device(&h, 2);
         same_losses(g->what, &got, &expected);
         for (int head = 0; g->trains && head < MAX_HEADS; head++)
             if (has_head(g, head))
@@ -167,9 +165,9 @@ static void losses_and_gradients(void **state)
 }
 
 /* One expert's two logits for one image of class 1. */
-static struct fx_k_losses run_pair(float first, float second)
+static struct fx_losses run_pair(float first, float second)
 {
-    struct fx_k_losses losses;
+    struct fx_losses losses;
     struct heads h;
 
     heads_open(&h, &configs[0]);
@@ -185,7 +183,7 @@ static struct fx_k_losses run_pair(float first, float second)
 
 static void extreme_logits(void **state)
 {
-    struct fx_k_losses losses = run_pair(1e30f, -1e30f);
+    struct fx_losses losses = run_pair(1e30f, -1e30f);
 
     (void)state;
     assert_float_equal(losses.total / 2e30, 1, 1e-6);
@@ -200,7 +198,7 @@ static void extreme_logits(void **state)
 /* What does not fit is refused, not computed in part. */
 static void too_many_classes(void **state)
 {
-    struct fx_k_heads heads = { .n = 1, .n_classes = 257, .n_experts = 1 };
+    struct fx_heads heads = { .n = 1, .n_classes = 257, .n_experts = 1 };
     struct fx_k_batch_view view = { 0 };
 
     (void)state;

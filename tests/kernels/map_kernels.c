@@ -1,4 +1,4 @@
-/* The kernels of elementwise.cu and channel_copy.cu against plain loops and lib/ops, with
+/* The kernels of add.cu and concat.cu against plain loops and lib/ops, with
  * channels that fill no block and maps that lie among others' values. */
 #include "map_memory.h"
 

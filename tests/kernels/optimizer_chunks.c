@@ -4,7 +4,7 @@
 #include "ops/optimizer.h"
 
 enum { N_VALUES = 20000 };
-static const struct fx_k_chunk odd_chunks[] = {
+static const struct fx_chunk odd_chunks[] = {
     { 0, 1, 0, 0 },
     { 4, 7, 0, 0 },
     { 9, 21, 1, 0 },
@@ -15,7 +15,7 @@ static const struct fx_k_chunk odd_chunks[] = {
 };
 enum { N_ODD = sizeof odd_chunks / sizeof *odd_chunks };
 
-static void sums_of_odd_chunks(const struct fx_k_chunk *chunks, const struct vec *grads)
+static void sums_of_odd_chunks(const struct fx_chunk *chunks, const struct vec *grads)
 {
     double *partials, got[N_ODD];
 
@@ -34,17 +34,21 @@ static void sums_of_odd_chunks(const struct fx_k_chunk *chunks, const struct vec
 /* No chunk touches what lies beside it, wherever it begins; no shadow is asked for. */
 static void odd_places(void **state)
 {
-    struct fx_k_update update = { .group = { { 0.999f, 0.1f, 0 }, { 0.9f, 0.2f, 0 }, { 1, 3, 0 } },
-                                  .beta1 = 0.9f,
-                                  .beta2 = 0.999f,
-                                  .rest1 = 0.1f,
-                                  .rest2 = 0.001f,
-                                  .root_correction = 0.5f,
-                                  .eps = 1e-8f };
+    struct fx_adamw adamw = { .beta1 = 0.9f,
+                              .beta2 = 0.999f,
+                              .one_minus_beta1 = 0.1f,
+                              .one_minus_beta2 = 0.001f,
+                              .sqrt_bias_correction2 = 0.5f,
+                              .eps = 1e-8f };
+    struct fx_k_update update = { .adamw = { adamw, adamw, adamw } };
     struct fx_k_result result = { .scale = { 1, 2, 3 } };
     struct vec p, g, m, v;
 
     (void)state;
+    for (int group = 0; group < FX_N_GROUPS; group++) {
+        update.adamw[group].weight_decay_factor = (float[]){ 0.999f, 0.9f, 1 }[group];
+        update.adamw[group].step_size = (float[]){ 0.1f, 0.2f, 3 }[group];
+    }
     vec_open(&p, 1, N_VALUES, 1);
     vec_open(&g, 1, N_VALUES, 2);
     vec_open(&m, 1, N_VALUES, 3);
@@ -55,19 +59,12 @@ static void odd_places(void **state)
     for (int i = 0; i < N_ODD; i++) {
         int group = odd_chunks[i].group;
         uint64_t at = odd_chunks[i].begin, n = odd_chunks[i].end - at;
-        struct fx_adamw step = { result.scale[group],
-                                 update.group[group].keep,
-                                 update.beta1,
-                                 update.beta2,
-                                 update.rest1,
-                                 update.rest2,
-                                 update.group[group].rate,
-                                 update.root_correction,
-                                 update.eps };
+        struct fx_adamw step = update.adamw[group];
 
+        step.scale = result.scale[group];
         fx_adamw_step(&step, n, p.expected + at, g.host + at, m.expected + at, v.expected + at);
     }
-    struct fx_k_chunk *chunks = to_device(odd_chunks, sizeof odd_chunks);
+    struct fx_chunk *chunks = to_device(odd_chunks, sizeof odd_chunks);
     struct fx_k_update *u = to_device(&update, sizeof update);
     struct fx_k_result *r = to_device(&result, sizeof result);
     sums_of_odd_chunks(chunks, &g);
@@ -90,15 +87,15 @@ static void many_chunks(void **state)
 {
     enum { N = 3001 };
     struct fx_k_update update = { .clip_group = { 1, 0, 1e9 }, .grad_scale = 2 };
-    struct fx_k_losses losses = { .total = 1 };
-    struct fx_k_chunk chunks[N] = { { 0 } };
-    double partials[N], sums[FX_K_GROUPS] = { 0 };
+    struct fx_losses losses = { .total = 1 };
+    struct fx_chunk chunks[N] = { { 0 } };
+    double partials[N], sums[FX_N_GROUPS] = { 0 };
     struct fx_k_result result = { 0 };
     int finite = 0;
 
     (void)state;
     for (int i = 0; i < N; i++) {
-        chunks[i].group = i % 7 % FX_K_GROUPS;
+        chunks[i].group = i % 7 % FX_N_GROUPS;
         partials[i] = fabs((double)noise(5, (uint32_t)i));
         sums[chunks[i].group] += partials[i];
     }

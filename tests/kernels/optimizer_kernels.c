@@ -15,7 +15,7 @@ struct world {
     struct fx_store store;
     float *arenas[FX_ROLE_EXP_AVG_SQ + 1]; /* owned; on the device, as all that follows */
     uint16_t *shadow;                      /* owned; bf16 */
-    struct fx_k_chunk *chunks;             /* owned */
+    struct fx_chunk *chunks;               /* owned */
     double *partials;                      /* owned */
     struct fx_k_result *result;            /* owned */
     float *running, *pending;              /* owned; (N_RUNNING) */
@@ -57,19 +57,6 @@ static void *device_bytes(size_t n_bytes)
     return device;
 }
 
-static void upload_chunks(struct world *w)
-{
-    struct fx_k_chunk *chunks = calloc(w->store.layout.n_chunks, sizeof *chunks);
-
-    assert_non_null(chunks);
-    for (size_t i = 0; i < w->store.layout.n_chunks; i++)
-        chunks[i] = (struct fx_k_chunk){ .begin = w->store.layout.chunks[i].begin,
-                                         .end = w->store.layout.chunks[i].end,
-                                         .group = (int32_t)w->store.layout.chunks[i].group };
-    w->chunks = to_device(chunks, w->store.layout.n_chunks * sizeof *chunks);
-    free(chunks);
-}
-
 static void world_open(struct world *w)
 {
     struct fx_err err = { 0 };
@@ -87,7 +74,8 @@ static void world_open(struct world *w)
     w->shadow = device_bytes(w->store.layout.n_trained * sizeof(uint16_t));
     w->partials = device_bytes(w->store.layout.n_chunks * sizeof(double));
     w->result = to_device(&(struct fx_k_result){ .skip = 0 }, sizeof *w->result);
-    upload_chunks(w);
+    w->chunks = to_device(w->store.layout.chunks,
+                          w->store.layout.n_chunks * sizeof *w->store.layout.chunks);
     for (int i = 0; i < N_RUNNING; i++)
         fresh[i] = noise(8, (uint32_t)i);
     w->pending = to_device(fresh, sizeof fresh);
@@ -132,26 +120,13 @@ static struct fx_update describe_update(int step)
 
 static struct fx_k_update for_device(const struct fx_update *u, const struct fx_sgd *sgd)
 {
-    double correction1 = 1 - pow(u->beta1, (double)u->step);
-    double correction2 = 1 - pow(u->beta2, (double)u->step);
-    struct fx_k_update k = { .clip = u->clip,
-                             .grad_scale = u->grad_scale,
-                             .is_sgd = sgd != NULL,
-                             .nesterov = sgd != NULL && sgd->nesterov,
-                             .beta1 = (float)u->beta1,
-                             .beta2 = (float)u->beta2,
-                             .rest1 = (float)(1 - u->beta1),
-                             .rest2 = (float)(1 - u->beta2),
-                             .root_correction = (float)sqrt(correction2),
-                             .eps = (float)u->eps,
-                             .momentum = sgd != NULL ? (float)sgd->momentum : 0,
-                             .weight_decay = (float)u->weight_decay };
+    struct fx_k_update k = { .clip = u->clip, .grad_scale = u->grad_scale, .is_sgd = sgd };
 
     for (int g = 0; g < FX_N_GROUPS; g++) {
         k.clip_group[g] = u->clip_group[g];
-        k.group[g].keep = (float)(1 - u->lr[g] * u->weight_decay);
-        k.group[g].rate = (float)(u->lr[g] / correction1);
-        k.group[g].lr = (float)u->lr[g];
+        k.adamw[g] = fx_adamw_of(u, u->lr[g], 1);
+        if (sgd)
+            k.sgd[g] = fx_sgd_momentum_of(u, sgd, u->lr[g], 1);
     }
     return k;
 }
@@ -160,9 +135,9 @@ static struct fx_k_update for_device(const struct fx_update *u, const struct fx_
 static struct fx_k_result update_device(struct world *w, const struct fx_k_update *update,
                                         double loss, int not_finite)
 {
-    const struct fx_k_losses losses = { .n_images = 1, .total = loss };
+    const struct fx_losses losses = { .n_images = 1, .total = loss };
     struct fx_k_update *u = to_device(update, sizeof *update);
-    struct fx_k_losses *l = to_device(&losses, sizeof losses);
+    struct fx_losses *l = to_device(&losses, sizeof losses);
     int *flag = to_device(&not_finite, sizeof not_finite);
     size_t n_chunks = w->store.layout.n_chunks;
     struct fx_k_result result;

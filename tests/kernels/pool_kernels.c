@@ -1,4 +1,4 @@
-/* The kernels of map_pool.cu against lib/ops: odd heights and widths, more pixels than
+/* The kernels of pool.cu against lib/ops: odd heights and widths, more pixels than
  * threads and fewer, channels that fill no block. */
 #include "map_memory.h"
 

@@ -1,4 +1,4 @@
-/* The kernels of vectors.cu and layernorm.cu against lib/ops, at sizes that fill neither
+/* The kernels of dense.cu and layernorm.cu against lib/ops, at sizes that fill neither
  * warps nor blocks, for one lane and for three. */
 #include "kernel_case.h"
 

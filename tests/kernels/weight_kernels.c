@@ -1,4 +1,4 @@
-/* The kernels of weights.cu against plain loops: weights of one convolution group, of several, and
+/* The kernels of conv.cu against plain loops: weights of one convolution group, of several, and
  * of several that were merged into one. */
 #include "map_memory.h"
 

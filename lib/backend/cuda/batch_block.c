@@ -43,19 +43,13 @@ struct fx_k_batch_view fx_batch_block_view(const void *block, int n_max)
 static struct fx_k_batch header_of(const struct fx_batch *batch)
 {
     struct fx_k_batch header = {
-        .seed = batch->seed, .epoch = batch->epoch, .n = batch->n, .lam = 1.0f
+        .seed = batch->seed, .epoch = batch->epoch, .n = batch->n, .mix.lam = 1.0f
     };
-    const struct fx_mix *mix = batch->mix;
 
-    if (mix == NULL)
+    if (!batch->mix)
         return header;
-    header.has_partner = batch->partner != NULL;
-    header.mix_kind = mix->kind;
-    header.lam = mix->lam;
-    header.y0 = mix->y0;
-    header.y1 = mix->y1;
-    header.x0 = mix->x0;
-    header.x1 = mix->x1;
+    header.has_partner = batch->partner;
+    header.mix = *batch->mix;
     return header;
 }
 

@@ -93,11 +93,11 @@ struct fx_staging {
     struct fx_step_staging {
         struct fx_k_update *update; /* owned, as all below */
         struct fx_k_result *result;
-        struct fx_k_losses *losses;
+        struct fx_losses *losses;
         cudaEvent_t done; /* the last two are there */
         int n_forwards;
-    } steps[2];               /* of the two steps that may be in flight, used alternately */
-    struct fx_k_losses *sums; /* of losses_read */
+    } steps[2];             /* of the two steps that may be in flight, used alternately */
+    struct fx_losses *sums; /* of losses_read */
 };
 
 struct fx_model {
@@ -115,7 +115,7 @@ struct fx_model {
     void *batch; /* a block of batch_block_internal.h */
     float *pixels;
     uint8_t *augmented;
-    struct fx_k_losses *losses;
+    struct fx_losses *losses;
     int *not_finite; /* set by a running statistic that is not */
     struct fx_k_update *update;
     struct fx_k_result *result;

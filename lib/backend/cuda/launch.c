@@ -122,9 +122,9 @@ static enum fx_status loss(const struct fx_program *program, struct fx_err *err)
     const struct fx_model *model = program->model;
     const struct fx_graph *graph = model->graph;
     struct fx_k_batch_view images = images_of(model);
-    struct fx_k_heads heads = { .n = program->lowered.n,
-                                .n_classes = graph->n_classes,
-                                .n_experts = graph->n_experts };
+    struct fx_heads heads = { .n = program->lowered.n,
+                              .n_classes = graph->n_classes,
+                              .n_experts = graph->n_experts };
 
     if (graph->fused >= 0) {
         heads.fused = logits_of(program, graph->fused, false);

@@ -87,9 +87,7 @@ static enum fx_status loss(struct fx_program *program, const struct fx_loss_conf
 
     FX_TRY(fx_queue_add(program, FX_PASS_LOSS, err));
     FX_TRY(change_batch(program->model, &batch, err));
-    batch->alpha = config->alpha;
-    batch->label_smoothing = config->label_smoothing;
-    batch->distill = config->distill;
+    batch->loss = *config;
     return FX_OK;
 }
 
@@ -102,43 +100,19 @@ static enum fx_status backward(struct fx_program *program, bool accumulate, stru
 
 /* ---- update ---- */
 
-static void describe_adamw(const struct fx_update *update, struct fx_k_update *to)
-{
-    for (int g = 0; g < FX_N_GROUPS; g++) {
-        struct fx_adamw step = fx_adamw_of(update, update->lr[g], 1);
-
-        to->group[g].keep = step.weight_decay_factor;
-        to->group[g].rate = step.step_size;
-        to->beta1 = step.beta1;
-        to->beta2 = step.beta2;
-        to->rest1 = step.one_minus_beta1;
-        to->rest2 = step.one_minus_beta2;
-        to->root_correction = step.sqrt_bias_correction2;
-        to->eps = step.eps;
-    }
-}
-
-static void describe_sgd(const struct fx_update *update, const struct fx_sgd *sgd,
-                         struct fx_k_update *to)
-{
-    to->is_sgd = true;
-    to->nesterov = sgd->nesterov;
-    to->momentum = (float)sgd->momentum;
-    to->weight_decay = (float)update->weight_decay;
-    for (int g = 0; g < FX_N_GROUPS; g++)
-        to->group[g].lr = (float)update->lr[g];
-}
-
 static void describe_update(const struct fx_update *update, const struct fx_sgd *sgd,
                             struct fx_k_update *to)
 {
-    *to = (struct fx_k_update){ .clip = update->clip, .grad_scale = update->grad_scale };
-    for (int g = 0; g < FX_N_GROUPS; g++)
+    *to = (struct fx_k_update){ .clip = update->clip,
+                                .grad_scale = update->grad_scale,
+                                .is_sgd = sgd };
+    for (int g = 0; g < FX_N_GROUPS; g++) {
         to->clip_group[g] = update->clip_group[g];
-    if (sgd)
-        describe_sgd(update, sgd, to);
-    else
-        describe_adamw(update, to);
+        if (sgd)
+            to->sgd[g] = fx_sgd_momentum_of(update, sgd, update->lr[g], 1);
+        else
+            to->adamw[g] = fx_adamw_of(update, update->lr[g], 1);
+    }
 }
 
 /* An update without a forward pass before it commits the running statistics as they are. */
@@ -186,22 +160,6 @@ static enum fx_status update(struct fx_program *program, const struct fx_update 
 
 /* ---- results ---- */
 
-static void describe_losses(const struct fx_k_losses *from, struct fx_losses *losses)
-{
-    *losses = (struct fx_losses){ .n_images = from->n_images,
-                                  .fused = from->fused,
-                                  .total = from->total,
-                                  .ensemble = from->ensemble,
-                                  .correct = from->correct,
-                                  .fused_correct = from->fused_correct,
-                                  .ensemble_correct = from->ensemble_correct };
-    for (int k = 0; k < FX_GRAPH_MAX_EXPERTS; k++) {
-        losses->expert[k] = from->expert[k];
-        losses->distill[k] = from->distill[k];
-        losses->expert_correct[k] = from->expert_correct[k];
-    }
-}
-
 /* The device has skipped the update of this step and of those queued behind it; it goes on when
  * `result` is cleared. */
 static enum fx_status refuse(struct fx_model *model, int why, struct fx_err *err)
@@ -224,7 +182,7 @@ static enum fx_status step_end(struct fx_model *model, struct fx_step_result *re
         return fx_fail(err, FX_EUSAGE, "device cuda: no step is in flight");
     FX_CUDA(cudaEventSynchronize(staging->done));
     result->grad_norm = staging->result->grad_norm;
-    describe_losses(staging->losses, &result->losses);
+    result->losses = *staging->losses;
     if (staging->result->skip)
         return refuse(model, staging->result->skip, err);
     for (size_t i = 0; i < store->layout.n_counters; i++)
@@ -245,7 +203,7 @@ static void step_begin(struct fx_model *model)
 static enum fx_status losses_read(struct fx_model *model, struct fx_losses *losses,
                                   struct fx_err *err)
 {
-    struct fx_k_losses *sums = model->staging.sums;
+    struct fx_losses *sums = model->staging.sums;
     cudaStream_t stream = model->device->main;
 
     FX_TRY(fx_queue_launch(model, err));
@@ -254,7 +212,7 @@ static enum fx_status losses_read(struct fx_model *model, struct fx_losses *loss
         FX_CUDA(cudaStreamSynchronize(stream));
     }
     model->has_new_losses = false;
-    describe_losses(sums, losses);
+    *losses = *sums;
     return FX_OK;
 }
 

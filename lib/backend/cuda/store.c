@@ -56,7 +56,7 @@ void fx_device_store_memory(const struct fx_device_store *store, struct fx_memor
     if (store->bf16)
         memory->parameters += 2 * store->layout.n_trained;
     if (store->layout.trains)
-        memory->optimizer += store->layout.n_chunks * (sizeof(struct fx_k_chunk) + sizeof(double));
+        memory->optimizer += store->layout.n_chunks * (sizeof(struct fx_chunk) + sizeof(double));
 }
 
 /* n_bytes of zeros; NULL for none. */
@@ -76,21 +76,11 @@ static enum fx_status load_chunks(struct fx_device_store *store, cudaStream_t st
                                   struct fx_err *err)
 {
     const struct fx_store_layout *layout = &store->layout;
-    struct fx_k_chunk *chunks = calloc(layout->n_chunks + 1, sizeof *chunks);
-    size_t n_bytes = layout->n_chunks * sizeof *chunks;
-    cudaError_t copied;
 
-    if (!chunks)
-        return out_of_memory(err);
-    for (size_t i = 0; i < layout->n_chunks; i++)
-        chunks[i] = (struct fx_k_chunk){ .begin = layout->chunks[i].begin,
-                                         .end = layout->chunks[i].end,
-                                         .group = (int32_t)layout->chunks[i].group };
-    copied = cudaMemcpyAsync(store->chunks, chunks, n_bytes, cudaMemcpyHostToDevice, stream);
-    if (copied == cudaSuccess)
-        copied = cudaStreamSynchronize(stream);
-    free(chunks);
-    FX_CUDA(copied);
+    FX_CUDA(cudaMemcpyAsync(store->chunks, layout->chunks,
+                            layout->n_chunks * sizeof *layout->chunks, cudaMemcpyHostToDevice,
+                            stream));
+    FX_CUDA(cudaStreamSynchronize(stream));
     return FX_OK;
 }
 

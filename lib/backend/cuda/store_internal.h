@@ -19,7 +19,7 @@ struct fx_device_store {
     float *roles[FX_ROLE_EXP_AVG_SQ + 1]; /* trained; by role, the last three only if trains */
     void *shadow;                         /* bf16; NULL in fp32 */
     float *running, *pending;             /* as committed; after the forward passes since then */
-    struct fx_k_chunk *chunks;
+    struct fx_chunk *chunks;
     double *partials; /* one for each chunk */
 };
 

@@ -18,11 +18,7 @@ struct fx_slot {
     size_t n; /* packed size; counters: 1 */
 };
 
-/* A piece of the trained arenas for one task of update; never crosses a group. */
-struct fx_chunk {
-    size_t begin, end;
-    enum fx_param_group group;
-};
+/* The trained arenas are cut into chunks of at most so many floats, each a task of update. */
 enum { FX_CHUNK_FLOATS = 16384 };
 
 struct fx_store_layout {

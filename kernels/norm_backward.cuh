@@ -1,7 +1,7 @@
-/* The walk that all passes of the backward direction make: down a thread's channels of a map and of
- * the gradient of its norm. */
-#ifndef FX_KERNELS_NORM_WALK_CUH
-#define FX_KERNELS_NORM_WALK_CUH
+/* The loop that all passes of the backward direction share: over the rows of a thread's channels of
+ * a map and of the gradient of its norm. */
+#ifndef FX_KERNELS_NORM_BACKWARD_CUH
+#define FX_KERNELS_NORM_BACKWARD_CUH
 
 #include "norm_sums.cuh"
 #include "norm_value.cuh"
@@ -14,23 +14,23 @@ struct fx_norm_maps {
     fx_k_map to; /* the results'; unused by FX_NORM_FORGETS */
 };
 
-/* For each row: bend(x, &g), with the gradient g behind dropout and ReLU, which it makes the
+/* For each row: make(x, &g), with the gradient g behind dropout and ReLU, which it makes the
  * result. scale, shift  the norm's, of the thread's channels: they decide where the ReLU is open */
-template <class T, bool RELU, bool DROPS, fx_norm_end END, class Bend>
-static __device__ __forceinline__ void fx_norm_walk_back(
+template <class T, bool RELU, bool DROPS, fx_norm_end END, class Make>
+static __device__ __forceinline__ void fx_norm_backward(
     const fx_norm_maps &maps, const fx_norm_cut &cut, const fx_norm_thread &t,
-    const fx_k_norm &norm, const fx_map_block &scale, const fx_map_block &shift, Bend bend)
+    const fx_k_norm &norm, const fx_map_block &scale, const fx_map_block &shift, Make make)
 {
     constexpr int BATCH = fx_norm_batch<T>(2, DROPS);
     fx_norm_way<const T> values = fx_norm_way_of<const T>(maps.x, cut, t);
-    fx_norm_way<const T> slopes = fx_norm_way_of<const T>(maps.dy, cut, t);
+    fx_norm_way<const T> grads = fx_norm_way_of<const T>(maps.dy, cut, t);
     fx_norm_way<T> to = fx_norm_way_of<T>(maps.to, cut, t);
 
     for (int row = t.row; row < t.end; row += BATCH * cut.height) {
         fx_norm_packed<T> v_batch[BATCH], g_batch[BATCH], old_batch[BATCH];
 
         fx_norm_load(values, cut, t, row, v_batch);
-        fx_norm_load(slopes, cut, t, row, g_batch);
+        fx_norm_load(grads, cut, t, row, g_batch);
         if constexpr (END == FX_NORM_ADDS)
             fx_norm_load({ to.at, to.step }, cut, t, row, old_batch);
 #pragma unroll
@@ -39,7 +39,7 @@ static __device__ __forceinline__ void fx_norm_walk_back(
                 break;
             fx_map_block v = fx_norm_unpack(v_batch[k]), g = fx_norm_unpack(g_batch[k]);
             fx_norm_pull<RELU, DROPS>(norm, t, row + k * cut.height, scale, shift, v, &g);
-            bend(v, &g);
+            make(v, &g);
             if constexpr (END == FX_NORM_ADDS)
                 fx_norm_add_to(to.at + k * to.step, t.first, cut.c, fx_norm_unpack(old_batch[k]),
                                g);
@@ -47,7 +47,7 @@ static __device__ __forceinline__ void fx_norm_walk_back(
                 fx_norm_store_exact(to.at + k * to.step, t.first, cut.c, g);
         }
         values.at += BATCH * values.step;
-        slopes.at += BATCH * slopes.step;
+        grads.at += BATCH * grads.step;
         to.at += BATCH * to.step;
     }
 }

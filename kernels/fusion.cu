@@ -3,7 +3,7 @@
 #include "kernels.h"
 #include "launch.cuh"
 #include "sums.cuh"
-#include "vectors.cuh"
+#include "dense.cuh"
 
 /* ---- product -------------------------------------------------------------------------------- */
 
@@ -69,7 +69,7 @@ static __device__ void share_softmax(int n, const float *w, double *p)
 
 static __global__ void weighted_sum(fx_k_inputs in, const float *w, float *y, size_t n)
 {
-    __shared__ double p[FX_K_MAX_INPUTS];
+    __shared__ double p[FX_NODE_MAX_INPUTS];
     size_t i = fx_flat_index();
     double sum = 0;
 
@@ -91,7 +91,7 @@ namespace
 
 /* One block's part of sum_i dy_i x_k,i for every input k: the gradient of p_k. */
 struct weight_sums {
-    double of[FX_K_MAX_INPUTS];
+    double of[FX_NODE_MAX_INPUTS];
 };
 
 } // namespace
@@ -109,18 +109,18 @@ size_t fx_k_weighted_sum_scratch(size_t n)
 static __global__ void weighted_sum_back(fx_k_inputs in, const float *w, const float *dy, size_t n,
                                          weight_sums *parts)
 {
-    __shared__ double p[FX_K_MAX_INPUTS];
+    __shared__ double p[FX_NODE_MAX_INPUTS];
     size_t i = fx_flat_index();
-    double slope = i < n ? (double)dy[i] : 0;
+    double grad = i < n ? (double)dy[i] : 0;
 
     share_softmax(in.n, w, p);
     for (int k = 0; k < in.n; k++) {
-        double part = fx_block_sum(i < n ? slope * (double)in.x[k][i] : 0);
+        double part = fx_block_sum(i < n ? grad * (double)in.x[k][i] : 0);
 
         if (threadIdx.x == 0)
             parts[blockIdx.x].of[k] = part;
         if (in.dx[k].data && i < n)
-            fx_grad_put(in.dx[k], i, (float)(p[k] * slope));
+            fx_grad_put(in.dx[k], i, (float)(p[k] * grad));
     }
 }
 
@@ -128,7 +128,7 @@ static __global__ void weighted_sum_back(fx_k_inputs in, const float *w, const f
 static __global__ void weight_gradients(int n, const float *w, const weight_sums *parts,
                                         unsigned n_parts, fx_k_grad d_w)
 {
-    __shared__ double p[FX_K_MAX_INPUTS], g[FX_K_MAX_INPUTS];
+    __shared__ double p[FX_NODE_MAX_INPUTS], g[FX_NODE_MAX_INPUTS];
     unsigned k = threadIdx.x / 32;
     double sum = 0, mean = 0;
 

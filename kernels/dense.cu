@@ -4,7 +4,7 @@
 #include "kernels.h"
 #include "launch.cuh"
 #include "sums.cuh"
-#include "vectors.cuh"
+#include "dense.cuh"
 
 /* ---- bias and ReLU -------------------------------------------------------------------------- */
 

@@ -1,6 +1,6 @@
 /* What the kernels on vectors share: one thread a value, and how a gradient is written. */
-#ifndef FX_KERNELS_VECTORS_CUH
-#define FX_KERNELS_VECTORS_CUH
+#ifndef FX_KERNELS_DENSE_CUH
+#define FX_KERNELS_DENSE_CUH
 
 #include "kernels.h"
 #include "launch.cuh"
