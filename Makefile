@@ -48,7 +48,7 @@ cuda_folder = $(patsubst %/$(1),%,$(firstword $(wildcard $(2:%=$(CUDA_HOME)/%/$(
 CUDA_INCLUDE := $(if $(CUDA_SIM),tests/cuda-sim/include,$(or $(call \
 	cuda_folder,cuda_runtime_api.h,include targets/*/include),$(CUDA_HOME)/include))
 CUDA_LIB := $(or $(call cuda_folder,libcudart_static.a,lib64 lib targets/*/lib),$(CUDA_HOME)/lib64)
-# cuDNN and cuBLASLt are loaded when they are needed (lib/backend/cuda/vendor/vendor_load_internal.h).
+# cuDNN and cuBLASLt are loaded when they are needed (lib/backend/cuda/vendor).
 CUDA_LIBS := $(if $(CUDA_SIM),,-L$(CUDA_LIB) -Wl$(comma)-rpath$(comma)$(CUDA_LIB) \
 	-lcudart_static -ldl -lrt) -lpthread -lstdc++
 CUDA_PROBE := $(foreach header,cuda_runtime_api cublasLt cudnn,$(hash)include <$(header).h>\n) \
