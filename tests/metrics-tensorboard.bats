@@ -14,7 +14,9 @@ setup() {
 {"event":"epoch","epoch":1,"step":1,"val_accuracy":12.25, "expert_accuracy":[9,8.5], at "03:04:07"}
 {"event":"end","status":"done","test_accuracy":11.5, at "03:05:06"}
 END
-    file=events.out.tfevents.1767323045.fusion-tools
+    file=$(metrics-tensorboard -d named metrics.jsonl)
+    file=${file##*/}
+    rm -r named
     cat >wanted <<'END'
 1767323045 version brain.Event:2
 1767323046 0 val/accuracy 1
@@ -35,6 +37,7 @@ read_back() { # FILE
 @test "a run becomes an event file named after its start" {
     run -0 --separate-stderr metrics-tensorboard -d tb/first metrics.jsonl
     assert_equal "$output" "tb/first/$file"
+    assert_regex "$file" '^events\.out\.tfevents\.1767323045\.fusion-tools\.[0-9a-f]{8}$'
     assert_equal "$stderr" ""
     read_back "tb/first/$file" | diff - wanted
     metrics-tensorboard <metrics.jsonl
@@ -87,11 +90,69 @@ read_back() { # FILE
     assert_regex "$stderr" '^metrics-tensorboard: plain'
     run -1 --separate-stderr bash -c 'metrics-tensorboard --pass metrics.jsonl >/dev/full'
     assert_equal "$stderr" "metrics-tensorboard: stdout: No space left on device"
-    ln -sf /dev/full "$file"
-    fails_with 1 "metrics-tensorboard: ./$file: No space left on device" \
-        metrics-tensorboard metrics.jsonl
+    fails_with 1 "metrics-tensorboard: ./$file: File too large" \
+        bash -o pipefail -c '{
+            (ulimit -f 0 && metrics-tensorboard metrics.jsonl) 2>&1 >&3 | cat >&2
+        } 3>&1'
     run -2 metrics-tensorboard a b
     run -1 metrics-tensorboard no-such-file
+}
+
+@test "a link, a pipe or another run's file of this name is left alone" {
+    echo precious >other
+    ln -s other "$file"
+    fails_with 1 "metrics-tensorboard: ./$file: is a symbolic link: remove it" \
+        metrics-tensorboard metrics.jsonl
+    assert_equal "$(cat other)" precious
+    rm "$file"
+    mkfifo "$file"
+    run -1 timeout 60 metrics-tensorboard metrics.jsonl
+    rm "$file"
+    # Another run that began in the same second has a file of its own.
+    metrics-tensorboard metrics.jsonl
+    sed 's/resnet18/densenet121/' metrics.jsonl >second.jsonl
+    run -0 metrics-tensorboard second.jsonl
+    assert_not_equal "$output" "./$file"
+    # One process at a time writes a file.
+    mkfifo pipe
+    metrics-tensorboard pipe >out 2>&1 &
+    exec 5>pipe
+    head -n 1 metrics.jsonl >&5
+    eventually is_locked "$file"
+    fails_with 1 "metrics-tensorboard: ./$file: is being written: give each run a -d of its own" \
+        metrics-tensorboard metrics.jsonl
+    tail -n +2 metrics.jsonl >&5
+    exec 5>&-
+    wait $!
+    read_back "$file" | diff - wanted
+}
+
+@test "names that are not known are taken as they are" {
+    sed -i '3i{"event":"new%%","% of all":1,"%s%d":[2],"é'"$(printf 'é%.0s' {1..80})"'":3}' \
+        metrics.jsonl
+    run -0 metrics-tensorboard metrics.jsonl
+    run -0 read_back "$output"
+    assert_line "1767323046 0 new%%/% of all 1"
+    assert_line "1767323046 0 new%%/%s%d_0 2"
+    assert_line --regexp "^1767323046 0 new%%/(é)+ 3$"
+    metrics-wandb --quiet metrics.jsonl
+}
+
+@test "counts that no run can have are refused" {
+    for tool in metrics-tensorboard metrics-wandb metrics-csv; do
+        for count in 9223372036854775807 9007199254740993 -1; do
+            sed "s/\"step\":1,/\"step\":$count,/" metrics.jsonl >cut.jsonl
+            run -3 --separate-stderr $tool cut.jsonl
+            assert_regex "${stderr_lines[-1]}" "^$tool: cut.jsonl: line 3: step: out of range$"
+        done
+    done
+    sed 's/"experts":2/"experts":2,"steps":9223372036854775807,"steps_per_epoch":2/' metrics.jsonl \
+        >history.jsonl
+    run -0 fusion-top .
+    assert_line --regexp ' broken '
+    # A length of time that is none.
+    sed 's/"status":"done"/&,"seconds":1e300/' metrics.jsonl >long.jsonl
+    metrics-wandb --quiet long.jsonl
 }
 
 @test "TensorBoard's own reader agrees" {

@@ -53,11 +53,26 @@ static enum fx_status on_end(struct fx_events *events, const json_t *event, stru
                                              ": not one of done, stopped, diverged, failed");
 }
 
+/* Readers add and subtract these. */
+static enum fx_status check_counts(const struct fx_events *events, const json_t *event,
+                                   struct fx_err *err)
+{
+    static const char *const counts[] = { "epoch", "step", "epochs", "steps", "steps_per_epoch" };
+
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        json_int_t count = json_integer_value(json_object_get(event, counts[i]));
+        if (count < 0 || count > FX_EVENTS_COUNT_MAX)
+            return fx_events_fail(events, err, counts[i], ": out of range");
+    }
+    return FX_OK;
+}
+
 static enum fx_status check(struct fx_events *events, json_t *event, const char *kind,
                             struct fx_err *err)
 {
     if (kind == NULL)
         return fx_events_fail(events, err, "", "not an event: has no text 'event'");
+    FX_TRY(check_counts(events, event, err));
     if (events->is_ended)
         return fx_events_fail(events, err, "", "stands after the end event");
     if (strcmp(kind, "start") == 0)

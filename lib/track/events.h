@@ -9,6 +9,8 @@
 #include <stdbool.h>
 
 enum { FX_EVENTS_EXPERTS_MAX = 64 };
+/* The most epochs or steps: whole numbers up to here are the same in every reader of JSON. */
+#define FX_EVENTS_COUNT_MAX ((int64_t)1 << 53)
 
 /* Initialise with { .reader = { .in = FILE, .name = NAME } }. */
 struct fx_events {
@@ -21,7 +23,8 @@ struct fx_events {
 /* fx_events_next: the next event, owned by the caller, and its kind, which lives as long; NULL
  * when the stream is over.  The line itself is in events->reader.text until the next call.
  * FX_EINPUT, "NAME: line 7: why": a line that is no event, anything before start or after end, an
- * end with an unknown status; "NAME: stream ends without an end event". */
+ * epoch or step that cannot be one, an end with an unknown status; "NAME: stream ends without an
+ * end event". */
 enum fx_status fx_events_next(struct fx_events *events, json_t **event, const char **kind,
                               struct fx_err *err) FX_MUST_CHECK;
 

@@ -1,6 +1,8 @@
 /* The table of names, and how an array becomes one series for each expert. */
 #include "track/series.h"
 
+#include "base/utf8.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -63,6 +65,13 @@ static const struct name {
     { "end", "seconds", "speed/run_seconds" },
 };
 
+/* The event whose numbers are visited; borrowed. */
+struct series {
+    const char *kind, *split;
+    fx_series_visit visit;
+    void *ctx;
+};
+
 static const struct name *find(const char *kind, const char *member)
 {
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
@@ -97,51 +106,48 @@ static bool is_number(const json_t *value)
     return json_is_number(value) || json_is_null(value);
 }
 
-/* One member: a number, or an array of them. */
-static bool visit_member(const char *pattern, const char *split, const json_t *value,
-                         fx_series_visit visit, void *ctx)
+/* The name of a member, or of its element k: by the table, or KIND/MEMBER. */
+static void name_member(char name[FX_SERIES_NAME_BYTES], const struct name *known,
+                        const struct series *series, const char *member, bool is_array, size_t k)
 {
+    if (known != NULL)
+        spell(name, known->name, series->split, k);
+    else if (is_array)
+        snprintf(name, FX_SERIES_NAME_BYTES, "%s/%s_%zu", series->kind, member, k);
+    else
+        snprintf(name, FX_SERIES_NAME_BYTES, "%s/%s", series->kind, member);
+    fx_utf8_trim(name);
+}
+
+/* One member: a number, or an array of them. */
+static bool visit_member(const struct series *series, const char *member, const json_t *value)
+{
+    const struct name *known = find(series->kind, member);
     char name[FX_SERIES_NAME_BYTES];
     bool is_array = json_is_array(value);
     size_t n = is_array ? json_array_size(value) : 1;
 
+    if (known != NULL && known->name == NULL)
+        return true;
     for (size_t k = 0; k < n; k++) {
         const json_t *number = is_array ? json_array_get(value, k) : value;
-        spell(name, pattern, split, k);
-        if (is_number(number) && !visit(ctx, name, number))
+        if (!is_number(number))
+            continue;
+        name_member(name, known, series, member, is_array, k);
+        if (!series->visit(series->ctx, name, number))
             return false;
     }
     return true;
-}
-
-/* The pattern of a member: from the table, or KIND/MEMBER made in `made`; NULL: no series. */
-static const char *pattern_of(const char *kind, const char *member, bool is_array,
-                              char made[FX_SERIES_NAME_BYTES])
-{
-    const struct name *known = find(kind, member);
-
-    if (known != NULL)
-        return known->name;
-    if (strchr(member, '%') != NULL)
-        return NULL;
-    snprintf(made, FX_SERIES_NAME_BYTES, "%s/%s%s", kind, member, is_array ? "_%d" : "");
-    return made;
 }
 
 bool fx_series_each(const json_t *event, const char *kind, fx_series_visit visit, void *ctx)
 {
     json_t *members = (json_t *)event; /* iterating changes nothing, but jansson wants it so */
     const char *split = json_string_value(json_object_get(event, "split"));
-    char made[FX_SERIES_NAME_BYTES];
+    const struct series series = { kind, split != NULL ? split : "eval", visit, ctx };
 
-    for (void *at = json_object_iter(members); at != NULL;
-         at = json_object_iter_next(members, at)) {
-        const json_t *value = json_object_iter_value(at);
-        const char *pattern =
-            pattern_of(kind, json_object_iter_key(at), json_is_array(value), made);
-        if (pattern != NULL &&
-            !visit_member(pattern, split != NULL ? split : "eval", value, visit, ctx))
+    for (void *at = json_object_iter(members); at != NULL; at = json_object_iter_next(members, at))
+        if (!visit_member(&series, json_object_iter_key(at), json_object_iter_value(at)))
             return false;
-    }
     return true;
 }

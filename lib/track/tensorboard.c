@@ -7,11 +7,14 @@
 #include "track/protobuf.h"
 #include "track/series.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { EVENT_WALL_TIME = 1, EVENT_STEP = 2, EVENT_FILE_VERSION = 3, EVENT_SUMMARY = 5 };
@@ -79,19 +82,36 @@ static enum fx_status put_numbers(struct writer *w, const json_t *event, const c
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
-static enum fx_status on_start(struct writer *w, struct fx_err *err)
+/* The run's own file is written anew, whatever else has this name is left alone. */
+static enum fx_status open_file(struct writer *w, struct fx_err *err)
+{
+    struct stat st;
+
+    w->fd = open(w->path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
+    if (w->fd < 0 && errno == ELOOP)
+        return fx_fail(err, FX_EFAIL, "%s: is a symbolic link: remove it", w->path);
+    if (w->fd < 0 || fstat(w->fd, &st) != 0)
+        return fx_fail_errno(err, "%s", w->path);
+    if (!S_ISREG(st.st_mode))
+        return fx_fail(err, FX_EFAIL, "%s: is no regular file", w->path);
+    if (flock(w->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return fx_fail(err, FX_EFAIL, "%s: is being written: give each run a -d of its own",
+                       w->path);
+    return ftruncate(w->fd, 0) == 0 ? FX_OK : fx_fail_errno(err, "%s", w->path);
+}
+
+/* A run has the same file when it is resumed, another one of the same second another. */
+static enum fx_status on_start(struct writer *w, const char *line, struct fx_err *err)
 {
     struct fx_pb message = { 0 };
 
     FX_TRY(fx_make_dirs(w->dir, err));
-    if (asprintf(&w->path, "%s/events.out.tfevents.%010" PRId64 ".fusion-tools", w->dir,
-                 w->seconds) < 0) {
+    if (asprintf(&w->path, "%s/events.out.tfevents.%010" PRId64 ".fusion-tools.%08" PRIx32, w->dir,
+                 w->seconds, fx_crc32c(line, strlen(line))) < 0) {
         w->path = NULL;
         return fx_fail(err, FX_EFAIL, "%s: out of memory", w->dir);
     }
-    w->fd = open(w->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (w->fd < 0)
-        return fx_fail_errno(err, "%s", w->path);
+    FX_TRY(open_file(w, err));
     fx_pb_double(&message, EVENT_WALL_TIME, (double)w->seconds);
     fx_pb_text(&message, EVENT_FILE_VERSION, "brain.Event:2");
     enum fx_status status = put_record(w, &message, err);
@@ -100,7 +120,7 @@ static enum fx_status on_start(struct writer *w, struct fx_err *err)
 }
 
 static enum fx_status on_event(struct writer *w, const json_t *event, const char *kind,
-                               struct fx_err *err)
+                               const char *line, struct fx_err *err)
 {
     const json_t *step = json_object_get(event, "step");
 
@@ -108,7 +128,7 @@ static enum fx_status on_event(struct writer *w, const json_t *event, const char
     if (json_is_integer(step))
         w->step = json_integer_value(step);
     if (strcmp(kind, "start") == 0)
-        return on_start(w, err);
+        return on_start(w, line, err);
     return put_numbers(w, event, kind, err);
 }
 
@@ -121,7 +141,7 @@ static enum fx_status read_all(struct writer *w, struct fx_events *events, int p
         FX_TRY(fx_events_next(events, &event, &kind, err));
         if (event == NULL)
             return FX_OK;
-        enum fx_status status = on_event(w, event, kind, err);
+        enum fx_status status = on_event(w, event, kind, events->reader.text, err);
         if (status == FX_OK && pass_fd >= 0)
             status = fx_write_full(pass_fd, events->reader.text, strlen(events->reader.text),
                                    "stdout", err);

@@ -163,6 +163,7 @@ static enum fx_status put_end(struct writer *w, const json_t *end, const char *s
                               struct fx_err *err)
 {
     double seconds = json_number_value(json_object_get(end, "seconds"));
+    bool is_length = seconds >= 0 && seconds <= (double)FX_EVENTS_COUNT_MAX;
     json_t *summary = json_object();
     int code = exit_code_of(status);
 
@@ -173,7 +174,7 @@ static enum fx_status put_end(struct writer *w, const json_t *end, const char *s
     FX_TRY(result);
     if (code == FX_ESTOPPED)
         FX_TRY(fx_wandb_put_preempting(&w->log, err));
-    return fx_wandb_put_exit(&w->log, code, (int64_t)seconds, err);
+    return fx_wandb_put_exit(&w->log, code, is_length ? (int64_t)seconds : 0, err);
 }
 
 static enum fx_status on_end(struct writer *w, const json_t *end, struct fx_err *err)

@@ -2,6 +2,7 @@
 #include "track/wandb_identity.h"
 
 #include "base/hash.h"
+#include "base/utf8.h"
 #include "net/arch.h"
 #include "track/events.h"
 
@@ -60,6 +61,7 @@ static enum fx_status check(const char *what, const char *text, size_t n_max, co
 static void copy(char to[FX_WANDB_TEXT_BYTES], const char *from)
 {
     snprintf(to, FX_WANDB_TEXT_BYTES, "%s", from);
+    fx_utf8_trim(to);
 }
 
 static void name_of(const json_t *start, char name[FX_WANDB_TEXT_BYTES])
@@ -74,6 +76,7 @@ static void name_of(const json_t *start, char name[FX_WANDB_TEXT_BYTES])
         snprintf(name, FX_WANDB_TEXT_BYTES, "%s%s%s%s", arch != NULL ? arch : "run",
                  what != NULL ? "-" : "", fusion == NULL && expert != NULL ? "expert-" : "",
                  what != NULL ? what : "");
+    fx_utf8_trim(name);
 }
 
 enum fx_status fx_wandb_identify(struct fx_wandb_identity *identity,

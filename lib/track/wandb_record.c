@@ -2,6 +2,7 @@
 #include "track/wandb_record.h"
 
 #include "base/tool.h"
+#include "track/events.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -204,7 +205,7 @@ static void look_at_history(struct fx_wandb_past *past, struct fx_pb_view view)
 
     while (fx_pb_next(&view, &field)) {
         int64_t step = field.number == HISTORY_STEP ? first_int(field.inside, STEP_NUM, 0) : -1;
-        if (step > past->last_step)
+        if (step > past->last_step && step <= FX_EVENTS_COUNT_MAX)
             past->last_step = step;
     }
 }
