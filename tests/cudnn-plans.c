@@ -1,4 +1,4 @@
-/* cudnn-plans: which engine cuDNN runs each convolution of the four networks by, on a card that
+/* cudnn-plans: which engine cuDNN runs each convolution of the networks by, on a card that
  * need not be here; not installed.
  *
  * A line for each distinct convolution, direction and precision, then a summary.  Grouped layers

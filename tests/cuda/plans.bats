@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# cuDNN's plans for every convolution of the four networks, on cards that need not be here, and the
+# cuDNN's plans for every convolution of the networks, on cards that need not be here, and the
 # cache that keeps them.
 
 load ../helper

@@ -1,4 +1,4 @@
-/* Small members of the four families under the six fusions: training steps and an evaluation on
+/* Small members of the families under each fusion: training steps and an evaluation on
  * every back end against ref: losses, gradient norms, logits. */
 #include "model_case.h"
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# All 4 x 6 pairs compute the logits that PyTorch computes, to 1e-4 of their size: a whole model
+# All pairs compute the logits that PyTorch computes, to 1e-4 of their size: a whole model
 # with random statistics and scales goes from PyTorch through a .pth and ckpt-join to fusion-eval.
 
 load ../helper
@@ -19,38 +19,38 @@ improved_wideresnet28_10: width 640, 36536884 parameters, 155 entries
 preact_resnext29_8x64d: width 1024, 34515364 parameters, 173 entries"
 }
 
-@test "small ResNet: six fusions, also on ref" {
+@test "small ResNet: each fusion, also on ref" {
     judge compare_logits --arch "$SMALL_RESNET" --device "$DEVICES"
 }
 
-@test "small DenseNet: six fusions, also on ref" {
+@test "small DenseNet: each fusion, also on ref" {
     judge compare_logits --arch "$SMALL_DENSENET" --device "$DEVICES"
 }
 
-@test "small wide ResNet: six fusions, also on ref" {
+@test "small wide ResNet: each fusion, also on ref" {
     judge compare_logits --arch "$SMALL_WIDERESNET" --device "$DEVICES"
 }
 
-@test "small ResNeXt: six fusions, also on ref" {
+@test "small ResNeXt: each fusion, also on ref" {
     judge compare_logits --arch "$SMALL_RESNEXT" --device "$DEVICES"
 }
 
-@test "resnet18: six fusions" {
+@test "resnet18: each fusion" {
     need_fast
     judge compare_logits --arch resnet18 --device "$DEVICE" --limit 4
 }
 
-@test "densenet121: six fusions" {
+@test "densenet121: each fusion" {
     need_fast
     judge compare_logits --arch densenet121 --device "$DEVICE" --limit 4
 }
 
-@test "improved_wideresnet28_10: six fusions" {
+@test "improved_wideresnet28_10: each fusion" {
     need_fast
     judge compare_logits --arch improved_wideresnet28_10 --device "$DEVICE" --limit 2
 }
 
-@test "preact_resnext29_8x64d: six fusions" {
+@test "preact_resnext29_8x64d: each fusion" {
     need_fast
     judge compare_logits --arch preact_resnext29_8x64d --device "$DEVICE" --limit 2
 }

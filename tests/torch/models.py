@@ -1,4 +1,4 @@
-"""The four architectures and six fusions once more, in plain PyTorch.
+"""The architectures and fusions once more, in plain PyTorch.
 
 This file is the independent judge of lib/net and lib/backend: it shares no code and no table with
 them.  Parameter and buffer names are those of the checkpoints, so that a state_dict travels both

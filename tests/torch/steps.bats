@@ -16,8 +16,8 @@ setup_file() {
     with_torch 100 6
 }
 
-# six ARCH: four steps with each fusion.
-six() {
+# each_fusion ARCH: four steps with each fusion.
+each_fusion() {
     need_fast
     # shellcheck disable=SC2046,SC2086
     judge compare_steps --arch "$1" $(printf -- '--fusion %s ' $FUSIONS) --steps 4 --threads 1 \
@@ -31,19 +31,19 @@ knobs() {
 }
 
 @test "small ResNet: four steps with each fusion" {
-    six "$SMALL_RESNET"
+    each_fusion "$SMALL_RESNET"
 }
 
 @test "small DenseNet: four steps with each fusion" {
-    six "$SMALL_DENSENET"
+    each_fusion "$SMALL_DENSENET"
 }
 
 @test "small wide ResNet: four steps with each fusion" {
-    six "$SMALL_WIDERESNET"
+    each_fusion "$SMALL_WIDERESNET"
 }
 
 @test "small ResNeXt: four steps with each fusion" {
-    six "$SMALL_RESNEXT"
+    each_fusion "$SMALL_RESNEXT"
 }
 
 @test "the reference back end: four steps of a member of each family" {

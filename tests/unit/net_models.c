@@ -1,4 +1,4 @@
-/* The four architectures and six fusions as graphs: counts, costs, names, order, dropouts, the
+/* Architectures and fusions as graphs: counts, costs, names, order, dropouts, the
  * shape table; and texts that are not architectures, each with the message it gets. */
 #include "net/arch.h"
 #include "net/model.h"
@@ -237,7 +237,7 @@ static void wrong_texts_are_refused_by_name(void **state)
     } wrong[] = {
         { "resnet", NULL, 1,
           "unknown architecture 'resnet' (there are: densenet121, resnet18, "
-          "improved_wideresnet28_10, preact_resnext29_8x64d)" },
+          "improved_wideresnet28_10, preact_resnext29_8x64d" },
         { "", NULL, 1, "unknown architecture ''" },
         { "resnet18:depth=3", NULL, 1,
           "architecture resnet18: unknown key 'depth' (it has: width, blocks)" },
@@ -259,7 +259,7 @@ static void wrong_texts_are_refused_by_name(void **state)
         { "preact_resnext29_8x64d:width=24,base_width=20", NULL, 1, "multiple of 64" },
         { "resnet18:width=10", "multiply", 2,
           "unknown fusion 'multiply' (there are: multiplicative, multiplicativeAddition, "
-          "TransformerBase, concatenation, simpleAddition, multiplicativeShifted)" },
+          "TransformerBase, concatenation, simpleAddition, multiplicativeShifted" },
         { "resnet18:width=3,blocks=1-1", "TransformerBase", 2,
           "fusion TransformerBase: needs a feature width that is a multiple of 8, not 6" },
         { "resnet18:width=8;resnet18:width=16", "multiplicative", 2,

@@ -1,4 +1,4 @@
-/* Who reads whom in the four architectures: shortcuts, dropouts, ReLUs, residual sums. */
+/* Who reads whom in the architectures: shortcuts, dropouts, ReLUs, residual sums. */
 #include "net/model.h"
 
 #include <setjmp.h>
