@@ -52,6 +52,7 @@ densenet121:growth=8,blocks=1-1-1-1 densenet
 resnet18:width=8,blocks=1-1-1-1 resnet
 improved_wideresnet28_10:depth=10,width=1 improved_wide_resnet
 preact_resnext29_8x64d:depth=11,cardinality=2,base_width=8 resnext
+preact_resnet18:width=8,blocks=1-1-1-1 preact_resnet
 END
 }
 

@@ -142,6 +142,7 @@ resnet18 MCN_ResNet_Fusion
 resnet18;resnet18:width=8 MCN_ResNet_Fusion
 improved_wideresnet28_10:depth=10 MCN_ImprovedWideResNet_Fusion
 preact_resnext29_8x64d MCN_ResNeXt_Fusion
+preact_resnet18 MCN_PreActResNet_Fusion
 resnet18;densenet121 MCN_Fusion
 other MCN_Fusion
 END

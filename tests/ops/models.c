@@ -9,6 +9,7 @@ static const char *const archs[] = {
     "densenet121:growth=4,blocks=2-2-2-2",
     "improved_wideresnet28_10:depth=10,width=1",
     "preact_resnext29_8x64d:depth=11,cardinality=2,base_width=16,width=16",
+    "preact_resnet18:width=8,blocks=1-1-1-1",
 };
 
 enum { STEPS = 2 };

@@ -16,7 +16,8 @@ setup_file() {
 densenet121: width 1024, 7048676 parameters, 727 entries
 resnet18: width 512, 11220132 parameters, 122 entries
 improved_wideresnet28_10: width 640, 36536884 parameters, 155 entries
-preact_resnext29_8x64d: width 1024, 34515364 parameters, 173 entries"
+preact_resnext29_8x64d: width 1024, 34515364 parameters, 173 entries
+preact_resnet18: width 512, 11218340 parameters, 107 entries"
 }
 
 @test "small ResNet: each fusion, also on ref" {
@@ -33,6 +34,10 @@ preact_resnext29_8x64d: width 1024, 34515364 parameters, 173 entries"
 
 @test "small ResNeXt: each fusion, also on ref" {
     judge compare_logits --arch "$SMALL_RESNEXT" --device "$DEVICES"
+}
+
+@test "small pre-activation ResNet: each fusion, also on ref" {
+    judge compare_logits --arch "$SMALL_PREACT_RESNET" --device "$DEVICES"
 }
 
 @test "resnet18: each fusion" {
@@ -53,4 +58,9 @@ preact_resnext29_8x64d: width 1024, 34515364 parameters, 173 entries"
 @test "preact_resnext29_8x64d: each fusion" {
     need_fast
     judge compare_logits --arch preact_resnext29_8x64d --device "$DEVICE" --limit 2
+}
+
+@test "preact_resnet18: each fusion" {
+    need_fast
+    judge compare_logits --arch preact_resnet18 --device "$DEVICE" --limit 4
 }

@@ -245,11 +245,58 @@ class PreActResNeXt(Expert):
         return F.relu(self.bn(x))
 
 
+# ---- preact_resnet18 -----------------------------------------------------------------------------
+
+
+class PreActBlock(nn.Module):
+    def __init__(self, c_in, planes, stride, dropout):
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(c_in)
+        self.conv1 = conv(c_in, planes, 3, stride)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.conv2 = conv(planes, planes, 3)
+        self.shortcut = nn.Sequential()
+        if stride != 1 or c_in != planes:
+            self.shortcut = nn.Sequential(conv(c_in, planes, 1, stride))
+        self.dropout = dropout
+
+    def forward(self, x):
+        out = self.conv1(F.relu(self.bn1(x)))
+        out = F.dropout(out, self.dropout, self.training)
+        return self.conv2(F.relu(self.bn2(out))) + self.shortcut(x)
+
+
+class PreActResNet(Expert):
+    head = "linear"
+
+    def __init__(self, n_classes, dropout=0.0, width=64, blocks=(2, 2, 2, 2)):
+        super().__init__()
+        self.conv1 = conv(3, width, 3)
+        c = width
+        for i, n in enumerate(blocks, 1):
+            planes = width << (i - 1)
+            stage = []
+            for j in range(n):
+                stage.append(PreActBlock(c, planes, 2 if i > 1 and j == 0 else 1, dropout))
+                c = planes
+            self.add_module(f"layer{i}", nn.Sequential(*stage))
+        self.bn = nn.BatchNorm2d(c)
+        self.linear = nn.Linear(c, n_classes)
+        self.n_stages = len(blocks)
+
+    def maps(self, x):
+        x = self.conv1(x)
+        for i in range(self.n_stages):
+            x = getattr(self, f"layer{i + 1}")(x)
+        return F.relu(self.bn(x))
+
+
 FAMILIES = {
     "resnet18": ResNet,
     "densenet121": DenseNet,
     "improved_wideresnet28_10": WideResNet,
     "preact_resnext29_8x64d": PreActResNeXt,
+    "preact_resnet18": PreActResNet,
 }
 
 
@@ -441,6 +488,7 @@ EXPECTED = {  # arch: feature width, parameters, state_dict entries
     "resnet18": (512, 11220132, 122),
     "improved_wideresnet28_10": (640, 36536884, 155),
     "preact_resnext29_8x64d": (1024, 34515364, 173),
+    "preact_resnet18": (512, 11218340, 107),
 }
 
 

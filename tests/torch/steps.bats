@@ -11,6 +11,7 @@ TINY_RESNET=resnet18:width=8,blocks=1-1-1-1
 TINY_DENSENET=densenet121:growth=8,blocks=1-1-2-1
 TINY_WIDERESNET=improved_wideresnet28_10:depth=10,width=1
 TINY_RESNEXT=preact_resnext29_8x64d:depth=11,cardinality=2,base_width=16,width=8
+TINY_PREACT_RESNET=preact_resnet18:width=8,blocks=1-1-1-1
 
 setup_file() {
     with_torch 100 6
@@ -46,12 +47,17 @@ knobs() {
     each_fusion "$SMALL_RESNEXT"
 }
 
+@test "small pre-activation ResNet: four steps with each fusion" {
+    each_fusion "$SMALL_PREACT_RESNET"
+}
+
 @test "the reference back end: four steps of a member of each family" {
     DEVICE=ref
     knobs "$TINY_RESNET" multiplicativeAddition
     knobs "$TINY_DENSENET" multiplicative
     knobs "$TINY_WIDERESNET" TransformerBase
     knobs "$TINY_RESNEXT" concatenation
+    knobs "$TINY_PREACT_RESNET" simpleAddition
 }
 
 @test "alpha, label smoothing, distillation" {

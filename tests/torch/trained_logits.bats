@@ -33,3 +33,7 @@ trained() {
 @test "a trained small ResNeXt with concatenation" {
     trained resnext "$SMALL_RESNEXT" concatenation
 }
+
+@test "a trained small pre-activation ResNet with simpleAddition" {
+    trained preact_resnet "$SMALL_PREACT_RESNET" simpleAddition
+}

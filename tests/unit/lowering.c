@@ -20,6 +20,7 @@ static const char *const archs[] = {
     "densenet121:growth=6,blocks=2-2-2-2",
     "preact_resnext29_8x64d:depth=11,cardinality=4,base_width=8,width=16",
     "improved_wideresnet28_10:depth=10,width=1",
+    "preact_resnet18:width=12",
 };
 
 /* One model, lowered and with places. */

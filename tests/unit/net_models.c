@@ -44,6 +44,7 @@ static void full_size_networks_have_the_known_counts(void **state)
         { "resnet18", 512, 11220132, 122, 555.5 },
         { "improved_wideresnet28_10", 640, 36536884, 155, 5243.4 },
         { "preact_resnext29_8x64d", 1024, 34515364, 173, 5387.4 },
+        { "preact_resnet18", 512, 11218340, 107, 555.5 },
     };
 
     (void)state;

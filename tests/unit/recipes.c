@@ -204,6 +204,7 @@ static void test_experts(void **state)
         { "resnet18:width=16", 1e-4, 0, 0.1, "baseline", 128 },
         { "improved_wideresnet28_10", 5e-4, 0.3, 0.05, "strong", 128 },
         { "preact_resnext29_8x64d:width=8", 5e-4, 0.3, 0.05, "sota", 128 },
+        { "preact_resnet18", 1e-4, 0, 0.1, "baseline", 128 },
     };
     const struct fx_given none = { 0 };
     struct fx_err err = { 0 };
