@@ -48,6 +48,23 @@ csv() {
     echo "out/csv_logs/$1_fusions/$1_$2_training_log.csv"
 }
 
+# column N TABLE: column N of the rows of a table in lib/net.
+column() {
+    sed -n 's/ //g; s/^FX_[A-Z]*(\(.*\))$/\1/p' "$ROOT/lib/net/$2" | cut -d, -f"$1"
+}
+
+@test "every architecture with every fusion is a target, from the tables of the library" {
+    local folders fusions pairs
+    mapfile -t folders < <(column 3 architectures.def)
+    mapfile -t fusions < <(column 2 fusions.def)
+    [ "${#folders[@]}" -ge 4 ] && [ "${#fusions[@]}" -ge 6 ]
+    for folder in "${folders[@]}"; do
+        pairs=("${fusions[@]/#/$folder-}")
+        run -0 fusions -n INIT=1 "$folder-expert-0" "$folder-single" "${pairs[@]}"
+        assert_equal "$(grep -c 'fusion-train ' <<<"$output")" "${#fusions[@]}"
+    done
+}
+
 @test "without runs, table and curves say so and what to do" {
     for target in table curves; do
         run -2 --separate-stderr make -s --no-print-directory -C "$ROOT" B="$FX_BUILD" \
