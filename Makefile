@@ -163,7 +163,7 @@ endif
 
 $(LIB): $(LIB_OBJ)
 	@rm -f $@
-	$(call say,AR,$@)$(AR) rcs $@ $^
+	$(call say,AR,$@)$(AR) qcs $@ $^ # q: members may have the same name
 
 $(B)/bin/%: $(B)/tools/%.o $(LIB)
 	@mkdir -p $(@D)

@@ -81,6 +81,46 @@ judges() {
     clean includes "${product[@]}"
 }
 
+@test "a comment names only files that are there" {
+    finds cites '/* As gone.c does. */\n'
+    clean cites "${c_files[@]}"
+}
+
+@test "internal headers stay in their folder" {
+    finds internal '#include "train/run_internal.h"\n'
+    clean internal "${c_files[@]}"
+}
+
+# Rooms in which headers that only their own folder includes say so in their names and pointers are
+# compared in one way; the others are to follow.
+rooms() {
+    printf '%s\n' "${product[@]}" | grep -E '^(lib/(backend|ops)|kernels)/'
+}
+
+@test "headers of one folder are internal" {
+    mapfile -t files < <(rooms | grep '^lib/.*\.h$' | grep -v '_internal\.h$')
+    for file in "${files[@]}"; do
+        run bash -c 'grep -rlF "#include \"$1\"" lib kernels tools bench |
+            grep -vE "^$2/[^/]*(\.c|_internal\.h)$"' - "${file#lib/}" "${file%/*}"
+        [ -n "$output" ] || fail "$file: only its own folder includes it: ${file%.h}_internal.h"
+    done
+}
+
+@test "pointers and sizes are written in one way" {
+    finds style 'if (p != NULL)\n'
+    finds style 'n = sizeof(*p);\n'
+    mapfile -t files < <(rooms)
+    clean style "${files[@]}"
+}
+
+@test "no files call each other in a circle" {
+    [ -e "$FX_BUILD/libfusion.a" ] || skip "nothing is built in $FX_BUILD"
+    run bash -o pipefail -c \
+        'python3 tests/circles.py "$FX_BUILD" | { grep -vE "^lib/tra(in|ck)/" || :; }'
+    assert_success
+    assert_output ""
+}
+
 @test "only the registry knows which back ends there are" {
     finds backends '#if FX_HAVE_DNNL\n'
     clean backends "${c_files[@]}"

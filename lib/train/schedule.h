@@ -25,7 +25,7 @@ bool fx_schedule_kind_from_name(const char *name, enum fx_schedule_kind *kind);
  *             fusion and head: cosine
  *   constant  lr
  * Source: torch/optim/lr_scheduler.py (1.13); Loshchilov and Hutter, "SGDR" (2017).
- * Test: tests/unit/schedule.c */
+ * Test: tests/unit/lr_schedule.c */
 void fx_schedule_rates(const struct fx_schedule *schedule, int64_t n_done, double lr[FX_N_GROUPS]);
 
 #endif

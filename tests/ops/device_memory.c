@@ -12,7 +12,7 @@
 
 enum { BATCH = 128, EXPERTS = 4, CLASSES = 100 };
 enum { TRAINING_IMAGES = 50000, IMAGE_BYTES = 3 * 32 * 32 }; /* CIFAR-100, resident as bytes */
-/* Eight side streams with at most 256 MiB each (lib/backend/cuda/cuda_device.c). */
+/* Eight side streams with at most 256 MiB each (lib/backend/cuda/device.c). */
 enum { LIBRARIES_MIB = 8 * 256 };
 
 /* Data sheets: NVIDIA A100 40 GB, NVIDIA H200 141 GB; decimal. */

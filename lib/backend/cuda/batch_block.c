@@ -73,7 +73,7 @@ static struct fx_k_row row_of(const struct fx_augment_row *row)
 /* n elements of `size` bytes, or as many zeros. */
 static void put(char *to, const void *from, int n, size_t size)
 {
-    if (from != NULL)
+    if (from)
         memcpy(to, from, (size_t)n * size);
     else
         memset(to, 0, (size_t)n * size);
@@ -90,7 +90,7 @@ void fx_batch_block_fill(void *block, int n_max, const struct fx_batch *batch)
     put(base + at.partner, batch->partner, batch->n, sizeof *batch->partner);
     put(base + at.labels, batch->labels, batch->n, sizeof *batch->labels);
     for (int i = 0; i < batch->n; i++) {
-        struct fx_augment_row plain = plain_row(batch->numbers != NULL ? batch->numbers[i] : 0);
-        rows[i] = row_of(batch->rows != NULL ? &batch->rows[i] : &plain);
+        struct fx_augment_row plain = plain_row(batch->numbers ? batch->numbers[i] : 0);
+        rows[i] = row_of(batch->rows ? &batch->rows[i] : &plain);
     }
 }

@@ -44,7 +44,7 @@ enum fx_status fx_resident_create(struct fx_resident **out, const struct fx_data
     enum fx_status status;
 
     *out = NULL;
-    if (resident == NULL)
+    if (!resident)
         return fx_fail(err, FX_EFAIL, "out of memory for the resident images");
     memcpy(resident->mean, dataset->mean, sizeof resident->mean);
     memcpy(resident->std, dataset->std, sizeof resident->std);
@@ -58,7 +58,7 @@ out:
 
 void fx_resident_destroy(struct fx_resident *resident)
 {
-    if (resident == NULL)
+    if (!resident)
         return;
     cudaFree(resident->images);
     free(resident);

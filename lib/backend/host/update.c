@@ -56,7 +56,7 @@ enum fx_status fx_host_update(struct fx_store *store, const struct fx_losses *lo
                               const struct fx_parallel *parallel, struct fx_step_result *result,
                               struct fx_err *err)
 {
-    struct step step = { .store = store, .is_sgd = sgd != NULL };
+    struct step step = { .store = store, .is_sgd = sgd };
     double norms[FX_N_GROUPS], scales[FX_N_GROUPS];
     double norm = measure_norms(store, update->grad_scale, parallel, norms);
 

@@ -13,51 +13,65 @@
 
 enum { FX_MAX_LANES_OF_GRAPH = FX_GRAPH_MAX_EXPERTS + 1 }; /* the experts' and the head's */
 
-/* Kinds of instructions.  After each: what operands[0], [1] and [2] are.  All work on whole batches
- * of n images; `exact` maps have no neighbours in their buffer and keep zeros in their padding,
- * other maps may be prefixes of wider ones, whose other channels an instruction must leave alone.
- * Maps of COPY_OUT, CONV, NORM, DROP and ADD_INTO instructions may be group-major.  Gradients of
+/* Kinds of instructions.  Before each: what operands[0], [1] and [2] are.  All work on whole
+ * batches of n images.  `exact` maps have no neighbours in their buffer and keep zeros in their
+ * padding; other maps may be prefixes of wider ones, whose other channels an instruction must leave
+ * alone. Maps of COPY_OUT, CONV, NORM, DROP and ADD_INTO may be group-major.  Gradients of
  * parameters are = or, if the backward pass accumulates, +=. */
 enum fx_opcode {
-    FX_INSTR_COPY_OUT,       /* from, to: to = channels first .. of from; to is exact */
-    FX_INSTR_COPY_IN,        /* from, to: channels first .. of to = from */
-    FX_INSTR_ADD,            /* a, b, y: y = a + b, then the node's ReLU; all exact; y may be a or
-                               b */
-    FX_INSTR_RELU_BACK,      /* y, dy, dx: dx = dy where y > 0, else 0; all exact; dx may be dy */
-    FX_INSTR_ADD_INTO,       /* src, dst: the first src.c channels of dst += src; accumulate is
-                               true */
-    FX_INSTR_CONV_FORWARD,   /* x, y; both exact, or both group-major with as many groups */
-    FX_INSTR_CONV_BACK_DATA, /* dy, dx; likewise */
-    FX_INSTR_CONV_BACK_WEIGHTS, /* x, dy; likewise; writes the weight's gradient */
-    FX_INSTR_NORM_STATS,        /* x: computes the statistics of channels first .. (the others are
-                                  known; all of them if first == x.c), then gathers the running
-                                  statistics of the node */
-    FX_INSTR_NORM_APPLY,   /* x, y: y = drop(relu(norm(x))) with the node's ReLU and the dropout
-                             norm_drop; y may be x.  With a third operand a (norms_add): an ADD
-                             node with it, y = norm(x) + a, then ReLU if sum_relu; y may be a */
-    FX_INSTR_NORM_BACK,    /* x, dy, dx: writes the gradients of weight and bias; dx = or, if
-                             accumulate, += the gradient of x; dx may be dy when it is =.  dx
-                             absent: only the parameters' */
-    FX_INSTR_NORM_GATHER,  /* x, dy, g: of a norm on (a prefix of) a concatenation: writes the
-                             gradients of weight and bias; g = or, if accumulate, += weight *
-                             (dy behind dropout and ReLU); weight times the parameters'
-                             gradients of this pass are gathered likewise in the statistics
-                             (stats.d_bias, d_weight).  g may be dy when it is = */
-    FX_INSTR_NORM_SETTLE,  /* x, g, dx: channels first .. of x and g, as many as dx has: with M
-                             values a channel, dx = invstd * (g - d_bias / M - (x - mean) *
-                             invstd * d_weight / M), what all gathering norms together hand
-                             on; node: the owner of the statistics; dx exact, or the prefix g
-                             itself */
-    FX_INSTR_MASK,         /* none: draws the node's mask (only for back ends that store masks) */
-    FX_INSTR_DROP,         /* x, y: y = drop(x) by the node's mask; both exact; y may be x.  In
-                             the backward pass dy, dx */
-    FX_INSTR_AVGPOOL,      /* x, y: x exact */
-    FX_INSTR_AVGPOOL_BACK, /* dy, dx: both exact */
-    FX_INSTR_GLOBALPOOL,   /* x: writes the node's value, a row */
-    FX_INSTR_GLOBALPOOL_BACK, /* dx: reads the node's gradient, a row; dx exact */
-    FX_INSTR_DENSE,           /* none: the node's value from the values of its inputs */
-    FX_INSTR_DENSE_BACK, /* none: from the node's gradient those of its parameters, and of those
-                            inputs that have one: = or, see `adds`, += */
+    /* from, to: to = channels first .. of from; to is exact */
+    FX_INSTR_COPY_OUT,
+    /* from, to: channels first .. of to = from */
+    FX_INSTR_COPY_IN,
+    /* a, b, y: y = a + b, then the node's ReLU; all exact; y may be a or b */
+    FX_INSTR_ADD,
+    /* y, dy, dx: dx = dy where y > 0, else 0; all exact; dx may be dy */
+    FX_INSTR_RELU_BACK,
+    /* src, dst: as many channels of dst as src has += src; accumulate is true */
+    FX_INSTR_ADD_INTO,
+    /* x, y; both exact, or both group-major with as many groups */
+    FX_INSTR_CONV_FORWARD,
+    /* dy, dx; likewise */
+    FX_INSTR_CONV_BACK_DATA,
+    /* x, dy; likewise; writes the weight's gradient */
+    FX_INSTR_CONV_BACK_WEIGHTS,
+    /* x: computes the statistics of channels first .. (the others are known; all are if first is
+     * the number of channels), then gathers the running statistics of the node */
+    FX_INSTR_NORM_STATS,
+    /* x, y: y = drop(relu(norm(x))) with the node's ReLU and the dropout norm_drop; y may be x.
+     * With a third operand a (norms_add): an ADD node with it, y = norm(x) + a, then ReLU if
+     * sum_relu; y may be a */
+    FX_INSTR_NORM_APPLY,
+    /* x, dy, dx: writes the gradients of weight and bias; dx = or, if accumulate, += the gradient
+     * of x; dx may be dy when it is =.  dx absent: only the parameters' */
+    FX_INSTR_NORM_BACK,
+    /* x, dy, g: of a norm on (a prefix of) a concatenation: writes the gradients of weight and
+     * bias; g = or, if accumulate, += weight * (dy behind dropout and ReLU); weight times the
+     * parameters' gradients of this pass are gathered likewise in the statistics (stats.d_bias,
+     * d_weight).  g may be dy when it is = */
+    FX_INSTR_NORM_GATHER,
+    /* x, g, dx: channels first .. of x and g, as many as dx has: with M values a channel,
+     *   dx = invstd * (g - d_bias / M - (x - mean) * invstd * d_weight / M),
+     * what all gathering norms together hand on; node: the owner of the statistics; dx exact, or
+     * the prefix g itself */
+    FX_INSTR_NORM_SETTLE,
+    /* none: draws the node's mask (only for back ends that store masks) */
+    FX_INSTR_MASK,
+    /* x, y: y = drop(x) by the node's mask; both exact; y may be x.  In the backward pass dy, dx */
+    FX_INSTR_DROP,
+    /* x, y: x exact */
+    FX_INSTR_AVGPOOL,
+    /* dy, dx: both exact */
+    FX_INSTR_AVGPOOL_BACK,
+    /* x: writes the node's value, a row for each image */
+    FX_INSTR_GLOBALPOOL,
+    /* dx: reads the node's gradient, a row for each image; dx exact */
+    FX_INSTR_GLOBALPOOL_BACK,
+    /* none: the node's value from the values of its inputs */
+    FX_INSTR_DENSE,
+    /* none: from the node's gradient those of its parameters, and of those inputs that have one: =
+     * or, see `adds`, += */
+    FX_INSTR_DENSE_BACK,
     FX_N_OPCODES
 };
 

@@ -1,5 +1,5 @@
 /* Making devices, models and programs of the ref back end, and the plan of their memory. */
-#include "backend/ref/model.h"
+#include "backend/ref/model_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

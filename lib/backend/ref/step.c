@@ -1,7 +1,7 @@
 /* The slots of a step: the order of the nodes, what is zeroed when, and the back-end table. */
 #include "backend/backends.h"
 #include "backend/host/update.h"
-#include "backend/ref/model.h"
+#include "backend/ref/model_internal.h"
 #include "backend/ref/node.h"
 #include "ops/batchnorm.h"
 

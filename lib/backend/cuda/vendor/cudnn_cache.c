@@ -26,11 +26,11 @@ static char *cache_path(void)
     char *path = NULL;
     int n = -1;
 
-    if (own != NULL)
+    if (own)
         n = asprintf(&path, "%s/cudnn-plans.json", own);
-    else if (xdg != NULL)
+    else if (xdg)
         n = asprintf(&path, "%s/fusion-tools/cudnn-plans.json", xdg);
-    else if (home != NULL)
+    else if (home)
         n = asprintf(&path, "%s/.cache/fusion-tools/cudnn-plans.json", home);
     return n < 0 ? NULL : path;
 }
@@ -42,7 +42,7 @@ static bool is_ours(const json_t *root)
 {
     const char *name = json_string_value(json_object_get(root, "fusion-tools"));
 
-    return name != NULL && strcmp(name, kind) == 0 &&
+    return name && strcmp(name, kind) == 0 &&
            json_integer_value(json_object_get(root, "version")) == VERSION &&
            json_is_object(json_object_get(root, "devices"));
 }
@@ -54,7 +54,7 @@ static json_t *empty_file(void)
 
 static void complain(const char *path, const json_t *root, const json_error_t *why)
 {
-    if (root == NULL)
+    if (!root)
         fx_log_info("%s: damaged (line %d: %s); cuDNN plans are chosen anew", path, why->line,
                     why->text);
     else
@@ -68,14 +68,14 @@ static json_t *read_file(const char *path, bool again)
     json_error_t why;
     FILE *in = fopen(path, "re");
 
-    if (in == NULL) {
+    if (!in) {
         if (errno != ENOENT && !again)
             fx_log_verbose("%s: %s; cuDNN plans are chosen anew", path, strerror(errno));
         return empty_file();
     }
     json_t *root = json_loadf(in, JSON_REJECT_DUPLICATES, &why);
     fclose(in);
-    if (root != NULL && is_ours(root))
+    if (root && is_ours(root))
         return root;
     if (!again)
         complain(path, root, &why);
@@ -86,9 +86,9 @@ static json_t *read_file(const char *path, bool again)
 void fx_cudnn_cache_open(struct fx_cudnn_cache *cache, const char *device)
 {
     *cache = (struct fx_cudnn_cache){ .path = cache_path(), .device = strdup(device) };
-    if (cache->path == NULL)
+    if (!cache->path)
         fx_log_verbose("no FUSION_CACHE_DIR, XDG_CACHE_HOME or HOME: cuDNN plans are not kept");
-    json_t *root = cache->path != NULL ? read_file(cache->path, false) : NULL;
+    json_t *root = cache->path ? read_file(cache->path, false) : NULL;
     cache->known = json_incref(json_object_get(json_object_get(root, "devices"), device));
     cache->fresh = json_object();
     json_decref(root);
@@ -140,7 +140,7 @@ bool fx_cudnn_cache_find(const struct fx_cudnn_cache *cache, const char *plan,
     const json_t *entry = json_object_get(cache->known, plan);
 
     *choice = (struct fx_cudnn_choice){ 0 };
-    if (entry == NULL)
+    if (!entry)
         return false;
     if (read_int(json_object_get(entry, "engine"), &choice->engine) &&
         read_knobs(json_object_get(entry, "knobs"), choice))
@@ -182,8 +182,8 @@ static enum fx_status write_file(const char *path, const char *text, struct fx_e
 {
     struct fx_output out;
     char *copy = strdup(path);
-    enum fx_status status = copy == NULL ? fx_fail(err, FX_EFAIL, "%s: out of memory", path)
-                                         : fx_make_dirs(dirname(copy), err);
+    enum fx_status status = !copy ? fx_fail(err, FX_EFAIL, "%s: out of memory", path)
+                                  : fx_make_dirs(dirname(copy), err);
 
     free(copy);
     if (status != FX_OK)
@@ -200,10 +200,10 @@ void fx_cudnn_cache_save(struct fx_cudnn_cache *cache)
 {
     struct fx_err err = { 0 };
 
-    if (cache->path == NULL || json_object_size(cache->fresh) == 0)
+    if (!cache->path || json_object_size(cache->fresh) == 0)
         return;
     char *text = merged_text(cache);
-    if (text == NULL)
+    if (!text)
         fx_log_verbose("%s: out of memory; cuDNN plans are not kept", cache->path);
     else if (write_file(cache->path, text, &err) != FX_OK)
         fx_log_verbose("%s; cuDNN plans are not kept", err.msg);

@@ -40,8 +40,8 @@ static bool has_room(struct fx_descriptors *set)
     if (set->n < set->cap)
         return true;
     int cap = set->cap > 0 ? 2 * set->cap : 16;
-    void *items = realloc(set->items, (size_t)cap * sizeof set->items[0]);
-    if (items == NULL) {
+    void *items = realloc(set->items, (size_t)cap * sizeof *set->items);
+    if (!items) {
         note(set, CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED);
         return false;
     }

@@ -59,13 +59,13 @@ static enum fx_status read_choices(struct fx_cudnn_choices *choices, struct fx_d
                                    cudnnBackendDescriptor_t heuristic, int64_t n_configs,
                                    struct fx_err *err)
 {
-    cudnnBackendDescriptor_t *configs = calloc((size_t)n_configs, sizeof configs[0]);
+    cudnnBackendDescriptor_t *configs = calloc((size_t)n_configs, sizeof *configs);
     size_t room = (size_t)choices->n + (size_t)n_configs;
-    struct fx_cudnn_choice *items = realloc(choices->items, room * sizeof items[0]);
+    struct fx_cudnn_choice *items = realloc(choices->items, room * sizeof *items);
 
-    if (items != NULL)
+    if (items)
         choices->items = items;
-    if (configs == NULL || items == NULL) {
+    if (!configs || !items) {
         free(configs);
         return fx_fail(err, FX_EFAIL, "cuDNN: out of memory");
     }

@@ -70,7 +70,7 @@ static enum fx_status open_cache_of_device(struct fx_cudnn *cudnn, struct fx_err
         error = cudaDriverGetVersion(&driver);
     if (error != cudaSuccess)
         return fx_fail(err, FX_EDEVICE, "CUDA: %s", cudaGetErrorString(error));
-    cudnn->tunes = tune != NULL && strcmp(tune, "1") == 0;
+    cudnn->tunes = tune && strcmp(tune, "1") == 0;
     open_cache(cudnn, p.name, p.multiProcessorCount, driver);
     return FX_OK;
 }
@@ -83,7 +83,7 @@ static enum fx_status open_cache_of_description(struct fx_cudnn *cudnn, const ch
     const char *card = json_string_value(json_object_get(root, "deviceName"));
     json_int_t n_sms = json_integer_value(json_object_get(root, "multiProcessorCount"));
     json_int_t driver = json_integer_value(json_object_get(root, "driverVer"));
-    bool complete = card != NULL && n_sms > 0 && driver > 0;
+    bool complete = card && n_sms > 0 && driver > 0;
 
     if (complete)
         open_cache(cudnn, card, (int)n_sms, (int)driver);
@@ -99,7 +99,7 @@ static enum fx_status create(struct fx_cudnn **cudnn, size_t workspace_limit, st
     *cudnn = NULL;
     FX_TRY(check_version(err));
     *cudnn = calloc(1, sizeof **cudnn);
-    if (*cudnn == NULL)
+    if (!*cudnn)
         return fx_fail(err, FX_EFAIL, "cuDNN: out of memory");
     (*cudnn)->workspace_limit = workspace_limit;
     return FX_OK;
@@ -113,8 +113,8 @@ static enum fx_status open_handles(struct fx_cudnn *cudnn, const cudaStream_t *s
 
     if (error != cudaSuccess)
         return fx_fail(err, FX_EDEVICE, "CUDA: %s", cudaGetErrorString(error));
-    cudnn->handles = calloc((size_t)n_streams, sizeof cudnn->handles[0]);
-    if (cudnn->handles == NULL)
+    cudnn->handles = calloc((size_t)n_streams, sizeof *cudnn->handles);
+    if (!cudnn->handles)
         return fx_fail(err, FX_EFAIL, "cuDNN: out of memory");
     for (int i = 0; i < n_streams; i++) {
         cudnnStatus_t status = cudnnCreate(&cudnn->handles[i]);
@@ -169,7 +169,7 @@ void fx_cudnn_save(struct fx_cudnn *cudnn)
 
 void fx_cudnn_close(struct fx_cudnn *cudnn)
 {
-    if (cudnn == NULL)
+    if (!cudnn)
         return;
     fx_cudnn_save(cudnn);
     fx_cudnn_cache_close(&cudnn->cache);

@@ -92,14 +92,14 @@ static struct fx_cudnn_plan *add_plan(struct fx_cudnn *cudnn)
 {
     if (cudnn->n_plans == cudnn->cap_plans) {
         int cap = cudnn->cap_plans > 0 ? 2 * cudnn->cap_plans : 32;
-        void *plans = realloc(cudnn->plans, (size_t)cap * sizeof cudnn->plans[0]);
-        if (plans == NULL)
+        void *plans = realloc(cudnn->plans, (size_t)cap * sizeof *cudnn->plans);
+        if (!plans)
             return NULL;
         cudnn->plans = plans;
         cudnn->cap_plans = cap;
     }
     struct fx_cudnn_plan *plan = calloc(1, sizeof *plan);
-    if (plan != NULL)
+    if (plan)
         cudnn->plans[cudnn->n_plans++] = plan;
     return plan;
 }
@@ -118,7 +118,7 @@ enum fx_status fx_cudnn_plan_get(const struct fx_cudnn_plan **plan, struct fx_cu
     }
     *plan = NULL;
     struct fx_cudnn_plan *fresh = add_plan(cudnn);
-    if (fresh == NULL)
+    if (!fresh)
         return fx_fail(err, FX_EFAIL, "cuDNN: out of memory");
     fresh->cudnn = cudnn;
     fresh->shape = *shape;

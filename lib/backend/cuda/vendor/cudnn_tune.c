@@ -50,7 +50,7 @@ static bool scratch_open(struct scratch *scratch, const struct fx_cudnn_shape *s
 static void forget_plan(struct scratch *scratch)
 {
     cudaFree(scratch->workspace);
-    if (scratch->runs != NULL)
+    if (scratch->runs)
         cudaGraphExecDestroy(scratch->runs);
     scratch->workspace = NULL;
     scratch->runs = NULL;
@@ -62,9 +62,9 @@ static void scratch_close(struct scratch *scratch)
     cudaFree(scratch->x);
     cudaFree(scratch->w);
     cudaFree(scratch->y);
-    if (scratch->begin != NULL)
+    if (scratch->begin)
         cudaEventDestroy(scratch->begin);
-    if (scratch->end != NULL)
+    if (scratch->end)
         cudaEventDestroy(scratch->end);
     cudaGetLastError(); /* a failed allocation is not the next call's error */
 }
@@ -87,7 +87,7 @@ static bool record(const struct fx_cudnn_plan *plan, struct scratch *scratch)
         good = run(plan, scratch);
     good = cudaStreamEndCapture(stream, &graph) == cudaSuccess && good &&
            cudaGraphInstantiate(&scratch->runs, graph, 0) == cudaSuccess;
-    if (graph != NULL)
+    if (graph)
         cudaGraphDestroy(graph);
     return good;
 }

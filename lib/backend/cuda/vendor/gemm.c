@@ -70,7 +70,7 @@ enum fx_status fx_gemm_open(struct fx_gemm **gemm, struct fx_err *err)
         return fx_fail(err, FX_EDEVICE, "CUDA: %s", cudaGetErrorString(error));
     FX_TRY(check_version(err));
     *gemm = calloc(1, sizeof **gemm);
-    if (*gemm == NULL)
+    if (!*gemm)
         return fx_fail(err, FX_EFAIL, "cuBLASLt: out of memory");
     cublasStatus_t status = cublasLtCreate(&(*gemm)->handle);
     (*gemm)->workspace_limit = (size_t)(major >= 9 ? WORKSPACE_HOPPER_MIB : WORKSPACE_MIB) * MIB;
@@ -83,7 +83,7 @@ enum fx_status fx_gemm_open(struct fx_gemm **gemm, struct fx_err *err)
 
 void fx_gemm_close(struct fx_gemm *gemm)
 {
-    if (gemm == NULL)
+    if (!gemm)
         return;
     cublasLtDestroy(gemm->handle);
     free(gemm);
@@ -188,7 +188,7 @@ static cublasStatus_t set_preference(cublasLtMatmulPreferenceOpaque_t *preferenc
     };
     cublasStatus_t status = cublasLtMatmulPreferenceInit(preference);
 
-    for (size_t i = 0; i < sizeof attributes / sizeof attributes[0]; i++)
+    for (size_t i = 0; i < sizeof attributes / sizeof *attributes; i++)
         if (status == CUBLAS_STATUS_SUCCESS)
             status = cublasLtMatmulPreferenceSetAttribute(
                 preference, attributes[i].name, attributes[i].value, attributes[i].n_bytes);
@@ -223,7 +223,7 @@ enum fx_status fx_gemm_plan_create(struct fx_gemm_plan **plan, struct fx_gemm *g
 
     assert(shape->n_lanes >= 1 && (shape->bf16 || !shape->c_bf16));
     *plan = calloc(1, sizeof **plan);
-    if (*plan == NULL)
+    if (!*plan)
         return fx_fail(err, FX_EFAIL, "cuBLASLt: out of memory");
     struct fx_gemm_plan *p = *plan;
     p->handle = gemm->handle;

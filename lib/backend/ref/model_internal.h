@@ -3,8 +3,8 @@
  * Every value has its own place in the activation arena, canonical order (N, T, C, H, W), and in
  * training so has its gradient; nothing is shared or recomputed, so every value can be looked at.
  * All programs of a model use the same arena from its start. */
-#ifndef FX_BACKEND_REF_MODEL_H
-#define FX_BACKEND_REF_MODEL_H
+#ifndef FX_BACKEND_REF_MODEL_INTERNAL_H
+#define FX_BACKEND_REF_MODEL_INTERNAL_H
 
 #include "backend/backend.h"
 #include "backend/host/store.h"
