@@ -13,7 +13,7 @@ setup_file() {
 train() {
     local dir=$1
     shift
-    fusion-train -q --fusion multiplicative --data "$data" --experts "$experts" \
+    fusion-train ${QUIET--q} --fusion multiplicative --data "$data" --experts "$experts" \
         --checkpoint-dir "$dir" --device ref --epochs 2 --batch 16 --augment basic "$@"
 }
 
@@ -91,6 +91,18 @@ train() {
         "('done', 2, 1)"
     assert_equal "$(meta run/last.safetensors step)" 2
     assert_equal "$(meta run/best.safetensors step)" 2
+}
+
+@test "the log and the end event say of an epoch that --steps ended that it is not whole" {
+    export QUIET=
+    train run --steps 1 >metrics.jsonl 2>log
+    assert_equal "$(events metrics.jsonl end "$(members epoch step best_epoch)")" "(0, 1, 1)"
+    grep -F ": epoch 1/2, up to step 1: loss " log
+    grep -F ": best epoch 1, up to step 1 on " log
+    # The same steps and the rest of the epoch: a whole one.
+    train run --steps 3 --resume >metrics.jsonl 2>log
+    assert_equal "$(events metrics.jsonl end "$(members epoch step)")" "(1, 3)"
+    grep -F ": epoch 1/2: loss " log
 }
 
 @test "--val test trains on the whole holdout and says what chose the best" {

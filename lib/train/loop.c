@@ -126,8 +126,8 @@ static enum fx_status epoch_line(const struct fx_trainer *trainer, const struct 
     };
 
     fx_schedule_rates(&trainer->schedule, state->epoch, facts.lr);
-    fx_progress_epoch(&trainer->progress, state->epoch,
-                      state->sums.total / (double)state->sums.n_images, val, is_best, seconds);
+    fx_progress_epoch(&trainer->progress, state,
+                      state->batch < trainer->n_batches ? state->step : 0, val, is_best, seconds);
     return fx_metrics_epoch(&facts, line, err);
 }
 

@@ -89,14 +89,26 @@ static const char *describe(const struct fx_measure *m, char *buf, size_t n_buf)
     return buf;
 }
 
-void fx_progress_epoch(const struct fx_progress *progress, int64_t epoch, double train_loss,
-                       const struct fx_measure *val, bool is_best, double seconds)
+/* ", up to step 3" of an epoch that --steps ended. */
+static const char *up_to(int64_t last_step, char *buf, size_t n)
 {
-    char scores[192], took[32];
+    buf[0] = '\0';
+    if (last_step > 0)
+        snprintf(buf, n, ", up to step %lld", (long long)last_step);
+    return buf;
+}
 
-    fx_log_info("epoch %lld/%lld: loss %.4f; validation: %s%s; %s", (long long)epoch,
-                (long long)progress->epochs, train_loss, describe(val, scores, sizeof scores),
-                is_best ? " (best so far)" : "", duration(seconds, took, sizeof took));
+void fx_progress_epoch(const struct fx_progress *progress, const struct fx_state *state,
+                       int64_t last_step, const struct fx_measure *val, bool is_best,
+                       double seconds)
+{
+    double train_loss = state->sums.total / (double)state->sums.n_images;
+    char scores[192], took[32], part[48];
+
+    fx_log_info("epoch %lld/%lld%s: loss %.4f; validation: %s%s; %s", (long long)state->epoch,
+                (long long)progress->epochs, up_to(last_step, part, sizeof part), train_loss,
+                describe(val, scores, sizeof scores), is_best ? " (best so far)" : "",
+                duration(seconds, took, sizeof took));
 }
 
 void fx_progress_initial(const struct fx_measure *measure)
@@ -106,12 +118,13 @@ void fx_progress_initial(const struct fx_measure *measure)
     fx_log_info("before training: %s", describe(measure, scores, sizeof scores));
 }
 
-void fx_progress_test(const struct fx_measure *measure, int64_t best_epoch)
+void fx_progress_test(const struct fx_measure *measure, int64_t best_epoch, int64_t last_step)
 {
-    char scores[192];
+    char scores[192], part[48];
 
-    fx_log_info("best epoch %lld on %lld test images: %s", (long long)best_epoch,
-                (long long)measure->n, describe(measure, scores, sizeof scores));
+    fx_log_info("best epoch %lld%s on %lld test images: %s", (long long)best_epoch,
+                up_to(last_step, part, sizeof part), (long long)measure->n,
+                describe(measure, scores, sizeof scores));
 }
 
 void fx_progress_measure(const char *part, const struct fx_measure *measure)

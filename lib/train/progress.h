@@ -25,13 +25,15 @@ void fx_progress_begin_epoch(struct fx_progress *progress);
 void fx_progress_step(struct fx_progress *progress, const struct fx_state *state,
                       const struct fx_losses *losses);
 
-/* After a validation: always one line. */
-void fx_progress_epoch(const struct fx_progress *progress, int64_t epoch, double train_loss,
-                       const struct fx_measure *val, bool is_best, double seconds);
+/* After a validation: always one line.  last_step is that which --steps ended the epoch at, 0 of a
+ * whole one. */
+void fx_progress_epoch(const struct fx_progress *progress, const struct fx_state *state,
+                       int64_t last_step, const struct fx_measure *val, bool is_best,
+                       double seconds);
 
 /* Before the first step, and the test of the best checkpoint. */
 void fx_progress_initial(const struct fx_measure *measure);
-void fx_progress_test(const struct fx_measure *measure, int64_t best_epoch);
+void fx_progress_test(const struct fx_measure *measure, int64_t best_epoch, int64_t last_step);
 /* Any other measurement. */
 void fx_progress_measure(const char *part, const struct fx_measure *measure);
 
