@@ -1,7 +1,8 @@
 # fusion-tools: `make` builds the tools, `make check` tests them, `make help` lists the rest.
 include config.mk
 
-VERSION := 1.0.0
+# The version stands in one place: the first heading of CHANGELOG.md that has a number.
+VERSION := $(shell sed -n '/^\#\# \[[0-9]/{s/^\#\# \[\([^]]*\)\].*/\1/p;q;}' CHANGELOG.md)
 
 # Recipes of the pipelines are pipes: a failure anywhere in one is a failure of the recipe.
 SHELL := /bin/bash
@@ -37,7 +38,7 @@ links = $(if $(call complaint,$(hash)include <$(1)>,$(2)),0,1)
 have = $(if $(filter 0,$(1)),0,$(if $(filter 10,$(1)$(2)),$(error $(3)),$(2)))
 
 # What builds nothing needs nothing of it.
-BUILDS := $(filter-out clean help dist uninstall format tidy check-gpu-run check-fresh,$(or \
+BUILDS := $(filter-out clean help dist deb uninstall format tidy check-gpu-run check-fresh,$(or \
 	$(MAKECMDGOALS),all))
 ifneq ($(BUILDS),)
 override HAVE_DNNL := $(call have,$(HAVE_DNNL),$(call links,oneapi/dnnl/dnnl.h,-ldnnl),HAVE_DNNL=1 \
@@ -49,7 +50,7 @@ CUDA_INCLUDE := $(if $(CUDA_SIM),tests/cuda-sim/include,$(or $(call \
 	cuda_folder,cuda_runtime_api.h,include targets/*/include),$(CUDA_HOME)/include))
 CUDA_LIB := $(or $(call cuda_folder,libcudart_static.a,lib64 lib targets/*/lib),$(CUDA_HOME)/lib64)
 # cuDNN and cuBLASLt are loaded when they are needed (lib/backend/cuda/vendor).
-CUDA_LIBS := $(if $(CUDA_SIM),,-L$(CUDA_LIB) -Wl$(comma)-rpath$(comma)$(CUDA_LIB) \
+CUDA_LIBS := $(if $(CUDA_SIM),,-L$(CUDA_LIB) $(CUDA_RPATH) \
 	-lcudart_static -ldl -lrt) -lpthread -lstdc++
 CUDA_PROBE := $(foreach header,cuda_runtime_api cublasLt cudnn,$(hash)include <$(header).h>\n) \
 	$(hash)if CUDART_VERSION < 12000 || CUDNN_VERSION < 90800\n \
@@ -217,8 +218,15 @@ uninstall: ## remove every file that install put there
 	for page in $(PAGES); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page#man/}; done
 	rm -rf $(DESTDIR)$(DATADIR)
 
-dist: ## pack the sources of this version
-	git archive --prefix=fusion-tools-$(VERSION)/ -o fusion-tools-$(VERSION).tar.gz HEAD
+dist: ## pack the sources of this version: build/fusion-tools-VERSION.tar.gz
+	@git rev-parse -q --verify HEAD >/dev/null || { echo "make dist: not a git checkout" >&2; exit 1; }
+	@git diff --quiet HEAD || echo "make dist: changes that are not committed are not in it" >&2
+	@mkdir -p build
+	git archive --prefix=fusion-tools-$(VERSION)/ -o build/fusion-tools-$(VERSION).tar.gz HEAD
+
+# HAVE_CUDA=1 builds it with CUDA, which is then needed to build, and to run on a GPU.
+deb: ## build a Debian package of this system: build/fusion-tools_VERSION_ARCH.deb
+	packaging/make-deb $(VERSION) HAVE_CUDA=$(or $(HAVE_CUDA),0) HAVE_DNNL=$(or $(HAVE_DNNL),1)
 
 # The pipelines call the tools by name, as a person would.
 export PATH := $(CURDIR)/$(B)/bin:$(CURDIR)/$(B)/tests:$(PATH)
@@ -231,7 +239,7 @@ include bench/bench.mk
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-.PHONY: all unit sanitize clean install uninstall dist help
+.PHONY: all unit sanitize clean install uninstall dist deb help
 
 -include $(LIB_OBJ:.o=.d) $(TOOLS:%=$(B)/tools/%.d) $(UNIT_BINS:=.d) $(MAKER_BINS:=.d) \
 	$(BENCH_BINS:=.d)

@@ -15,6 +15,8 @@ CXX ?= c++
 CUDA_HOME ?= $(or $(patsubst %/bin/nvcc,%,$(filter %/bin/nvcc,$(realpath $(shell \
 	command -v nvcc)))),/usr/local/cuda)
 NVCC ?= $(or $(wildcard $(CUDA_HOME)/bin/nvcc),nvcc)
+# Where the tools look for CUDA's libraries besides the system's folders; CUDA_RPATH= for nowhere.
+CUDA_RPATH ?= -Wl,-rpath,$(CUDA_LIB)
 # A100 and H100 or H200; anything newer compiles the last line's intermediate code when it starts.
 NVCCFLAGS ?= -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 \
 	-gencode arch=compute_90,code=compute_90

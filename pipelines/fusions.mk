@@ -62,6 +62,7 @@ MISSION_FUSIONS := $(foreach r,$(MISSION),$(call pair_word,2,$(r)))
 DATASET := $(if $(filter %.safetensors,$(DATA)),$(DATA),$(OUT)/data.safetensors)
 
 ifeq ($(.DEFAULT_GOAL),)
+.PHONY: usage
 usage: # of this file by itself: the text at its head, its variables, its targets
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' $(PIPELINES)/fusions.mk
 	@cat $(PIPELINES)/{fusions,experts,repeats}.mk | \

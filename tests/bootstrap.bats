@@ -47,6 +47,12 @@ stand_in() { # NAME COMMANDS
     refute_output --partial cuda
 }
 
+@test "a package needs Debian's tools for packages and no test tools" {
+    INSTALLED='' run -0 "$ROOT/bootstrap" deb
+    assert_line --partial dpkg-dev
+    refute_output --partial bats
+}
+
 @test "the tests need PyTorch, and still no CUDA" {
     INSTALLED=$build run -0 "$ROOT/bootstrap" check
     assert_line --partial python3-torch

@@ -168,6 +168,44 @@ END
     assert_line --regexp "libc.so.* => /(usr/)?lib"
 }
 
+@test "one version: the changelog's, of the build, of the tools and of the tag" {
+    heading=$(grep -m 1 '^## ' CHANGELOG.md)
+    assert_regex "$heading" '^## \[[0-9]+\.[0-9]+\.[0-9]+\] - ([0-9]{4}(-[0-9]{2}){2}|unreleased)$'
+    version=$(grep -oP '\[\K[0-9.]+' <<<"$heading")
+    run -0 in_tree all
+    assert_output --partial "fusion-tools $version: "
+    run -0 fusion-train --version
+    assert_line --index 0 "fusion-train (fusion-tools) $version"
+    for tag in $(git tag --points-at HEAD 2>/dev/null); do
+        [[ $tag != v* ]] || assert_equal "$tag" "v$version"
+    done
+}
+
+@test "dist packs a tree that builds" {
+    git rev-parse -q --verify HEAD >/dev/null 2>&1 || skip "not a git checkout"
+    cp -r --reflink=auto .git "$BATS_TEST_TMPDIR/.git"
+    cd "$BATS_TEST_TMPDIR"
+    git reset -q --hard
+    run -0 make --no-print-directory dist
+    version=$(grep -m 1 -oP '^## \[\K[0-9.]+' CHANGELOG.md)
+    tar -xzf "build/fusion-tools-$version.tar.gz"
+    cd "fusion-tools-$version"
+    run -0 make -n HAVE_DNNL=0 HAVE_CUDA=0 all
+    assert_output --partial "fusion-tools $version: "
+    run -2 env GIT_CEILING_DIRECTORIES="$BATS_TEST_TMPDIR" make --no-print-directory dist
+    assert_line "make dist: not a git checkout"
+}
+
+@test "a package is built without CUDA, unless it is asked for, and with nothing of this machine" {
+    run -0 env -u HAVE_CUDA -u HAVE_DNNL make -n deb
+    assert_output --regexp '^packaging/make-deb [0-9.]+ HAVE_CUDA=0 HAVE_DNNL=1$'
+    HAVE_CUDA=1 run -0 env -u HAVE_DNNL make -n deb
+    assert_output --regexp '^packaging/make-deb [0-9.]+ HAVE_CUDA=1 HAVE_DNNL=1$'
+    run -0 env CUDA_RPATH= make -n B="$BATS_TEST_TMPDIR/b" HAVE_CUDA= all
+    refute_output --partial rpath
+    refute_output --partial -march=native
+}
+
 @test "check takes no T, and names what does" {
     run -2 in_tree check T=tests/options.bats
     assert_line --partial 'one file: make check-bats T=tests/options.bats'

@@ -13,7 +13,8 @@ setup_file() {
 setup() {
     cd "$BATS_FILE_TMPDIR/here" || return
     PATH=$PREFIX/bin:/usr/bin:/bin
-    families="densenet121 improved_wideresnet28_10 preact_resnext29_8x64d resnet18"
+    families=$(sed -n '/^.Sh ARCH/,/^.Sh FUSIONS/s/^.It Cm //p' "$ROOT/man/fusion-tools.7" |
+        sort | xargs)
     touch some.safetensors
     mkdir -p folder
 }
@@ -85,7 +86,8 @@ END
 @test "zsh" {
     command -v zsh >/dev/null || skip "no zsh"
     assert_equal "$(typed 'expert-load --arch res')" "expert-load --arch resnet18 "
-    assert_equal "$(typed 'expert-load --arch=pre')" "expert-load --arch=preact_resnext29_8x64d "
+    assert_equal "$(typed 'expert-load --arch=impr')" \
+        "expert-load --arch=improved_wideresnet28_10 "
     assert_equal "$(typed 'ckpt-join --fusion multiplicativeA')" \
         "ckpt-join --fusion multiplicativeAddition "
     assert_equal "$(typed 'cifar-prep --holdo')" "cifar-prep --holdout"

@@ -13,7 +13,7 @@ setup_file() {
 train() {
     local dir=$1
     shift
-    fusion-train ${QUIET--q} --fusion multiplicative --data "$data" --experts "$experts" \
+    fusion-train "${LOUDNESS:--q}" --fusion multiplicative --data "$data" --experts "$experts" \
         --checkpoint-dir "$dir" --device ref --epochs 2 --batch 16 --augment basic "$@"
 }
 
@@ -94,7 +94,7 @@ train() {
 }
 
 @test "the log and the end event say of an epoch that --steps ended that it is not whole" {
-    export QUIET=
+    export LOUDNESS=-v
     train run --steps 1 >metrics.jsonl 2>log
     assert_equal "$(events metrics.jsonl end "$(members epoch step best_epoch)")" "(0, 1, 1)"
     grep -F ": epoch 1/2, up to step 1: loss " log

@@ -79,7 +79,7 @@ fusion-train"
 }
 
 @test "--version prints the name and the version" {
-    version=$(sed -n 's/^VERSION := //p' "$ROOT/Makefile")
+    version=$(grep -m 1 -oP '^## \[\K[0-9.]+' "$ROOT/CHANGELOG.md")
     for tool in $TOOLS; do
         run -0 --separate-stderr "$tool" --version
         assert_regex "${lines[0]}" "^$tool .*$version"

@@ -13,7 +13,7 @@ setup() {
         -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cpp' 2>/dev/null | sort)
     mapfile -t product < <(printf '%s\n' "${c_files[@]}" | grep -Ev '^(bench|tests)/')
     mapfile -t scripts < <(
-        find tests pipelines bench bootstrap .ci -type f ! -name '*.py' -print0 2>/dev/null |
+        find tests pipelines packaging bench bootstrap .ci -type f ! -name '*.py' -print0 |
             xargs -0 grep -lE '^#!.*\b(bash|sh|bats)\b' | sort
     )
 }
@@ -175,6 +175,13 @@ rooms() {
     printf '.Dd June 1, 2026\n.Dt X 1\n.Os\n.Sh NAME\n.Dl %075d\n' 0 >"$BATS_TEST_TMPDIR/x.1"
     [ -n "$(broken "$BATS_TEST_TMPDIR/x.1")" ]
     run broken man/*.[157]
+    assert_output ""
+}
+
+@test "the workflow of the public CI is clean YAML" {
+    command -v yamllint >/dev/null || skip "no yamllint"
+    run yamllint -s .github/workflows/*.yml
+    assert_success
     assert_output ""
 }
 

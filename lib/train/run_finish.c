@@ -42,8 +42,7 @@ enum fx_status fx_run_finish(struct fx_run_parts *run, struct fx_err *err)
     facts.seconds = run_seconds(run);
     FX_TRY(fx_metrics_end(&facts, &line, err));
     FX_TRY(fx_trainer_emit(t, line, err));
-    fx_progress_test(&test, t->best.epoch,
-                     t->best.epoch > t->state.epochs_done ? t->best.step : 0);
+    fx_progress_test(&test, t->best.epoch, t->best.epoch > t->state.epochs_done ? t->best.step : 0);
     if (t->best.step == t->state.best.step)
         unlink(run->rundir.best_previous);
     return fx_history_sync(&run->history, err);

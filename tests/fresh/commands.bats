@@ -22,6 +22,7 @@ setup() {
 
 teardown_file() {
     "$ROOT/tests/fresh/machine" drop "$MACHINE"
+    "$ROOT/tests/fresh/machine" drop "$MACHINE-bare"
 }
 
 # typed COMMAND: in the clone; what it says stays in build/fresh, its end is shown when it fails.
@@ -42,4 +43,18 @@ typed() {
     typed "./bootstrap check $([ -n "${FRESH_WHOLE:-}" ] || echo "SUITES='\$(QUICK_SUITES)'")"
     run tail -n 1 "$MACHINE-2.txt"
     assert_output --regexp '^[0-9]+ passed, 0 failed, [0-9]+ skipped$'
+}
+
+# Built where the check was, installed where nothing was.
+@test "./bootstrap deb; the package works by itself and leaves nothing" {
+    local bare=$MACHINE-bare log=$MACHINE-bare.txt
+    typed "./bootstrap deb"
+    typed "build/release/tests/mkcifar --classes 10 --train 500 --test 100 -o small.tar.gz"
+    "$ROOT/tests/fresh/machine" drop "$bare"
+    "$ROOT/tests/fresh/machine" make "$bare" "$SUITE"
+    home=$(chroot "$MACHINE" su -l "$FRESH_USER" -c pwd)
+    cp "$MACHINE$home"/fusion-tools/{build/*.deb,small.tar.gz,tests/deb-check} "$bare/root"
+    "$ROOT/tests/fresh/machine" run "$bare" root "./deb-check *.deb small.tar.gz" >"$log" 2>&1 ||
+        { tail -n 60 "$log" && fail "deb-check: see $log"; }
+    tail -n 1 "$log" | grep -E '^deb-check: installed, ran, removed: fusion-tools [0-9]'
 }
