@@ -48,7 +48,7 @@ typed() {
 # Built where the check was, installed where nothing was.
 @test "./bootstrap deb; the package works by itself and leaves nothing" {
     local bare=$MACHINE-bare log=$MACHINE-bare.txt
-    typed "./bootstrap deb"
+    typed "./bootstrap deb build/release/tests/mkcifar"
     typed "build/release/tests/mkcifar --classes 10 --train 500 --test 100 -o small.tar.gz"
     "$ROOT/tests/fresh/machine" drop "$bare"
     "$ROOT/tests/fresh/machine" make "$bare" "$SUITE"
