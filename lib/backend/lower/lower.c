@@ -21,7 +21,7 @@ static const struct {
     [FX_NODE_GLOBALPOOL] = { fx_lower_globalpool, fx_lower_globalpool_back },
     [FX_NODE_DROPOUT] = { fx_lower_drop, fx_lower_drop_back },
 };
-enum { N_SPATIAL = sizeof spatial / sizeof *spatial };
+static const int n_spatial = (int)(sizeof spatial / sizeof *spatial);
 
 static bool is_dense(const struct fx_lowering *l, int i)
 {
@@ -40,7 +40,7 @@ static enum fx_status lower_forward(struct fx_lowering *l, int i)
     }
     if (is_dense(l, i))
         return fx_lower_dense(l, i);
-    if (node->kind >= N_SPATIAL || !spatial[node->kind].forward)
+    if ((int)node->kind >= n_spatial || !spatial[node->kind].forward)
         return fx_fail(l->err, FX_EUSAGE, "node %d: not possible on a map", i);
     return spatial[node->kind].forward(l, i);
 }
