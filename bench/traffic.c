@@ -67,7 +67,7 @@ static void print_table(const struct fx_lowered *lowered, const struct args *arg
         for (int i = 0; i < lowered->lanes[lane].n_instrs; i++)
             add_instr(lowered, &lowered->lanes[lane].instrs[i], values);
     printf("%s, batch %d, %s, %d lanes: steps of a lane %d, arena %.2f GiB\n\n"
-           "| kind of step | GB | ms at %lld GB/s |\n|---|---|---|\n",
+           "| instruction | GB | ms at %lld GB/s |\n|---|---|---|\n",
            args->arch, lowered->n, args->fp32 ? "fp32" : "bf16", lowered->n_lanes,
            lowered->lanes[0].n_instrs, (double)lowered->plan.n_bytes / 0x1p30,
            (long long)args->gigabytes);

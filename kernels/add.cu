@@ -13,7 +13,7 @@ static __device__ __forceinline__ float relu_of(float x)
 template <class T>
 static __global__ void add(fx_k_map a, fx_k_map b, fx_k_map y, int rows, int n_blocks, bool relu)
 {
-    fx_map_place at = fx_map_thread(n_blocks);
+    fx_map_thread_work at = fx_map_thread(n_blocks);
 
     if (at.row >= rows)
         return;
@@ -36,7 +36,7 @@ cudaError_t fx_k_add(const struct fx_k_launch *l, const struct fx_k_map *a,
 template <class T>
 static __global__ void relu_back(fx_k_map y, fx_k_map dy, fx_k_map dx, int rows, int n_blocks)
 {
-    fx_map_place at = fx_map_thread(n_blocks);
+    fx_map_thread_work at = fx_map_thread(n_blocks);
 
     if (at.row >= rows)
         return;
@@ -71,7 +71,7 @@ static __device__ __forceinline__ void store_first(T *at, const fx_map_block &bl
 template <class T>
 static __global__ void add_into(fx_k_map src, fx_k_map dst, int rows, int n_blocks)
 {
-    fx_map_place at = fx_map_thread(n_blocks);
+    fx_map_thread_work at = fx_map_thread(n_blocks);
 
     if (at.row >= rows)
         return;
@@ -93,7 +93,7 @@ cudaError_t fx_k_add_into(const struct fx_k_launch *l, const struct fx_k_map *sr
 template <class T>
 static __global__ void drop_map(fx_k_map x, fx_k_map y, int rows, int n_blocks, fx_k_drop drop)
 {
-    fx_map_place at = fx_map_thread(n_blocks);
+    fx_map_thread_work at = fx_map_thread(n_blocks);
 
     if (at.row >= rows)
         return;

@@ -33,7 +33,7 @@ static __device__ __forceinline__ void shift_if(bool on, T value[2 * FX_K_BLOCK]
  * stand in; zeros where none do. */
 template <class T>
 static __device__ __forceinline__ channel_bits<T> gather(const fx_k_map &from,
-                                                         const fx_map_place &at,
+                                                         const fx_map_thread_work &at,
                                                          const channel_move &move, int first)
 {
     int source = move.from_c + first - move.to_c, shift = source & (FX_K_BLOCK - 1);
@@ -66,22 +66,22 @@ template <class T>
 static __global__ void copy_channels(fx_k_map from, fx_k_map to, int rows, int n_blocks,
                                      channel_move move)
 {
-    fx_map_place at = fx_map_thread(n_blocks);
+    fx_map_thread_work at = fx_map_thread(n_blocks);
 
     if (at.row >= rows)
         return;
     int first = move.to_c / FX_K_BLOCK * FX_K_BLOCK + at.first;
     channel_bits<T> bits = gather<T>(from, at, move, first);
-    T *place = fx_map_at<T>(to, at.lane, (size_t)at.row, first);
+    T *out = fx_map_at<T>(to, at.lane, (size_t)at.row, first);
 
     if (first >= move.to_c && first + FX_K_BLOCK <= move.end) {
-        *(channel_bits<T> *)place = bits;
+        *(channel_bits<T> *)out = bits;
         return;
     }
 #pragma unroll
     for (int i = 0; i < FX_K_BLOCK; i++)
         if (first + i >= move.to_c && first + i < move.end)
-            place[i] = bits.c[i];
+            out[i] = bits.c[i];
 }
 
 cudaError_t fx_k_copy(const struct fx_k_launch *l, const struct fx_k_map *from, int from_c,

@@ -1,4 +1,4 @@
-/* What the kernels on vectors share: one thread a value, and how a gradient is written. */
+/* What the kernels of dense operators share: one thread a value, and how a gradient is written. */
 #ifndef FX_KERNELS_DENSE_CUH
 #define FX_KERNELS_DENSE_CUH
 

@@ -1,4 +1,4 @@
-/* The experts' vectors become one: product, weighted sum, mean of tokens; lib/ops/fusion.c.
+/* The experts' features become one: product, weighted sum, mean of tokens; lib/ops/fusion.c.
  */
 #include "kernels.h"
 #include "launch.cuh"

@@ -20,12 +20,12 @@ static inline dim3 fx_map_grid(int rows, int c, int n_lanes)
 }
 
 /* What the thread is for; row >= rows: nothing. */
-struct fx_map_place {
+struct fx_map_thread_work {
     int row, first; /* pixel; first channel */
     unsigned lane;
 };
 
-static __device__ __forceinline__ fx_map_place fx_map_thread(int n_blocks)
+static __device__ __forceinline__ fx_map_thread_work fx_map_thread(int n_blocks)
 {
     unsigned i = blockIdx.x * FX_MAP_THREADS + threadIdx.x, n = (unsigned)n_blocks;
 
@@ -33,9 +33,9 @@ static __device__ __forceinline__ fx_map_place fx_map_thread(int n_blocks)
 }
 
 template <class T>
-static __device__ __forceinline__ T *fx_map_at(const fx_k_map &map, const fx_map_place &place)
+static __device__ __forceinline__ T *fx_map_at(const fx_k_map &map, const fx_map_thread_work &work)
 {
-    return fx_map_at<T>(map, place.lane, (size_t)place.row, place.first);
+    return fx_map_at<T>(map, work.lane, (size_t)work.row, work.first);
 }
 
 /* FX_LAUNCH of kernel<T, ...> for the type of maps; the argument list is the kernel's. */

@@ -2,7 +2,7 @@
  *
  * A block of threads has 256 of them: `width` blocks of eight channels times `height` rows; what is
  * left over is idle.  grid.x counts chunks of `width` channel blocks, grid.y parts of the rows,
- * grid.z lanes.  A thread walks down its channel block in steps of `height` rows, by batches of
+ * grid.z lanes.  A thread goes down its channel block by `height` rows at a time, by batches of
  * rows whose loads are on their way together (norm_rows.cuh).  The division depends on the map and
  * on the number of lanes alone, so that sums have one order on every device. */
 #ifndef FX_KERNELS_NORM_CUT_CUH
@@ -73,7 +73,7 @@ static inline dim3 fx_norm_grid(const fx_norm_cut &cut, int n_lanes)
 
 /* What a thread works on. */
 struct fx_norm_thread {
-    int x, y;     /* its place in the block of threads */
+    int x, y;     /* its position in the block of threads */
     int first;    /* channel */
     int row, end; /* from `row` in steps of cut.height to below `end`; idle: none */
     unsigned lane;

@@ -158,7 +158,7 @@ static __device__ __forceinline__ settled_line settled_line_of(const fx_k_stats 
     return k;
 }
 
-/* Eight channels at any place; what lies beyond the last is not read. */
+/* Eight channels from any one on; what lies beyond the last is not read. */
 template <class T, bool ALIGNED>
 static __device__ __forceinline__ fx_map_block load_at(const T *at, int n)
 {

@@ -18,7 +18,7 @@ static pool_shape pool_of(int h, int w)
 template <class T>
 static __global__ void avgpool(fx_k_map x, fx_k_map y, int rows, int n_blocks, pool_shape s)
 {
-    fx_map_place at = fx_map_thread(n_blocks);
+    fx_map_thread_work at = fx_map_thread(n_blocks);
 
     if (at.row >= rows)
         return;
@@ -53,7 +53,7 @@ cudaError_t fx_k_avgpool(const struct fx_k_launch *l, const struct fx_k_map *x,
 template <class T>
 static __global__ void avgpool_back(fx_k_map dy, fx_k_map dx, int rows, int n_blocks, pool_shape s)
 {
-    fx_map_place at = fx_map_thread(n_blocks);
+    fx_map_thread_work at = fx_map_thread(n_blocks);
 
     if (at.row >= rows)
         return;
@@ -146,7 +146,7 @@ cudaError_t fx_k_globalpool(const struct fx_k_launch *l, const struct fx_k_map *
 template <class T>
 static __global__ void globalpool_back(fx_k_array dy, int rows, int n_blocks, int area, fx_k_map dx)
 {
-    fx_map_place at = fx_map_thread(n_blocks);
+    fx_map_thread_work at = fx_map_thread(n_blocks);
 
     if (at.row >= rows)
         return;

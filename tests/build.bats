@@ -143,13 +143,13 @@ in_tree() {
     assert_line --partial "check-gpu needs an NVIDIA GPU and its driver"
     mkdir -p "$BATS_TEST_TMPDIR/b/tests/kernels"
     install -D /dev/stdin "$BATS_TEST_TMPDIR/b/tests/device-probe" <<<'#!/bin/sh'
-    install /dev/stdin "$BATS_TEST_TMPDIR/b/tests/kernels/map_kernels" <<'END'
+    install /dev/stdin "$BATS_TEST_TMPDIR/b/tests/kernels/add_concat_kernels" <<'END'
 #!/bin/sh
 echo 1..1
 [ "$FX_REQUIRE_DEVICE$CUDA_VISIBLE_DEVICES" = cuda7 ] && echo ok 1
 END
     CUDA_VISIBLE_DEVICES=7 run -0 make CC=false B="$BATS_TEST_TMPDIR/b" \
-        GPU_CHECK="$BATS_TEST_TMPDIR/gpu" GPU_SUITES=kernels/map_kernels check-gpu-run
+        GPU_CHECK="$BATS_TEST_TMPDIR/gpu" GPU_SUITES=kernels/add_concat_kernels check-gpu-run
     assert_line "1 passed, 0 failed, 0 skipped"
 }
 

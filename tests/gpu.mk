@@ -19,7 +19,7 @@ check-gpu: ## with a GPU: tests of the CUDA back end on it, beside PyTorch and c
 	@$(MAKE) --no-print-directory $(PARALLEL) HAVE_CUDA=1 all unit
 	@$(MAKE) --no-print-directory check-gpu-run
 
-# What is built already, or a part: make check-gpu-run GPU_SUITES='ops/conv2d memcheck/ops/step'
+# What is built already, or a part: make check-gpu-run GPU_SUITES='ops/conv memcheck/ops/step'
 check-gpu-run:
 	@$(B)/tests/device-probe cuda || { echo "check-gpu needs an NVIDIA GPU and its driver;" \
 	  "make check runs the CUDA back end on a simulator" >&2; exit 77; }

@@ -9,12 +9,12 @@
  * All programs of a model share its parameters and one activation arena and one workspace, each as
  * large as the largest program needs.  After model_allocate nothing allocates.
  *
- * The slots of a step only enqueue on a device that has queues; `step_end` and `losses_read` are
+ * The calls of a step only enqueue on a device that has queues; `step_end` and `losses_read` are
  * where the host waits.  A back end may record input..update once and replay it (CUDA graph):
- * nothing a slot decides depends on values computed on the device, and everything that changes from
- * step to step arrives in struct fx_batch and struct fx_update.  Where it runs_ahead the next step
- * may be enqueued, up to and with its update, before step_end of this one: the device then goes on
- * while the host looks at results.  At most two steps are in flight.
+ * nothing that a call decides depends on values computed on the device, and everything that changes
+ * from step to step arrives in struct fx_batch and struct fx_update.  Where it runs_ahead the next
+ * step may be enqueued, up to and with its update, before step_end of this one: the device then
+ * goes on while the host looks at results.  At most two steps are in flight.
  *
  * Commit: parameters, optimizer state, running statistics and counters change in `update` and
  * nowhere else; until it is called a step can be abandoned without a trace. */
@@ -56,7 +56,7 @@ struct fx_memory {
 /* What the store keeps for a trained parameter. */
 enum fx_tensor_role { FX_ROLE_VALUE, FX_ROLE_GRAD, FX_ROLE_EXP_AVG, FX_ROLE_EXP_AVG_SQ };
 
-/* One batch; borrowed during `input` and until the step's last slot.  n equals the program's batch.
+/* One batch; borrowed during `input` and until the step's last call.  n equals the program's batch.
  */
 struct fx_batch {
     int n;
@@ -126,7 +126,7 @@ struct fx_backend {
     enum fx_status (*tensor_read)(struct fx_model *model, int param, enum fx_tensor_role role,
                                   void *data, struct fx_err *err);
 
-    /* The slots of a step.  forward keeps what backward needs.  In training BATCHNORM normalises
+    /* The calls of a step.  forward keeps what backward needs.  In training BATCHNORM normalises
      * with batch statistics and keeps them for update; in evaluation it uses the running ones. */
     enum fx_status (*input)(struct fx_program *program, const struct fx_batch *batch,
                             struct fx_err *err);

@@ -65,7 +65,7 @@ void fx_batchnorm_forward(const struct fx_batchnorm *k, const float *x, const do
     }
 }
 
-/* The gradient before the ReLU at one place. */
+/* The gradient of one value before the ReLU. */
 static double before_relu(const struct fx_batchnorm *k, float y, float dy)
 {
     return k->relu && y <= 0 ? 0 : (double)dy;

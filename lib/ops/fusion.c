@@ -1,4 +1,4 @@
-/* The experts' vectors become one: element by element, or as tokens. */
+/* The experts' features become one: element by element, or as tokens. */
 #include "ops/fusion.h"
 
 #include "net/graph.h"

@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-/* n_values vectors, all of the same shape, n_elements each over the whole batch.  Outputs are
+/* n_values inputs, all of the same shape, n_elements each over the whole batch.  Outputs are
  * written (=); gradients are added (+=), and an entry of dx may be NULL. */
 
 /* y = prod_k (x_k + shift);  dx_k = dy * prod_{j != k} (x_j + shift) */

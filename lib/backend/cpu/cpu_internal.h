@@ -53,7 +53,7 @@ struct fx_program {
     struct fx_lowered lowered; /* owned parts */
     struct fx_conv_op *convs;  /* owned; one for each node of the graph */
     size_t workspace_bytes;
-    struct fx_batch batch; /* borrowed parts: valid until the step's last slot */
+    struct fx_batch batch; /* borrowed parts: valid until the step's last call */
 };
 
 /* ---- instructions; backend/lower/instruction.h says what each computes ---- */
@@ -106,7 +106,7 @@ static inline void *fx_view_at(const struct fx_view *v, const struct fx_loops *l
     return base + (size_t)i * v->image_bytes + (size_t)block * (size_t)v->area * pixel;
 }
 
-/* ---- slots of the back-end table (backend.h) in model.c ---- */
+/* ---- functions of the back-end table (backend.h) in model.c ---- */
 
 enum fx_status fx_cpu_device_open(struct fx_device **device,
                                   const struct fx_device_options *options, struct fx_err *err);

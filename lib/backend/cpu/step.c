@@ -1,4 +1,4 @@
-/* The slots of a step on the cpu, and the back-end table. */
+/* The calls of a training step on the cpu, and the back-end table. */
 #include "backend/backends.h"
 #include "backend/cpu/cpu_internal.h"
 #include "backend/host/update.h"
@@ -206,7 +206,7 @@ static void clear_dense(const struct fx_program *program, bool accumulate)
                        sizeof(float));
         for (int p = 0; p < node->n_params && !accumulate; p++)
             memset(fx_store_at(&program->model->store, node->params[p], FX_ROLE_GRAD), 0,
-                   program->model->store.layout.slots[node->params[p]].n * sizeof(float));
+                   program->model->store.layout.extents[node->params[p]].n * sizeof(float));
     }
 }
 

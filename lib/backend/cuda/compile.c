@@ -56,10 +56,11 @@ static bool params_match(struct pair *p, const struct fx_node *x, const struct f
     const struct fx_store_layout *layout = &p->program->model->store.layout;
 
     for (int i = 0; i < x->n_params; i++) {
-        size_t from = layout->slots[x->params[i]].offset, to = layout->slots[y->params[i]].offset;
+        size_t from = layout->extents[x->params[i]].offset,
+               to = layout->extents[y->params[i]].offset;
         bool is_trained = layout->graph->params[x->params[i]].kind == FX_PARAM_TRAINED;
 
-        if (layout->slots[x->params[i]].n != layout->slots[y->params[i]].n)
+        if (layout->extents[x->params[i]].n != layout->extents[y->params[i]].n)
             return false;
         if (is_trained ? !same_distance(&p->trained, &p->has_trained, from, to)
                        : !same_distance(&p->running, &p->has_running, from, to))
@@ -98,7 +99,7 @@ static bool nodes_match(struct pair *p, int a, int b)
     return params_match(p, x, y);
 }
 
-/* The same place in the regions of both lanes, or the same thing of the head's. */
+/* The same offset in the regions of both lanes, or the same thing of the head's. */
 static bool views_match(const struct pair *p, const struct fx_view *x, const struct fx_view *y)
 {
     const struct fx_buffer *buffers = p->program->lowered.plan.buffers;

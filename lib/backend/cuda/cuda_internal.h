@@ -209,7 +209,7 @@ void fx_cuda_marks_fini(struct fx_program *program);
  * is idle. */
 void fx_cuda_profile_print(struct fx_program *program, FILE *out);
 
-/* ---- private slots, in files of their own ---- */
+/* ---- functions of the back-end table (backend.h), in model.c and device.c ---- */
 
 enum fx_status fx_cuda_device_open(struct fx_device **device,
                                    const struct fx_device_options *options, struct fx_err *err);

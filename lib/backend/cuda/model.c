@@ -168,8 +168,8 @@ static enum fx_status load_running(struct fx_program *program, struct fx_err *er
         table[n++] =
             (struct fx_k_running){ .mean = stats->mean,
                                    .unbiased = stats->unbiased,
-                                   .at_mean = layout->slots[node->params[RUNNING_MEAN]].offset,
-                                   .at_var = layout->slots[node->params[RUNNING_VAR]].offset,
+                                   .at_mean = layout->extents[node->params[RUNNING_MEAN]].offset,
+                                   .at_var = layout->extents[node->params[RUNNING_VAR]].offset,
                                    .c = node->shape.c,
                                    .momentum = node->momentum };
     }

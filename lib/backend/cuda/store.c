@@ -112,12 +112,12 @@ float *fx_device_store_at(const struct fx_device_store *store, int param, enum f
     bool is_trained = store->layout.graph->params[param].kind == FX_PARAM_TRAINED;
     float *base = is_trained ? store->roles[role] : store->running;
 
-    return base ? base + store->layout.slots[param].offset : NULL;
+    return base ? base + store->layout.extents[param].offset : NULL;
 }
 
 void *fx_device_store_shadow(const struct fx_device_store *store, int param)
 {
-    return (char *)store->shadow + 2 * store->layout.slots[param].offset;
+    return (char *)store->shadow + 2 * store->layout.extents[param].offset;
 }
 
 /* ---- in and out ---- */
@@ -138,7 +138,7 @@ static void pack(const struct fx_device_store *store, int param, const float *pl
     if (store->weights[param].kernel > 0)
         fx_filter_pack(&store->weights[param], plain, packed);
     else
-        memcpy(packed, plain, store->layout.slots[param].n * sizeof *plain);
+        memcpy(packed, plain, store->layout.extents[param].n * sizeof *plain);
 }
 
 static void unpack(const struct fx_device_store *store, int param, const float *packed,
@@ -147,7 +147,7 @@ static void unpack(const struct fx_device_store *store, int param, const float *
     if (store->weights[param].kernel > 0)
         fx_filter_unpack(&store->weights[param], packed, plain);
     else
-        memcpy(plain, packed, store->layout.slots[param].n * sizeof *plain);
+        memcpy(plain, packed, store->layout.extents[param].n * sizeof *plain);
 }
 
 /* Packed values to the device, and the shadow of trained ones. */
@@ -156,7 +156,7 @@ static enum fx_status send(struct fx_device_store *store, cudaStream_t stream, i
 {
     bool is_trained = store->layout.graph->params[param].kind == FX_PARAM_TRAINED;
     float *to = fx_device_store_at(store, param, role);
-    size_t n = store->layout.slots[param].n;
+    size_t n = store->layout.extents[param].n;
 
     FX_CUDA(cudaMemcpyAsync(to, packed, n * sizeof *packed, cudaMemcpyHostToDevice, stream));
     if (store->bf16 && is_trained && role == FX_ROLE_VALUE)
@@ -168,7 +168,7 @@ static enum fx_status send(struct fx_device_store *store, cudaStream_t stream, i
 static enum fx_status receive(const struct fx_device_store *store, cudaStream_t stream, int param,
                               enum fx_tensor_role role, float *packed, struct fx_err *err)
 {
-    size_t n = store->layout.slots[param].n;
+    size_t n = store->layout.extents[param].n;
 
     FX_CUDA(cudaMemcpyAsync(packed, fx_device_store_at(store, param, role), n * sizeof *packed,
                             cudaMemcpyDeviceToHost, stream));
@@ -179,16 +179,16 @@ static enum fx_status receive(const struct fx_device_store *store, cudaStream_t 
 enum fx_status fx_device_store_write(struct fx_device_store *store, cudaStream_t stream, int param,
                                      enum fx_tensor_role role, const void *data, struct fx_err *err)
 {
-    const struct fx_slot *slot = &store->layout.slots[param];
+    const struct fx_extent *extent = &store->layout.extents[param];
     enum fx_status status;
     float *packed;
 
     FX_TRY(check_role(store, param, role, err));
     if (store->layout.graph->params[param].kind == FX_PARAM_COUNTER) {
-        memcpy(&store->counters[slot->offset], data, sizeof *store->counters);
+        memcpy(&store->counters[extent->offset], data, sizeof *store->counters);
         return FX_OK;
     }
-    packed = malloc(slot->n * sizeof *packed);
+    packed = malloc(extent->n * sizeof *packed);
     if (!packed)
         return out_of_memory(err);
     pack(store, param, data, packed);
@@ -201,16 +201,16 @@ enum fx_status fx_device_store_read(const struct fx_device_store *store, cudaStr
                                     int param, enum fx_tensor_role role, void *data,
                                     struct fx_err *err)
 {
-    const struct fx_slot *slot = &store->layout.slots[param];
+    const struct fx_extent *extent = &store->layout.extents[param];
     enum fx_status status;
     float *packed;
 
     FX_TRY(check_role(store, param, role, err));
     if (store->layout.graph->params[param].kind == FX_PARAM_COUNTER) {
-        memcpy(data, &store->counters[slot->offset], sizeof *store->counters);
+        memcpy(data, &store->counters[extent->offset], sizeof *store->counters);
         return FX_OK;
     }
-    packed = malloc(slot->n * sizeof *packed);
+    packed = malloc(extent->n * sizeof *packed);
     if (!packed)
         return out_of_memory(err);
     status = receive(store, stream, param, role, packed, err);

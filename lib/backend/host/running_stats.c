@@ -18,7 +18,7 @@ void fx_store_step_begin(struct fx_store *store)
 static void move_average(const struct fx_store *store, int param, float momentum,
                          const float *batch)
 {
-    size_t offset = store->layout.slots[param].offset;
+    size_t offset = store->layout.extents[param].offset;
     const float *last = store->n_forwards == 0 ? store->running : store->pending;
 
     fx_running_average((size_t)store->layout.graph->params[param].n_elements, momentum,

@@ -55,7 +55,7 @@ enum fx_status fx_store_allocate(struct fx_store *store, struct fx_err *err)
 float *fx_store_at(const struct fx_store *store, int param, enum fx_tensor_role role)
 {
     float *const arenas[] = { store->values, store->grads, store->exp_avg, store->exp_avg_sq };
-    size_t offset = store->layout.slots[param].offset;
+    size_t offset = store->layout.extents[param].offset;
 
     if (store->layout.graph->params[param].kind != FX_PARAM_TRAINED)
         return store->running + offset;
@@ -87,7 +87,7 @@ enum fx_status fx_store_write(struct fx_store *store, int param, enum fx_tensor_
 
     FX_TRY(check_role(store, param, role, err));
     if (p->kind == FX_PARAM_COUNTER)
-        memcpy(&store->counters[store->layout.slots[param].offset], data, sizeof(int64_t));
+        memcpy(&store->counters[store->layout.extents[param].offset], data, sizeof(int64_t));
     else if (is_packed(store, param))
         return store->packing.pack(store->packing.ctx, param, data, fx_store_at(store, param, role),
                                    err);
@@ -103,7 +103,7 @@ enum fx_status fx_store_read(const struct fx_store *store, int param, enum fx_te
 
     FX_TRY(check_role(store, param, role, err));
     if (p->kind == FX_PARAM_COUNTER)
-        memcpy(data, &store->counters[store->layout.slots[param].offset], sizeof(int64_t));
+        memcpy(data, &store->counters[store->layout.extents[param].offset], sizeof(int64_t));
     else if (is_packed(store, param))
         return store->packing.unpack(store->packing.ctx, param, fx_store_at(store, param, role),
                                      data, err);

@@ -16,30 +16,30 @@ enum fx_status fx_store_layout_init(struct fx_store_layout *layout, const struct
                                     bool trains, struct fx_err *err)
 {
     *layout = (struct fx_store_layout){ .graph = graph, .trains = trains };
-    layout->slots = calloc((size_t)graph->n_params + 1, sizeof *layout->slots);
-    if (!layout->slots)
+    layout->extents = calloc((size_t)graph->n_params + 1, sizeof *layout->extents);
+    if (!layout->extents)
         return fx_fail(err, FX_EFAIL, "out of memory for the parameter table");
     for (int i = 0; i < graph->n_params; i++)
-        layout->slots[i].n = (size_t)graph->params[i].n_elements;
+        layout->extents[i].n = (size_t)graph->params[i].n_elements;
     return FX_OK;
 }
 
 void fx_store_layout_fini(struct fx_store_layout *layout)
 {
     free(layout->chunks);
-    free(layout->slots);
+    free(layout->extents);
     *layout = (struct fx_store_layout){ 0 };
 }
 
 void fx_store_layout_set_packed(struct fx_store_layout *layout, int param, size_t n)
 {
-    layout->slots[param].n = n;
+    layout->extents[param].n = n;
 }
 
 /* Floats or numbers of all parameters whose kind is in [first, last], each on its own cache line.
  */
-static size_t sum_slots(const struct fx_store_layout *layout, enum fx_param_kind first,
-                        enum fx_param_kind last)
+static size_t sum_extents(const struct fx_store_layout *layout, enum fx_param_kind first,
+                          enum fx_param_kind last)
 {
     size_t n = 0;
 
@@ -47,7 +47,7 @@ static size_t sum_slots(const struct fx_store_layout *layout, enum fx_param_kind
         enum fx_param_kind kind = layout->graph->params[i].kind;
 
         if (kind >= first && kind <= last)
-            n += round_floats(layout->slots[i].n);
+            n += round_floats(layout->extents[i].n);
     }
     return n;
 }
@@ -63,7 +63,7 @@ static size_t count_counters(const struct fx_store_layout *layout)
 
 size_t fx_store_layout_statistics_bytes(const struct fx_store_layout *layout)
 {
-    size_t n_running = sum_slots(layout, FX_PARAM_RUNNING_MEAN, FX_PARAM_RUNNING_VAR);
+    size_t n_running = sum_extents(layout, FX_PARAM_RUNNING_MEAN, FX_PARAM_RUNNING_VAR);
     size_t n_copies = layout->trains ? 2 : 1;
 
     return n_copies * n_running * sizeof(float) + count_counters(layout) * sizeof(int64_t);
@@ -71,28 +71,28 @@ size_t fx_store_layout_statistics_bytes(const struct fx_store_layout *layout)
 
 void fx_store_layout_memory(const struct fx_store_layout *layout, struct fx_memory *memory)
 {
-    size_t trained = sum_slots(layout, FX_PARAM_TRAINED, FX_PARAM_TRAINED) * sizeof(float);
+    size_t trained = sum_extents(layout, FX_PARAM_TRAINED, FX_PARAM_TRAINED) * sizeof(float);
 
     memory->parameters = trained + fx_store_layout_statistics_bytes(layout);
     memory->gradients = layout->trains ? trained : 0;
     memory->optimizer = layout->trains ? 2 * trained : 0;
 }
 
-/* Gives every parameter its place in the arena of its kind. */
-static void place_slots(struct fx_store_layout *layout)
+/* Gives every parameter its extent in the arena of its kind. */
+static void place_extents(struct fx_store_layout *layout)
 {
     for (int i = 0; i < layout->graph->n_params; i++) {
-        struct fx_slot *slot = &layout->slots[i];
+        struct fx_extent *extent = &layout->extents[i];
         size_t *used = &layout->n_running;
 
         if (layout->graph->params[i].kind == FX_PARAM_TRAINED)
             used = &layout->n_trained;
         if (layout->graph->params[i].kind == FX_PARAM_COUNTER) {
-            slot->offset = layout->n_counters++;
+            extent->offset = layout->n_counters++;
             continue;
         }
-        slot->offset = *used;
-        *used += round_floats(slot->n);
+        extent->offset = *used;
+        *used += round_floats(extent->n);
     }
 }
 
@@ -124,14 +124,14 @@ static size_t cut_chunks(const struct fx_store_layout *layout, struct fx_chunk *
             group = graph->params[i].group;
             begin = end;
         }
-        end = layout->slots[i].offset + round_floats(layout->slots[i].n);
+        end = layout->extents[i].offset + round_floats(layout->extents[i].n);
     }
     return cut_range(chunks, n, begin, end, group);
 }
 
 enum fx_status fx_store_layout_place(struct fx_store_layout *layout, struct fx_err *err)
 {
-    place_slots(layout);
+    place_extents(layout);
     layout->n_chunks = cut_chunks(layout, NULL);
     layout->chunks = calloc(layout->n_chunks + 1, sizeof *layout->chunks);
     if (!layout->chunks)

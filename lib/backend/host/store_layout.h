@@ -13,7 +13,7 @@
 #include "backend/backend.h"
 
 /* Where a parameter lies: floats (counters: numbers) from the start of its arena. */
-struct fx_slot {
+struct fx_extent {
     size_t offset;
     size_t n; /* packed size; counters: 1 */
 };
@@ -24,7 +24,7 @@ enum { FX_CHUNK_FLOATS = 16384 };
 struct fx_store_layout {
     const struct fx_graph *graph; /* borrowed */
     bool trains;
-    struct fx_slot *slots; /* owned; one for each parameter of the graph */
+    struct fx_extent *extents; /* owned; one for each parameter of the graph */
     /* after place: */
     size_t n_trained; /* floats in each trained arena */
     size_t n_running; /* floats of running means and variances */

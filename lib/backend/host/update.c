@@ -1,4 +1,4 @@
-/* A step's last slot: norm of the gradients, guard, clip, optimizer over all chunks, commit of the
+/* A step's last call: norm of the gradients, guard, clip, optimizer over all chunks, commit of the
  * running statistics.  Everything that can fail comes before the first write. */
 #include "backend/host/update.h"
 

@@ -1,4 +1,4 @@
-/* The last slot of a step on the host: gradient norm, clip, guard, optimizer, commit. */
+/* The last call of a step on the host: gradient norm, clip, guard, optimizer, commit. */
 #ifndef FX_BACKEND_HOST_UPDATE_H
 #define FX_BACKEND_HOST_UPDATE_H
 

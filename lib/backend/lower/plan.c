@@ -63,7 +63,7 @@ static size_t first_fit(struct fx_buffer *const *buffers, int i, size_t base)
         if (overlap(p, buffers[i]) && p->offset < offset + buffers[i]->n_bytes &&
             offset < p->offset + p->n_bytes) {
             offset = p->offset + p->n_bytes;
-            j = -1; /* the new place may touch one looked at before */
+            j = -1; /* the new offset may overlap one looked at before */
         }
     }
     return offset;

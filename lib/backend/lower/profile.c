@@ -31,7 +31,7 @@ void fx_lowered_profile_print(struct fx_lowered *lowered, FILE *out)
             costs[instr->op].n++;
             instr->ns = 0;
         }
-    fprintf(out, "program of %d images, lanes of %d instrs\n", lowered->n,
+    fprintf(out, "program of %d images, lanes of %d instructions\n", lowered->n,
             lowered->lanes[0].n_instrs);
     qsort(costs, FX_N_OPCODES, sizeof *costs, slower_first);
     for (int k = 0; k < FX_N_OPCODES; k++)

@@ -1,6 +1,6 @@
 /* Private to lib/backend/ref: what stands behind a device, a model and a program.
  *
- * Every value has its own place in the activation arena, canonical order (N, T, C, H, W), and in
+ * Every value has its own memory in the activation arena, canonical order (N, T, C, H, W), and in
  * training so has its gradient; nothing is shared or recomputed, so every value can be looked at.
  * All programs of a model use the same arena from its start. */
 #ifndef FX_BACKEND_REF_MODEL_INTERNAL_H
@@ -39,7 +39,8 @@ struct fx_program {
     enum fx_mode mode;
     int n;                          /* images */
     struct fx_ref_offsets *offsets; /* owned; one a node */
-    struct fx_batch batch; /* the last input; its pointers are borrowed until the last slot */
+    struct fx_batch
+        batch; /* the last input; its pointers are borrowed until the step's last call */
 };
 
 /* A node's memory during a run: NULL where there is none. */
@@ -47,7 +48,7 @@ float *fx_ref_value(const struct fx_program *program, int node);
 float *fx_ref_gradient(const struct fx_program *program, int node);
 double *fx_ref_statistics(const struct fx_program *program, int node);
 
-/* ---- slots of the back-end table (backend.h) ---- */
+/* ---- functions of the back-end table (backend.h) ---- */
 
 enum fx_status fx_ref_device_open(struct fx_device **device,
                                   const struct fx_device_options *options, struct fx_err *err);

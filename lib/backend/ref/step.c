@@ -1,4 +1,5 @@
-/* The slots of a step: the order of the nodes, what is zeroed when, and the back-end table. */
+/* The calls of a training step: the order of the nodes, what is zeroed when, and the back-end
+ * table. */
 #include "backend/backends.h"
 #include "backend/host/update.h"
 #include "backend/ref/model_internal.h"

@@ -77,7 +77,7 @@ static void concatenations_agree(void **state)
     run_all("concat", build_concat, sizes, sizeof sizes / sizeof *sizes);
 }
 
-static void vectors_are_joined_too(void **state)
+static void dense_rows_are_joined_too(void **state)
 {
     static const struct join sizes[] = { { { 40, 40, 40 }, 3, 1, 3, false },
                                          { { 7, 9 }, 2, 1, 2, false } };
@@ -104,7 +104,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_agree),
         cmocka_unit_test(concatenations_agree),
-        cmocka_unit_test(vectors_are_joined_too),
+        cmocka_unit_test(dense_rows_are_joined_too),
         cmocka_unit_test(growing_chains_agree),
     };
 
