@@ -83,7 +83,8 @@ $(SAN_C_SUITES:%=$(CHECK)/sanitized/%.tap): $(CHECK)/sanitized/%.tap:
 	@$(call SIM_ENV,$(SAN_B)) tests/run-suite sanitized/$* $@ $(SAN_B)/tests/$*
 
 $(FRESH_SUITES:%=$(CHECK)/%.tap): $(CHECK)/fresh/%.tap:
-	@FRESH=$* FX_SUITE_SECONDS=9000 tests/run-suite fresh/$* $@ bats --tap tests/fresh/commands.bats
+	@FRESH=$* FX_SUITE_SECONDS=$(if $(FRESH_WHOLE),9000,3000) tests/run-suite fresh/$* $@ \
+	  bats --tap tests/fresh/commands.bats
 
 C_FILES = $(shell find lib tools tests kernels -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' \
 	-o -name '*.cpp')
