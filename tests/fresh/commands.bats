@@ -4,16 +4,20 @@
 
 load ../helper
 
+machine() {
+    "$ROOT/tests/fresh/machine" "$@"
+}
+
 # Called by make; the packages that make fresh machines are fetched by make too.
 setup_file() {
     export MACHINE=$ROOT/build/fresh/$FRESH SUITE=${FRESH%-*} FRESH_USER=${FRESH##*-} WHY_NOT=
     [ -e "$ROOT/.git" ] || WHY_NOT="no checkout to clone"
-    tests=$ROOT/tests/fresh
     mkdir -p "$ROOT/build/fresh"
-    "$tests/machine" drop "$MACHINE"
-    [ -n "$WHY_NOT" ] || WHY_NOT=$("$tests/machine" make "$MACHINE" "$SUITE" 2>&1) ||
-        [ $? = 77 ]
-    [ -n "$WHY_NOT" ] || "$tests/machine" clone "$MACHINE" "$FRESH_USER"
+    teardown_file
+    [ -n "$WHY_NOT" ] || WHY_NOT=$(machine make "$MACHINE-bare" "$SUITE" 2>&1) || [ $? = 77 ]
+    [ -z "$WHY_NOT" ] || return 0
+    machine copy "$MACHINE" "$MACHINE-bare"
+    machine clone "$MACHINE" "$FRESH_USER"
 }
 
 setup() {
@@ -21,14 +25,14 @@ setup() {
 }
 
 teardown_file() {
-    "$ROOT/tests/fresh/machine" drop "$MACHINE"
-    "$ROOT/tests/fresh/machine" drop "$MACHINE-bare"
+    machine drop "$MACHINE"
+    machine drop "$MACHINE-bare"
 }
 
 # typed COMMAND: in the clone; what it says stays in build/fresh, its end is shown when it fails.
 typed() {
     local log=$MACHINE-$BATS_TEST_NUMBER.txt
-    "$ROOT/tests/fresh/machine" run "$MACHINE" "$FRESH_USER" "cd fusion-tools && $1" >"$log" 2>&1 ||
+    machine run "$MACHINE" "$FRESH_USER" "cd fusion-tools && $1" >"$log" 2>&1 ||
         { tail -n 60 "$log" && fail "$1: see $log"; }
 }
 
@@ -50,11 +54,10 @@ typed() {
     local bare=$MACHINE-bare log=$MACHINE-bare.txt
     typed "./bootstrap deb build/release/tests/mkcifar"
     typed "build/release/tests/mkcifar --classes 10 --train 500 --test 100 -o small.tar.gz"
-    "$ROOT/tests/fresh/machine" drop "$bare"
-    "$ROOT/tests/fresh/machine" make "$bare" "$SUITE"
+    local home
     home=$(chroot "$MACHINE" su -l "$FRESH_USER" -c pwd)
     cp "$MACHINE$home"/fusion-tools/{build/*.deb,small.tar.gz,tests/deb-check} "$bare/root"
-    "$ROOT/tests/fresh/machine" run "$bare" root "./deb-check *.deb small.tar.gz" >"$log" 2>&1 ||
+    machine run "$bare" root "./deb-check *.deb small.tar.gz" >"$log" 2>&1 ||
         { tail -n 60 "$log" && fail "deb-check: see $log"; }
     tail -n 1 "$log" | grep -E '^deb-check: installed, ran, removed: fusion-tools [0-9]'
 }
