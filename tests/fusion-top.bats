@@ -210,7 +210,8 @@ END
 
 @test "what is no directory is refused; an empty one has no runs" {
     fails_with 1 "fusion-top: nothing: No such file or directory" fusion-top nothing
-    fails_with 1 "fusion-top: runs/dead/lock: not a directory" fusion-top runs/dead/lock
+    fails_with 3 "fusion-top: runs/dead/lock: is empty, not a directory of runs; *" \
+        fusion-top runs/dead/lock
     run -2 fusion-top a b
     run -2 fusion-top --interval 0
     mkdir empty

@@ -135,7 +135,8 @@ assert len({len(row) for row in rows}) == 1 and rows[0][0] == "run", rows'
     assert_regex "${lines[1]}" '^runs/a,done,'
     assert_regex "${lines[2]}" '^"runs/b,c",done,'
     assert_equal "$stderr" "metrics-csv: metrics.jsonl: stream ends without an end event
-metrics-csv: empty.jsonl: stream ends without an end event"
+metrics-csv: empty.jsonl: is empty, not a metrics stream; fusion-train writes one to standard \
+output"
     run -3 metrics-csv -o out.csv metrics.jsonl runs/a
     assert_not_exists out.csv
     # Names that lead nowhere are mistakes: nothing is written.

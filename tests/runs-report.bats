@@ -134,7 +134,7 @@ END
     fails_with 3 "runs-report: empty: no runs below it: no history.jsonl, no metrics.jsonl" \
         runs-report -o page.html empty
     fails_with 1 "runs-report: nothing: No such file or directory" runs-report -o page.html nothing
-    fails_with 1 "runs-report: runs/done/lock: not a directory" \
+    fails_with 3 "runs-report: runs/done/lock: is empty, not a directory of runs; *" \
         runs-report -o page.html runs/done/lock
     run -2 runs-report
     run -2 runs-report runs runs

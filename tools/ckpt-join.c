@@ -143,7 +143,7 @@ static enum fx_status require_all(struct join *join, struct fx_err *err)
 
 static enum fx_status open_file(struct join *join, int i, struct fx_err *err)
 {
-    FX_TRY(fx_component_open(&join->files[i], join->args->files[i], err));
+    FX_TRY(fx_component_open(&join->files[i], join->args->files[i], FX_WANTED_COMPONENTS, err));
     FX_TRY(fx_component_read_beside(&join->files[i], err));
     join->is_usable[i] = true;
     return FX_OK;

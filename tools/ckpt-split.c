@@ -9,7 +9,7 @@
 #include "net/arch.h"
 #include "net/model.h"
 #include "tensor/safetensors.h"
-#include "train/checkpoint.h"
+#include "train/stream.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -32,8 +32,7 @@ struct part {
 };
 
 struct checkpoint {
-    struct fx_input input;
-    struct fx_tensor_set set;
+    struct fx_stream stream;
     struct fx_checkpoint_info info;
     struct fx_graph graph;
     struct part parts[N_PARTS_MAX];
@@ -46,16 +45,14 @@ static enum fx_status read_checkpoint(struct checkpoint *c, const char *path, st
 {
     struct fx_model_config config = { .expert_dropout = -1, .fusion_dropout = -1 };
 
-    FX_TRY(fx_safetensors_read(&c->set, &c->input, path, err));
-    if (fx_checkpoint_info_get(&c->set, &c->info, err) != FX_OK)
-        return fx_err_prepend(err, "%s: ", c->input.name);
+    FX_TRY(fx_stream_open(&c->stream, path, FX_WANTED_CHECKPOINT, &c->info, err));
     config.arch = c->info.arch;
     config.fusion = c->info.fusion;
     config.n_experts = c->info.n_experts;
     config.n_classes = c->info.n_classes;
     if (fx_checkpoint_build(&c->graph, &config, err) != FX_OK ||
-        fx_checkpoint_check(&c->set, &c->graph, c->info.fusion != NULL, err) != FX_OK)
-        return fx_err_prepend(err, "%s: ", c->input.name);
+        fx_checkpoint_check(&c->stream.set, &c->graph, c->info.fusion != NULL, err) != FX_OK)
+        return fx_err_prepend(err, "%s: ", c->stream.input.name);
     return FX_OK;
 }
 
@@ -112,13 +109,13 @@ static void list(const struct checkpoint *c, const char *format)
 {
     char shape[TEXT_BYTES];
 
-    for (size_t i = 0; i < c->set.n_tensors; i++) {
-        const struct fx_tensor *tensor = &c->set.tensors[i];
+    for (size_t i = 0; i < c->stream.set.n_tensors; i++) {
+        const struct fx_tensor *tensor = &c->stream.set.tensors[i];
         const struct part *part = part_of(c, tensor->name);
         fx_quote_put(stdout, tensor->name);
         fprintf(stdout, "\t%s\t%s\t%td\t", fx_dtype_name(tensor->dtype),
                 fx_shape_text(tensor->n_dims, tensor->shape, shape, sizeof(shape)),
-                (const uint8_t *)tensor->data - c->input.bytes);
+                (const uint8_t *)tensor->data - c->stream.input.bytes);
         if (part)
             fprintf(stdout, "%s/%s.%s\n", part->folder, part->stem, format);
         else
@@ -141,7 +138,7 @@ static enum fx_status fill_set(const struct checkpoint *c, struct part *part, st
 
     for (int i = 0; i < c->graph.n_params; i++) {
         const char *name = c->graph.params[i].name;
-        const struct fx_tensor *tensor = fx_tensor_set_find(&c->set, name);
+        const struct fx_tensor *tensor = fx_tensor_set_find(&c->stream.set, name);
         if (strncmp(name, part->prefix, n_prefix) == 0)
             FX_TRY(fx_tensor_set_add(&part->set, name + n_prefix, tensor->dtype, tensor->n_dims,
                                      tensor->shape, tensor->data, err));
@@ -150,13 +147,13 @@ static enum fx_status fill_set(const struct checkpoint *c, struct part *part, st
     FX_TRY(fx_tensor_set_put_meta(&part->set, "component", component, err));
     FX_TRY(fx_tensor_set_put_meta(&part->set, "arch", part->arch, err));
     for (size_t i = 0; i < N_RUN_KEYS; i++) {
-        const char *value = fx_tensor_set_meta(&c->set, run_keys[i]);
+        const char *value = fx_tensor_set_meta(&c->stream.set, run_keys[i]);
         if (value)
             FX_TRY(fx_tensor_set_put_meta(&part->set, run_keys[i], value, err));
     }
     FX_TRY(fx_tensor_set_put_meta(&part->set, "tool", "ckpt-split", err));
     FX_TRY(fx_tensor_set_put_meta(&part->set, "version", fx_version, err));
-    return fx_tensor_set_put_meta(&part->set, "source", c->input.name, err);
+    return fx_tensor_set_put_meta(&part->set, "source", c->stream.input.name, err);
 }
 
 /* A number where the text is one, except for names and digests, which may look like one. */
@@ -184,8 +181,9 @@ static json_t *describe(const struct checkpoint *c, const struct part *part)
     for (size_t i = 0; !failed && i < part->set.n_meta; i++)
         failed = json_object_set_new(object, part->set.meta[i].key,
                                      json_value(part->set.meta[i].key, part->set.meta[i].value));
-    for (size_t i = 0; !failed && i < c->set.n_meta; i++)
-        failed = json_object_set_new(all, c->set.meta[i].key, fx_json_text(c->set.meta[i].value));
+    for (size_t i = 0; !failed && i < c->stream.set.n_meta; i++)
+        failed = json_object_set_new(all, c->stream.set.meta[i].key,
+                                     fx_json_text(c->stream.set.meta[i].value));
     if (!failed)
         failed = json_object_set(object, "checkpoint", all) != 0;
     json_decref(all);
@@ -249,7 +247,7 @@ static enum fx_status write_parts(struct checkpoint *c, const struct args *args,
         FX_TRY(fx_output_commit(&c->parts[i].data, err));
         FX_TRY(fx_output_commit(&c->parts[i].json, err));
     }
-    fx_log_info("%s: %d components written to %s", c->input.name, c->n_parts, args->dir);
+    fx_log_info("%s: %d components written to %s", c->stream.input.name, c->n_parts, args->dir);
     return FX_OK;
 }
 
@@ -271,8 +269,7 @@ out:
         fx_tensor_set_fini(&c.parts[i].set);
     }
     fx_graph_fini(&c.graph);
-    fx_tensor_set_fini(&c.set);
-    fx_input_close(&c.input);
+    fx_stream_close(&c.stream);
     return status;
 }
 

@@ -39,7 +39,7 @@ static enum fx_status list(const char *path, struct fx_err *err)
 {
     struct fx_component file = { 0 };
     char shape[256];
-    enum fx_status status = fx_component_open(&file, path, err);
+    enum fx_status status = fx_component_open(&file, path, FX_WANTED_TENSORS, err);
 
     for (size_t i = 0; status == FX_OK && i < file.set.n_tensors; i++) {
         const struct fx_tensor *tensor = &file.set.tensors[i];
@@ -64,7 +64,7 @@ static enum fx_status take_file(struct source *source, int k, struct fx_err *err
     char prefix[PREFIX_BYTES], hint[HINT_BYTES];
     bool has_hint;
 
-    FX_TRY(fx_component_open(file, source->args->files[k], err));
+    FX_TRY(fx_component_open(file, source->args->files[k], FX_WANTED_EXPERT, err));
     snprintf(prefix, sizeof(prefix), "expert_backbones.%d.", k);
     fx_assembly_add(&source->assembly, file, prefix, &tally);
     fx_assembly_require(&source->assembly, prefix, true, file->input.name, &tally);

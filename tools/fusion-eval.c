@@ -101,10 +101,8 @@ static enum fx_status open_inputs(const struct args *args, struct evaluation *ev
 {
     FX_TRY(fx_dataset_open(&ev->dataset, args->data, err));
     FX_TRY(fx_part_find(&ev->dataset, args->split, args->limit, &ev->part, err));
-    FX_TRY(fx_safetensors_read(&ev->stream.set, &ev->stream.input, args->input, err));
+    FX_TRY(fx_stream_open(&ev->stream, args->input, FX_WANTED_CHECKPOINT, &ev->info, err));
     const char *name = ev->stream.input.name;
-    if (fx_checkpoint_info_get(&ev->stream.set, &ev->info, err) != FX_OK)
-        return fx_err_prepend(err, "%s: ", name);
     if (ev->info.n_classes != ev->dataset.n_classes)
         return fx_fail(err, FX_EINPUT, "%s: the model has %d classes, the data set %s has %d", name,
                        ev->info.n_classes, args->data, ev->dataset.n_classes);

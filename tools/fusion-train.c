@@ -49,9 +49,7 @@ static enum fx_status read_experts(const struct args *args, struct inputs *in, s
 {
     const struct fx_settings *settings = &args->train.settings;
 
-    FX_TRY(fx_safetensors_read(&in->experts.set, &in->experts.input, args->experts, err));
-    if (fx_checkpoint_info_get(&in->experts.set, &in->info, err) != FX_OK)
-        return fx_err_prepend(err, "%s: ", in->experts.input.name);
+    FX_TRY(fx_stream_open(&in->experts, args->experts, FX_WANTED_EXPERTS, &in->info, err));
     struct fx_model_config model = { .arch = in->info.arch,
                                      .n_experts = in->info.n_experts,
                                      .n_classes = in->info.n_classes,

@@ -24,27 +24,6 @@ bool fx_pth_is_pth(const uint8_t *bytes, size_t n_bytes)
     return fx_zip_is_zip(bytes, n_bytes) || fx_pth_is_legacy(bytes, n_bytes);
 }
 
-static bool begins_with(const struct fx_input *in, size_t at, const char *word)
-{
-    return in->n_bytes >= at + strlen(word) && memcmp(in->bytes + at, word, strlen(word)) == 0;
-}
-
-/* What a file is that is neither zip nor stream: people mix up exactly these. */
-static const char *guess(const struct fx_input *in)
-{
-    if (in->n_bytes == 0)
-        return "is empty";
-    if (begins_with(in, 257, "ustar"))
-        return "is a PyTorch checkpoint of 2016 (tar); load it once with an old torch and save it";
-    if (begins_with(in, 0, "version https://git-lfs"))
-        return "is a Git LFS pointer, not the file itself; run git lfs pull";
-    if (begins_with(in, 0, "<"))
-        return "is a web page, not a checkpoint";
-    if (begins_with(in, 0, "\x80"))
-        return "is a plain pickle, not written by torch.save";
-    return "is no PyTorch checkpoint: neither a zip nor a stream of torch.save";
-}
-
 /* Goes down to the state dict; the plain values beside it become metadata. */
 static enum fx_status unwrap(struct fx_pth_file *file, struct fx_pickle_value **value,
                              struct fx_err *err)
@@ -138,7 +117,10 @@ static enum fx_status read_file(struct fx_pth_file *file, struct fx_err *err)
     else if (fx_pth_is_legacy(in->bytes, in->n_bytes))
         FX_TRY(fx_pth_open_legacy(file, err));
     else
-        return fx_fail(err, FX_EINPUT, "%s: %s", in->name, guess(in));
+        return fx_fail(err, FX_EINPUT,
+                       "%s: is no PyTorch checkpoint: neither a zip nor a stream "
+                       "of torch.save",
+                       in->name);
     object = file->pickle.root;
     FX_TRY(unwrap(file, &object, err));
     FX_TRY(fx_pth_walk(file, object, err));

@@ -2,13 +2,14 @@
 #include "base/io.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SPOOL_BYTES_MIN = 1 << 16 };
+enum { SPOOL_BYTES_MIN = 1 << 16, PAUSE_MS = 200 };
 
 /* Maps a regular file that nobody has read from; false when it cannot. */
 static bool map_file(struct fx_input *in, int fd)
@@ -100,12 +101,30 @@ enum fx_status fx_input_expect_end(struct fx_input *in, size_t n, struct fx_err 
     return FX_OK;
 }
 
+void fx_input_peek(struct fx_input *in, size_t n)
+{
+    struct pollfd wait = { .fd = in->fd, .events = POLLIN };
+
+    while (in->is_stream && in->n_bytes < n && poll(&wait, 1, PAUSE_MS) > 0) {
+        if (in->n_bytes == in->cap_bytes && grow(in, n, NULL) != FX_OK)
+            return;
+        size_t cap = in->cap_bytes < n ? in->cap_bytes : n;
+        ssize_t got = read(in->fd, (uint8_t *)in->bytes + in->n_bytes, cap - in->n_bytes);
+        if (got <= 0)
+            return;
+        in->n_bytes += (size_t)got;
+    }
+}
+
 enum fx_status fx_input_open(struct fx_input *in, const char *path, struct fx_err *err)
 {
     FX_TRY(fx_input_begin(in, path, err));
     enum fx_status status = fill(in, SIZE_MAX, err);
-    if (status != FX_OK)
+    if (status != FX_OK) {
+        const char *name = in->name;
         fx_input_close(in);
+        in->name = name;
+    }
     return status;
 }
 

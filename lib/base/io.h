@@ -31,7 +31,7 @@ struct fx_input {
     size_t cap_bytes; /* allocated for a stream */
 };
 
-/* fx_input_open: all of it.  path "-" or NULL is stdin. */
+/* fx_input_open: all of it.  path "-" or NULL is stdin.  After a failure only the name is left. */
 enum fx_status fx_input_open(struct fx_input *in, const char *path,
                              struct fx_err *err) FX_MUST_CHECK;
 
@@ -43,6 +43,10 @@ enum fx_status fx_input_begin(struct fx_input *in, const char *path,
                               struct fx_err *err) FX_MUST_CHECK;
 enum fx_status fx_input_need(struct fx_input *in, size_t n, struct fx_err *err) FX_MUST_CHECK;
 enum fx_status fx_input_expect_end(struct fx_input *in, size_t n, struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_input_peek: for a look at what was refused: makes more of the first n bytes of a stream
+ * available, as far as they come without a pause. */
+void fx_input_peek(struct fx_input *in, size_t n);
 
 void fx_input_close(struct fx_input *in); /* accepts a zeroed record */
 

@@ -58,6 +58,7 @@ enum fx_status fx_json_line_read(struct fx_json_reader *reader, json_t **object,
     *object = NULL;
     errno = 0;
     ssize_t n = getline(&reader->text, &reader->cap_text, reader->in);
+    reader->n_text = n > 0 ? (size_t)n : 0;
     if (n < 0 && feof(reader->in))
         return FX_OK;
     /* Also when the first bytes of the line could be read. */

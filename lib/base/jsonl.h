@@ -27,6 +27,7 @@ struct fx_json_reader {
     const char *name; /* borrowed: "stdin", for messages */
     int64_t line;     /* number of the last line read, from 1 */
     char *text;       /* owned: the last line, with its newline; the object in its own bytes */
+    size_t n_text;
     size_t cap_text;
 };
 

@@ -1,6 +1,7 @@
 /* Opening a data set: maps the file, checks everything a trainer relies on (see dataset.h). */
 #include "data/dataset.h"
 
+#include "base/kind.h"
 #include "tensor/safetensors.h"
 
 #include <inttypes.h>
@@ -245,8 +246,10 @@ enum fx_status fx_dataset_open(struct fx_dataset *ds, const char *path, struct f
     enum fx_status status = fx_safetensors_read(&ds->set, &ds->input, path, err);
     if (status == FX_OK)
         status = read_all(ds, err);
-    if (status != FX_OK)
+    if (status != FX_OK) {
+        status = fx_kind_explain(FX_WANTED_DATASET, &ds->input, err);
         fx_dataset_close(ds);
+    }
     return status;
 }
 

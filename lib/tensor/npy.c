@@ -1,7 +1,7 @@
 /* .npy: a magic, a length, a Python dict literal, the elements (numpy/lib/format.py, NEP 1). */
 #include "tensor/npy.h"
 
-#include "base/io.h"
+#include "base/kind.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -225,8 +225,11 @@ enum fx_status fx_npy_read_indices(const char *path, int64_t **values, size_t *n
 
     *values = NULL;
     *n = 0;
-    FX_TRY(fx_input_begin(&in, path, err));
-    enum fx_status status = read_input(&in, values, n, err);
+    enum fx_status status = fx_input_begin(&in, path, err);
+    if (status == FX_OK)
+        status = read_input(&in, values, n, err);
+    if (status != FX_OK)
+        status = fx_kind_explain(FX_WANTED_INDICES, &in, err);
     fx_input_close(&in);
     return status;
 }

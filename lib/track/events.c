@@ -1,9 +1,12 @@
 /* The order of a metrics stream, in one place for everyone who reads one. */
 #include "track/events.h"
 
+#include "base/kind.h"
+
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum fx_status fx_events_fail(const struct fx_events *events, struct fx_err *err, const char *what,
                               const char *why)
@@ -82,8 +85,8 @@ static enum fx_status check(struct fx_events *events, json_t *event, const char 
     return strcmp(kind, "end") == 0 ? on_end(events, event, err) : FX_OK;
 }
 
-enum fx_status fx_events_next(struct fx_events *events, json_t **event, const char **kind,
-                              struct fx_err *err)
+static enum fx_status next(struct fx_events *events, json_t **event, const char **kind,
+                           struct fx_err *err)
 {
     FX_TRY(fx_json_line_read(&events->reader, event, err));
     if (*event == NULL)
@@ -91,10 +94,43 @@ enum fx_status fx_events_next(struct fx_events *events, json_t **event, const ch
                                 : fx_fail(err, FX_EINPUT, "%s: stream ends without an end event",
                                           events->reader.name);
     *kind = fx_event_text(*event, "event");
-    enum fx_status status = check(events, *event, *kind, err);
+    return check(events, *event, *kind, err);
+}
+
+/* The beginning of what is no metrics.  Of a pipe that is the line just read; where that is not
+ * text, and so no one types it, also what follows. */
+static size_t read_head(const struct fx_json_reader *reader, uint8_t head[FX_KIND_BYTES])
+{
+    ssize_t n_file = pread(fileno(reader->in), head, FX_KIND_BYTES, 0);
+    size_t n = reader->n_text < FX_KIND_BYTES ? reader->n_text : FX_KIND_BYTES;
+
+    if (n_file >= 0 || n == 0)
+        return n_file >= 0 ? (size_t)n_file : 0;
+    memcpy(head, reader->text, n);
+    if (head[0] >= 0x80 || memchr(head, 0, n) != NULL)
+        n += fread(head + n, 1, FX_KIND_BYTES - n, reader->in);
+    return n;
+}
+
+/* Says what the stream is instead of metrics, if its beginning shows it. */
+static void explain(const struct fx_events *events, struct fx_err *err)
+{
+    uint8_t head[FX_KIND_BYTES];
+    size_t n = read_head(&events->reader, head);
+
+    (void)!fx_kind_check(FX_WANTED_METRICS, events->reader.name, head, n, err);
+}
+
+enum fx_status fx_events_next(struct fx_events *events, json_t **event, const char **kind,
+                              struct fx_err *err)
+{
+    enum fx_status status = next(events, event, kind, err);
     if (status != FX_OK) {
+        if (events->start == NULL)
+            explain(events, err);
         json_decref(*event);
         *event = NULL;
+        status = err->status;
     }
     return status;
 }

@@ -1,6 +1,8 @@
 /* Searching folders, reading streams that may still grow, and telling the living from the dead. */
 #include "track/runs.h"
 
+#include "base/kind.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -312,8 +314,10 @@ enum fx_status fx_runs_scan(struct fx_runs *runs, const char *dir, struct fx_err
 
     if (stat(dir, &st) != 0)
         return fx_fail_errno(err, "%s", dir);
-    if (!S_ISDIR(st.st_mode))
+    if (!S_ISDIR(st.st_mode)) {
+        FX_TRY(fx_kind_check(FX_WANTED_RUNS, dir, NULL, 0, err));
         return fx_fail(err, FX_EFAIL, "%s: not a directory", dir);
+    }
     char *root = strndup(dir, n);
     enum fx_status status = root == NULL ? fx_fail(err, FX_EFAIL, "%s: out of memory", dir)
                                          : walk(&found, runs, root, n, 0, err);

@@ -27,16 +27,27 @@ static bool is_safetensors(const struct fx_input *in)
     return n_header <= HEADER_BYTES_MAX && strchr("{ \t\r\n", in->bytes[LENGTH_BYTES]);
 }
 
-enum fx_status fx_component_open(struct fx_component *component, const char *path,
-                                 struct fx_err *err)
+static enum fx_status read_file(struct fx_component *component, const char *path,
+                                struct fx_err *err)
 {
     struct fx_input *in = &component->input;
 
-    *component = (struct fx_component){ 0 };
     FX_TRY(fx_input_open(in, path, err));
     if (!fx_pth_is_pth(in->bytes, in->n_bytes) && is_safetensors(in))
         return fx_safetensors_parse(&component->set, in->bytes, in->n_bytes, in->name, err);
     return fx_pth_read(&component->set, in, err);
+}
+
+/* Tensors of something else would only be compared in vain: they are looked at in any case. */
+enum fx_status fx_component_open(struct fx_component *component, const char *path,
+                                 enum fx_wanted wanted, struct fx_err *err)
+{
+    const struct fx_input *in = &component->input;
+
+    *component = (struct fx_component){ 0 };
+    if (read_file(component, path, err) != FX_OK)
+        return fx_kind_explain(wanted, &component->input, err);
+    return fx_kind_check(wanted, in->name, in->bytes, in->n_bytes, err);
 }
 
 /* ---- what is said beside the tensors --------------------------------------------------------- */

@@ -2,7 +2,7 @@
 #ifndef FX_TRAIN_COMPONENT_H
 #define FX_TRAIN_COMPONENT_H
 
-#include "base/io.h"
+#include "base/kind.h"
 #include "tensor/tensor.h"
 
 struct fx_component {
@@ -11,9 +11,10 @@ struct fx_component {
 };
 
 /* fx_component_open: reads the file ("-" or NULL: stdin) with fx_pth_read or fx_safetensors_parse.
- * FX_EINPUT: "FILE: what: why".  Call fx_component_close also after a failure. */
+ * FX_EINPUT: "FILE: what: why", also where it is evidently something else than wanted.  Call
+ * fx_component_close also after a failure. */
 enum fx_status fx_component_open(struct fx_component *component, const char *path,
-                                 struct fx_err *err) FX_MUST_CHECK;
+                                 enum fx_wanted wanted, struct fx_err *err) FX_MUST_CHECK;
 
 /* fx_component_read_beside: takes into the metadata what ckpt-split wrote into FILE.json beside a
  * FILE.pth (component, arch, fusion, classes, ...); a .safetensors of it has that in itself.  A

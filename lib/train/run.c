@@ -8,13 +8,6 @@
 
 #include <string.h>
 
-void fx_stream_close(struct fx_stream *stream)
-{
-    fx_tensor_set_fini(&stream->set);
-    fx_input_close(&stream->input);
-    *stream = (struct fx_stream){ 0 };
-}
-
 /* The partial batch at the end of an epoch; 0 when there is none or --steps ends before it. */
 static int tail_images(const struct fx_run_plan *plan)
 {

@@ -5,7 +5,7 @@
 #include "train/engine.h"
 #include "train/evaluate.h"
 #include "train/settings.h"
-#include "tensor/safetensors.h"
+#include "train/stream.h"
 
 /* Where and how to run; none of it decides the result.  Strings are borrowed. */
 struct fx_run_options {
@@ -17,13 +17,6 @@ struct fx_run_options {
     double checkpoint_minutes;
     bool resume;
 };
-
-/* An open stream of tensors. */
-struct fx_stream {
-    struct fx_input input;    /* owned */
-    struct fx_tensor_set set; /* owned */
-};
-void fx_stream_close(struct fx_stream *stream); /* accepts a zeroed or closed record */
 
 /* What to train; everything borrowed. */
 struct fx_run_plan {

@@ -21,11 +21,11 @@ def stream(*events):
 
 def cases():
     good = stream(START, EPOCH, END)
-    yield "empty", b"", NO_END
-    yield "newline", b"\n", "line 1: *"
-    yield "csv", b"epoch,train_loss\n1,2\n", "line 1: *"
+    yield "empty", b"", "is empty, not a metrics stream; *"
+    yield "newline", b"\n", "is a text file, not *"
+    yield "csv", b"epoch,train_loss\n1,2\n", "is a CSV table, not *"
     yield "zeros", bytes(1000), "line 1: *"
-    yield "gzip", b"\x1f\x8b\x08\0\0\0\0\0\0\3\n", "line 1: *"
+    yield "gzip", b"\x1f\x8b\x08\0\0\0\0\0\0\3\n", "is a gzip file, not *"
     yield "one-line", good.replace(b"\n", b" ") + b"\n", "line 1: *"
     for cut in range(1, len(good), 41):
         yield f"cut-{cut:04}", good[:cut], "*"

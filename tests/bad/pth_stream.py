@@ -41,7 +41,7 @@ def cases():
         }
     ):
         yield f"cut-{cut}", good[:cut], "*"
-    yield "cut-magic", good[: len(MAGIC) - 1], "is a plain pickle, not written by torch.save"
+    yield "cut-magic", good[: len(MAGIC) - 1], "is a Python pickle, not *"
     yield "tail", stream(tail=b"x"), "1 bytes follow the last storage"
     yield "version", stream(version=1002), "stream version is not 1001"
     yield "version-text", MAGIC + pickled(text("1001")) + SYSTEM, "stream version is not 1001"

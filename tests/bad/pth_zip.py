@@ -233,13 +233,13 @@ def others():
     with tarfile.open(fileobj=tar, mode="w") as archive:
         for name in ("storages", "tensors", "pickle"):
             archive.addfile(tarfile.TarInfo(name))
-    yield "tar", tar.getvalue(), "is a PyTorch checkpoint of 2016 (tar); *"
-    yield "nothing", b"", "is empty"
+    yield "tar", tar.getvalue(), "is a tar archive, not *; if PyTorch wrote it (2016), load it *"
+    yield "nothing", b"", "is empty, not *"
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
-    yield "lfs", pointer, "is a Git LFS pointer, not the file itself; run git lfs pull"
-    yield "html", b"<!DOCTYPE html><html>404</html>", "is a web page, not a checkpoint"
-    yield "plain-pickle", STATE, "is a plain pickle, not written by torch.save"
-    yield "text", b"weight 1 2 3\n", "is no PyTorch checkpoint: *"
+    yield "lfs", pointer, "is a Git LFS pointer, not *; run git lfs pull"
+    yield "html", b"<!DOCTYPE html><html>404</html>", "is a web page, not *; the download failed"
+    yield "plain-pickle", STATE, "is a Python pickle, not *; torch.save writes what is read"
+    yield "text", b"weight 1 2 3\n", "is a text file, not *"
     yield "zeros", bytes(1000), "*"
 
 

@@ -48,7 +48,7 @@ END = "* at *"
 
 def cases():
     # 1: a length
-    yield "rule-1-0", b"", "empty"
+    yield "rule-1-0", b"", "is empty, not *"
     for n in (1, 7):
         yield f"rule-1-{n}", bytes(n), f"cut off: {n} bytes of at least 8"
     # 2: a header of at most 100 million bytes
