@@ -64,6 +64,65 @@ numpy_python() {
       head -c 1000 /dev/zero; } | cifar-prep | cmp - python.safetensors
 }
 
+@test "an extracted archive is as good as the archive, in every layout" {
+    local layout
+    for layout in python binary python-10 binary-10; do
+        mkdir "$layout"
+        tar -xzf "$layout.tar.gz" -C "$layout"
+        cifar-prep -o wanted.safetensors "$layout.tar.gz"
+        # The folder itself, with a slash, through a link, and the folder around it.
+        ln -s "$PWD/$layout"/cifar* link
+        for folder in "$layout"/cifar* "$layout"/cifar*/ link "$layout" "$layout/"; do
+            cifar-prep "$folder" | cmp - wanted.safetensors || fail "$folder"
+        done
+        rm link
+    done
+    # torchvision's root: the archive is still there, and so are other things.
+    touch python/cifar-100-python.tar.gz python/cifar-100-python/file.txt~
+    mkdir python/train python/cifar-100-python/test.bin
+    cifar-prep -o wanted.safetensors python.tar.gz
+    cifar-prep python | cmp - wanted.safetensors
+    # Members may be links, as on a shared disk.
+    mv python/cifar-100-python/train elsewhere
+    ln -s "$PWD/elsewhere" python/cifar-100-python/train
+    cifar-prep python/cifar-100-python | cmp - wanted.safetensors
+}
+
+@test "an extracted archive is checked as the archive is" {
+    local folder=root/cifar-100-python ten=root/cifar-10-batches-py
+    refused() { # WHY [FOLDER]
+        fails_with 3 "cifar-prep: $1" timeout 30 cifar-prep -o c.safetensors "${2:-$folder}"
+        assert_not_exists c.safetensors
+    }
+    mkdir root
+    tar -xzf python.tar.gz -C root
+    mv $folder/test kept
+    refused "$folder: test is missing (cifar-100-python, by its member train)"
+    mkfifo $folder/test
+    refused "$folder: test: not a regular file"
+    ln -sf /dev/zero $folder/test
+    refused "$folder: test: not a regular file"
+    ln -sf nowhere $folder/test
+    refused "$folder: test is missing *"
+    ln -sf test $folder/test
+    fails_with 1 "cifar-prep: $folder: test: Too many levels *" cifar-prep -o c.safetensors $folder
+    rm $folder/test
+    truncate -s 3G $folder/test
+    refused "$folder: test: has 3221225472 bytes, more than 2048 MiB"
+    head -c 5000 kept >$folder/test
+    refused "$folder: test: *"
+    mv kept $folder/test
+    touch $folder/train.bin
+    refused "$folder: train belongs to cifar-100-python, train.bin to cifar-100-binary"
+    rm $folder/train.bin
+    mkdir $ten
+    refused "root: holds cifar-100-python and cifar-10-batches-py; name one of them" root
+    refused "$ten: holds no member of a CIFAR archive" $ten
+    chmod 0 $folder/meta
+    [ "$(id -u)" = 0 ] || fails_with 1 "cifar-prep: $folder: meta: Permission denied" \
+        cifar-prep -o c.safetensors $folder
+}
+
 @test "CIFAR-10 in both layouts, its batches in any order" {
     cifar-prep -o python.safetensors python-10.tar.gz
     cifar-prep -o binary.safetensors binary-10.tar.gz

@@ -200,8 +200,9 @@ int main(int argc, char **argv)
     const struct fx_tool tool = {
         .name = "cifar-prep",
         .synopsis = "[options] [ARCHIVE]",
-        .summary = "Turn a CIFAR-100 or CIFAR-10 archive (.tar.gz, python or binary layout) into "
-                   "a checked data set with its splits, for fusion-train and the other tools.",
+        .summary = "Turn a CIFAR-100 or CIFAR-10 archive (.tar.gz, or the folder it was extracted "
+                   "to; python or binary layout) into a checked data set with its splits, for "
+                   "fusion-train and the other tools.",
         .options = options,
         .example = "cifar-prep -o cifar100.safetensors cifar-100-python.tar.gz",
     };

@@ -2,7 +2,9 @@
 #include "archive/cifar.h"
 
 #include "archive/cifar_decode.h"
+#include "archive/cifar_folder.h"
 #include "archive/tar.h"
+#include "base/kind.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,10 +69,8 @@ static const struct member *find_member(const char *path)
 }
 
 static enum fx_status check_member(struct collection *all, const struct member *member,
-                                   const struct fx_tar_entry *entry, struct fx_err *err)
+                                   struct fx_err *err)
 {
-    if (!entry->is_file)
-        return fx_fail(err, FX_EINPUT, "%s: %s: not a regular file", all->archive, entry->path);
     if (all->first == NULL)
         all->first = member;
     if (member->layout != all->first->layout)
@@ -110,7 +110,10 @@ static enum fx_status decode(struct collection *all, const struct member *member
     return FX_OK;
 }
 
-static enum fx_status collect(struct collection *all, struct fx_tar *tar, struct fx_err *err)
+/* ---- from a tar ------------------------------------------------------------------------------ */
+
+static enum fx_status collect_entries(struct collection *all, struct fx_tar *tar,
+                                      struct fx_err *err)
 {
     struct fx_tar_entry entry;
 
@@ -121,7 +124,9 @@ static enum fx_status collect(struct collection *all, struct fx_tar *tar, struct
         const struct member *member = find_member(entry.path);
         if (member == NULL || entry.is_folder)
             continue;
-        FX_TRY(check_member(all, member, &entry, err));
+        if (!entry.is_file)
+            return fx_fail(err, FX_EINPUT, "%s: %s: not a regular file", all->archive, entry.path);
+        FX_TRY(check_member(all, member, err));
         uint8_t *bytes;
         size_t n_bytes;
         FX_TRY(fx_tar_read(tar, &entry, &bytes, &n_bytes, err));
@@ -130,6 +135,73 @@ static enum fx_status collect(struct collection *all, struct fx_tar *tar, struct
         FX_TRY(status);
     }
 }
+
+static enum fx_status collect_tar(struct collection *all, const char *path, struct fx_err *err)
+{
+    struct fx_tar tar;
+    enum fx_status status = fx_tar_open(&tar, path, err);
+
+    all->archive = path == NULL || strcmp(path, "-") == 0 ? "stdin" : path;
+    if (status == FX_OK)
+        status = collect_entries(all, &tar, err);
+    /* No tar at all: what it is shows in the bytes that were read first, which are still there. */
+    if (status == FX_EINPUT && !tar.has_begun)
+        (void)!fx_kind_check(FX_WANTED_ARCHIVE, all->archive, tar.input.input, tar.input.end, err);
+    fx_tar_close(&tar);
+    return status;
+}
+
+/* ---- from a folder --------------------------------------------------------------------------- */
+
+static enum fx_status collect_files(struct collection *all, const struct fx_cifar_folder *folder,
+                                    struct fx_err *err)
+{
+    for (int i = 0; i < N_MEMBERS; i++) {
+        uint8_t *bytes;
+        size_t n_bytes;
+        FX_TRY(fx_cifar_folder_read(folder, members[i].name, &bytes, &n_bytes, err));
+        if (bytes == NULL)
+            continue;
+        enum fx_status status = check_member(all, &members[i], err);
+        if (status == FX_OK)
+            status = decode(all, &members[i], &bytes, n_bytes, err);
+        free(bytes);
+        FX_TRY(status);
+    }
+    return FX_OK;
+}
+
+/* From a folder that archives were extracted in, as torchvision's root, to the one in it. */
+static enum fx_status enter(struct fx_cifar_folder *root, struct fx_err *err)
+{
+    const char *found = NULL;
+
+    for (enum fx_cifar_layout layout = 0; layout < FX_N_CIFAR_LAYOUTS; layout++) {
+        const char *name = fx_cifar_layout_name(layout);
+        if (!fx_cifar_folder_has(root, name))
+            continue;
+        if (found)
+            return fx_fail(err, FX_EINPUT, "%s: holds %s and %s; name one of them", root->name,
+                           found, name);
+        found = name;
+    }
+    return found ? fx_cifar_folder_enter(root, found, err) : FX_OK;
+}
+
+/* The folder of the archive, or the one that it lies in. */
+static enum fx_status collect_folder(struct collection *all, struct fx_cifar_folder *folder,
+                                     struct fx_err *err)
+{
+    all->archive = folder->name;
+    FX_TRY(collect_files(all, folder, err));
+    if (all->first != NULL)
+        return FX_OK;
+    FX_TRY(enter(folder, err));
+    all->archive = folder->name;
+    return collect_files(all, folder, err);
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static enum fx_status check_complete(const struct collection *all, struct fx_err *err)
 {
@@ -179,18 +251,18 @@ static enum fx_status finish(struct collection *all, struct fx_err *err)
 
 enum fx_status fx_cifar_read(struct fx_cifar *cifar, const char *path, struct fx_err *err)
 {
-    struct fx_tar tar;
+    struct fx_cifar_folder folder = { .fd = -1 };
     struct collection all = { .cifar = cifar };
 
     *cifar = (struct fx_cifar){ 0 };
-    FX_TRY(fx_tar_open(&tar, path, err));
-    all.archive = tar.input.name;
-    enum fx_status status = collect(&all, &tar, err);
+    enum fx_status status = path != NULL ? fx_cifar_folder_open(&folder, path, err) : FX_OK;
+    if (status == FX_OK)
+        status = folder.fd >= 0 ? collect_folder(&all, &folder, err) : collect_tar(&all, path, err);
     if (status == FX_OK)
         status = finish(&all, err);
     for (int i = 0; i < N_BATCHES_MAX; i++)
         fx_cifar_part_free(&all.batches[i]);
-    fx_tar_close(&tar);
+    fx_cifar_folder_close(&folder);
     if (status != FX_OK)
         fx_cifar_free(cifar);
     return status;

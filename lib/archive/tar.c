@@ -39,16 +39,10 @@ enum fx_status fx_tar_open(struct fx_tar *tar, const char *path, struct fx_err *
     tar->block = malloc(BLOCK_BYTES);
     tar->reader = archive_read_new();
     if (tar->block == NULL || tar->reader == NULL ||
-        archive_read_support_format_tar(tar->reader) != ARCHIVE_OK) {
-        enum fx_status status = fx_fail(err, FX_EFAIL, "%s: out of memory", tar->input.name);
-        fx_tar_close(tar);
-        return status;
-    }
-    if (archive_read_open(tar->reader, tar, NULL, feed, NULL) != ARCHIVE_OK) {
-        enum fx_status status = fail(tar, "not a tar or tar.gz archive", err);
-        fx_tar_close(tar);
-        return status;
-    }
+        archive_read_support_format_tar(tar->reader) != ARCHIVE_OK)
+        return fx_fail(err, FX_EFAIL, "%s: out of memory", tar->input.name);
+    if (archive_read_open(tar->reader, tar, NULL, feed, NULL) != ARCHIVE_OK)
+        return fail(tar, "not a tar or tar.gz archive", err);
     return FX_OK;
 }
 

@@ -26,7 +26,8 @@ struct fx_tar_entry {
     int64_t n_bytes; /* as announced */
 };
 
-/* fx_tar_open: path of a .tar.gz or .tar, "-" or NULL: stdin.  Close after success only. */
+/* fx_tar_open: path of a .tar.gz or .tar, "-" or NULL: stdin.  Call fx_tar_close also after a
+ * failure. */
 enum fx_status fx_tar_open(struct fx_tar *tar, const char *path, struct fx_err *err) FX_MUST_CHECK;
 
 /* fx_tar_next: the next member, or entry->path == NULL at the end, when the whole input has been

@@ -166,12 +166,12 @@ def flip(data, bit):
 
 
 def gzip_cases(good):
-    yield "empty", b"", "empty"
+    yield "empty", b"", "is empty, not a CIFAR archive; *"
     yield "one-byte", b"\x1f", NOT_TAR
-    yield "text", b"not an archive\n" * 100, NOT_TAR
-    yield "zip", b"PK\3\4" + bytes(1000), NOT_TAR
-    yield "bzip2", bz2.compress(tar(members())), NOT_TAR
-    yield "xz", lzma.compress(tar(members())), NOT_TAR
+    yield "text", b"not an archive\n" * 100, "is a text file, not *"
+    yield "zip", b"PK\3\4" + bytes(1000), "is a zip archive, not *; unpack it and pass the folder"
+    yield "bzip2", bz2.compress(tar(members())), "is a bzip2 file, not *"
+    yield "xz", lzma.compress(tar(members())), "is an xz file, not *"
     yield "gzip-of-gzip", compress(good), NOT_TAR
     yield "gzip-of-nothing", compress(b""), "*"
     yield "gzip-of-text", compress(b"not an archive\n" * 100), NOT_TAR
