@@ -8,7 +8,7 @@
 # The same command again goes on where a stopped run was, and does nothing for a finished one: what
 # was done with other settings needs another OUT.  Installed: make -f .../fusion-tools/fusions.mk.
 # Variables (empty: the default of fusion-train for the fusion at hand):
-DATA ?= cifar-100-python.tar.gz#            the archive, or a data set made by cifar-prep
+DATA ?= cifar-100-python.tar.gz#            the archive, extracted or not, or cifar-prep's data set
 HOLDOUT ?=#                                 .npy file with the image numbers to fuse on
 EXPERTS ?= expert_training/checkpoints#     FAMILY/expert_K_best.pth, or best_iid_NET_expert_K.pth
 INIT ?=#                                    a seed: fresh experts instead of files
@@ -155,14 +155,13 @@ $(LOGS): | $(DATASET) $(TOOL_BINS)
 	$(start)ckpt-split -d $(OUT)/$(family)_fusions/$(fusion) $(run)/best.safetensors
 	mv $(run)/training_log.csv $@
 
-$(OUT)/data.safetensors: | $(DATA) $(TOOL_BINS)
+# One that fails leaves no folder behind.
+$(OUT)/data.safetensors: | $(wildcard $(DATA)) $(TOOL_BINS)
 	mkdir -p $(@D)
-	cifar-prep $(strip $(call option,--holdout,$(HOLDOUT)) -o $@ $(DATA))
+	cifar-prep $(strip $(call option,--holdout,$(HOLDOUT)) -o $@ $(DATA)) || \
+	  { status=$$?; rmdir $(@D) 2>/dev/null; exit $$status; }
 
-ifeq ($(wildcard $(DATA)),)
-$(DATA):
-	@echo "make: DATA=$@: no such file; it is the CIFAR-100 python or binary archive" >&2; exit 1
-endif
+include $(PIPELINES)/inputs.mk
 
 # ---- groups of runs, and what comes out ----------------------------------------------------------
 all-fusions: $(MISSION) ## the four runs: DATA= EXPERTS= (or INIT=SEED) OUT= DEVICE= EPOCHS= ...

@@ -8,9 +8,17 @@ load helper
 submit=$ROOT/pipelines/slurm/submit-all-fusions
 unset_make
 
+setup_file() {
+    cd "$BATS_FILE_TMPDIR" || return
+    mkcifar --train 200 --test 20 -o cifar.tar.gz
+    cifar-prep -q -o data.safetensors cifar.tar.gz
+}
+
 setup() {
     cd "$BATS_TEST_TMPDIR" || return
-    touch data.safetensors
+    mkdir bin
+    PATH=$PWD/bin:$PATH
+    cp "$BATS_FILE_TMPDIR/data.safetensors" .
     export DATA=data.safetensors INIT=1
 }
 
@@ -85,10 +93,9 @@ calls() {
 }
 
 @test "the commands of --dry-run are a script that submits the same" {
-    mkdir bin logs
+    mkdir logs
     printf '#!/bin/bash\nprintf "<%%s>" "$@" >>calls; echo >>calls; echo $((++n))\n' >bin/sbatch
     chmod +x bin/sbatch
-    PATH=$PWD/bin:$PATH
     "$submit" -n --experts INIT= 'TRAIN_FLAGS=--mix  none' >script
     bash -eu script
     "$submit" -n --experts INIT= 'TRAIN_FLAGS=--mix  none' >/dev/null
@@ -102,7 +109,8 @@ refused() { # STATUS MESSAGE OPTION...
 }
 
 @test "what cannot be is refused before it waits in a queue" {
-    refused 2 "resnet: no such run; *" -n resnet
+    refused 2 "resnet: no such run; there are densenet-multiplicative *" -n resnet
+    refused 2 "resnet-concatenate: no such run, perhaps resnet-concatenation; *" resnet-concatenate
     refused 2 "--time: wants a value" --time
     refused 2 "--jobs 0: wants a number from 1 on" --jobs 0
     refused 2 "-N two: wants a number from 1 on" -Ntwo
@@ -111,12 +119,18 @@ refused() { # STATUS MESSAGE OPTION...
     refused 2 "--name a/b: wants letters, digits, _ . -" --name a/b
     refused 2 "--experts trains experts, INIT=1 makes fresh ones: which[?]" -n --experts
     refused 2 "experts are trained once, *" -n --array --seeds 1,2 experts
-    mkdir bin
     printf '#!/bin/sh\nexit 1\n' >bin/sbatch
     chmod +x bin/sbatch
-    PATH=$PWD/bin:$PATH
-    refused 3 "none.tar.gz: no such file" DATA=none.tar.gz
-    refused 3 "expert_training/checkpoints/*: no such file" INIT=
+    # In the words of make, from the same script.
+    local fresh="make experts trains them, INIT=1 takes fresh ones"
+    refused 3 "DATA=none.tar.gz: no such file; get https://*/cifar-100-python.tar.gz" \
+        DATA=none.tar.gz
+    refused 3 "EXPERTS=*: no such file: densenet/expert_0_best.pth and 15 more; $fresh" INIT=
+    refused 3 "DATA=none: no such file; *gz" --experts DATA=none INIT=
+    touch archive
+    refused 3 "HOLDOUT=none: no such file; *" DATA=archive HOLDOUT=none
+    refused 2 "DEVICE=gpu: unknown; there are auto, cpu, ref, cuda, cuda:N" DEVICE=gpu
+    assert_not_exists logs
     refused 1 "sbatch failed"
 }
 

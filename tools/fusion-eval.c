@@ -22,6 +22,7 @@ struct args {
     const char *input; /* NULL or "-": stdin */
     const char *data, *split, *output, *logits;
     int64_t limit;
+    bool check_device;
 };
 
 /* Everything that is opened; zeroed first. */
@@ -212,6 +213,15 @@ static enum fx_status evaluate(const struct args *args, struct evaluation *ev, s
     return say_result(ev, &measure, fx_seconds() - start, err);
 }
 
+static enum fx_status check_device(const struct args *args, struct fx_err *err)
+{
+    struct fx_engine_options options = { .device = args->run.device,
+                                         .precision = args->settings.precision,
+                                         .threads = (int)args->run.threads };
+
+    return fx_engine_probe(&options, err);
+}
+
 static enum fx_status run(const struct args *args, struct fx_err *err)
 {
     struct evaluation ev = { .metrics.fd = -1, .output.fd = -1 };
@@ -219,6 +229,8 @@ static enum fx_status run(const struct args *args, struct fx_err *err)
     double start = fx_seconds();
 
     fx_log_set_task(args->run.task);
+    if (args->check_device)
+        return check_device(args, err);
     if (args->data == NULL)
         return fx_fail(err, FX_EUSAGE, "--data FILE is required");
     if (args->logits != NULL && strcmp(args->logits, metrics) == 0)
@@ -249,6 +261,8 @@ int main(int argc, char **argv)
           "images of a batch (default: 128)", NULL },
         { "device", 0, "NAME", FX_OPT_STRING, &args.run.device, 0, 0, NULL,
           "cpu, ref or cuda[:N] (default: cpu)", NULL },
+        { "check-device", 0, NULL, FX_OPT_FLAG, &args.check_device, 0, 0, NULL,
+          "only open the device, and exit: 0 when it can be used", NULL },
         { "threads", 0, "N", FX_OPT_INT, &args.run.threads, 1, 1024, NULL,
           "CPU threads (default: as many as the process may use)", NULL },
         { "precision", 0, "NAME", FX_OPT_CHOICE, &args.settings.precision, 0, 0, "fp32|bf16",

@@ -75,6 +75,15 @@ void fx_engine_close(struct fx_engine *engine)
     *engine = (struct fx_engine){ 0 };
 }
 
+enum fx_status fx_engine_probe(const struct fx_engine_options *options, struct fx_err *err)
+{
+    struct fx_engine engine = { 0 };
+    enum fx_status status = open_device(&engine, options, NULL, err);
+
+    fx_engine_close(&engine);
+    return status;
+}
+
 /* Bytes of the largest parameter on the host. */
 static size_t largest_param(const struct fx_graph *graph)
 {

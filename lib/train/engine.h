@@ -38,6 +38,10 @@ enum fx_status fx_engine_plan_memory(const struct fx_engine *engine, struct fx_m
 enum fx_status fx_engine_allocate(struct fx_engine *engine, struct fx_err *err) FX_MUST_CHECK;
 void fx_engine_close(struct fx_engine *engine); /* accepts a zeroed record */
 
+/* fx_engine_probe: whether the device can be opened: FX_EDEVICE or FX_EUSAGE says why not. */
+enum fx_status fx_engine_probe(const struct fx_engine_options *options,
+                               struct fx_err *err) FX_MUST_CHECK;
+
 /* fx_engine_load: parameters, running statistics and counters from a checked set (fx_checkpoint_
  * check).  What the set does not hold gets its initial value from seed: fusion module and head,
  * or with an empty set everything. */
