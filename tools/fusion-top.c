@@ -1,6 +1,7 @@
 /* fusion-top: the runs below a directory, watched in the terminal, or once as a table. */
 #include "base/env.h"
 #include "base/log.h"
+#include "base/memory_stream.h"
 #include "base/quote.h"
 #include "base/screen.h"
 #include "base/tool.h"
@@ -127,7 +128,7 @@ static bool put_head(FILE *out, const struct watch *w, put_part *part)
 {
     char *text = NULL;
     size_t n = 0;
-    FILE *line = open_memstream(&text, &n);
+    FILE *line = fx_memory_stream(&text, &n);
 
     if (line == NULL)
         return false;
@@ -144,7 +145,7 @@ static enum fx_status draw(struct watch *w, struct fx_err *err)
 {
     char *text = NULL, *table = NULL;
     size_t n = 0, n_table = 0;
-    FILE *out = open_memstream(&text, &n), *rows = open_memstream(&table, &n_table);
+    FILE *out = fx_memory_stream(&text, &n), *rows = fx_memory_stream(&table, &n_table);
 
     if (out != NULL && rows != NULL) {
         fx_screen_size(&w->view.n_columns, &w->view.n_lines);

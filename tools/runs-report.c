@@ -1,6 +1,7 @@
 /* runs-report: a directory of runs in, one HTML page about them out. */
 #include "base/io.h"
 #include "base/log.h"
+#include "base/memory_stream.h"
 #include "base/tool.h"
 #include "track/report.h"
 
@@ -17,12 +18,11 @@ static enum fx_status write_page(const struct args *args, const struct fx_runs *
 {
     char *text = NULL;
     size_t n = 0;
-    FILE *page = open_memstream(&text, &n);
+    FILE *page = fx_memory_stream(&text, &n);
 
     if (page == NULL)
         return fx_fail(err, FX_EFAIL, "out of memory for the page");
-    fx_report_write(page, args->title, runs);
-    bool failed = ferror(page) != 0;
+    bool failed = !fx_report_write(page, args->title, runs);
     failed |= fclose(page) != 0;
     enum fx_status status =
         failed ? fx_fail(err, FX_EFAIL, "out of memory for the page")

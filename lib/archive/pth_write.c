@@ -8,6 +8,7 @@
 
 #include "archive/pth_file.h"
 #include "archive/zip_write.h"
+#include "base/memory_stream.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -115,13 +116,12 @@ static void put_state_dict(FILE *out, const struct fx_tensor_set *set)
 static char *pickle_state_dict(const struct fx_tensor_set *set, size_t *n)
 {
     char *bytes = NULL;
-    FILE *out = open_memstream(&bytes, n);
+    FILE *out = fx_memory_stream(&bytes, n);
 
     if (!out)
         return NULL;
     put_state_dict(out, set);
-    bool failed = ferror(out) != 0;
-    if (fclose(out) != 0 || failed) {
+    if (fclose(out) != 0) {
         free(bytes);
         return NULL;
     }

@@ -4,6 +4,7 @@
 
 #include "archive/zip_bytes.h"
 #include "base/io.h"
+#include "base/memory_stream.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +50,7 @@ enum fx_status fx_zip_writer_init(struct fx_zip_writer *zip, int fd, const char 
                                   struct fx_err *err)
 {
     *zip = (struct fx_zip_writer){ .fd = fd, .name = name };
-    zip->central = open_memstream(&zip->central_bytes, &zip->n_central_bytes);
+    zip->central = fx_memory_stream(&zip->central_bytes, &zip->n_central_bytes);
     return zip->central ? FX_OK : fx_fail(err, FX_EFAIL, "%s: out of memory", name);
 }
 
@@ -135,14 +136,6 @@ static enum fx_status write_bytes(struct fx_zip_writer *zip, const void *bytes, 
     return n > 0 ? fx_write_full(zip->fd, bytes, n, zip->name, err) : FX_OK;
 }
 
-/* Closes a memory stream; false when it ran out of memory. */
-static bool is_complete(FILE *out)
-{
-    bool failed = ferror(out) != 0;
-
-    return fclose(out) == 0 && !failed;
-}
-
 enum fx_status fx_zip_writer_add(struct fx_zip_writer *zip, const char *member, const void *data,
                                  size_t n_bytes, struct fx_err *err)
 {
@@ -154,12 +147,12 @@ enum fx_status fx_zip_writer_add(struct fx_zip_writer *zip, const char *member, 
 
     if (strlen(member) > NAME_BYTES_MAX)
         return fx_fail(err, FX_EFAIL, "%s: a member's name is too long", zip->name);
-    out = open_memstream(&header, &n_header);
+    out = fx_memory_stream(&header, &n_header);
     if (!out)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", zip->name);
     put_local(out, zip, member, crc, n_bytes);
     put_central(zip, member, crc, n_bytes);
-    if (!is_complete(out)) {
+    if (fclose(out) != 0) {
         status = fx_fail(err, FX_EFAIL, "%s: out of memory", zip->name);
         goto out;
     }
@@ -207,7 +200,7 @@ enum fx_status fx_zip_writer_finish(struct fx_zip_writer *zip, struct fx_err *er
 
     fflush(zip->central);
     put_end(zip->central, zip->n_members, offset, zip->n_central_bytes);
-    is_full = !is_complete(zip->central);
+    is_full = fclose(zip->central) != 0;
     zip->central = NULL;
     if (is_full)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", zip->name);

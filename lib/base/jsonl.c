@@ -22,6 +22,28 @@ json_t *fx_json_text(const char *text)
     return string;
 }
 
+/* Whether an allocation of jansson failed in this thread. */
+static _Thread_local bool was_short;
+
+static void *allocate(size_t n)
+{
+    void *bytes = malloc(n);
+
+    was_short |= bytes == NULL;
+    return bytes;
+}
+
+enum fx_status fx_json_parse(const char *bytes, size_t n, size_t flags, json_t **value,
+                             json_error_t *why)
+{
+    json_set_alloc_funcs(allocate, free);
+    was_short = false;
+    *value = json_loadb(bytes, n, flags, why);
+    if (*value == NULL && was_short)
+        snprintf(why->text, sizeof why->text, "out of memory");
+    return *value != NULL ? FX_OK : was_short ? FX_EFAIL : FX_EINPUT;
+}
+
 char *fx_json_line(const json_t *object)
 {
     size_t flags = JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS);
@@ -68,9 +90,10 @@ enum fx_status fx_json_line_read(struct fx_json_reader *reader, json_t **object,
     if (reader->text[n - 1] != '\n')
         return fx_fail(err, FX_EINPUT, "%s: line %lld: cut off before its end", reader->name,
                        (long long)reader->line);
-    *object = json_loadb(reader->text, (size_t)n, JSON_REJECT_DUPLICATES, &why);
-    if (*object == NULL)
-        return fx_fail(err, FX_EINPUT, "%s: line %lld: %s", reader->name, (long long)reader->line,
+    enum fx_status status =
+        fx_json_parse(reader->text, (size_t)n, JSON_REJECT_DUPLICATES, object, &why);
+    if (status != FX_OK)
+        return fx_fail(err, status, "%s: line %lld: %s", reader->name, (long long)reader->line,
                        why.text);
     if (!json_is_object(*object)) {
         json_decref(*object);

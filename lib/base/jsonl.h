@@ -12,6 +12,12 @@
  * other.  NULL when memory is short. */
 json_t *fx_json_text(const char *text);
 
+/* fx_json_parse: the value that these bytes spell, owned by the caller.  FX_EINPUT: they are no
+ * JSON; FX_EFAIL: memory was short, which jansson alone calls bad JSON.  Either way why->text says
+ * it. */
+enum fx_status fx_json_parse(const char *bytes, size_t n, size_t flags, json_t **value,
+                             json_error_t *why) FX_MUST_CHECK;
+
 /* fx_json_line: the object as one compact line with "\n", keys in the order they were set, reals
  * with 10 significant digits.  malloc'ed, owned by the caller; NULL when memory is short. */
 char *fx_json_line(const json_t *object);

@@ -3,6 +3,7 @@
 
 #include "base/env.h"
 #include "base/io.h"
+#include "base/memory_stream.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -117,7 +118,7 @@ enum fx_status fx_screen_draw(const char *text, size_t n, struct fx_err *err)
 {
     char *frame = NULL;
     size_t n_frame = 0;
-    FILE *out = open_memstream(&frame, &n_frame);
+    FILE *out = fx_memory_stream(&frame, &n_frame);
 
     if (out == NULL)
         return fx_fail(err, FX_EFAIL, "terminal: out of memory");

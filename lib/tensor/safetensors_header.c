@@ -2,6 +2,8 @@
  * lists them, in the order of the reference reader (huggingface/safetensors, tensor.rs). */
 #include "tensor/safetensors_header.h"
 
+#include "base/jsonl.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -197,10 +199,11 @@ enum fx_status fx_safetensors_header_parse(struct fx_safetensors_header *header,
     json_error_t why;
 
     *header = (struct fx_safetensors_header){ 0 };
-    header->root = json_loadb(json, n, JSON_REJECT_DUPLICATES, &why); /* rules 4, 5 */
-    if (header->root == NULL)
-        return fx_fail(err, FX_EINPUT, "%s: safetensors header: not valid JSON: %s", name,
-                       why.text);
+    enum fx_status status = /* rules 4, 5 */
+        fx_json_parse(json, n, JSON_REJECT_DUPLICATES, &header->root, &why);
+    if (status != FX_OK)
+        return fx_fail(err, status, "%s: safetensors header: %s%s", name,
+                       status == FX_EINPUT ? "not valid JSON: " : "", why.text);
     if (!json_is_object(header->root))
         return refuse(&at, "not a JSON object");
     header->entries = calloc(json_object_size(header->root) + 1, sizeof *header->entries);

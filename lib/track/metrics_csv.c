@@ -7,6 +7,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "base/memory_stream.h"
 #include "base/number.h"
 #include "track/events.h"
 
@@ -268,7 +269,7 @@ static enum fx_status write_line(const struct table *table, const struct stream 
     size_t n = 0;
     enum fx_status status = FX_OK;
     const char *comma = "";
-    FILE *row = open_memstream(&text, &n);
+    FILE *row = fx_memory_stream(&text, &n);
 
     if (row == NULL)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", table->out_name);

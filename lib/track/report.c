@@ -190,12 +190,12 @@ static void put_before_after(FILE *out, const struct fx_report_part *fused)
     end_table(out);
 }
 
-static void put_lone(FILE *out, const struct fx_report_part *lone)
+static bool put_lone(FILE *out, const struct fx_report_part *lone)
 {
     static const char *const titles[] = { "Run", "Accuracy", "Calibration<br>error", "Images",
                                           NULL };
     if (lone->n == 0)
-        return;
+        return true;
     fputs("<h2>Experts and single networks</h2>\n", out);
     begin_table(out, titles);
     for (size_t i = 0; i < lone->n; i++) {
@@ -208,7 +208,7 @@ static void put_lone(FILE *out, const struct fx_report_part *lone)
         fputs("</tr>\n", out);
     }
     end_table(out);
-    fx_report_curves(out, lone);
+    return fx_report_curves(out, lone);
 }
 
 static void put_broken(FILE *out, const struct fx_runs *runs)
@@ -270,27 +270,37 @@ static void put_head(FILE *out, const char *title, const struct fx_runs *runs)
     fprintf(out, "; fusion-tools %s</p>\n", fx_version);
 }
 
-static void put_sections(FILE *out, const struct fx_report_part *part)
+static bool put_sections(FILE *out, const struct fx_report_part *part)
 {
+    bool is_good = true;
+
     for (size_t i = 0; i < part->n; i++)
-        fx_report_run(out, part->run[i], (size_t)(part->run[i] - part->runs->run));
+        is_good &= fx_report_run(out, part->run[i], (size_t)(part->run[i] - part->runs->run));
+    return is_good;
 }
 
-void fx_report_write(FILE *out, const char *title, const struct fx_runs *runs)
+static bool put_parts(FILE *out, const struct fx_runs *runs, const struct fx_report_part *fused,
+                      const struct fx_report_part *lone)
+{
+    fx_report_overview(out, fused);
+    bool is_good = fx_report_curves(out, fused);
+    put_before_after(out, fused);
+    is_good &= put_lone(out, lone);
+    put_broken(out, runs);
+    if (fused->n + lone->n > 0)
+        fputs("<h2>Each run</h2>\n", out);
+    is_good &= put_sections(out, fused);
+    return put_sections(out, lone) && is_good;
+}
+
+bool fx_report_write(FILE *out, const char *title, const struct fx_runs *runs)
 {
     struct fx_report_part fused = part_of(runs, true), lone = part_of(runs, false);
 
     put_head(out, title, runs);
-    fx_report_overview(out, &fused);
-    fx_report_curves(out, &fused);
-    put_before_after(out, &fused);
-    put_lone(out, &lone);
-    put_broken(out, runs);
-    if (fused.n + lone.n > 0)
-        fputs("<h2>Each run</h2>\n", out);
-    put_sections(out, &fused);
-    put_sections(out, &lone);
+    bool is_good = fused.run != NULL && lone.run != NULL && put_parts(out, runs, &fused, &lone);
     fputs("</body>\n</html>\n", out);
     free(fused.run);
     free(lone.run);
+    return is_good;
 }

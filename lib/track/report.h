@@ -10,8 +10,8 @@
 extern const char fx_report_style[]; /* the style sheet */
 
 /* fx_report_write: one HTML document, complete in itself: no script, no other file, no address.
- * Text from the runs is escaped. */
-void fx_report_write(FILE *out, const char *title, const struct fx_runs *runs);
+ * Text from the runs is escaped.  False when memory is short, as in the parts below. */
+bool fx_report_write(FILE *out, const char *title, const struct fx_runs *runs);
 
 /* The runs that a part of the page is about, in its order. */
 struct fx_report_part {
@@ -23,9 +23,9 @@ struct fx_report_part {
 /* Its table of fused runs, one line for each: what they are, what came out, what it took. */
 void fx_report_overview(FILE *out, const struct fx_report_part *fused);
 /* Its charts of the accuracy of many runs, one for each architecture where there are many. */
-void fx_report_curves(FILE *out, const struct fx_report_part *part);
+bool fx_report_curves(FILE *out, const struct fx_report_part *part);
 /* Its section about one run: how it went, its curves, its configuration. */
-void fx_report_run(FILE *out, const struct fx_run *run, size_t number);
+bool fx_report_run(FILE *out, const struct fx_run *run, size_t number);
 
 /* Small parts of a page, shared by the tables and the sections. */
 void fx_report_percent(FILE *out, double value, const char *class); /* a table cell; NaN: a dash */

@@ -45,11 +45,12 @@ static void group(const struct fx_run **runs, const struct fx_report_part *part)
     }
 }
 
-static void write_charts(FILE *out, const struct fx_run *const *runs, struct fx_curve *curves,
+static bool write_charts(FILE *out, const struct fx_run *const *runs, struct fx_curve *curves,
                          size_t n)
 {
     bool is_one = n <= CURVES_OF_ONE_CHART;
     size_t first = 0;
+    bool is_good = true;
 
     fprintf(out, "<div class=\"charts%s\">\n", is_one ? " one" : "");
     for (size_t i = 0; i < n; i++) {
@@ -57,8 +58,10 @@ static void write_charts(FILE *out, const struct fx_run *const *runs, struct fx_
         if (i + 1 < n && (is_one || strcmp(arch_of(runs[i]), arch_of(runs[i + 1])) == 0))
             continue;
         char *caption = NULL;
-        if (is_one || asprintf(&caption, "Validation accuracy, %%: %s", arch_of(runs[i])) < 0)
+        if (!is_one && asprintf(&caption, "Validation accuracy, %%: %s", arch_of(runs[i])) < 0) {
             caption = NULL;
+            is_good = false;
+        }
         const struct fx_chart chart = {
             caption != NULL ? caption : "Validation accuracy, %",
             curves + first,
@@ -71,9 +74,10 @@ static void write_charts(FILE *out, const struct fx_run *const *runs, struct fx_
         first = i + 1;
     }
     fputs("</div>\n", out);
+    return is_good;
 }
 
-void fx_report_curves(FILE *out, const struct fx_report_part *part)
+bool fx_report_curves(FILE *out, const struct fx_report_part *part)
 {
     const struct fx_run **runs = malloc(part->n * sizeof(struct fx_run *) + 1);
     struct fx_curve *curves = malloc(part->n * sizeof *curves + 1);
@@ -82,15 +86,17 @@ void fx_report_curves(FILE *out, const struct fx_report_part *part)
     for (size_t i = 0; i < part->n; i++)
         n_points += json_array_size(part->run[i]->epochs);
     double *xy = malloc(2 * n_points * sizeof *xy + 1);
-    if (runs != NULL && curves != NULL && xy != NULL && n_points > 0) {
+    bool is_good = runs != NULL && curves != NULL && xy != NULL;
+    if (is_good && n_points > 0) {
         group(runs, part);
         for (size_t i = 0; i < part->n; i++) {
             fill_curve(&curves[i], runs[i], xy + 2 * at);
             at += json_array_size(runs[i]->epochs);
         }
-        write_charts(out, runs, curves, part->n);
+        is_good = write_charts(out, runs, curves, part->n);
     }
     free(xy);
     free(curves);
     free(runs);
+    return is_good;
 }

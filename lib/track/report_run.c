@@ -28,7 +28,7 @@ static bool curves_begin(struct curves *curves, const struct fx_run *run)
     curves->values = malloc((CURVES_MAX + 1) * curves->n_epochs * sizeof *curves->values + 1);
     for (size_t e = 0; curves->values != NULL && e < curves->n_epochs; e++)
         curves->values[e] = fx_event_number(json_array_get(run->epochs, e), "epoch");
-    return curves->values != NULL && curves->n_epochs > 0;
+    return curves->values != NULL;
 }
 
 /* One more curve: a member of the epochs, or its element k >= 0. */
@@ -70,12 +70,13 @@ static void end_chart(FILE *out, struct curves *curves, const char *caption)
     curves->n = 0;
 }
 
-static void put_charts(FILE *out, const struct fx_run *run)
+static bool put_charts(FILE *out, const struct fx_run *run)
 {
     struct curves *curves = malloc(sizeof *curves);
     bool is_fusion = fx_run_is_fusion(run);
 
-    if (curves == NULL || !curves_begin(curves, run))
+    bool is_good = curves != NULL && curves_begin(curves, run);
+    if (!is_good || curves->n_epochs == 0)
         goto out;
     fputs("<div class=\"charts\">\n", out);
     add_curve(curves, is_fusion ? "fused" : "validation", "c0 thick", "val_accuracy", -1);
@@ -96,6 +97,7 @@ out:
     if (curves != NULL)
         free(curves->values);
     free(curves);
+    return is_good;
 }
 
 /* ---- how it went ----------------------------------------------------------------------------- */
@@ -138,24 +140,27 @@ static void put_facts(FILE *out, const struct fx_run *run)
     }
 }
 
-static void put_value(FILE *out, const json_t *value)
+static bool put_value(FILE *out, const json_t *value)
 {
     if (json_is_string(value)) {
         fx_html_text(out, json_string_value(value));
-        return;
+        return true;
     }
     if (json_is_real(value)) {
         fprintf(out, "%.6g", json_real_value(value));
-        return;
+        return true;
     }
     char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
     fx_html_text(out, text);
+    bool is_good = text != NULL;
     free(text);
+    return is_good;
 }
 
-static void put_config(FILE *out, const struct fx_run *run)
+static bool put_config(FILE *out, const struct fx_run *run)
 {
     const char *command = fx_event_text(run->start, "command_line");
+    bool is_good = true;
 
     fputs("<details><summary>Configuration</summary>\n<dl>\n", out);
     for (void *at = json_object_iter(run->start); at != NULL;
@@ -166,7 +171,7 @@ static void put_config(FILE *out, const struct fx_run *run)
         fputs("<div><dt>", out);
         fx_html_text(out, key);
         fputs("</dt><dd>", out);
-        put_value(out, json_object_iter_value(at));
+        is_good &= put_value(out, json_object_iter_value(at));
         fputs("</dd></div>\n", out);
     }
     fputs("</dl>\n", out);
@@ -176,9 +181,10 @@ static void put_config(FILE *out, const struct fx_run *run)
         fputs("</code>\n", out);
     }
     fputs("</details>\n", out);
+    return is_good;
 }
 
-void fx_report_run(FILE *out, const struct fx_run *run, size_t number)
+bool fx_report_run(FILE *out, const struct fx_run *run, size_t number)
 {
     fprintf(out, "<section id=\"run-%zu\">\n<header><h3>", number);
     fx_html_text(out, run->name);
@@ -186,7 +192,8 @@ void fx_report_run(FILE *out, const struct fx_run *run, size_t number)
     fx_report_state(out, run);
     fputs("</header>\n", out);
     put_facts(out, run);
-    put_charts(out, run);
-    put_config(out, run);
+    bool is_good = put_charts(out, run);
+    is_good &= put_config(out, run);
     fputs("</section>\n", out);
+    return is_good;
 }

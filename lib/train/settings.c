@@ -2,6 +2,7 @@
 #include "train/settings.h"
 
 #include "base/jsonl.h"
+#include "base/memory_stream.h"
 #include "base/number.h"
 
 #include <stddef.h>
@@ -209,7 +210,7 @@ char *fx_settings_command(const struct fx_settings *settings)
 {
     char *text = NULL;
     size_t n_text;
-    FILE *out = open_memstream(&text, &n_text);
+    FILE *out = fx_memory_stream(&text, &n_text);
 
     if (out == NULL)
         return NULL;
