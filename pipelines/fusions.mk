@@ -177,7 +177,7 @@ table curves: | $(VIEWED)
 # without(files, what): a line that says there are none, and what to do.
 without = @compgen -G '$(1)' >/dev/null || { echo "make: $@: no $(2) in $(OUT); make all-fusions" \
 	"trains the runs, OUT=DIR says where others are" >&2; exit 1; }
-table: | $(if $(wildcard $(OUT)/runs/*),$(TOOL_BINS)) ## all runs in OUT: each expert, ensemble, fused
+table: | $(if $(wildcard $(OUT)/runs/*),$(TOOL_BINS)) ## results of all runs in OUT, as a table
 	$(call without,$(OUT)/runs/*/,runs)
 	@$(PIPELINES)/fusion-table -e $(EXPERTS) $(OUT)/runs/*/
 
