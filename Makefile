@@ -48,6 +48,9 @@ override HAVE_DNNL := $(call have,$(HAVE_DNNL),$(call links,oneapi/dnnl/dnnl.h,-
 cuda_folder = $(patsubst %/$(1),%,$(firstword $(wildcard $(2:%=$(CUDA_HOME)/%/$(1)))))
 CUDA_INCLUDE := $(if $(CUDA_SIM),tests/cuda-sim/include,$(or $(call \
 	cuda_folder,cuda_runtime_api.h,include targets/*/include),$(CUDA_HOME)/include))
+CUDA_MAJOR := $(if $(CUDA_SIM),,$(shell sed -nE \
+	's/^ *$(hash)define CUDART_VERSION +([0-9]+)[0-9]{3} *$$/\1/p' \
+	$(CUDA_INCLUDE)/cuda_runtime_api.h 2>/dev/null))
 CUDA_LIB := $(or $(call cuda_folder,libcudart_static.a,lib64 lib targets/*/lib),$(CUDA_HOME)/lib64)
 # cuDNN and cuBLASLt are loaded when they are needed (lib/backend/cuda/vendor).
 CUDA_LIBS := $(if $(CUDA_SIM),,-L$(CUDA_LIB) $(CUDA_RPATH) \
@@ -87,7 +90,8 @@ $(B)/lib/backend/cpu/loops_plain.o: ALL_CFLAGS += -Wno-psabi
 
 # What sees CUDA's headers.
 $(B)/lib/backend/cuda/%.o $(B)/tests/cuda/%.o $(B)/tests/kernels/%.o $(B)/tests/cudnn-%.o: \
-	ALL_CPPFLAGS += -I. -isystem $(CUDA_INCLUDE)
+	ALL_CPPFLAGS += -I. -isystem $(CUDA_INCLUDE) \
+	  -DFX_CUDA_OLDEST=$(if $(CUDA_SIM),70,$(firstword $(CUDA_ARCHS)))
 # Kernels, by nvcc: bytes of images are those of the CPU only without fused multiply-add.
 KERNEL_FLAGS := -std=c++17 -Ilib -O3 -lineinfo -Xcompiler -Wall $(NVCCFLAGS)
 $(B)/kernels/augment.o $(B)/kernels/input.o: FMAD := --fmad=false

@@ -17,9 +17,12 @@ CUDA_HOME ?= $(or $(patsubst %/bin/nvcc,%,$(filter %/bin/nvcc,$(realpath $(shell
 NVCC ?= $(or $(wildcard $(CUDA_HOME)/bin/nvcc),nvcc)
 # Where the tools look for CUDA's libraries besides the system's folders; CUDA_RPATH= for nowhere.
 CUDA_RPATH ?= -Wl,-rpath,$(CUDA_LIB)
-# A100 and H100 or H200; anything newer compiles the last line's intermediate code when it starts.
-NVCCFLAGS ?= -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 \
-	-gencode arch=compute_90,code=compute_90
+# Compute capabilities that kernels are compiled for, the oldest first: V100 (CUDA 12 is the last
+# that knows it), A100, H100 and H200.  Anything newer compiles the last one's intermediate code when
+# it starts.
+CUDA_ARCHS ?= $(if $(filter 12,$(CUDA_MAJOR)),70) 80 90
+NVCCFLAGS ?= $(foreach arch,$(CUDA_ARCHS),-gencode arch=compute_$(arch),code=sm_$(arch)) -gencode \
+	arch=compute_$(lastword $(CUDA_ARCHS)),code=compute_$(lastword $(CUDA_ARCHS))
 
 # Back ends: empty = use it when the probe links, 0 = never, 1 = fail when it does not link.
 HAVE_DNNL ?=

@@ -30,6 +30,7 @@ WORKLOADS = {  # network: (fusion of the mission's four runs, batch that fits a 
 def measure(command, network, args):
     fusion, batch = WORKLOADS[network]
     options = {
+        "device": "cpu",
         "arch": network,
         "fusion": fusion,
         "batch": batch,

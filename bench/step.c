@@ -4,7 +4,7 @@
  * The same as bench/torch_step.py: random images, fresh weights, default dropout; forward, losses
  * with smoothing, backward, clip, AdamW.  A back end that takes its images from a resident data set
  * does so here, with made images.  Prints one JSON object. */
-#include "backend/backend.h"
+#include "backend/choice.h"
 #include "base/tool.h"
 #include "net/model.h"
 
@@ -25,6 +25,7 @@ struct args {
 
 /* Everything a step needs; owned. */
 struct bench {
+    struct fx_choice choice;
     const struct fx_backend *backend;
     struct fx_device *device;
     struct fx_model *model;
@@ -60,7 +61,9 @@ static enum fx_status open_model(struct bench *b, const struct args *args, struc
                                                           : FX_PRECISION_FP32 };
 
     FX_TRY(fx_model_build(&b->graph, &config, err));
-    FX_TRY(fx_backend_find(&b->backend, args->device, &options, err));
+    FX_TRY(fx_choose(&b->choice, args->device, err));
+    b->backend = b->choice.backend;
+    options.ordinal = b->choice.ordinal;
     FX_TRY(b->backend->device_open(&b->device, &options, err));
     if (b->backend->memory_left != NULL)
         FX_TRY(b->backend->memory_left(b->device, &b->free_bytes, err));
@@ -241,10 +244,11 @@ static enum fx_status measure(const struct bench *b, const struct args *args, st
     getrusage(RUSAGE_SELF, &usage);
     FX_TRY(device_bytes(b, &taken, err));
     fx_model_measure(&b->graph, FX_LANE_ALL, &size);
-    printf("{\"images_per_second\":%.6g,\"step_seconds\":%.6g,\"step_cpu_seconds\":%.6g,"
+    printf("{\"device\":\"%s\",\"images_per_second\":%.6g,\"step_seconds\":%.6g,\"step_cpu_"
+           "seconds\":%.6g,"
            "\"peak_rss_bytes\":%ld,\"planned_bytes\":%zu,\"device_bytes\":%zu,"
            "\"parameters\":%" PRId64 ",\"macs\":%" PRId64 "}\n",
-           (double)args->batch / step, step, median(cpu_seconds, args->steps),
+           b->choice.device, (double)args->batch / step, step, median(cpu_seconds, args->steps),
            usage.ru_maxrss * 1024L, planned, taken, size.parameters, size.macs);
     return FX_OK;
 }
@@ -279,11 +283,12 @@ out:
 
 int main(int argc, char **argv)
 {
-    struct args args = { "resnet18", "multiplicative", "cpu", "fp32", 8, 4, 2, 2, false };
+    struct args args = { "resnet18", "multiplicative", "auto", "fp32", 8, 4, 2, 2, false };
     struct fx_option options[] = {
         { "arch", 0, "NAME", FX_OPT_STRING, &args.arch, 0, 0, NULL, "the experts", NULL },
         { "fusion", 0, "NAME", FX_OPT_STRING, &args.fusion, 0, 0, NULL, "fusion module", NULL },
-        { "device", 0, "NAME", FX_OPT_STRING, &args.device, 0, 0, NULL, "back end (cpu)", NULL },
+        { "device", 0, "NAME", FX_OPT_STRING, &args.device, 0, 0, NULL, "cpu, ref, cuda[:N] (auto)",
+          NULL },
         { "precision", 0, "NAME", FX_OPT_CHOICE, &args.precision, 0, 0, "fp32|bf16",
           "of activations and convolutions (fp32)", NULL },
         { "batch", 0, "N", FX_OPT_INT, &args.batch, 1, BATCH_MAX, NULL, "images (8)", NULL },

@@ -14,7 +14,7 @@ EXPERTS ?= expert_training/checkpoints#     FAMILY/expert_K_best.pth, or best_ii
 INIT ?=#                                    a seed: fresh experts instead of files
 CLASSES ?=#                                 10 for CIFAR-10
 OUT ?= fusion_checkpoints
-DEVICE ?= cpu#                              cpu, cuda (run i on GPU i), cuda:N
+DEVICE ?= auto#                             GPUs, else cpu; cuda (no cpu), cuda:N, cpu, ref
 THREADS ?=#                                 of each run; cores divided by the runs side by side
 RECIPE ?=
 EPOCHS ?=
@@ -128,11 +128,8 @@ jobs = $(if $(filter -j%,$(MAKEFLAGS)),$(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS
 threads = $(or $(THREADS),$(shell jobs=$(jobs) runs=$(words $(GOAL_RUNS)); \
 	echo $$(( side = !jobs || jobs > runs ? runs : jobs, each = $$(nproc) / (side ? side : 1), \
 	each > 1 ? each : 1 ))))
-# Run i takes GPU i of those that CUDA_VISIBLE_DEVICES leaves, and starts again at 0.
-gpu = $(shell echo $$(( $(slot) % $$(n=$$(nvidia-smi -L 2>/dev/null | grep -c ^GPU); \
-	[ -z "$$CUDA_VISIBLE_DEVICES" ] || n=$$(tr , '\n' <<<"$$CUDA_VISIBLE_DEVICES" | wc -l); \
-	echo $$((n ? n : 1))) )))
-device = $(if $(filter cuda,$(DEVICE)),cuda:$(gpu),$(DEVICE))
+# Run i takes GPU i of those that the tool can use, counted round (--device of fusion-train).
+device = $(DEVICE:cuda=cuda:auto)$(if $(filter auto cuda,$(DEVICE)),:$(slot))
 
 train_options = $(strip --fusion $(fusion) --data $(DATASET) --checkpoint-dir $(run) --resume) \
 	$(strip --device $(device) --threads $(threads) \

@@ -42,6 +42,18 @@ in_tree() {
     PATH=$home/bin:$PATH run -0 env -u CUDA_HOME make -n B="$BATS_TEST_TMPDIR/b" HAVE_CUDA= all
     refute_line --partial "left out"
     assert_line --partial "CUDA (--device cuda): yes"
+    # CUDA 12 is the last that knows Volta; devices are held to what kernels are compiled for.
+    assert_output --partial " -gencode arch=compute_70,code=sm_70 "
+    assert_output --partial " -DFX_CUDA_OLDEST=70 "
+    echo '#define CUDART_VERSION 13000' >"$include/cuda_runtime_api.h"
+    run -0 make -n B="$BATS_TEST_TMPDIR/b" HAVE_CUDA= CUDA_HOME="$home" all
+    refute_output --partial "_70"
+    assert_output --partial " -DFX_CUDA_OLDEST=80 "
+    run -0 make -n B="$BATS_TEST_TMPDIR/b" HAVE_CUDA= CUDA_HOME="$home" CUDA_ARCHS=86 all
+    assert_output --partial " -gencode arch=compute_86,code=sm_86 -gencode \
+arch=compute_86,code=compute_86 "
+    assert_output --partial " -DFX_CUDA_OLDEST=86 "
+    PATH=$home/bin:$PATH run -0 env -u CUDA_HOME make -n B="$BATS_TEST_TMPDIR/b" HAVE_CUDA= all
     assert_output --partial "$home/bin/nvcc -std"
     assert_output --partial "-isystem $include "
     assert_output --partial "-L$lib "
@@ -59,6 +71,16 @@ in_tree() {
     for tool in "$BATS_TEST_TMPDIR"/b/bin/*; do
         run -0 "$tool" --version
     done
+    # What is left to compute with is taken, and that it is little is said to whoever is quiet too.
+    cd "$BATS_TEST_TMPDIR"
+    mkcifar --train 200 --test 20 --classes 5 -o cifar.tar.gz
+    cifar-prep -q -o data cifar.tar.gz
+    expert-load -q --arch resnet18:width=2,blocks=1-1-1-1 --classes 5 --init 1 -o experts
+    run -0 --separate-stderr b/bin/fusion-eval -q --threads 1 --limit 2 --data data experts
+    assert_equal "$stderr" "fusion-eval: warning: device: ref, fp32, 1 threads: this build has no \
+CUDA (it has: ref); without oneDNN as well there is only ref, plain and slow"
+    fails_with 77 "fusion-eval: device cpu: this build has no oneDNN (it has: ref)" \
+        b/bin/fusion-eval -q --device cpu --data data experts
 }
 
 @test "the simulated CUDA back end needs no toolkit and says what it is" {

@@ -1,19 +1,21 @@
-/* device-probe DEVICE: whether this build and this machine have a device; if not, one line says why
- * and the exit status is 77. */
-#include "backend/backend.h"
+/* device-probe DEVICE: prints which device that is here, and what; if build or machine have none,
+ * one line says why and the exit status is 77. */
+#include "backend/choice.h"
 #include "base/tool.h"
 
-#include <stddef.h>
+#include <stdio.h>
 
 static enum fx_status probe(const char *name, struct fx_err *err)
 {
     struct fx_device_options options = { .n_threads = 1, .precision = FX_PRECISION_FP32 };
-    const struct fx_backend *backend;
+    struct fx_choice choice;
     struct fx_device *device;
 
-    FX_TRY(fx_backend_find(&backend, name, &options, err));
-    FX_TRY(backend->device_open(&device, &options, err));
-    backend->device_close(device);
+    FX_TRY(fx_choose(&choice, name, err));
+    options.ordinal = choice.ordinal;
+    FX_TRY(choice.backend->device_open(&device, &options, err));
+    choice.backend->device_close(device);
+    printf("%s%s%s\n", choice.device, choice.why[0] != '\0' ? ": " : "", choice.why);
     return FX_OK;
 }
 
@@ -22,8 +24,7 @@ int main(int argc, char **argv)
     const struct fx_option options[] = { { .type = FX_OPT_END } };
     const struct fx_tool tool = { .name = "device-probe",
                                   .synopsis = "DEVICE",
-                                  .summary =
-                                      "Exits 0 if this build and this machine have the device.",
+                                  .summary = "Names the device, and exits 0 if it can be used.",
                                   .options = options,
                                   .example = "device-probe cuda" };
     struct fx_err err = { 0 };

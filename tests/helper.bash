@@ -10,10 +10,11 @@ FX_BUILD=${FX_BUILD:-$ROOT/build/release}
 export ROOT FX_BUILD
 export PATH=$FX_BUILD/bin:$FX_BUILD/tests:$ROOT/pipelines:$ROOT/pipelines/slurm:$PATH
 export LC_ALL=C TERM=dumb
-# What a user's environment may tell the tools or a real Slurm; but which GPU `make check-gpu` may
-# use is the user's choice.
+# What a user's environment may tell the tools or a real Slurm.
 unset NO_COLOR "${!SLURM_@}" "${!SBATCH_@}" "${!WANDB_@}"
-[ -n "${FX_REAL_GPU:-}" ] || unset CUDA_VISIBLE_DEVICES
+# Tests are the same on a machine with GPUs: those are hidden from what chooses by itself, but for
+# `make check-gpu`, in which the user says which may be used, and the suites of tests/cuda.
+[ -n "${FX_REAL_GPU:-}" ] || export CUDA_VISIBLE_DEVICES=-1
 # Suites run side by side: two threads each are enough, and results do not depend on the machine.
 export OMP_NUM_THREADS=2
 # A finding of a sanitizer must not look like one of our own exit codes.

@@ -83,7 +83,7 @@ column() {
     assert_equal "$(wc -l <calls)" 4
     run sort calls
     assert_line --partial "--fusion multiplicative --data out/data.safetensors --checkpoint-dir \
-out/runs/densenet-multiplicative --resume --device cpu"
+out/runs/densenet-multiplicative --resume --device auto:0"
     assert_line --regexp '--fusion multiplicativeAddition .*--task task-1-resnet-multiplicativeA'
     assert_line --regexp '--fusion TransformerBase .*--task task-2-improved_wide_resnet-Transf'
     assert_line --regexp '--fusion concatenation .*--task task-3-resnext-concatenation'
@@ -123,7 +123,7 @@ out/runs/densenet-multiplicative --resume --device cpu"
     fusions INIT=7 THREADS=1 OUT=out2 densenet-concatenation
     run tail -n 1 calls
     assert_output "--fusion concatenation --data out2/data.safetensors --checkpoint-dir \
-out2/runs/densenet-concatenation --resume --device cpu --threads 1 --task \
+out2/runs/densenet-concatenation --resume --device auto:0 --threads 1 --task \
 task-0-densenet-concatenation"
 }
 
@@ -246,7 +246,6 @@ b/best_iid_wideresnet28_10_expert_1.pth"
 
 @test "runs side by side share the cores and the GPUs" {
     stand_in nproc 'echo 8'
-    stand_in nvidia-smi 'printf "GPU 0\n  MIG 1g Device 0\nGPU 1\nGPU 2\n"'
     threads() {
         fusions -n INIT=1 "$@" | grep -o -e '--threads [0-9]*' | uniq
     }
@@ -262,11 +261,10 @@ b/best_iid_wideresnet28_10_expert_1.pth"
     devices() {
         fusions -n INIT=1 DEVICE="$1" all-fusions | grep -o -e '--device [^ ]*' | cut -c10- | xargs
     }
-    assert_equal "$(devices cuda)" "cuda:0 cuda:1 cuda:2 cuda:0"
-    CUDA_VISIBLE_DEVICES=5,7
-    export CUDA_VISIBLE_DEVICES
-    assert_equal "$(devices cuda)" "cuda:0 cuda:1 cuda:0 cuda:1"
+    assert_equal "$(devices auto)" "auto:0 auto:1 auto:2 auto:3"
+    assert_equal "$(devices cuda)" "cuda:auto:0 cuda:auto:1 cuda:auto:2 cuda:auto:3"
     assert_equal "$(devices cuda:1)" "cuda:1 cuda:1 cuda:1 cuda:1"
+    assert_equal "$(devices cpu)" "cpu cpu cpu cpu"
 }
 
 @test "a run that fails leaves no log, and nothing of the others is lost" {
@@ -367,7 +365,7 @@ b/best_iid_wideresnet28_10_expert_1.pth"
     run -0 fusions EXPERTS=ex EXPERT_EPOCHS=2 EXPERT_FLAGS='--batch 8' SEED=3 resnet-expert-2
     run cat calls
     assert_output --partial "--arch resnet18 --expert 2 --data out/data.safetensors \
---checkpoint-dir ex/runs/resnet-2 --resume -o ex/resnet/expert_2_best.pth --device cpu"
+--checkpoint-dir ex/runs/resnet-2 --resume -o ex/resnet/expert_2_best.pth --device auto:2"
     assert_output --partial "--task expert-resnet-2 --epochs 2 --seed 3 --batch 8"
     run -0 fusions -j4 EXPERTS=ex experts resnet-concatenation
     assert_equal "$(grep -c '^expert-train' calls)" 16

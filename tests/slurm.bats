@@ -5,6 +5,7 @@
 # runs that knew nothing of Slurm and were never stopped.
 
 load helper
+unset CUDA_VISIBLE_DEVICES # which Slurm sets
 
 # shellcheck disable=SC2054  # the commas are ours
 tiny=(CLASSES=5 INIT=1 BATCH=8 EPOCHS=8 THREADS=1 TRAIN_FLAGS=--log-steps

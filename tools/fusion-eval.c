@@ -156,7 +156,7 @@ static enum fx_status say_start(const struct args *args, const struct evaluation
 {
     struct fx_settings settings = args->settings;
     struct fx_start_facts facts = { .task = args->run.task,
-                                    .device = args->run.device,
+                                    .device = ev->engine.choice.device,
                                     .threads = ev->engine.threads,
                                     .graph = &ev->graph };
     char *line;
@@ -245,7 +245,7 @@ static enum fx_status run(const struct args *args, struct fx_err *err)
 int main(int argc, char **argv)
 {
     struct args args = { .settings = { .tool = "fusion-eval", .precision = "fp32", .batch = 128 },
-                         .run = { .device = "cpu" },
+                         .run = { .device = "auto" },
                          .split = "test" };
     const struct fx_option rows[] = {
         FX_OPTION_OUTPUT(&args.output),
@@ -260,7 +260,7 @@ int main(int argc, char **argv)
         { "batch", 0, "N", FX_OPT_INT, &args.settings.batch, 1, 1e6, NULL,
           "images of a batch (default: 128)", NULL },
         { "device", 0, "NAME", FX_OPT_STRING, &args.run.device, 0, 0, NULL,
-          "cpu, ref or cuda[:N] (default: cpu)", NULL },
+          "auto|cpu|ref|cuda or auto:N, cuda:N with a GPU's number (default: auto)", NULL },
         { "check-device", 0, NULL, FX_OPT_FLAG, &args.check_device, 0, 0, NULL,
           "only open the device, and exit: 0 when it can be used", NULL },
         { "threads", 0, "N", FX_OPT_INT, &args.run.threads, 1, 1024, NULL,

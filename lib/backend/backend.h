@@ -44,6 +44,15 @@ struct fx_device_options {
     bool (*should_stop)(void);
 };
 
+/* Which of a machine's devices is meant, and what was found. */
+enum { FX_DEVICE_TEXT_BYTES = 320 };
+struct fx_device_place {
+    int ordinal;                     /* in: the number asked for; out: that of the device */
+    bool wraps;                      /* in: the number counts the usable devices round and round */
+    bool is_there;                   /* out: there is a device, if only one that cannot be used */
+    char text[FX_DEVICE_TEXT_BYTES]; /* out: "NVIDIA H200, 140 GiB" */
+};
+
 /* Planned bytes by role, before anything is allocated. */
 struct fx_memory {
     size_t parameters; /* masters, running statistics and packed or low-precision copies */
@@ -92,6 +101,10 @@ struct fx_backend {
     const char *name;  /* "ref", "cpu", "cuda" */
     bool applies_rows; /* input works from rows and the resident data set; pixels may be NULL */
     bool runs_ahead;   /* see above */
+
+    /* device_find (optional, NULL: the processor is the device): looks whether the device can be
+     * used, with its driver and libraries, and opens nothing.  FX_EDEVICE: it cannot, and why. */
+    enum fx_status (*device_find)(struct fx_device_place *place, struct fx_err *err);
 
     /* device_open: FX_EDEVICE when the machine lacks the device or the precision. */
     enum fx_status (*device_open)(struct fx_device **device,
@@ -174,7 +187,7 @@ struct fx_backend {
 enum fx_status fx_backend_find(const struct fx_backend **backend, const char *device,
                                struct fx_device_options *options, struct fx_err *err) FX_MUST_CHECK;
 
-/* "ref cpu" : what this build has, for --version. */
+/* "ref cpu": what this build has, for --version. */
 const char *fx_backend_names(void);
 
 #endif

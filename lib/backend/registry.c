@@ -29,8 +29,8 @@ static const struct {
     const char *missing;              /* why not */
 } entries[] = {
     { "ref", &fx_backend_ref, NULL },
-    { "cpu", CPU_TABLE, "this build has no oneDNN back end" },
-    { "cuda", CUDA_TABLE, "this build has no CUDA back end" },
+    { "cpu", CPU_TABLE, "this build has no oneDNN" },
+    { "cuda", CUDA_TABLE, "this build has no CUDA" },
 };
 enum { N_ENTRIES = sizeof entries / sizeof *entries };
 
@@ -66,7 +66,7 @@ enum fx_status fx_backend_find(const struct fx_backend **backend, const char *de
         *backend = entries[i].backend;
         return FX_OK;
     }
-    return fx_fail(err, FX_EUSAGE, "unknown device '%s' (there are: ref, cpu, cuda, cuda:N)",
+    return fx_fail(err, FX_EUSAGE, "unknown device '%s' (there are: auto, cpu, ref, cuda, cuda:N)",
                    device);
 }
 

@@ -1,6 +1,8 @@
 /* From a graph to allocated, loaded programs. */
 #include "train/engine.h"
 
+#include "base/log.h"
+
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +16,15 @@ int fx_engine_default_threads(void)
     return CPU_COUNT(&set) > 0 ? CPU_COUNT(&set) : 1;
 }
 
+static void say_device(const struct fx_engine *engine, const char *precision)
+{
+    const struct fx_choice *choice = &engine->choice;
+
+    (choice->warns ? fx_log_warn : fx_log_info)("device: %s, %s, %d threads%s%s", choice->device,
+                                                precision, engine->threads,
+                                                choice->why[0] != '\0' ? ": " : "", choice->why);
+}
+
 static enum fx_status open_device(struct fx_engine *engine, const struct fx_engine_options *options,
                                   bool (*should_stop)(void), struct fx_err *err)
 {
@@ -25,7 +36,10 @@ static enum fx_status open_device(struct fx_engine *engine, const struct fx_engi
     };
 
     engine->threads = device.n_threads;
-    FX_TRY(fx_backend_find(&engine->backend, options->device, &device, err));
+    FX_TRY(fx_choose(&engine->choice, options->device, err));
+    say_device(engine, options->precision);
+    engine->backend = engine->choice.backend;
+    device.ordinal = engine->choice.ordinal;
     return engine->backend->device_open(&engine->device, &device, err);
 }
 

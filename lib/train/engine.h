@@ -2,14 +2,14 @@
 #ifndef FX_TRAIN_ENGINE_H
 #define FX_TRAIN_ENGINE_H
 
-#include "backend/backend.h"
+#include "backend/choice.h"
 #include "net/model.h"
 #include "tensor/tensor.h"
 #include "train/memory.h"
 
 /* What to compile. */
 struct fx_engine_options {
-    const char *device;    /* "ref", "cpu", "cuda:1" */
+    const char *device;    /* as fx_choose takes it */
     const char *precision; /* "fp32", "bf16" */
     int threads;           /* 0: as many as the process may use */
     bool trains;
@@ -19,7 +19,8 @@ struct fx_engine_options {
 };
 
 struct fx_engine {
-    const struct fx_backend *backend;
+    struct fx_choice choice;
+    const struct fx_backend *backend;       /* the choice's */
     struct fx_device *device;               /* owned */
     const struct fx_graph *graph;           /* borrowed: outlives the engine */
     struct fx_model *model;                 /* owned */
@@ -27,8 +28,9 @@ struct fx_engine {
     int train_n, tail_n, eval_n, threads;
 };
 
-/* fx_engine_open: opens the device and compiles; model_memory is known afterwards and nothing large
- * is allocated.  should_stop is polled during the work (NULL: never). */
+/* fx_engine_open: chooses the device, says which and why in the log, opens it and compiles;
+ * model_memory is known afterwards and nothing large is allocated.  should_stop is polled during
+ * the work (NULL: never). */
 enum fx_status fx_engine_open(struct fx_engine *engine, const struct fx_graph *graph,
                               const struct fx_engine_options *options, bool (*should_stop)(void),
                               struct fx_err *err) FX_MUST_CHECK;

@@ -14,7 +14,7 @@
 /* What the start event says beside the settings. */
 struct fx_start_facts {
     const char *task;   /* NULL: none */
-    const char *device; /* as given */
+    const char *device; /* "cpu", "cuda:1" */
     int threads;
     const struct fx_graph *graph;
     int64_t train_images, val_images, test_images, steps_per_epoch;

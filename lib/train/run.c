@@ -64,10 +64,7 @@ static enum fx_status open_engine(struct fx_run_parts *run, struct fx_err *err)
         .eval_n = (int)min_int(settings->batch, max_int(run->plan->val.n, run->plan->test.n)),
     };
 
-    FX_TRY(fx_engine_open(&run->engine, run->plan->graph, &options, fx_stop_requested, err));
-    fx_log_info("device %s, %s, %d threads", options.device, options.precision,
-                run->engine.threads);
-    return FX_OK;
+    return fx_engine_open(&run->engine, run->plan->graph, &options, fx_stop_requested, err);
 }
 
 static enum fx_status check_memory(const struct fx_run_parts *run,

@@ -70,7 +70,7 @@ static enum fx_status start_event(struct fx_run_parts *run, struct fx_err *err)
     const struct fx_run_plan *plan = run->plan;
     struct fx_start_facts facts = {
         .task = run->options->task,
-        .device = run->options->device,
+        .device = run->engine.choice.device,
         .threads = run->engine.threads,
         .graph = plan->graph,
         .train_images = plan->images.n,

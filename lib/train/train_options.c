@@ -14,7 +14,7 @@ void fx_train_args_init(struct fx_train_args *args, const char *tool)
                       .expert_dropout = -1,
                       .clip = 1,
                       .shuffle = true },
-        .run = { .device = "cpu", .checkpoint_minutes = 10 },
+        .run = { .device = "auto", .checkpoint_minutes = 10 },
     };
 }
 
@@ -44,7 +44,7 @@ static int place_rows(struct fx_option *rows, int n, struct fx_train_args *args)
         { "task", 0, "NAME", FX_OPT_STRING, &r->task, 0, 0, NULL,
           "put [NAME] before every line of the log", NULL },
         { "device", 0, "NAME", FX_OPT_STRING, &r->device, 0, 0, NULL,
-          "cpu, ref or cuda[:N] (default: cpu)", NULL },
+          "auto|cpu|ref|cuda or auto:N, cuda:N with a GPU's number (default: auto)", NULL },
         { "threads", 0, "N", FX_OPT_INT, &r->threads, 1, 1024, NULL,
           "CPU threads (default: as many as the process may use)", NULL },
         { "precision", 0, "NAME", FX_OPT_CHOICE, &s->precision, 0, 0, "fp32|bf16",

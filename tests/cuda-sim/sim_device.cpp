@@ -1,4 +1,5 @@
 /* Devices, versions and errors. */
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -37,6 +38,19 @@ size_t device_bytes()
     return from_environment("CUDA_SIM_MEMORY", (size_t)8 << 30);
 }
 
+/* Ten times the compute capability of a device: 90, or what CUDA_SIM_CAPABILITY says for it, "7.0"
+ * for all or "9.0,7.0" for one after the other. */
+static int capability(int number)
+{
+    const char *text = getenv("CUDA_SIM_CAPABILITY");
+
+    if (!text || *text == '\0')
+        return 90;
+    for (const char *next; number > 0 && (next = strchr(text, ',')); number--)
+        text = next + 1;
+    return (int)lround(10 * strtod(text, nullptr));
+}
+
 bool have_device()
 {
     return n_devices() > 0;
@@ -54,7 +68,7 @@ cudaError_t remember(cudaError_t error)
     return error;
 }
 
-static void describe_device(cudaDeviceProp *prop)
+static void describe_device(cudaDeviceProp *prop, int number)
 {
     *prop = {};
     snprintf(prop->name, sizeof prop->name, "CUDA simulator");
@@ -67,8 +81,8 @@ static void describe_device(cudaDeviceProp *prop)
     prop->maxThreadsDim[2] = MAX_BLOCK_DEPTH;
     prop->maxGridSize[0] = 0x7fffffff;
     prop->maxGridSize[1] = prop->maxGridSize[2] = MAX_GRID_HEIGHT;
-    prop->major = 9;
-    prop->minor = 0;
+    prop->major = capability(number) / 10;
+    prop->minor = capability(number) % 10;
     prop->multiProcessorCount = 132;
     prop->l2CacheSize = 50 << 20;
     prop->maxThreadsPerMultiProcessor = 2048;
@@ -203,7 +217,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int number)
     return api([&] {
         if (number < 0 || number >= n_devices())
             return cudaErrorInvalidDevice;
-        describe_device(prop);
+        describe_device(prop, number);
         return cudaSuccess;
     });
 }

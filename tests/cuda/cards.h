@@ -20,7 +20,7 @@ static inline const struct card *find_card(const char *word)
         { "h200", "NVIDIA H200", 900, 132, 232448, 1980000, 3201000, 6144, 150109880320, 62914560 },
         { "a100", "NVIDIA A100-SXM4-80GB", 800, 108, 166912, 1410000, 1593000, 5120, 85899345920,
           41943040 },
-        /* Without bf16, and no longer supported. */
+        /* Without bf16; with CUDA 12 and cuDNN up to 9.10. */
         { "v100", "Tesla V100-SXM2-32GB", 700, 80, 98304, 1530000, 877000, 4096, 34359738368,
           6291456 },
     };

@@ -1,5 +1,7 @@
 # Loaded by the suites of tools on a GPU, after ../helper and ../tiny: the device, or a skip.
 
+[ -n "${FX_REAL_GPU:-}" ] || unset CUDA_VISIBLE_DEVICES
+
 # with_cuda: makes the tiny data and looks for a device; for setup_file.  Without one the tests of
 # the file are skipped, or fail where FX_REQUIRE_DEVICE=cuda demands it.  The build on the simulator
 # (make CUDA_SIM=1) always has one.

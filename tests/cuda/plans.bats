@@ -3,6 +3,7 @@
 # cache that keeps them.
 
 load ../helper
+load cuda_device # a newer cuDNN wants to see the GPU
 
 # From some version on (9.28 is one) cuDNN does not even describe a card where there is no driver.
 setup_file() {

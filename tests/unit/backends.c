@@ -1,10 +1,11 @@
 /* Devices by text: what exists, what this build lacks, what is no device at all. */
-#include "backend/backend.h"
+#include "backend/choice.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -69,6 +70,59 @@ static void other_texts_are_refused(void **state)
     }
 }
 
+/* What auto takes where no GPU is shown: the fastest that the build has, with the reason. */
+static void auto_finds_the_best_there_is(void **state)
+{
+    static const char *const texts[] = { "auto", "auto:0", "auto:7" };
+    bool has_cpu = strstr(fx_backend_names(), "cpu") != NULL;
+    bool has_cuda = strstr(fx_backend_names(), "cuda") != NULL;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct fx_choice choice;
+        struct fx_err err = { 0 };
+
+        assert_int_equal(fx_choose(&choice, texts[i], &err), FX_OK);
+        assert_string_equal(choice.device, has_cpu ? "cpu" : "ref");
+        assert_string_equal(choice.backend->name, choice.device);
+        assert_int_equal(choice.ordinal, 0);
+        assert_int_equal(strncmp(choice.why, has_cuda ? "this machine " : "this build has no CUDA ",
+                                 has_cuda ? 13 : 23),
+                         0);
+        assert_int_equal(choice.warns, !has_cpu);
+    }
+}
+
+static void what_is_named_is_not_replaced(void **state)
+{
+    struct fx_choice choice;
+    struct fx_err err = { 0 };
+
+    (void)state;
+    assert_int_equal(fx_choose(&choice, "ref", &err), FX_OK);
+    assert_string_equal(choice.device, "ref");
+    assert_string_equal(choice.why, "");
+    assert_int_equal(fx_choose(&choice, "cuda", &err), FX_EDEVICE);
+    assert_int_equal(fx_choose(&choice, "cuda:auto:3", &err), FX_EDEVICE);
+    assert_int_equal(strncmp(err.msg, "device cuda", 11), 0);
+}
+
+static void texts_of_no_choice_are_named_whole(void **state)
+{
+    static const char *const wrong[] = { "autos",       "auto:",    "auto:x",
+                                         "auto:-1",     "auto:1x",  "cuda:auto:",
+                                         "cuda:auto:x", "cpu:auto", "auto:99999999999999999999" };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct fx_choice choice;
+        struct fx_err err = { 0 };
+
+        assert_int_equal(fx_choose(&choice, wrong[i], &err), FX_EUSAGE);
+        assert_non_null(strstr(err.msg, wrong[i]));
+    }
+}
+
 static void ref_refuses_bf16(void **state)
 {
     struct fx_device_options options = { .n_threads = 1, .precision = FX_PRECISION_BF16 };
@@ -88,7 +142,14 @@ int main(void)
         cmocka_unit_test(the_list_is_true),
         cmocka_unit_test(other_texts_are_refused),
         cmocka_unit_test(ref_refuses_bf16),
+        cmocka_unit_test(auto_finds_the_best_there_is),
+        cmocka_unit_test(what_is_named_is_not_replaced),
+        cmocka_unit_test(texts_of_no_choice_are_named_whole),
     };
+
+    /* No GPU, neither a real one nor the simulator's. */
+    setenv("CUDA_VISIBLE_DEVICES", "-1", 1);
+    setenv("CUDA_SIM_DEVICES", "0", 1);
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* Opening a device, and saying plainly why it cannot be opened. */
 #include "backend/cuda/cuda_internal.h"
 
+#include "backend/cuda/find_internal.h"
 #include "base/env.h"
 
 #include <stdlib.h>
@@ -8,53 +9,20 @@
 
 /* What a plan of cuDNN may ask for. */
 enum { WORKSPACE_LIMIT_MIB = 256 };
-/* The oldest architecture that the kernels are compiled for. */
-enum { MIN_MAJOR = 8 };
-
-/* No driver, no device: every later call would fail in the same way. */
-static enum fx_status count_devices(int *n, struct fx_err *err)
-{
-    cudaError_t error = cudaGetDeviceCount(n);
-    int driver = 0;
-
-    if (error == cudaSuccess && *n > 0)
-        return FX_OK;
-    if (error == cudaErrorInsufficientDriver) {
-        if (cudaDriverGetVersion(&driver) == cudaSuccess && driver > 0)
-            return fx_fail(
-                err, FX_EDEVICE,
-                "device cuda: the NVIDIA driver is for CUDA %d.%d, this build needs %d.%d",
-                driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000,
-                CUDART_VERSION % 1000 / 10);
-        return fx_fail(err, FX_EDEVICE, "device cuda: this machine has no NVIDIA driver");
-    }
-    if (error == cudaErrorNoDevice || error == cudaSuccess)
-        return fx_fail(err, FX_EDEVICE, "device cuda: this machine shows no CUDA device%s",
-                       fx_env("CUDA_VISIBLE_DEVICES") ? " (CUDA_VISIBLE_DEVICES is set)" : "");
-    return fx_fail(err, FX_EDEVICE, "device cuda: %s", cudaGetErrorString(error));
-}
-
+/* The first compute capability with arithmetic in bf16. */
+enum { BF16_SINCE = 80 };
 static enum fx_status choose_device(const struct fx_device_options *options, struct fx_err *err)
 {
-    struct cudaDeviceProp p;
-    cudaError_t error;
-    int n;
+    struct fx_device_place place = { .ordinal = options->ordinal };
 
-    FX_TRY(count_devices(&n, err));
-    if (options->ordinal >= n)
-        return fx_fail(err, FX_EDEVICE, "device cuda:%d: there %s %d%s", options->ordinal,
-                       n == 1 ? "is only" : "are only", n,
-                       fx_env("CUDA_VISIBLE_DEVICES") ? " (CUDA_VISIBLE_DEVICES is set)" : "");
-    error = cudaGetDeviceProperties(&p, options->ordinal);
-    if (error == cudaSuccess && p.major < MIN_MAJOR)
+    FX_TRY(fx_cuda_find(&place, err));
+    if (options->precision == FX_PRECISION_BF16 && fx_cuda_capability(place.ordinal) < BF16_SINCE)
         return fx_fail(err, FX_EDEVICE,
-                       "device cuda:%d: %s has compute capability %d.%d, this build needs %d.0",
-                       options->ordinal, p.name, p.major, p.minor, MIN_MAJOR);
-    if (error == cudaSuccess)
-        error = cudaSetDevice(options->ordinal);
-    return error == cudaSuccess ? FX_OK
-                                : fx_fail(err, FX_EDEVICE, "device cuda:%d: %s", options->ordinal,
-                                          cudaGetErrorString(error));
+                       "device cuda:%d: no bf16 on %s: that takes compute capability 8.0; use "
+                       "--precision fp32",
+                       place.ordinal, place.text);
+    FX_CUDA(cudaSetDevice(place.ordinal));
+    return FX_OK;
 }
 
 static enum fx_status open_stream(cudaStream_t *stream, int priority, struct fx_err *err)

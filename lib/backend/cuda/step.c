@@ -12,6 +12,7 @@
  * next step is launched already.  The device then skips the update (result->skip) and goes on
  * skipping those of queued steps, until the host has seen it and clears the flag (refuse). */
 #include "backend/backends.h"
+#include "backend/cuda/find_internal.h"
 #include "backend/cuda/graph_capture_internal.h"
 #include "backend/host/update.h"
 
@@ -340,6 +341,7 @@ const struct fx_backend fx_backend_cuda = {
     .name = "cuda",
     .applies_rows = true,
     .runs_ahead = true,
+    .device_find = fx_cuda_find,
     .device_open = fx_cuda_device_open,
     .device_close = fx_cuda_device_close,
     .memory_left = fx_cuda_memory_left,

@@ -8,6 +8,8 @@
 #include <string.h>
 
 enum { DEVICE_TEXT_BYTES = 256, VERSION_OF_MINOR = 100 };
+/* cuDNN 9.10 is the last that runs on Volta; from 7.5, Turing, on newer ones do, too. */
+enum { LAST_WITH_VOLTA = 910, TURING = 75 };
 
 /* A newer library of the same major version runs what was compiled for an older one, not the other
  * way round. */
@@ -21,6 +23,20 @@ static enum fx_status check_version(struct fx_err *err)
         return FX_OK;
     return fx_fail(err, FX_EDEVICE, "cuDNN: the library is %zu.%zu.%zu, this program needs %d.%d",
                    found / 10000, found / 100 % 100, found % 100, CUDNN_MAJOR, CUDNN_MINOR);
+}
+
+enum fx_status fx_cudnn_check(int capability, struct fx_err *err)
+{
+    size_t found;
+
+    FX_TRY(check_version(err));
+    found = cudnnGetVersion();
+    if (capability >= TURING || found / VERSION_OF_MINOR <= LAST_WITH_VOLTA)
+        return FX_OK;
+    return fx_fail(err, FX_EDEVICE,
+                   "cuDNN: the library is %zu.%zu.%zu; the last one for compute capability %d.%d "
+                   "is 9.10",
+                   found / 10000, found / 100 % 100, found % 100, capability / 10, capability % 10);
 }
 
 /* ---- the device -------------------------------------------------------------------------------

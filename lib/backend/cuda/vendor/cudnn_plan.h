@@ -21,6 +21,10 @@
 struct fx_cudnn;      /* the library for one device: handles, plans, their cache on disk */
 struct fx_cudnn_plan; /* one compiled convolution, in one direction */
 
+/* fx_cudnn_check: whether the library is there, and knows devices of this compute capability (90
+ * for 9.0); FX_EDEVICE: why not. */
+enum fx_status fx_cudnn_check(int capability, struct fx_err *err) FX_MUST_CHECK;
+
 /* fx_cudnn_open: for the current device.
  *   streams          lane i of fx_cudnn_run enqueues on streams[i]; they outlive the library
  *   workspace_limit  bytes that a plan may ask for

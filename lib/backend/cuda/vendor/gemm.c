@@ -45,7 +45,7 @@ struct fx_gemm_plan {
 /* ---- the library ------------------------------------------------------------------------------
  */
 
-static enum fx_status check_version(struct fx_err *err)
+enum fx_status fx_gemm_check(struct fx_err *err)
 {
     size_t found;
 
@@ -68,7 +68,7 @@ enum fx_status fx_gemm_open(struct fx_gemm **gemm, struct fx_err *err)
         error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
     if (error != cudaSuccess)
         return fx_fail(err, FX_EDEVICE, "CUDA: %s", cudaGetErrorString(error));
-    FX_TRY(check_version(err));
+    FX_TRY(fx_gemm_check(err));
     *gemm = calloc(1, sizeof **gemm);
     if (!*gemm)
         return fx_fail(err, FX_EFAIL, "cuBLASLt: out of memory");
