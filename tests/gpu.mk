@@ -27,6 +27,18 @@ check-gpu-run:
 	@$(MAKE) --no-print-directory BUILDS= -j$(GPU_JOBS) $(GPU_SUITES:%=$(GPU_CHECK)/%.tap)
 	@tests/summary $(GPU_CHECK) $(GPU_SUITES)
 
+# The back end by CUDA 12, the last that knows Volta, with cuDNN 9.8 to 9.10: compiled, and cuDNN
+# asked for its plans.  It takes no GPU.  CUDA12: the toolkit; tests/cuda12-toolkit makes one.
+CUDA12 ?= $(firstword $(wildcard /usr/local/cuda-12*) build/cuda12-toolkit)
+CUDA12_B := build/cuda12
+
+check-cuda12: ## compile the CUDA back end by CUDA12=DIR, check kernels and plans for V100 and newer
+	@[ -x $(CUDA12)/bin/nvcc ] || { echo "CUDA12=$(CUDA12): no toolkit; tests/cuda12-toolkit" \
+	  "$(CUDA12) puts one together" >&2; exit 1; }
+	@$(MAKE) --no-print-directory $(PARALLEL) B=$(CUDA12_B) HAVE_CUDA=1 \
+	  CUDA_HOME=$(abspath $(CUDA12)) NVCC=$(abspath $(CUDA12))/bin/nvcc all unit
+	@$(call SUITE_ENV,$(CUDA12_B)) HAVE_CUDA=1 CUDA12=$(abspath $(CUDA12)) bats tests/cuda12.bats
+
 # For a machine with a GPU, but without compiler and libraries.
 pack-gpu:
 	@$(MAKE) --no-print-directory $(PARALLEL) HAVE_CUDA=1 all unit $(BENCH_BINS)
@@ -42,4 +54,4 @@ $(GPU_SANITIZED:%=$(GPU_CHECK)/%.tap): $(GPU_CHECK)/%.tap:
 	@$(GPU_ENV) tests/run-suite $* $@ tests/gpu-sanitizer $(firstword $(subst /, ,$*)) \
 	  $(B)/tests/$(patsubst $(firstword $(subst /, ,$*))/%,%,$*)
 
-.PHONY: check-gpu check-gpu-run pack-gpu
+.PHONY: check-gpu check-gpu-run check-cuda12 pack-gpu
