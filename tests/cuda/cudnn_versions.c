@@ -17,7 +17,7 @@ size_t cudnnGetVersion(void)
     return version;
 }
 
-/* In place of lib/backend/cuda/vendor_load.c. */
+/* In place of lib/backend/cuda/vendor/vendor_load.c. */
 enum fx_status fx_vendor_load(void **library, const char *file, const char *const *names, size_t n,
                               void **functions, struct fx_err *err)
 {
