@@ -1,4 +1,4 @@
-/* What a training instruction moves through a GPU's memory, by kind of instruction, and the time
+/* What a training step moves through a GPU's memory, by kind of instruction, and the time
  * that takes at a given bandwidth: a floor for the memory-bound part, counted from the instructions
  * that the cuda back end would launch, without a GPU.  Each map is counted as often as a kernel
  * reads or writes it; caches are not. */

@@ -1,7 +1,7 @@
 /* BATCHNORM backward: two sums over the batch, from which the parameters' gradients and the
  * coefficients of dx follow; then the pass that writes or adds dx. */
 #include "launch.cuh"
-#include "norm_backward.cuh"
+#include "norm_back_loop.cuh"
 
 /* ---- sums ----------------------------------------------------------------------------------- */
 
@@ -24,7 +24,7 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, sums_resident(sizeof(T
     fx_map_block scale = fx_map_load(table.scale + t.x * FX_K_BLOCK);
     fx_map_block shift = fx_map_load(table.shift + t.x * FX_K_BLOCK);
     fx_map_block mean = fx_map_load(table.mean + t.x * FX_K_BLOCK);
-    fx_norm_backward<T, RELU, DROPS, FX_NORM_FORGETS>(
+    fx_norm_back_loop<T, RELU, DROPS, FX_NORM_FORGETS>(
         { x, dy, dy }, cut, t, norm, scale, shift,
         [&](const fx_map_block &v, fx_map_block *g) { fx_norm_sum_back(&sums, v, mean, *g); });
     fx_norm_reduce(cut, t, sums, &shared);
@@ -139,7 +139,7 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, 2)
 
     fx_norm_fill(norm, cut, &table);
     norm_line line = line_of(coef, cut, t, table);
-    fx_norm_backward<T, RELU, DROPS, ADDS ? FX_NORM_ADDS : FX_NORM_SETS>(
+    fx_norm_back_loop<T, RELU, DROPS, ADDS ? FX_NORM_ADDS : FX_NORM_SETS>(
         { x, dy, dx }, cut, t, norm, line.by_g, line.shift,
         [&](const fx_map_block &v, fx_map_block *g) { gradient_of_input(line, v, g); });
 }

@@ -5,7 +5,7 @@
  * db_l, S2 = sum w_l dw_l.  So a norm needs one pass, which adds to G and to its own sums, and the
  * rest is done once a channel: the same sum, in another order. */
 #include "launch.cuh"
-#include "norm_backward.cuh"
+#include "norm_back_loop.cuh"
 
 enum { GATHERED_BIAS = 3, GATHERED_WEIGHT = 4 }; /* arrays of the statistics */
 
@@ -52,7 +52,7 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, gather_resident(sizeof
     fx_map_block scale = fx_map_load(table.scale + t.x * FX_K_BLOCK);
     fx_map_block shift = fx_map_load(table.shift + t.x * FX_K_BLOCK);
     fx_map_block mean = fx_map_load(table.mean + t.x * FX_K_BLOCK);
-    fx_norm_backward<T, RELU, DROPS, ADDS ? FX_NORM_ADDS : FX_NORM_SETS>(
+    fx_norm_back_loop<T, RELU, DROPS, ADDS ? FX_NORM_ADDS : FX_NORM_SETS>(
         { x, dy, gathered }, cut, t, norm, scale, shift,
         [&](const fx_map_block &v, fx_map_block *g) {
             fx_norm_sum_back(&sums, v, mean, *g);

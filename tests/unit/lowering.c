@@ -1,7 +1,8 @@
 /* Graphs become instructions, with the rules of a back end that launches equal lanes together:
- * lanes of equal experts get equal instructions at equal places, every convolution is compiled once
- * a direction, no gradient of a vector is read or added to before something was written there, and
- * what weights instructions read stays for those that run them aside. */
+ * lanes of equal experts get equal instructions at equal offsets, every convolution is compiled
+ * once a direction, no gradient of a dense node is read or added to before something was written
+ * there, and the operands of weight gradients stay for back ends that run those on a second stream.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -28,7 +29,7 @@ struct lowering_case {
     struct fx_graph graph;
     struct fx_lowered lowered;
     int *compiled; /* owned; (nodes, directions) how often */
-    int n_vectors; /* instructions on vectors that were announced */
+    int n_dense;   /* instructions of dense nodes that were announced */
     size_t base[FX_MAX_LANES_OF_GRAPH], size[FX_MAX_LANES_OF_GRAPH];
 };
 
@@ -63,7 +64,7 @@ static void count_vector(void *ctx, int node, bool is_backward)
 
     (void)node;
     (void)is_backward;
-    k->n_vectors++;
+    k->n_dense++;
 }
 
 static void lower_case(struct lowering_case *k, const char *arch, const char *fusion,
@@ -211,7 +212,7 @@ static void check_rules(const struct lowering_case *k, bool stores_masks)
     }
     assert_int_equal(count_steps(l, FX_INSTR_ADD), stores_masks ? n_sums : n_sums - n_of_norms);
     assert_int_equal(count_steps(l, FX_INSTR_MASK), trains && stores_masks ? n_maps_dropped : 0);
-    assert_int_equal(k->n_vectors,
+    assert_int_equal(k->n_dense,
                      count_steps(l, FX_INSTR_DENSE) + count_steps(l, FX_INSTR_DENSE_BACK));
 }
 

@@ -7,11 +7,9 @@
 
 /* ---- one node ---- */
 
-typedef enum fx_status lower_fn(struct fx_lowering *l, int node);
-
 /* Kinds of nodes on maps. */
 static const struct {
-    lower_fn *forward, *backward;
+    fx_lower_fn *forward, *backward;
 } spatial[] = {
     [FX_NODE_CONV2D] = { fx_lower_conv, fx_lower_conv_back },
     [FX_NODE_BATCHNORM] = { fx_lower_norm, fx_lower_norm_back },

@@ -1,11 +1,11 @@
 /* Compiles a graph into one instruction list per lane, for back ends that compile graphs.
  *
- *     graph -> analysis.c: who reads each value; stored or recomputed; which concatenations share a
- *              buffer; which gradients are wanted
- *           -> lower.c: forward over the nodes of each lane, then back; a file for each kind of
- * node (conv.c norm.c add.c concat.c pool.c dropout.c dense.c), which writes its instructions with
- * builder.c
- *           -> instruction.h: instructions, and buffers with life spans
+ *     analysis.c     who reads each value; stored or recomputed; which concatenations share a
+ *                    buffer; which gradients are wanted
+ *     lower.c        forward over the nodes of each lane, then back; each kind of node has a file
+ *                    (conv norm add concat pool dropout dense), which writes its instructions
+ *     builder.c      what those files use: buffers, values, reference-counted gradients
+ *     instruction.h  the result: instructions, and buffers with life spans
  *
  * What differs between back ends is in struct fx_lower_rules. */
 #ifndef FX_BACKEND_LOWER_LOWER_H

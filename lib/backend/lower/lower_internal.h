@@ -106,10 +106,31 @@ void fx_lower_release(struct fx_lowering *l, const struct fx_view *view);
 enum fx_status fx_lower_contribute(struct fx_lowering *l, int v,
                                    const struct fx_view *view) FX_MUST_CHECK;
 
-/* ---- the kinds of nodes; instructions read and write maps of whole batches ---- */
+/* ---- instructions that several kinds of nodes write (builder.c) ---- */
 
-enum fx_status fx_lower_conv(struct fx_lowering *l, int node) FX_MUST_CHECK;
-enum fx_status fx_lower_conv_back(struct fx_lowering *l, int node) FX_MUST_CHECK;
+/* to = channels first .. of from; to is exact. */
+enum fx_status fx_lower_copy_out(struct fx_lowering *l, int node, const struct fx_view *from,
+                                 int first, const struct fx_view *to) FX_MUST_CHECK;
+/* dst += src, the same channels of two views. */
+enum fx_status fx_lower_add_into(struct fx_lowering *l, int node, const struct fx_view *dst,
+                                 const struct fx_view *src) FX_MUST_CHECK;
+/* view = norm `node`, with its dropout. */
+enum fx_status fx_lower_norm_apply(struct fx_lowering *l, int node,
+                                   const struct fx_view *view) FX_MUST_CHECK;
+
+/* ---- the kinds of nodes: forward and back (lower.c has the table) ---- */
+
+typedef enum fx_status fx_lower_fn(struct fx_lowering *l, int node);
+
+fx_lower_fn fx_lower_conv, fx_lower_conv_back;
+fx_lower_fn fx_lower_norm, fx_lower_norm_back;
+fx_lower_fn fx_lower_add, fx_lower_add_back;
+fx_lower_fn fx_lower_concat, fx_lower_concat_back;
+fx_lower_fn fx_lower_drop, fx_lower_drop_back;
+fx_lower_fn fx_lower_avgpool, fx_lower_avgpool_back;
+fx_lower_fn fx_lower_globalpool, fx_lower_globalpool_back;
+fx_lower_fn fx_lower_dense, fx_lower_dense_back; /* fusion module, classifiers, head */
+
 /* The convolution of `node` on maps of any size: y = conv(x), dW, dx. */
 enum fx_status fx_lower_conv_between(struct fx_lowering *l, int node, const struct fx_view *x,
                                      const struct fx_view *y) FX_MUST_CHECK;
@@ -117,32 +138,8 @@ enum fx_status fx_lower_conv_weights(struct fx_lowering *l, int node, const stru
                                      const struct fx_view *dy) FX_MUST_CHECK;
 enum fx_status fx_lower_conv_data(struct fx_lowering *l, int node, const struct fx_view *dy,
                                   const struct fx_view *dx) FX_MUST_CHECK;
-enum fx_status fx_lower_norm(struct fx_lowering *l, int node) FX_MUST_CHECK;
-enum fx_status fx_lower_norm_back(struct fx_lowering *l, int node) FX_MUST_CHECK;
-/* Emits the instruction that computes norm `node` (with its dropout) into view. */
-enum fx_status fx_lower_norm_apply(struct fx_lowering *l, int node,
-                                   const struct fx_view *view) FX_MUST_CHECK;
-enum fx_status fx_lower_add(struct fx_lowering *l, int node) FX_MUST_CHECK;
-enum fx_status fx_lower_add_back(struct fx_lowering *l, int node) FX_MUST_CHECK;
-/* dst += src, the same channels of two views. */
-enum fx_status fx_lower_add_into(struct fx_lowering *l, int node, const struct fx_view *dst,
-                                 const struct fx_view *src) FX_MUST_CHECK;
-enum fx_status fx_lower_concat(struct fx_lowering *l, int node) FX_MUST_CHECK;
-enum fx_status fx_lower_concat_back(struct fx_lowering *l, int node) FX_MUST_CHECK;
-/* Before a node's backward instruction: settles the gathered gradient of a value that begins a
- * chain. */
+/* Before a node's backward instructions: settles the gathered gradient of a value that begins a
+ * chain of concatenations (concat.c). */
 enum fx_status fx_lower_settle_prefix(struct fx_lowering *l, int node) FX_MUST_CHECK;
-/* to = channels first .. of from; to is exact. */
-enum fx_status fx_lower_copy_out(struct fx_lowering *l, int node, const struct fx_view *from,
-                                 int first, const struct fx_view *to) FX_MUST_CHECK;
-enum fx_status fx_lower_drop(struct fx_lowering *l, int node) FX_MUST_CHECK;
-enum fx_status fx_lower_drop_back(struct fx_lowering *l, int node) FX_MUST_CHECK;
-enum fx_status fx_lower_avgpool(struct fx_lowering *l, int node) FX_MUST_CHECK;
-enum fx_status fx_lower_avgpool_back(struct fx_lowering *l, int node) FX_MUST_CHECK;
-enum fx_status fx_lower_globalpool(struct fx_lowering *l, int node) FX_MUST_CHECK;
-enum fx_status fx_lower_globalpool_back(struct fx_lowering *l, int node) FX_MUST_CHECK;
-/* Nodes on dense rows: fusion module, classifiers, head. */
-enum fx_status fx_lower_dense(struct fx_lowering *l, int node) FX_MUST_CHECK;
-enum fx_status fx_lower_dense_back(struct fx_lowering *l, int node) FX_MUST_CHECK;
 
 #endif

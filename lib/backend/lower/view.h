@@ -17,11 +17,10 @@ struct fx_view {
     int buffer; /* number in the plan; -1: none */
     void *data; /* bound by fx_lowered_bind */
     bool is_map;
-    bool is_exact;  /* nothing but this value in the buffer, zeros in its padding */
-    int c, area, w; /* channels; h * w; w */
-    size_t
-        image_bytes;  /* from one image to the next; of maps only.  0 in an instruction: no view */
-    int group_blocks; /* split: channel blocks of a chain; 0: not split */
+    bool is_exact;      /* nothing but this value in the buffer, zeros in its padding */
+    int c, area, w;     /* channels; h * w; w */
+    size_t image_bytes; /* maps: from one image to the next; 0 in an instruction: no view */
+    int group_blocks;   /* group-major: channel blocks of a group; else 0 */
     size_t group_bytes; /* group-major: from one group to the next */
 };
 

@@ -1,7 +1,7 @@
 /* The loop that all passes of the backward direction share: over the rows of a thread's channels of
  * a map and of the gradient of its norm. */
-#ifndef FX_KERNELS_NORM_BACKWARD_CUH
-#define FX_KERNELS_NORM_BACKWARD_CUH
+#ifndef FX_KERNELS_NORM_BACK_LOOP_CUH
+#define FX_KERNELS_NORM_BACK_LOOP_CUH
 
 #include "norm_sums.cuh"
 #include "norm_value.cuh"
@@ -17,7 +17,7 @@ struct fx_norm_maps {
 /* For each row: make(x, &g), with the gradient g behind dropout and ReLU, which it makes the
  * result. scale, shift  the norm's, of the thread's channels: they decide where the ReLU is open */
 template <class T, bool RELU, bool DROPS, fx_norm_end END, class Make>
-static __device__ __forceinline__ void fx_norm_backward(
+static __device__ __forceinline__ void fx_norm_back_loop(
     const fx_norm_maps &maps, const fx_norm_cut &cut, const fx_norm_thread &t,
     const fx_k_norm &norm, const fx_map_block &scale, const fx_map_block &shift, Make make)
 {
