@@ -91,10 +91,11 @@ END
     fails_with 2 "fusion-eval: --data FILE is required" fusion-eval "$run/best.safetensors"
     head -c 20000 "$run/best.safetensors" >cut.safetensors
     fails_with 3 "fusion-eval: cut.safetensors: *" measure --logits l.safetensors cut.safetensors
-    fails_with 3 "fusion-eval: *data.safetensors: metadata: no \"arch\"*" measure "$data"
+    local kind="is a data set, not a checkpoint or experts stream; fusion-train writes one, *"
+    fails_with 3 "fusion-eval: *data.safetensors: $kind" measure "$data"
     fails_with 2 "fusion-eval: --logits -: the metrics go there (-o)" \
         measure --logits - "$run/best.safetensors"
-    fails_with 3 "fusion-eval: stdin: metadata: no \"arch\"*" measure - <"$data"
+    fails_with 3 "fusion-eval: stdin: $kind" measure - <"$data"
     fails_with 2 "fusion-eval: b: one checkpoint at a time" measure a b
     assert_not_exists l.safetensors
 }
