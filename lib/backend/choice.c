@@ -30,7 +30,7 @@ static enum fx_status find(struct fx_choice *choice, const char *device, bool wr
 
     FX_TRY(fx_backend_find(&choice->backend, device, &options, err));
     snprintf(choice->device, sizeof choice->device, "%s", choice->backend->name);
-    if (choice->backend->device_find == NULL)
+    if (!choice->backend->device_find)
         return FX_OK;
     place.ordinal = options.ordinal;
     enum fx_status status = choice->backend->device_find(&place, err);
@@ -49,7 +49,7 @@ static const char *reason(const char *message)
 {
     const char *start = strncmp(message, "device ", 7) == 0 ? strstr(message, ": ") : NULL;
 
-    return start != NULL ? start + 2 : message;
+    return start ? start + 2 : message;
 }
 
 /* The processor, because there is no GPU: `none` says why. */
