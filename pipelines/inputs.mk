@@ -24,7 +24,8 @@ needed_data = $(if $(filter-out $(DATA),$(DATASET)),$(if $(wildcard $(DATASET)),
 
 # input_words(targets that do not exist, runs): the words for check-inputs.  Where a RUNNER starts
 # the tools the device is that of another machine.
-input_words = $(if $(1),$(addprefix -u ,$(1)) $(addprefix -r ,$(RUN_TARGETS)),$(if $(call to_do,$(2)),$(call needs,$(call to_do,$(2)))))
+input_words = $(if $(1),$(addprefix -u ,$(1)) $(addprefix -r ,$(RUN_TARGETS)),$(if \
+	$(call to_do,$(2)),$(call needs,$(call to_do,$(2)))))
 needs = $(if $(call needed_data),-d $(call quoted,$(needed_data)) $(if $(HOLDOUT),-i $(call \
 	quoted,$(HOLDOUT)))) -x $(call quoted,$(EXPERTS)) $(addprefix -e ,$(call needed_experts,$(1))) \
 	$(if $(RUNNER),-G,-g) $(call quoted,$(DEVICE)) $(if $(TOOL_BINS),,-b $(PIPELINES)/../../bin \

@@ -152,7 +152,8 @@ url=https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz
 @test "what is missing is said before anything starts, in one line, with what to do" {
     local target fresh="make experts trains them, INIT=1 takes fresh ones" none="EXPERTS=none:"
     none+=" no such file: densenet/expert_0_best.pth and 15 more; $fresh"
-    refused "DATA=x.tar.gz: no such file; get $url; and $none" DATA=x.tar.gz EXPERTS=none all-fusions
+    refused "DATA=x.tar.gz: no such file; get $url; and $none" DATA=x.tar.gz EXPERTS=none \
+        all-fusions
     refused "$none" -j4 --keep-going EXPERTS=none all-pairs
     for target in all-fusions all-pairs resnet-concatenation experts resnet-experts \
         resnet-expert-2 singles resnet-single everything repeats; do
@@ -207,7 +208,7 @@ url=https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz
     cmp ready out/data.safetensors
     rm cifar-100-python/meta
     run -2 fusions DATA=cifar-100-python INIT=1 OUT=new -j4 all-fusions
-    assert_line "cifar-prep: cifar-100-python: meta is missing (cifar-100-python, by its member train)"
+    assert_line --partial "cifar-prep: cifar-100-python: meta is missing (cifar-100-python, by "
     assert_not_exists new
 }
 
