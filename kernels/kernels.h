@@ -34,9 +34,9 @@ struct fx_k_launch {
     bool bf16;
 };
 
-/* A map in NHWC: pixel r, channel c of lane k is data[k * lane + r * ld + c] in elements.  A split
- * map is cut into groups of group_c channels, each a dense map of its own (ld == group_c): channel
- * c is data[k * lane + (c / group_c) * group + r * ld + c % group_c].  Else group_c = 0.
+/* A map in NHWC: pixel r, channel c of lane k is data[k * lane + r * ld + c] in elements.  A
+ * group-major map is cut into groups of group_c channels, each a map of its own (ld == group_c):
+ * channel c is data[k * lane + (c / group_c) * group + r * ld + c % group_c].  Else group_c = 0.
  * Channels c .. up to a whole block are padding: every kernel that writes an exact map leaves zeros
  * there. */
 struct fx_k_map {

@@ -7,8 +7,8 @@
  * 0.9, 1.4 forward and data, 0.8 to 1.7, 1.3 to 2.3, 1.8 to 4 for weights.
  *
  * oneDNN has no Winograd for grouped convolutions, so where their neighbours can read and write
- * split maps, the groups run one after the other as dense convolutions: 272 270 199 instead of
- * 116 115 92 for 8 groups of 64 channels, 32x32, 8 images. */
+ * group-major maps, the groups run one after the other as dense convolutions: 272 270 199 instead
+ * of 116 115 92 for 8 groups of 64 channels, 32x32, 8 images. */
 #include "backend/cpu/cpu_internal.h"
 
 enum { TILE = 4, MIN_TILES = 24, MIN_TILES_WEIGHTS = 12 };

@@ -42,7 +42,7 @@ struct fx_model {
 /* The compiled forms of one CONV2D node. */
 struct fx_conv_op {
     struct fx_weight_layout layout;
-    int n_runs; /* 1, or the number of groups, run one after the other on split maps */
+    int n_runs; /* 1, or the number of groups, run one after the other on group-major maps */
     int param;
     struct fx_dnnl_conv *directions[FX_N_CONV_DIRECTIONS]; /* owned; may be NULL */
 };

@@ -12,8 +12,8 @@ struct fx_worker_share {
     int n_workers; /* divides n_lanes */
     int n_threads; /* of each worker; n_workers * n_threads <= threads */
 };
-/* fx_worker_share_of: the split of `threads` that keeps most of them busy; of two equal ones that
- * with more workers, because one core per lane beats two cores per convolution. */
+/* fx_worker_share_of: the division of `threads` that keeps most of them busy; of two equal ones
+ * that with more workers, because one core per lane beats two cores per convolution. */
 struct fx_worker_share fx_worker_share_of(int n_lanes, int threads);
 
 struct fx_workers; /* the threads */
