@@ -6,7 +6,8 @@
 #   make -j4 singles           of every family one network on all images, to compare with
 #   make -j4 everything        the experts, then every family with every fusion
 #
-# A stopped run goes on when the same command is given again, a finished one is left alone.
+# A stopped run goes on when the same command is given again, a finished one is left alone, and so
+# is an expert that was not trained here.
 EXPERT_EPOCHS ?=
 EXPERT_FLAGS ?=#                            any further options of expert-train
 
@@ -23,6 +24,7 @@ $(4): name := $(3)
 $(4): family := $(1)
 $(4): member := $(2)
 $(4): slot := $(patsubst all,$(SLOT_$(1)),$(2))
+$(4): task := expert-$(1)-$(2)
 EXPERT_RUNS += $(3)
 EXPERT_FILES += $(4)
 endef
@@ -30,15 +32,29 @@ $(foreach f,$(FAMILIES),$(foreach k,$(MEMBERS),$(eval \
 	$(call expert_run,$(f),$(k),$(f)-expert-$(k),$(EXPERTS)/$(f)/expert_$(k)_best.pth)))\
 	$(eval $(call expert_run,$(f),all,$(f)-single,$(EXPERTS)/$(f)/single_best.pth)))
 
-expert_run_dir = $(EXPERTS)/runs/$(family)-$(member)
+expert_run = $(EXPERTS)/runs/$(family)-$(member)
+expert_settings = $(strip $(call option,--epochs,$(EXPERT_EPOCHS)) $(call option,--seed,$(SEED)) \
+	$(EXPERT_FLAGS))
+expert_finished = expert-train --finished $(strip --arch '$(ARCH_$(family))' --expert $(member) \
+	--checkpoint-dir $(expert_run) $(at_hand) $(expert_settings))
+# The expert that is there already: not trained here, or finished.
+unless_there = $(if $(wildcard $@),$(if $(wildcard $(expert_run)),$(call \
+	unless_finished,$(expert_run)/finished,$(expert_finished)),@exit; ))
 
-$(EXPERT_FILES): | $(DATASET) $(TOOL_BINS)
-	mkdir -p $(expert_run_dir) $(@D)
+THERE := $(wildcard $(EXPERT_FILES))
+.PHONY: $(THERE)
+$(filter-out $(THERE),$(EXPERT_FILES)): | $(DATASET)
+
+# As with the fusions, the file that says it is finished comes last.
+$(EXPERT_FILES): | $(TOOL_BINS)
+	$(unless_there)mkdir -p $(expert_run) $(@D); \
 	$(start)expert-train $(strip --arch '$(ARCH_$(family))' --expert $(member) --data $(DATASET) \
-	  --checkpoint-dir $(expert_run_dir) --resume -o $@ --device $(device) \
-	  --threads $(threads) --task expert-$(family)-$(member) \
-	  $(call option,--epochs,$(EXPERT_EPOCHS)) $(call option,--seed,$(SEED)) $(EXPERT_FLAGS)) | \
-	  tee $(expert_run_dir)/metrics.jsonl | metrics-csv > $(expert_run_dir)/training_log.csv
+	  --checkpoint-dir $(expert_run) --resume -o $(expert_run)/$(@F) --device $(device) \
+	  --threads $(threads) --task $(task) $(expert_settings)) | \
+	  $(call keep,$(expert_run)) | metrics-csv --live -o $(expert_run)/training_log.csv; \
+	sync $(expert_run)/metrics.jsonl $(expert_run) $(EXPERTS)/runs $(EXPERTS); \
+	mv $(expert_run)/$(@F) $@; sync $(@D); \
+	touch $(expert_run)/finished; sync $(expert_run)
 
 FAMILY_EXPERTS := $(FAMILIES:%=%-experts)
 $(FAMILY_EXPERTS): %-experts: %-expert-0 %-expert-1 %-expert-2 %-expert-3

@@ -5,8 +5,8 @@
 #   make -n resnet-concatenation                  shows the commands, as a person could type them
 #   make table curves                             the results of the runs in OUT, and their curves
 #
-# The same command again goes on where a stopped run was, and does nothing for a finished one: what
-# was done with other settings needs another OUT.  Installed: make -f .../fusion-tools/fusions.mk.
+# The same command again goes on where a stopped run was, and does nothing for a finished one; with
+# other settings it says so: they need another OUT.  Installed: make -f .../fusion-tools/fusions.mk.
 # Variables (empty: the default of fusion-train for the fusion at hand):
 DATA ?= cifar-100-python.tar.gz#            the archive, extracted or not, or cifar-prep's data set
 HOLDOUT ?=#                                 .npy file with the image numbers to fuse on
@@ -26,6 +26,8 @@ VAL ?=
 VAL_LIMIT ?=
 AUGMENT ?=
 TRAIN_FLAGS ?=#                             any further options of fusion-train
+WANDB ?=#                                   1 or a folder: runs of Weights & Biases, offline
+TENSORBOARD ?=#                             a folder: event files of TensorBoard
 RUNNER ?=#                                  starts the tools of a run: RUNNER NAME TOOL OPTION...
 # ARCH_FAMILY: a small member of a family, as ARCH_resnet=resnet18:width=16.
 
@@ -74,7 +76,7 @@ usage: # of this file by itself: the text at its head, its variables, its target
 endif
 
 # ---- one rule for every pair ---------------------------------------------------------------------
-# define one pair: family, fusion, its CSV log.
+# define one pair: family, fusion, the file that says it is finished.
 define pair
 .PHONY: $(1)-$(2)
 $(1)-$(2): $(3)
@@ -83,11 +85,12 @@ $(3): name := $(1)-$(2)
 $(3): family := $(1)
 $(3): fusion := $(2)
 $(3): slot := $(SLOT_$(1))
+$(3): task := task-$(SLOT_$(1))-$(1)-$(2)
 PAIRS += $(1)-$(2)
-LOGS += $(3)
+ENDS += $(3)
 endef
 $(foreach f,$(FAMILIES),$(foreach x,$(FUSIONS),$(eval \
-	$(call pair,$(f),$(x),$(OUT)/csv_logs/$(f)_fusions/$(f)_$(x)_training_log.csv))))
+	$(call pair,$(f),$(x),$(OUT)/runs/$(f)-$(x)/finished))))
 
 include $(PIPELINES)/experts.mk
 include $(PIPELINES)/repeats.mk
@@ -109,9 +112,11 @@ MAKEFLAGS += --keep-going
 endif
 # Experts are trained only when they are asked for; then the runs wait for theirs.
 $(foreach f,$(FAMILIES),$(if $(filter experts everything $(f)-experts,$(MAKECMDGOALS)),$(eval \
-	$(filter $(OUT)/csv_logs/$(f)_fusions/%,$(LOGS)): | $(f)-experts)))
+	$(filter $(OUT)/runs/$(f)-%,$(ENDS)): | $(f)-experts)))
 
 run = $(OUT)/runs/$(family)-$(fusion)
+parts = $(OUT)/$(family)_fusions/$(fusion)
+csv = $(OUT)/csv_logs/$(family)_fusions/$(family)_$(fusion)_training_log.csv
 option = $(if $(2),$(1) $(2))
 start = $(if $(RUNNER),$(RUNNER) $(name) $())
 
@@ -131,26 +136,48 @@ threads = $(or $(THREADS),$(shell jobs=$(jobs) runs=$(words $(GOAL_RUNS)); \
 # Run i takes GPU i of those that the tool can use, counted round (--device of fusion-train).
 device = $(DEVICE:cuda=cuda:auto)$(if $(filter auto cuda,$(DEVICE)),:$(slot))
 
-train_options = $(strip --fusion $(fusion) --data $(DATASET) --checkpoint-dir $(run) --resume) \
-	$(strip --device $(device) --threads $(threads) \
-	--task task-$(slot)-$(family)-$(fusion) \
-	$(call option,--recipe,$(RECIPE)) $(call option,--epochs,$(EPOCHS)) \
+settings = $(strip $(call option,--recipe,$(RECIPE)) $(call option,--epochs,$(EPOCHS)) \
 	$(call option,--batch,$(BATCH)) $(call option,--steps,$(STEPS)) \
 	$(call option,--seed,$(SEED)) $(call option,--alpha,$(ALPHA)) \
 	$(call option,--val,$(VAL)) $(call option,--val-limit,$(VAL_LIMIT)) \
 	$(call option,--augment,$(AUGMENT)) $(TRAIN_FLAGS))
+train_options = $(strip --fusion $(fusion) --data $(DATASET) --checkpoint-dir $(run) --resume \
+	--device $(device) --threads $(threads) --task $(task) $(settings))
 
-# A make that is told to stop stops the training.
-$(LOGS) $(EXPERT_FILES): SHELL := $(PIPELINES)/train-shell
+# Trackers stand beside the way of the metrics, not in it: one that fails says so, and the run goes
+# on.  Descriptor 3 is the pipe behind tee: the run is over when they are.
+tracked = $(if $(findstring /repeats/,$(OUT)),$(notdir $(OUT))/)$(name)
+trackers = $(strip $(if $(filter-out 0,$(WANDB)),\
+	>(metrics-wandb -d $(patsubst 1,$(or $(WANDB_DIR),$(OUT)),$(WANDB)) 3>&1 >/dev/null)) \
+	$(if $(TENSORBOARD),>(metrics-tensorboard -d $(TENSORBOARD)/$(tracked) 3>&1 >/dev/null)))
+# keep FOLDER: what the training says, as it is, for the trackers, and to the next of the pipe.
+keep = tee $(if $(trackers),-p )$(1)/metrics.jsonl$(if $(trackers), $(trackers))
 
-# The CSV log takes its place last: it is there exactly when everything else of the run is.
-$(LOGS): | $(DATASET) $(TOOL_BINS)
-	mkdir -p $(run) $(@D)
+# A run that is finished, by the file $(1), is only compared with the settings at hand: exit status
+# 0 is "nothing to be done", 1 "it wants more", for which it goes on, 2 names what is different.
+unless_finished = $(if $(wildcard $(1)),@$(2) && exit || [ $$? = 1 ]; rm $(1); )
+at_hand = $(if $(wildcard $(DATASET)),--data $(DATASET)) --task $(task)
+finished = fusion-train --finished $(strip --fusion $(fusion) --arch '$(ARCH_$(family))' \
+	--checkpoint-dir $(run) $(at_hand) $(settings))
+
+FINISHED := $(wildcard $(ENDS))
+.PHONY: $(FINISHED)
+# A make that is told to stop stops the training; every line of a run has its task.
+$(ENDS) $(EXPERT_FILES): SHELL := $(PIPELINES)/train-shell
+$(ENDS) $(EXPERT_FILES): export FUSION_TASK = $(task)
+$(OUT)/data.safetensors: export FUSION_TASK :=#  it is of all of them
+$(filter-out $(FINISHED),$(ENDS)): | $(DATASET)
+
+# The last file says that the run is finished: all that it stands for is on the disk by then.
+$(ENDS): | $(TOOL_BINS)
+	$(call unless_finished,$@,$(finished))mkdir -p $(run) $(dir $(csv)); \
 	$(start)expert-load --arch '$(ARCH_$(family))' $(experts) | \
 	  $(start)fusion-train $(train_options) | \
-	  tee $(run)/metrics.jsonl | metrics-csv > $(run)/training_log.csv
-	$(start)ckpt-split -d $(OUT)/$(family)_fusions/$(fusion) $(run)/best.safetensors
-	mv $(run)/training_log.csv $@
+	  $(call keep,$(run)) | metrics-csv --live -o $(csv); \
+	$(start)ckpt-split -d $(parts) $(run)/best.safetensors; \
+	sync $(run)/metrics.jsonl $(run) $(dir $(csv)) $(parts) $(dir $(parts)) $(OUT)/csv_logs \
+	  $(OUT)/runs $(OUT); \
+	touch $@; sync $(run)
 
 # One that fails leaves no folder behind.
 $(OUT)/data.safetensors: | $(wildcard $(DATA)) $(TOOL_BINS)
@@ -178,8 +205,11 @@ table: | $(if $(wildcard $(OUT)/runs/*),$(TOOL_BINS)) ## results of all runs in 
 	$(call without,$(OUT)/runs/*/,runs)
 	@$(PIPELINES)/fusion-table -e $(EXPERTS) $(OUT)/runs/*/
 
+slim: ## drop what only a longer run needs, last.safetensors, from all finished runs
+	@$(PIPELINES)/slim-runs $(wildcard $(OUT)/runs/* $(OUT)/repeats/*/runs/* $(EXPERTS)/runs/*)
+
 curves: ## learning curves of all runs in OUT as pictures in OUT/curves
-	$(call without,$(OUT)/csv_logs/*/*.csv,logs of finished runs)
+	$(call without,$(OUT)/csv_logs/*/*.csv,logs of runs)
 	$(PIPELINES)/plot-curves -d $(OUT)/curves $(OUT)/csv_logs/*/*.csv
 
-.PHONY: all-fusions all-pairs table curves
+.PHONY: all-fusions all-pairs table curves slim

@@ -46,6 +46,6 @@ endif
 ifneq ($(and $(INPUT_WORDS),$(filter-out $(wildcard $(TOOL_BINS)),$(TOOL_BINS))),)
 checked-inputs: | $(TOOL_BINS)
 	@said=$$($(PIPELINES)/check-inputs $(INPUT_WORDS)) || { echo "make: $$said" >&2; exit 1; }
-$(LOGS) $(EXPERT_FILES) $(OUT)/data.safetensors: | checked-inputs
+$(ENDS) $(EXPERT_FILES) $(OUT)/data.safetensors: | checked-inputs
 .PHONY: checked-inputs
 endif

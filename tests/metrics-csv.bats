@@ -317,3 +317,43 @@ $(epoch 1 | head -c 50)"; do
     run -2 metrics-csv --events hours
     run -1 metrics-csv no-such.jsonl
 }
+
+@test "--live leaves the rows that stand already, and goes on from the first difference" {
+    local metrics=$BATS_TEST_TMPDIR/live.jsonl
+    live() { metrics-csv --live -o live.csv "$@"; }
+    start='{"event":"start","arch":"a","experts":1}'
+    epoch() { # NUMBER LOSS
+        echo '{"event":"epoch","epoch":'"$1"',"step":1,"train_loss":'"$2"',"val_loss":1,' \
+            '"val_accuracy":1,"lr_experts":1,"lr_fusion":1,"lr_global_head":1,"loss_global":1,' \
+            '"loss_individual":1,"loss_total":1,"train_accuracy":1,"expert_accuracy":[1],' \
+            '"expert_loss":[1],"ensemble_accuracy":1,"val_loss_global":1,' \
+            '"images_per_second":1,"seconds":1,"timestamp":"2026-01-02 03:04:05"}'
+    }
+    end='{"event":"end","status":"done"}'
+    { echo "$start" && epoch 1 1.5 && epoch 2 2.5 && epoch 3 3.5 && echo "$end"; } >"$metrics"
+    metrics-csv -o whole.csv "$metrics"
+    # A file that is there: cut, ahead, of another run, empty.  It keeps its inode.
+    for n in 0 5 200 400 $(($(stat -c %s whole.csv) - 1)) $(stat -c %s whole.csv); do
+        head -c "$n" whole.csv >live.csv
+        inode=$(stat -c %i live.csv)
+        live "$metrics"
+        cmp whole.csv live.csv
+        assert_equal "$(stat -c %i live.csv)" "$inode"
+    done
+    printf '%s\nmore\n' "$(<whole.csv)" >live.csv
+    live "$metrics"
+    cmp whole.csv live.csv
+    { head -n 3 whole.csv && echo '3,9,old' && echo '4,9,old'; } >live.csv
+    live "$metrics"
+    cmp whole.csv live.csv
+    # A stream that breaks off removes nothing; one without a line makes nothing.
+    head -n 2 "$metrics" >cut.jsonl
+    run -3 live cut.jsonl
+    cmp whole.csv live.csv
+    rm live.csv
+    run -3 live /dev/null
+    assert_not_exists live.csv
+    fails_with 2 "metrics-csv: --live: which file[?] give -o FILE" metrics-csv --live "$metrics"
+    fails_with 1 "metrics-csv: none/x.csv: No such file or directory" \
+        metrics-csv --live -o none/x.csv "$metrics"
+}

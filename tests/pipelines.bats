@@ -16,6 +16,7 @@ setup() {
     mkdir bin
     cat >bin/fusion-train <<'EOF'
 #!/bin/bash
+[ "$1" != --finished ] || exec echo "nothing to be done"
 echo "$*" >>calls
 for word; do [ "$previous" = --checkpoint-dir ] && dir=$word; previous=$word; done
 cat >"$dir/best.safetensors"
@@ -25,7 +26,8 @@ echo '{"event":"end"}'
 exit "${!name:-0}"
 EOF
     stand_in expert-load 'echo "$*"'
-    stand_in metrics-csv 'if [ $# -gt 0 ]; then cat "${!#}"; else cat; fi'
+    stand_in metrics-csv 'if [ "$1" = --live ]; then cat >"$3"; exit; fi
+        if [ $# -gt 0 ]; then cat "${!#}"; else cat; fi'
     stand_in ckpt-split 'mkdir -p "$2" && cp "$3" "$2/parts"'
     stand_in cifar-prep '[ "$1" = -o ] && echo data >"$2"'
     stand_in cifar-view true
@@ -77,6 +79,13 @@ column() {
     done
 }
 
+finished() { # NAME
+    assert_exists "out/runs/$1/finished"
+}
+unfinished() { # NAME
+    assert_not_exists "out/runs/$1/finished"
+}
+
 @test "all-fusions is the four runs of the mission, each with its task" {
     run -0 fusions -j4 INIT=1 densenet-multiplicative resnet-multiplicativeAddition \
         improved_wide_resnet-TransformerBase resnext-concatenation
@@ -90,6 +99,7 @@ out/runs/densenet-multiplicative --resume --device auto:0"
     assert_exists "$(csv densenet multiplicative)"
     assert_exists "$(csv improved_wide_resnet TransformerBase)"
     assert_exists out/resnext_fusions/concatenation/parts
+    finished resnext-concatenation
     run -0 fusions -n -j4 INIT=1 all-fusions
     assert_line --partial "/fusion-table -e expert_training/checkpoints out/runs/densenet-mul"
 }
@@ -106,11 +116,13 @@ out/runs/densenet-multiplicative --resume --device auto:0"
             simpleAddition multiplicativeShifted; do
             fusions INIT=1 $family-$fusion
             assert_exists "$(csv $family $fusion)"
+            finished $family-$fusion
         done
     done
     assert_equal "$(wc -l <calls)" 24
     run -0 fusions INIT=1 resnet-simpleAddition
-    assert_output --partial "Nothing to be done"
+    assert_output "nothing to be done"
+    assert_equal "$(wc -l <calls)" 24
 }
 
 @test "variables become options; empty ones do not" {
@@ -268,21 +280,21 @@ b/best_iid_wideresnet28_10_expert_1.pth"
     assert_equal "$(devices cpu)" "cpu cpu cpu cpu"
 }
 
-@test "a run that fails leaves no log, and nothing of the others is lost" {
+@test "a run that fails is not finished, and nothing of the others is lost" {
     EXIT_resnet=4 run -2 fusions -j4 INIT=1 all-fusions
     assert_output --partial "Error 4"
-    assert_not_exists "$(csv resnet multiplicativeAddition)"
+    unfinished resnet-multiplicativeAddition
     assert_not_exists out/resnet_fusions
-    assert_exists "$(csv densenet multiplicative)"
-    assert_exists "$(csv resnext concatenation)"
+    finished densenet-multiplicative
+    finished resnext-concatenation
 }
 
 @test "a stop reaches make; the same command goes on" {
     EXIT_resnet=75 run -2 fusions INIT=1 resnet-concatenation
     assert_output --partial "Error 75"
-    assert_not_exists "$(csv resnet concatenation)"
+    unfinished resnet-concatenation
     run -0 fusions INIT=1 resnet-concatenation
-    assert_exists "$(csv resnet concatenation)"
+    finished resnet-concatenation
     assert_equal "$(wc -l <calls)" 2
 }
 
@@ -305,7 +317,7 @@ b/best_iid_wideresnet28_10_expert_1.pth"
     assert_equal "$status" 143
     assert_exists out/runs/resnet-concatenation/saved
     assert_exists out/runs/densenet-concatenation/saved
-    assert_not_exists "$(csv resnet concatenation)"
+    unfinished resnet-concatenation
     assert_equal "$(grep -c 'Error 75' said)" 2
 }
 
@@ -325,7 +337,7 @@ b/best_iid_wideresnet28_10_expert_1.pth"
     stand_in expert-load 'exit 3'
     run -2 fusions INIT=1 resnet-concatenation
     assert_output --partial "Error 3"
-    assert_not_exists "$(csv resnet concatenation)"
+    unfinished resnet-concatenation
 }
 
 @test "the table shows what the runs reached, and nothing for a run that is not done" {
@@ -360,13 +372,14 @@ b/best_iid_wideresnet28_10_expert_1.pth"
 }
 
 @test "experts are trained on request, each in its own run; runs asked for too wait for them" {
-    stand_in expert-train 'echo "expert-train $*" >>calls
+    stand_in expert-train '[ "$1" != --finished ] || exit 0
+        echo "expert-train $*" >>calls
         while [ $# -gt 0 ]; do [ "$1" = -o ] && touch "$2"; shift; done
         echo "{\"event\":\"end\"}"'
     run -0 fusions EXPERTS=ex EXPERT_EPOCHS=2 EXPERT_FLAGS='--batch 8' SEED=3 resnet-expert-2
     run cat calls
     assert_output --partial "--arch resnet18 --expert 2 --data out/data.safetensors \
---checkpoint-dir ex/runs/resnet-2 --resume -o ex/resnet/expert_2_best.pth --device auto:2"
+--checkpoint-dir ex/runs/resnet-2 --resume -o ex/runs/resnet-2/expert_2_best.pth --device auto:2"
     assert_output --partial "--task expert-resnet-2 --epochs 2 --seed 3 --batch 8"
     run -0 fusions -j4 EXPERTS=ex experts resnet-concatenation
     assert_equal "$(grep -c '^expert-train' calls)" 16
@@ -408,7 +421,8 @@ b/best_iid_wideresnet28_10_expert_1.pth"
 
 @test "repeats: every seed with every alpha, then mean and standard deviation" {
     rm bin/metrics-csv
-    stand_in fusion-train 'echo "$*" >>calls
+    stand_in fusion-train '[ "$1" != --finished ] || exit 0
+        echo "$*" >>calls
         while [ $# -gt 0 ]; do
             case $1 in --checkpoint-dir) dir=$2 ;; --seed) seed=$2 ;; --alpha) alpha=$2 ;; esac
             shift
@@ -427,4 +441,159 @@ b/best_iid_wideresnet28_10_expert_1.pth"
     assert_equal "$(wc -l <calls)" 6
     assert_line --regexp '^resnet-concatenation +0.5 +3 +2.50 \+- +0.00 +2.33 \+- +1.53 +12.33 \+-'
     assert_line --regexp '^resnet-concatenation +2 +3 +2.50 '
+}
+
+# ---- with the real tools -------------------------------------------------------------------------
+
+# real WORD...: one tiny family, the real tools.
+# shellcheck disable=SC2054  # the commas are ours
+tiny=(DATA=tiny.tar.gz OUT=out EXPERTS=ex CLASSES=5 BATCH=8 THREADS=1 DEVICE=ref
+    ARCH_resnet=resnet18:width=2,blocks=1-1-1-1 TRAIN_FLAGS='--augment none'
+    EXPERT_FLAGS='--batch 32')
+real() {
+    rm -rf bin
+    [ -e tiny.tar.gz ] || mkcifar --train 200 --test 20 --classes 5 -o tiny.tar.gz
+    make -f "$ROOT/pipelines/fusions.mk" "${tiny[@]}" "$@"
+}
+
+@test "a finished run with other settings says what is different; a longer one goes on" {
+    real INIT=1 EPOCHS=2 STEPS=3 resnet-concatenation
+    finished resnet-concatenation
+    run -0 real INIT=1 EPOCHS=2 STEPS=3 resnet-concatenation
+    local is='[task-1-resnet-concatenation] fusion-train: out/runs/resnet-concatenation'
+    assert_output "$is: finished: 0 epochs, 3 steps; nothing to be done"
+    run -2 real INIT=1 EPOCHS=2 STEPS=3 ALPHA=0.5 resnet-concatenation
+    assert_line "$is: cannot resume: alpha: the run was started with 1, not 0.5; other settings \
+need another --checkpoint-dir (make: OUT=)"
+    run -2 real INIT=1 EPOCHS=3 STEPS=3 resnet-concatenation
+    assert_line --partial "cannot resume: epochs: the run was started with 2, not 3; "
+    finished resnet-concatenation
+    real INIT=1 EPOCHS=2 resnet-concatenation
+    assert_equal "$(cut -d , -f 1 <"$(csv resnet concatenation)" | xargs)" "epoch 1 2"
+    run -0 real INIT=1 EPOCHS=2 resnet-concatenation
+    assert_output --partial "finished: 2 epochs, 10 steps; nothing to be done"
+}
+
+@test "experts too; one that was not trained here is left alone" {
+    real EXPERT_EPOCHS=1 resnet-expert-1
+    run -0 real EXPERT_EPOCHS=1 resnet-expert-1
+    assert_output "[expert-resnet-1] expert-train: ex/runs/resnet-1: finished: 1 epochs, 3 steps; \
+nothing to be done"
+    run -2 real EXPERT_EPOCHS=2 resnet-expert-1
+    assert_line --partial "epochs: the run was started with 1, not 2; other settings need another \
+--checkpoint-dir (make: EXPERTS=)"
+    touch ex/resnet/expert_2_best.pth
+    real EXPERT_EPOCHS=2 resnet-expert-2
+    assert_equal "$(stat -c %s ex/resnet/expert_2_best.pth)" 0
+}
+
+@test "a run of an earlier version, or one whose finish was lost, is finished by its checkpoint" {
+    real INIT=1 EPOCHS=1 resnet-concatenation
+    sums() {
+        (cd out && sha256sum runs/*/*.safetensors runs/*/*.jsonl ./*_fusions/*/*/* csv_logs/*/*)
+    }
+    sums >before
+    rm -r out/runs/resnet-concatenation/finished out/resnet_fusions
+    : >"$(csv resnet concatenation)"
+    real INIT=1 EPOCHS=1 resnet-concatenation
+    finished resnet-concatenation
+    sums | diff before -
+}
+
+@test "the table can be followed from the first epoch on, through a stop, and has no line twice" {
+    local log
+    log=$(csv resnet concatenation)
+    longer_than() { [ -e "$log" ] && [ "$(wc -l <"$log")" -gt "$1" ]; }
+    train() { # sets make to the process
+        make -f "$ROOT/pipelines/fusions.mk" "${tiny[@]}" INIT=1 EPOCHS=400 resnet-concatenation \
+            >/dev/null 2>said 3>&- &
+        make=$!
+    }
+    real out/data.safetensors
+    train
+    eventually longer_than 2
+    tail -n +1 -f "$log" >followed 2>tail.err 3>&- &
+    tail=$!
+    kill -TERM $make
+    wait $make || assert_equal $? 143
+    unfinished resnet-concatenation
+    n=$(wc -l <"$log")
+    train
+    eventually longer_than $((n + 1))
+    kill -TERM $make
+    wait $make || assert_equal $? 143
+    grep -q ' resuming at epoch' said
+    same() { cmp -s followed "$log"; }
+    eventually same
+    kill $tail
+    assert_equal "$(<tail.err)" ""
+    assert_equal "$(cut -d , -f 1 <"$log")" "$(echo epoch && seq $(($(wc -l <"$log") - 1)))"
+}
+
+@test "every line of a run has its task, whoever writes it" {
+    real INIT=1 EPOCHS=1 out/data.safetensors 2>/dev/null
+    real INIT=1 EPOCHS=1 WANDB=1 TENSORBOARD=tb resnet-concatenation 2>said
+    for tool in expert-load fusion-train ckpt-split metrics-wandb; do
+        grep -q "^\[task-1-resnet-concatenation\] $tool: " said
+    done
+    mkdir -p out/runs/resnet-multiplicative/metrics.jsonl # tee cannot write it
+    run -2 --separate-stderr real INIT=1 ARCH_resnet=resnet18:width=2,blocks=x \
+        resnet-multiplicative
+    grep -v '^make: ' <<<"$stderr" >said
+    grep -q '\] tee: out/runs/resnet-multiplicative/metrics.jsonl: Is a directory' said
+    assert_equal "$(grep -vc '^\[task-1-resnet-multiplicative\] ' said)" 0
+    FUSION_TASK=mine run -2 --separate-stderr metrics-csv --frobnicate
+    assert_equal "$(grep -c '^\[mine\] ' <<<"$stderr")" 2
+}
+
+@test "trackers are added to every run, once, through a longer run and for experts" {
+    local trackers=(WANDB=logs TENSORBOARD=tb)
+    real INIT=1 EPOCHS=2 STEPS=6 "${trackers[@]}" resnet-concatenation
+    real INIT=1 EPOCHS=2 "${trackers[@]}" resnet-concatenation
+    real INIT=1 EPOCHS=2 "${trackers[@]}" resnet-concatenation
+    run -0 python3 "$ROOT/tests/track/read_tensorboard.py" tb/resnet-concatenation/events*
+    assert_equal "$(grep -c ' val/expert_3_accuracy ' <<<"$output")" 2
+    assert_equal "$(grep -c ' test/accuracy ' <<<"$output")" 1
+    # Two parts of one run at W&B: the second has what the first had not.
+    assert_equal "$(find logs/wandb -name '*.wandb' | sed 's/.*-//' | sort -u | wc -l)" 1
+    assert_equal "$(find logs/wandb -name '*.wandb' | wc -l)" 2
+    real EXPERT_EPOCHS=1 "${trackers[@]}" resnet-expert-0
+    run -0 python3 "$ROOT/tests/track/read_tensorboard.py" tb/resnet-expert-0/events*
+    assert_output --partial ' test/accuracy '
+    assert_equal "$(find logs/wandb -name '*.wandb' | wc -l)" 3
+}
+
+@test "a tracker that fails says so; the run is finished without it" {
+    touch plain
+    run -0 --separate-stderr real INIT=1 EPOCHS=1 WANDB=plain TENSORBOARD=plain \
+        resnet-concatenation
+    assert_regex "$stderr" '\[task-1-resnet-concatenation\] metrics-wandb: plain/wandb: Not a dir'
+    assert_regex "$stderr" '\[task-1-resnet-concatenation\] metrics-tensorboard: plain'
+    finished resnet-concatenation
+    assert_equal "$(wc -l <"$(csv resnet concatenation)")" 2
+}
+
+@test "slim: finished runs lose their state and stay what they are; others are left alone" {
+    real INIT=1 EPOCHS=1 resnet-concatenation
+    real EXPERT_EPOCHS=1 resnet-expert-1
+    assert_not_exists out/runs/resnet-concatenation/last.previous.safetensors
+    mkdir out/runs/started
+    head -n 2 out/runs/resnet-concatenation/history.jsonl >out/runs/started/history.jsonl
+    touch out/runs/started/{last,best}.safetensors
+    hold_lock out/runs/resnet-concatenation/lock
+    run -0 real slim
+    release_lock
+    assert_line "out/runs/resnet-concatenation: a process is training here: left as it is"
+    assert_exists out/runs/resnet-concatenation/last.safetensors
+    assert_not_exists ex/runs/resnet-1/last.safetensors
+    run -0 real slim
+    assert_line --regexp '^out/runs/resnet-concatenation: [0-9.]+KiB$'
+    assert_line --regexp '^freed: [0-9.]+KiB$'
+    assert_exists out/runs/started/last.safetensors
+    assert_not_exists out/runs/resnet-concatenation/last.safetensors
+    run -0 real INIT=1 EPOCHS=1 resnet-concatenation
+    assert_output --partial "nothing to be done"
+    real EXPERT_EPOCHS=1 resnet-expert-1
+    run -2 real INIT=1 EPOCHS=1 STEPS=9 ALPHA=2 resnet-concatenation
+    assert_output --partial "alpha: the run was started with 1, not 2"
 }

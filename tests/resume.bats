@@ -218,9 +218,9 @@ END
         assert_regex "${stderr_lines[0]}" \
             "^fusion-train: often: cannot resume: ${option%% *}: the run was started with .*, not"
     done
-    fails_with 2 "*cannot resume: expert-dropout: the run was started with its default, not 0.1" \
+    fails_with 2 "*: expert-dropout: the run was started with its default, not 0.1; *" \
         train often --expert-dropout 0.1
-    fails_with 2 "*cannot resume: shuffle: the run was started with yes, not no" \
+    fails_with 2 "*cannot resume: shuffle: the run was started with yes, not no; *" \
         train often --steps 2 --no-shuffle
     fails_with 2 "fusion-train: --steps 1: the run has done 2 already" train often --steps 1
     cifar-prep -q --seed 3 -o other.safetensors "$BATS_FILE_TMPDIR/cifar.tar.gz"
@@ -288,4 +288,40 @@ for name, t in header.items():
         raw = body[slice(*t["data_offsets"])]
         assert all(map(math.isfinite, struct.unpack("<%df" % (len(raw) // 4), raw))), name
 END
+}
+
+@test "a finished run without its state repeats itself and cannot go on" {
+    train whole --steps 7 >whole.jsonl
+    assert_not_exists whole/last.previous.safetensors
+    rm whole/last.safetensors
+    sum=$(cat whole/* | sha256sum)
+    train whole --steps 7 | cmp - whole.jsonl
+    fails_with 2 "fusion-train: whole: cannot go on: last.safetensors is gone, *" train whole
+    fails_with 2 "*cannot resume: seed: the run was started with 42, not 1; *" \
+        train whole --steps 7 --seed 1
+    assert_equal "$(cat whole/* | sha256sum)" "$sum"
+}
+
+@test "--finished: 0 for a finished run, 1 for what --resume would do, 2 for other settings" {
+    fails_with 1 "fusion-train: often: not finished with these settings" train often --finished
+    assert_not_exists often
+    train often --steps 7 >/dev/null
+    settings+=(--finished)
+    train often --steps 7
+    train often --steps 7 --threads 1
+    fails_with 1 "fusion-train: often: not finished with these settings" train often
+    fails_with 2 "*: cannot resume: --steps 6: the run has done 7 already" train often --steps 6
+    fails_with 2 "*: mix: the run was started with cutmix, not none; *" \
+        train often --steps 7 --mix none
+    sed -i '$d' often/history.jsonl
+    fails_with 1 "fusion-train: often: not finished with these settings" train often --steps 7
+}
+
+@test "after a damaged last.safetensors, the good generation is never the one that goes" {
+    stop_at_line 9
+    damage often/last.safetensors 5000
+    sum=$(sha256sum <often/last.previous.safetensors)
+    run -2 train often --seed 7
+    assert_equal "$(sha256sum <often/last.safetensors)" "$sum"
+    assert_not_exists often/last.previous.safetensors
 }

@@ -78,8 +78,11 @@ calls() {
 
 @test "an array has a line for each run that is not done, with every seed and alpha" {
     local again=fusion_checkpoints/repeats
-    mkdir -p $again/seed-2-alpha-0.5/csv_logs/resnet_fusions
-    touch $again/seed-2-alpha-0.5/csv_logs/resnet_fusions/resnet_concatenation_training_log.csv
+    mkdir -p $again/seed-2-alpha-0.5/runs/resnet-concatenation bin
+    touch $again/seed-2-alpha-0.5/runs/resnet-concatenation/finished
+    printf '#!/bin/bash\n[ "$1" = --finished ]' >bin/fusion-train
+    chmod +x bin/fusion-train
+    PATH=$PWD/bin:$PATH
     run -0 "$submit" -n --array -j 3 --seeds 1,2 --alphas 0.5,1 resnet-concatenation
     assert_line --index 1 \
         "resnet-concatenation SEED=1 ALPHA=0.5 OUT=$again/seed-1-alpha-0.5"

@@ -10,6 +10,7 @@
 #include "net/arch.h"
 #include "net/help.h"
 #include "train/clock.h"
+#include "train/finished.h"
 #include "train/export.h"
 #include "train/print_schedule.h"
 #include "train/train_options.h"
@@ -120,6 +121,16 @@ static enum fx_status write_expert(const struct args *args, const struct inputs 
     return fx_export_expert(best, &in->graph, args->output, err);
 }
 
+/* --finished: the settings as a training would have them, compared with the run that is there. */
+static enum fx_status finished(struct args *args, struct inputs *in, struct fx_err *err)
+{
+    FX_TRY(fx_train_check(&args->train, err));
+    if (args->train.data != NULL)
+        FX_TRY(fx_dataset_open(&in->dataset, args->train.data, err));
+    args->train.settings.data_digest = in->dataset.digest;
+    return fx_finished_say(args->train.run.checkpoint_dir, &args->train.settings, err);
+}
+
 static enum fx_status train(struct args *args, struct inputs *in, struct fx_err *err)
 {
     struct fx_settings *settings = &args->train.settings;
@@ -127,6 +138,7 @@ static enum fx_status train(struct args *args, struct inputs *in, struct fx_err 
         .settings = settings, .dataset = &in->dataset, .graph = &in->graph, .initial = &in->nothing
     };
 
+    fx_log_info("%s", fx_tool_command_line());
     FX_TRY(fx_train_check(&args->train, err));
     FX_TRY(fx_dataset_open(&in->dataset, args->train.data, err));
     FX_TRY(build(args, in, in->dataset.n_classes, err));
@@ -177,9 +189,10 @@ static enum fx_status run(struct args *args, struct fx_err *err)
     FX_TRY(fx_recipe_expert(&args->train.settings, &args->train.given, err));
     if (args->train.print_schedule)
         return fx_print_schedule(&args->train.settings, stdout, err);
-    fx_log_info("%s", fx_tool_command_line());
-    status = train(args, &in, err);
+    status = args->train.finished ? finished(args, &in, err) : train(args, &in, err);
     inputs_close(&in);
+    if (args->train.finished)
+        return status;
     if (status == FX_OK || status == FX_ESTOPPED || status == FX_EDIVERGED)
         fx_log_usage(fx_seconds() - start);
     return status;

@@ -1,4 +1,5 @@
 /* fusion-eval: a checkpoint or experts stream and a data set go in, one measurement comes out. */
+#include "base/env.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/tool.h"
@@ -245,7 +246,7 @@ static enum fx_status run(const struct args *args, struct fx_err *err)
 int main(int argc, char **argv)
 {
     struct args args = { .settings = { .tool = "fusion-eval", .precision = "fp32", .batch = 128 },
-                         .run = { .device = "auto" },
+                         .run = { .device = "auto", .task = fx_env("FUSION_TASK") },
                          .split = "test" };
     const struct fx_option rows[] = {
         FX_OPTION_OUTPUT(&args.output),
@@ -268,7 +269,7 @@ int main(int argc, char **argv)
         { "precision", 0, "NAME", FX_OPT_CHOICE, &args.settings.precision, 0, 0, "fp32|bf16",
           "arithmetic of the experts (default: fp32)", NULL },
         { "task", 0, "NAME", FX_OPT_STRING, &args.run.task, 0, 0, NULL,
-          "put [NAME] before every line of the log", NULL },
+          "put [NAME] before every line of the log (default: $FUSION_TASK)", NULL },
         { .type = FX_OPT_END },
     };
     const struct fx_tool tool = {

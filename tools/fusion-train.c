@@ -8,6 +8,7 @@
 #include "net/help.h"
 #include "train/checkpoint.h"
 #include "train/clock.h"
+#include "train/finished.h"
 #include "train/print_schedule.h"
 #include "train/train_options.h"
 #include "train/usage.h"
@@ -176,6 +177,21 @@ static enum fx_status print_tables(struct args *args, struct inputs *in, struct 
     return args->train.print_schedule ? fx_print_schedule(settings, stdout, err) : FX_OK;
 }
 
+/* --finished: the settings as a training would have them, compared with the run that is there. */
+static enum fx_status finished(struct args *args, struct inputs *in, struct fx_err *err)
+{
+    struct fx_settings *settings = &args->train.settings;
+
+    FX_TRY(fx_train_check(&args->train, err));
+    FX_TRY(describe(args, in, err));
+    settings->arch = args->arch != NULL ? args->arch : in->arch;
+    FX_TRY(fx_recipe_fusion(settings, &args->train.given, width_of(&in->graph), err));
+    if (args->train.data != NULL)
+        FX_TRY(fx_dataset_open(&in->dataset, args->train.data, err));
+    settings->data_digest = in->dataset.digest;
+    return fx_finished_say(args->train.run.checkpoint_dir, settings, err);
+}
+
 static enum fx_status run(struct args *args, struct fx_err *err)
 {
     struct inputs in = { .metrics.fd = -1 };
@@ -191,6 +207,11 @@ static enum fx_status run(struct args *args, struct fx_err *err)
             return fx_fail(err, FX_EUSAGE,
                            "-o: for the metrics of a training; tables go to stdout");
         status = print_tables(args, &in, err);
+        inputs_close(&in);
+        return status;
+    }
+    if (args->train.finished) {
+        status = finished(args, &in, err);
         inputs_close(&in);
         return status;
     }
@@ -215,7 +236,8 @@ static void fill_rows(struct fx_option *rows, struct args *args)
           "experts stream (default: standard input)", NULL },
         FX_OPTION_OUTPUT(&args->output),
         { "arch", 0, "NAME", FX_OPT_STRING, &args->arch, 0, 0, fx_arch_choices,
-          "with --print-shapes, --print-schedule: the architecture, in place of a stream", NULL },
+          "in place of a stream, with --print-shapes, --print-schedule, --finished: architecture",
+          NULL },
         { "print-shapes", 0, NULL, FX_OPT_FLAG, &args->print_shapes, 0, 0, NULL,
           "print nodes, shapes, parameters and MACs of the model and exit", NULL },
         { "alpha", 0, "X", FX_OPT_REAL, &s->alpha, 0, 1e6, NULL,

@@ -15,6 +15,7 @@ struct args {
     char **operands;
     size_t n_operands;
     const char *output, *events;
+    bool live;
 };
 
 /* Where the metrics of an operand are, and what its run is called. */
@@ -61,6 +62,8 @@ static enum fx_status check(const struct args *args, struct fx_err *err)
 
     for (size_t i = 0; i < args->n_operands; i++)
         n_stdin += strcmp(args->operands[i], "-") == 0;
+    if (args->live && (args->output == NULL || strcmp(args->output, "-") == 0))
+        return fx_fail(err, FX_EUSAGE, "--live: which file? give -o FILE");
     return n_stdin <= 1 ? FX_OK : fx_fail(err, FX_EUSAGE, "-: standard input is one run only");
 }
 
@@ -74,22 +77,28 @@ static void report(const struct fx_csv_run *runs, size_t n_runs)
 static enum fx_status write_table(const struct args *args, struct fx_csv_run *runs,
                                   struct fx_err *err)
 {
-    struct fx_output out = { .fd = -1 };
+    struct fx_live_file live = { .path = args->output, .fd = -1 };
+    struct fx_output file = { .fd = -1 };
     int64_t n_rows;
 
-    FX_TRY(fx_output_open(&out, args->output, false, err));
-    enum fx_status status = fx_metrics_csv(runs, args->n_operands, args->events, out.fd,
-                                           out.is_stdout ? "stdout" : out.path, &n_rows, err);
+    if (!args->live)
+        FX_TRY(fx_output_open(&file, args->output, false, err));
+    const struct fx_csv_out out = { .fd = file.fd,
+                                    .name = file.is_stdout ? "stdout" : args->output,
+                                    .live = args->live ? &live : NULL };
+    enum fx_status status =
+        fx_metrics_csv(runs, args->n_operands, args->events, &out, &n_rows, err);
     if (status == FX_EINPUT) {
         report(runs, args->n_operands);
         err->msg[0] = '\0'; /* all is said */
     }
     if (status == FX_OK)
-        status = fx_output_commit(&out, err);
+        status = args->live ? fx_live_finish(&live, err) : fx_output_commit(&file, err);
     if (status == FX_OK && n_rows == 0)
         fx_log_warn("there is no %s event: the table has no rows", args->events);
     fx_log_verbose("%" PRId64 " rows", n_rows);
-    fx_output_abandon(&out);
+    fx_output_abandon(&file);
+    fx_live_close(&live);
     return status;
 }
 
@@ -128,6 +137,8 @@ int main(int argc, char **argv)
         FX_OPTION_OUTPUT(&args.output),
         { "events", 0, "NAME", FX_OPT_CHOICE, &args.events, 0, 0, "epoch|step|eval|end",
           "the events that make rows (default epoch)", NULL },
+        { "live", 0, NULL, FX_OPT_FLAG, &args.live, 0, 0, NULL,
+          "with -o: write FILE row by row; rows that stand in it already are left", NULL },
         { .type = FX_OPT_END },
     };
     const struct fx_tool tool = {

@@ -74,6 +74,10 @@ void fx_output_die(int signal_number);
 /* ... and by fx_tool_exit. */
 void fx_output_sweep(void);
 
+/* fx_sync_dir_of: makes the entry of a file in its directory durable.  A file system that cannot
+ * sync a directory is no reason to fail. */
+void fx_sync_dir_of(const char *path);
+
 /* fx_make_dirs: mkdir -p. */
 enum fx_status fx_make_dirs(const char *path, struct fx_err *err) FX_MUST_CHECK;
 

@@ -48,17 +48,22 @@ static void emit(const char *text, size_t n)
     (void)put; /* there is no one left to tell */
 }
 
+size_t fx_log_put_task(char *line, size_t n)
+{
+    line[0] = '\0';
+    if (task_name != NULL) {
+        line[0] = '[';
+        fx_quote(line + 1, n - 3, task_name);
+        strcat(line, "] ");
+    }
+    return strlen(line);
+}
+
 /* The task that is set, and the text, on a line that can do nothing to the terminal. */
 static size_t put_quoted(char line[LINE_BYTES], const char *text)
 {
-    size_t n = 0;
+    size_t n = fx_log_put_task(line, LINE_BYTES / 2);
 
-    if (task_name != NULL) {
-        line[n++] = '[';
-        fx_quote(line + n, LINE_BYTES / 2, task_name);
-        n += strlen(line + n);
-        n = (size_t)(stpcpy(line + n, "] ") - line);
-    }
     fx_quote(line + n, LINE_BYTES - n - 1, text); /* leaves room for a newline */
     return n + strlen(line + n);
 }

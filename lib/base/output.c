@@ -161,8 +161,7 @@ enum fx_status fx_output_open(struct fx_output *out, const char *path, bool bina
 /* ---- commit and abandon -----------------------------------------------------------------------
  */
 
-/* Makes the rename durable.  A file system that cannot sync a directory is no reason to fail. */
-static void sync_dir_of(const char *path)
+void fx_sync_dir_of(const char *path)
 {
     char *copy = strdup(path);
     int fd = copy != NULL ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
@@ -195,7 +194,7 @@ enum fx_status fx_output_commit(struct fx_output *out, struct fx_err *err)
     }
     if (out->temp_path != NULL) {
         temp_leave(out->temp_path);
-        sync_dir_of(out->path);
+        fx_sync_dir_of(out->path);
     }
     forget(out);
     return FX_OK;

@@ -2,6 +2,7 @@
  * out. */
 #include "base/tool.h"
 
+#include "base/env.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/stop.h"
@@ -79,7 +80,7 @@ static void print_version(const struct fx_tool *tool)
         printf("%s\n", tool->built_with);
 }
 
-static char lost_line[128]; /* made at the start: a handler cannot print */
+static char lost_line[512]; /* made at the start: a handler cannot print */
 
 /* SIGBUS: the bytes of a mapped input are not there any more.  Async-signal-safe. */
 static void on_lost_mapping(int signal_number)
@@ -95,12 +96,21 @@ static void catch_signals(const char *name)
 {
     struct sigaction lost = { .sa_handler = on_lost_mapping };
 
-    snprintf(lost_line, sizeof lost_line,
+    size_t n = fx_log_put_task(lost_line, sizeof lost_line / 2);
+    snprintf(lost_line + n, sizeof lost_line - n,
              "%s: a mapped input file was cut short while it was read\n", name);
     sigemptyset(&lost.sa_mask);
     sigaction(SIGBUS, &lost, NULL);
     signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error like a full disk */
     fx_output_guard();
+}
+
+static void say_where_help_is(const char *name)
+{
+    char task[256];
+
+    fx_log_put_task(task, sizeof task);
+    fprintf(stderr, "%sTry '%s --help' for more information.\n", task, name);
 }
 
 int fx_tool_start(const struct fx_tool *tool, int argc, char **argv)
@@ -111,12 +121,13 @@ int fx_tool_start(const struct fx_tool *tool, int argc, char **argv)
 
     setvbuf(stderr, NULL, _IOLBF, BUFSIZ);
     fx_log_set(tool->name, FX_LOG_NORMAL);
+    fx_log_set_task(fx_env("FUSION_TASK"));
     remember_command_line(tool->name, argc, argv);
     catch_signals(tool->name);
     enum fx_status status = fx_option_parse(tool, argc, argv, &shared, &n_operands, &err);
     if (status != FX_OK) {
         fx_log_error("%s", err.msg);
-        fprintf(stderr, "Try '%s --help' for more information.\n", tool->name);
+        say_where_help_is(tool->name);
         exit(fx_tool_exit(status, NULL));
     }
     if (shared.help)

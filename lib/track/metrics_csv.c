@@ -137,9 +137,8 @@ static const struct kind {
 struct table {
     const struct kind *kind;
     bool has_many;
-    int n_experts; /* the most that a run has: as many columns */
-    int out_fd;
-    const char *out_name; /* borrowed */
+    int n_experts;                /* the most that a run has: as many columns */
+    const struct fx_csv_out *out; /* borrowed */
     int64_t n_rows;
 };
 
@@ -272,7 +271,7 @@ static enum fx_status write_line(const struct table *table, const struct stream 
     FILE *row = fx_memory_stream(&text, &n);
 
     if (row == NULL)
-        return fx_fail(err, FX_EFAIL, "%s: out of memory", table->out_name);
+        return fx_fail(err, FX_EFAIL, "%s: out of memory", table->out->name);
     for (const struct column *c = table->kind->columns; c->title != NULL && status == FX_OK; c++) {
         if (!is_in(table, c))
             continue;
@@ -285,9 +284,11 @@ static enum fx_status write_line(const struct table *table, const struct stream 
     }
     fputc('\n', row);
     if (fclose(row) != 0 && status == FX_OK)
-        status = fx_fail(err, FX_EFAIL, "%s: out of memory", table->out_name);
+        status = fx_fail(err, FX_EFAIL, "%s: out of memory", table->out->name);
     if (status == FX_OK)
-        status = fx_write_full(table->out_fd, text, n, table->out_name, err);
+        status = table->out->live != NULL
+                     ? fx_live_write(table->out->live, text, n, err)
+                     : fx_write_full(table->out->fd, text, n, table->out->name, err);
     free(text);
     return status;
 }
@@ -387,17 +388,15 @@ static enum fx_status write_table(struct table *table, struct stream *streams,
     return FX_OK;
 }
 
-enum fx_status fx_metrics_csv(struct fx_csv_run *runs, size_t n_runs, const char *event, int out_fd,
-                              const char *out_name, int64_t *n_rows, struct fx_err *err)
+enum fx_status fx_metrics_csv(struct fx_csv_run *runs, size_t n_runs, const char *event,
+                              const struct fx_csv_out *out, int64_t *n_rows, struct fx_err *err)
 {
-    struct table table = {
-        .kind = kinds, .has_many = n_runs > 1, .out_fd = out_fd, .out_name = out_name
-    };
+    struct table table = { .kind = kinds, .has_many = n_runs > 1, .out = out };
     struct stream *streams = calloc(n_runs + 1, sizeof *streams);
 
     *n_rows = 0;
     if (streams == NULL)
-        return fx_fail(err, FX_EFAIL, "%s: out of memory", out_name);
+        return fx_fail(err, FX_EFAIL, "%s: out of memory", out->name);
     while (strcmp(table.kind->event, event) != 0)
         table.kind++;
     for (size_t i = 0; i < n_runs; i++)

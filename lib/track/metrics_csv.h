@@ -2,6 +2,7 @@
 #ifndef FX_TRACK_METRICS_CSV_H
 #define FX_TRACK_METRICS_CSV_H
 
+#include "base/live_file.h"
 #include "base/status.h"
 
 #include <stddef.h>
@@ -15,6 +16,13 @@ struct fx_csv_run {
     struct fx_err why;   /* out: FX_EINPUT, what is wrong with this stream */
 };
 
+/* Where the table goes: to a descriptor, or into a file that is brought up to date. */
+struct fx_csv_out {
+    int fd;
+    const char *name;          /* borrowed: for messages */
+    struct fx_live_file *live; /* borrowed; NULL: to the descriptor */
+};
+
 /* fx_metrics_csv: writes the header as soon as the start event of every run is there, then the runs
  * one after the other, each up to its end: a row for every event of one kind as soon as it is
  * there, with one write.  The columns of experts are those of the run that has most.
@@ -23,8 +31,8 @@ struct fx_csv_run {
  * A stream that is damaged is left there, with its reason in `why`, and the next one is read;
  * FX_EINPUT when there was one: a line that is no event or lacks a member that the table needs,
  * epochs or steps that do not ascend, anything before start or after end, no end. */
-enum fx_status fx_metrics_csv(struct fx_csv_run *runs, size_t n_runs, const char *event, int out_fd,
-                              const char *out_name, int64_t *n_rows,
+enum fx_status fx_metrics_csv(struct fx_csv_run *runs, size_t n_runs, const char *event,
+                              const struct fx_csv_out *out, int64_t *n_rows,
                               struct fx_err *err) FX_MUST_CHECK;
 
 #endif

@@ -66,6 +66,9 @@ enum fx_status fx_restore_last(struct fx_restored *restored, const struct fx_run
     fx_log_warn("%s; going back to the checkpoint before it", err->msg);
     fx_restored_close(restored);
     status = read_generation(restored, rundir->last_previous, err);
+    /* It takes the place of the damaged one: the next save must not remove what is good. */
+    if (status == FX_OK && rename(rundir->last_previous, rundir->last) != 0)
+        return fx_fail_errno(err, "%s", rundir->last);
     if (status == FX_OK || status == FX_ESTOPPED)
         return status;
     fx_err_prepend(err, "neither generation of the checkpoint can be read: ");

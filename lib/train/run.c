@@ -195,6 +195,8 @@ enum fx_status fx_run(const struct fx_run_plan *plan, const struct fx_run_option
         fx_rundir_open(&run.rundir, options->checkpoint_dir, options->resume, &run.has_state, err);
     if (status == FX_OK && run.has_state)
         status = fx_run_resume(&run, &ended, err);
+    else if (status == FX_OK && options->resume)
+        status = fx_run_repeat(&run, &ended, err);
     if (status == FX_OK && !ended)
         status = train(&run, err);
     if (status != FX_OK)

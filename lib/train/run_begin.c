@@ -5,6 +5,7 @@
 #include "base/tool.h"
 #include "train/metrics.h"
 #include "train/clock.h"
+#include "train/finished.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,14 +30,37 @@ static enum fx_status check_restored(const struct fx_run_parts *run, struct fx_e
 
     if (fx_settings_check(settings, run->restored.settings, err) != FX_OK)
         return fx_err_prepend(err, "%s: cannot resume: ", run->options->checkpoint_dir);
-    if (settings->steps > 0 && state->step > settings->steps)
-        return fx_fail(err, FX_EUSAGE, "--steps %lld: the run has done %lld already",
-                       (long long)settings->steps, (long long)state->step);
-    if (state->epochs_done > settings->epochs || state->batch > fx_run_n_batches(run->plan))
-        return fx_fail(err, FX_EUSAGE, "--epochs %lld: the run has done %lld already",
-                       (long long)settings->epochs, (long long)state->epochs_done);
+    FX_TRY(fx_settings_check_length(settings, state->epochs_done, state->step, err));
+    if (state->batch > fx_run_n_batches(run->plan))
+        return fx_fail(err, FX_EINPUT, "%s: impossible state", run->options->checkpoint_dir);
     if (version == NULL || strcmp(version, fx_version) != 0)
         fx_log_warn("the run was started by version %s, this is %s", version, fx_version);
+    return FX_OK;
+}
+
+static void say_finished(const struct fx_run_parts *run, int64_t epochs, int64_t steps)
+{
+    fx_log_info("%s: the run is finished: %lld epochs, %lld steps", run->rundir.dir,
+                (long long)epochs, (long long)steps);
+    fx_rundir_drop_last_previous(&run->rundir);
+}
+
+enum fx_status fx_run_repeat(struct fx_run_parts *run, bool *ended, struct fx_err *err)
+{
+    struct fx_finished found;
+
+    FX_TRY(fx_finished_look(&found, run->rundir.dir, run->plan->settings, err));
+    if (!found.was_finished)
+        return FX_OK;
+    if (!found.is_finished)
+        return fx_fail(err, FX_EUSAGE,
+                       "%s: cannot go on: last.safetensors is gone, the run was finished and made "
+                       "slim; a longer one needs another --checkpoint-dir (make: OUT=)",
+                       run->rundir.dir);
+    FX_TRY(fx_history_resume(&run->history, run->rundir.history, fx_run_metrics(run),
+                             found.lines - 1, true, ended, add_seconds, run, err));
+    run->has_started = true;
+    say_finished(run, found.epochs, found.steps);
     return FX_OK;
 }
 
@@ -55,8 +79,7 @@ enum fx_status fx_run_resume(struct fx_run_parts *run, bool *ended, struct fx_er
         fx_trainer_is_finished(run->plan->settings, state), ended, add_seconds, run, err));
     run->has_started = true;
     if (*ended)
-        fx_log_info("%s: the run is finished: %lld epochs, %lld steps", run->rundir.dir,
-                    (long long)state->epochs_done, (long long)state->step);
+        say_finished(run, state->epochs_done, state->step);
     else
         fx_log_info("resuming at epoch %lld, step %lld", (long long)state->epoch,
                     (long long)state->step + 1);

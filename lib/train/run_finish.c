@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static double run_seconds(const struct fx_run_parts *run)
 {
@@ -43,9 +42,12 @@ enum fx_status fx_run_finish(struct fx_run_parts *run, struct fx_err *err)
     FX_TRY(fx_metrics_end(&facts, &line, err));
     FX_TRY(fx_trainer_emit(t, line, err));
     fx_progress_test(&test, t->best.epoch, t->best.epoch > t->state.epochs_done ? t->best.step : 0);
+    FX_TRY(fx_history_sync(&run->history, err));
+    /* From here on the run is finished, whatever happens; what was kept for less goes. */
+    fx_rundir_drop_last_previous(&run->rundir);
     if (t->best.step == t->state.best.step)
-        unlink(run->rundir.best_previous);
-    return fx_history_sync(&run->history, err);
+        fx_rundir_drop_best_previous(&run->rundir);
+    return FX_OK;
 }
 
 static const char *status_name(enum fx_status status)

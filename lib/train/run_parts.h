@@ -35,6 +35,11 @@ static inline const struct fx_output *fx_run_metrics(const struct fx_run_parts *
 enum fx_status fx_run_resume(struct fx_run_parts *run, bool *ended,
                              struct fx_err *err) FX_MUST_CHECK;
 
+/* fx_run_repeat: the same for a run without a state: one that was finished, and made slim since,
+ * repeats its metrics; else *ended stays as it is. */
+enum fx_status fx_run_repeat(struct fx_run_parts *run, bool *ended,
+                             struct fx_err *err) FX_MUST_CHECK;
+
 /* fx_run_begin: the start event of a fresh run, and the measurement before its first step. */
 enum fx_status fx_run_begin(struct fx_run_parts *run, struct fx_err *err) FX_MUST_CHECK;
 

@@ -165,6 +165,16 @@ enum fx_status fx_rundir_keep(const char *newer, const char *older, struct fx_er
     return rename(newer, older) == 0 ? FX_OK : fx_fail_errno(err, "%s", older);
 }
 
+void fx_rundir_drop_best_previous(const struct fx_rundir *rundir)
+{
+    unlink(rundir->best_previous);
+}
+
+void fx_rundir_drop_last_previous(const struct fx_rundir *rundir)
+{
+    unlink(rundir->last_previous);
+}
+
 void fx_rundir_clock_write(const struct fx_rundir *rundir, long long step, double seconds)
 {
     FILE *out = fopen(rundir->clock, "w");

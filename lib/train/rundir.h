@@ -30,6 +30,10 @@ void fx_rundir_close(struct fx_rundir *rundir);
 enum fx_status fx_rundir_keep(const char *newer, const char *older,
                               struct fx_err *err) FX_MUST_CHECK;
 
+/* Removes a generation that nobody needs any more; of `last`, when the run is finished. */
+void fx_rundir_drop_best_previous(const struct fx_rundir *rundir);
+void fx_rundir_drop_last_previous(const struct fx_rundir *rundir);
+
 /* The seconds that an unfinished epoch has taken so far.  They are no part of the checkpoint, which
  * has the same bytes however often the run was stopped.  Kept for the same step only; 0 without. */
 void fx_rundir_clock_write(const struct fx_rundir *rundir, long long step, double seconds);

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ---- checksum -------------------------------------------------------------------------------- */
 
@@ -234,7 +233,7 @@ enum fx_status fx_save_last(struct fx_saver *saver, const struct fx_state *state
     FX_TRY_OUT(write_set(&set, &ctx, saver->rundir->last, saver->rundir->last_previous, err));
     /* Both generations of `last` mean the same best now: nobody needs the one before. */
     if (saver->best_epoch_on_disk == state->best.epoch)
-        unlink(saver->rundir->best_previous);
+        fx_rundir_drop_best_previous(saver->rundir);
     saver->best_epoch_on_disk = state->best.epoch;
 out:
     fx_tensor_set_fini(&set);

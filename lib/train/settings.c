@@ -173,9 +173,23 @@ enum fx_status fx_settings_check(const struct fx_settings *settings, const json_
         value_text(now, is, sizeof is);
         json_decref(now);
         if (!same && !may_change(settings, &table[i]))
-            return fx_fail(err, FX_EUSAGE, "%s: the run was started with %s, not %s", table[i].name,
-                           was, is);
+            return fx_fail(err, FX_EUSAGE,
+                           "%s: the run was started with %s, not %s; other settings need another "
+                           "--checkpoint-dir (make: %s=)",
+                           table[i].name, was, is, settings->expert != NULL ? "EXPERTS" : "OUT");
     }
+    return FX_OK;
+}
+
+enum fx_status fx_settings_check_length(const struct fx_settings *settings, int64_t epochs_done,
+                                        int64_t steps_done, struct fx_err *err)
+{
+    if (settings->steps > 0 && steps_done > settings->steps)
+        return fx_fail(err, FX_EUSAGE, "--steps %lld: the run has done %lld already",
+                       (long long)settings->steps, (long long)steps_done);
+    if (epochs_done > settings->epochs)
+        return fx_fail(err, FX_EUSAGE, "--epochs %lld: the run has done %lld already",
+                       (long long)settings->epochs, (long long)epochs_done);
     return FX_OK;
 }
 
@@ -222,4 +236,65 @@ char *fx_settings_command(const struct fx_settings *settings)
         return NULL;
     }
     return text;
+}
+
+/* ---- back from the command line -------------------------------------------------------------- */
+
+/* Behind " --NAME" in a command that fx_settings_command made; NULL where it is not there. */
+static const char *behind_option(const char *command, const char *prefix, const char *name)
+{
+    char option[64];
+    int n = snprintf(option, sizeof option, " --%s%s", prefix, name);
+
+    for (const char *at = command; (at = strstr(at, option)) != NULL; at += n)
+        if (at[n] == ' ' || at[n] == '\0')
+            return at + n;
+    return NULL;
+}
+
+static json_t *command_value(const char *command, const struct setting *row)
+{
+    const char *at = behind_option(command, row->kind == KIND_ON ? "no-" : "", row->name);
+
+    switch (row->kind) {
+    case KIND_STRING:
+        return at == NULL ? NULL : json_stringn(at + 1, strcspn(at + 1, " "));
+    case KIND_INT:
+        return at == NULL ? NULL : json_integer(strtoll(at, NULL, 10));
+    case KIND_REAL:
+        return json_real(at == NULL ? -1 : strtod(at, NULL));
+    case KIND_ON:
+        return json_boolean(at == NULL);
+    case KIND_OFF:
+        return json_boolean(at != NULL);
+    }
+    return NULL;
+}
+
+static json_t *started_value(const struct fx_settings *settings, const json_t *start,
+                             const struct setting *row)
+{
+    const char *command = json_string_value(json_object_get(start, "command_line"));
+
+    if (strcmp(row->name, "arch") == 0)
+        return json_incref(json_object_get(start, "arch"));
+    if (row->offset == offsetof(struct fx_settings, data_digest) && settings->data_digest != NULL)
+        return json_incref(json_object_get(start, "data_digest"));
+    if (command == NULL || !is_option(settings, row))
+        return setting_value(settings, row);
+    return command_value(command, row);
+}
+
+json_t *fx_settings_started(const struct fx_settings *settings, const json_t *start)
+{
+    json_t *object = json_object();
+
+    for (int i = 0; object != NULL && i < N_SETTINGS; i++) {
+        json_t *value = started_value(settings, start, &table[i]);
+        if (value != NULL && json_object_set_new(object, table[i].name, value) != 0) {
+            json_decref(object);
+            object = NULL;
+        }
+    }
+    return object;
 }

@@ -57,9 +57,19 @@ uint64_t fx_settings_key(const struct fx_settings *settings);
 json_t *fx_settings_json(const struct fx_settings *settings);
 
 /* fx_settings_check: compares the settings with those a run was started with.  FX_EUSAGE names the
- * first one that differs: "alpha: the run was started with 1, not 0.5". */
+ * first one that differs: "alpha: the run was started with 1, not 0.5; ..." and what to do. */
 enum fx_status fx_settings_check(const struct fx_settings *settings, const json_t *started,
                                  struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_settings_check_length: FX_EUSAGE where a run that has done so many epochs and steps is asked
+ * for fewer. */
+enum fx_status fx_settings_check_length(const struct fx_settings *settings, int64_t epochs_done,
+                                        int64_t steps_done, struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_settings_started: for fx_settings_check, what a run was started with, by the start event of
+ * its metrics; a new object (owned by the caller), NULL when out of memory.  What that does not
+ * tell, the digest too where settings has none, is taken to be as in settings. */
+json_t *fx_settings_started(const struct fx_settings *settings, const json_t *start);
 
 /* fx_settings_command: the command line that makes the run again, every setting spelled out; paths
  * and settings without influence on the result are left out.  malloc'ed; NULL: out of memory. */

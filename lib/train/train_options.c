@@ -1,6 +1,8 @@
 /* One row an option; --help and the man pages say the same. */
 #include "train/train_options.h"
 
+#include "base/env.h"
+
 void fx_train_args_init(struct fx_train_args *args, const char *tool)
 {
     *args = (struct fx_train_args){
@@ -14,7 +16,7 @@ void fx_train_args_init(struct fx_train_args *args, const char *tool)
                       .expert_dropout = -1,
                       .clip = 1,
                       .shuffle = true },
-        .run = { .device = "auto", .checkpoint_minutes = 10 },
+        .run = { .device = "auto", .task = fx_env("FUSION_TASK"), .checkpoint_minutes = 10 },
     };
 }
 
@@ -39,10 +41,13 @@ static int place_rows(struct fx_option *rows, int n, struct fx_train_args *args)
           "directory of the run: best and last checkpoint, history (required)", NULL },
         { "resume", 0, NULL, FX_OPT_FLAG, &r->resume, 0, 0, NULL,
           "go on where the run in DIR stands; start it when there is none", NULL },
+        { "finished", 0, NULL, FX_OPT_FLAG, &args->finished, 0, 0, NULL,
+          "train nothing: exit 0 if the run in DIR is finished with these settings, else 1 or 2",
+          NULL },
         { "checkpoint-minutes", 0, "N", FX_OPT_REAL, &r->checkpoint_minutes, 0, 1e6, NULL,
           "longest time between two checkpoints in minutes (default: 10)", NULL },
         { "task", 0, "NAME", FX_OPT_STRING, &r->task, 0, 0, NULL,
-          "put [NAME] before every line of the log", NULL },
+          "put [NAME] before every line of the log (default: $FUSION_TASK)", NULL },
         { "device", 0, "NAME", FX_OPT_STRING, &r->device, 0, 0, NULL,
           "auto|cpu|ref|cuda or auto:N, cuda:N with a GPU's number (default: auto)", NULL },
         { "threads", 0, "N", FX_OPT_INT, &r->threads, 1, 1024, NULL,
@@ -148,7 +153,7 @@ enum fx_status fx_train_check(const struct fx_train_args *args, struct fx_err *e
 {
     if (args->print_schedule)
         return FX_OK;
-    if (args->data == NULL)
+    if (args->data == NULL && !args->finished)
         return fx_fail(err, FX_EUSAGE, "--data FILE is required");
     if (args->run.checkpoint_dir == NULL)
         return fx_fail(err, FX_EUSAGE, "--checkpoint-dir DIR is required");

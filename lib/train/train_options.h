@@ -13,6 +13,7 @@ struct fx_train_args {
     struct fx_run_options run;
     const char *data;
     bool print_schedule;
+    bool finished;
 };
 
 /* The values of options that no recipe decides. */
