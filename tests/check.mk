@@ -41,12 +41,15 @@ COMPILERS = $(call compiler,$(CC)) $(call compiler,$(CXX))
 CHECK_WERROR = WERROR=$(if $(filter-out file,$(origin WERROR)),'$(WERROR)',$(if $(filter-out \
 	$(KNOWN_COMPILERS),$(COMPILERS)),,-Werror))
 
+# make check SUITES='unit/options sanitized/bad' runs, and builds, what these need.
+needs = $(if $(filter $(1),$(SUITES)),@$(MAKE) --no-print-directory $(PARALLEL) $(CHECK_WERROR) \
+	$(2) all unit)
 check: ## run every test; the last line counts them
-	$(if $(T),$(error make check runs every test; one file: make check-bats T=$(T)))
-	@$(MAKE) --no-print-directory $(PARALLEL) $(CHECK_WERROR) all unit
-	$(if $(SIM),@$(MAKE) --no-print-directory $(PARALLEL) $(CHECK_WERROR) CUDA_SIM=1 all unit)
-	@$(MAKE) --no-print-directory $(PARALLEL) $(CHECK_WERROR) SAN=address,undefined \
-	  CUDA_SIM=$(SIM) all unit
+	$(if $(findstring command,$(origin T)),$(error make check runs every test; \
+	  one file: make check-bats T=$(T)))
+	$(if $(filter-out cuda-sim/% sanitized/%,$(SUITES)),$(call needs,%))
+	$(call needs,cuda-sim/%,CUDA_SIM=1)
+	$(call needs,sanitized/%,SAN=address$(comma)undefined CUDA_SIM=$(SIM))
 	@$(MAKE) --no-print-directory suites
 
 suites:
