@@ -1,5 +1,5 @@
-/* The experts' features become one: product, weighted sum, mean of tokens; lib/ops/fusion.c.
- */
+/* The experts' features become one: product, weighted and gated sum, mean of tokens;
+ * lib/ops/fusion.c. */
 #include "kernels.h"
 #include "launch.cuh"
 #include "sums.cuh"
@@ -157,6 +157,64 @@ cudaError_t fx_k_weighted_sum_back(cudaStream_t stream, const struct fx_k_inputs
         return error;
     return FX_LAUNCH(weight_gradients, 1, (unsigned)in->n * 32, 0, stream, in->n, w, parts,
                      count_weight_sums(n), d_w);
+}
+
+/* ---- gated sum ------------------------------------------------------------------------------ */
+
+/* A block for each row. */
+static __global__ void gated_sum(fx_k_inputs in, int c, float *y)
+{
+    __shared__ double p[FX_NODE_MAX_INPUTS];
+    int n = in.n - 1;
+    size_t row = blockIdx.x;
+
+    share_softmax(n, in.x[n] + row * (size_t)n, p);
+    for (size_t j = threadIdx.x; j < (size_t)c; j += blockDim.x) {
+        size_t i = row * (size_t)c + j;
+        double sum = 0;
+
+        for (int k = 0; k < n; k++)
+            sum += p[k] * (double)in.x[k][i];
+        y[i] = (float)sum;
+    }
+}
+
+cudaError_t fx_k_gated_sum(cudaStream_t stream, const struct fx_k_inputs *in, int rows, int c,
+                           float *y)
+{
+    return FX_LAUNCH(gated_sum, (unsigned)rows, FX_FLAT_THREADS, 0, stream, *in, c, y);
+}
+
+/* With d_k = sum_j dy_j x_k,j over the row: dx_k = p_k dy, dg_k = p_k (d_k - sum_j p_j d_j). */
+static __global__ void gated_sum_back(fx_k_inputs in, int c, const float *dy)
+{
+    __shared__ double p[FX_NODE_MAX_INPUTS];
+    double d[FX_NODE_MAX_INPUTS], mean = 0;
+    int n = in.n - 1;
+    size_t row = blockIdx.x;
+
+    share_softmax(n, in.x[n] + row * (size_t)n, p);
+    for (int k = 0; k < n; k++) {
+        double sum = 0;
+
+        for (size_t j = threadIdx.x; j < (size_t)c; j += blockDim.x) {
+            size_t i = row * (size_t)c + j;
+
+            sum += (double)dy[i] * (double)in.x[k][i];
+            if (in.dx[k].data)
+                fx_grad_put(in.dx[k], i, (float)(p[k] * (double)dy[i]));
+        }
+        d[k] = fx_block_sum(sum);
+        mean += p[k] * d[k];
+    }
+    for (int k = 0; threadIdx.x == 0 && in.dx[n].data && k < n; k++)
+        fx_grad_put(in.dx[n], row * (size_t)n + (size_t)k, (float)(p[k] * (d[k] - mean)));
+}
+
+cudaError_t fx_k_gated_sum_back(cudaStream_t stream, const struct fx_k_inputs *in, int rows, int c,
+                                const float *dy)
+{
+    return FX_LAUNCH(gated_sum_back, (unsigned)rows, FX_FLAT_THREADS, 0, stream, *in, c, dy);
 }
 
 /* ---- mean of tokens ------------------------------------------------------------------------- */

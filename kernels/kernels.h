@@ -254,6 +254,12 @@ size_t fx_k_weighted_sum_scratch(size_t n);
 cudaError_t fx_k_weighted_sum_back(cudaStream_t stream, const struct fx_k_inputs *in,
                                    const float *w, const float *dy, size_t n, struct fx_k_grad d_w,
                                    void *scratch);
+/* y = sum_k softmax(g)_k x_k, row by row: the last input is g (rows, n - 1), the others (rows, c).
+ */
+cudaError_t fx_k_gated_sum(cudaStream_t stream, const struct fx_k_inputs *in, int rows, int c,
+                           float *y);
+cudaError_t fx_k_gated_sum_back(cudaStream_t stream, const struct fx_k_inputs *in, int rows, int c,
+                                const float *dy);
 /* tokens (rows, n, c): token k of a row is x_k (rows, c). */
 cudaError_t fx_k_stack(cudaStream_t stream, const struct fx_k_inputs *in, int rows, int c,
                        float *y);

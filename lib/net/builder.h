@@ -82,6 +82,8 @@ int fx_build_layernorm(struct fx_builder *b, const char *name, int x);
 int fx_build_product(struct fx_builder *b, int n, const int *xs, double shift);
 /* weights: a parameter of shape (n). */
 int fx_build_weighted_sum(struct fx_builder *b, int n, const int *xs, int weights);
+/* gate: a value of n channels, a logit for each of xs. */
+int fx_build_gated_sum(struct fx_builder *b, int n, const int *xs, int gate);
 int fx_build_stack(struct fx_builder *b, int n, const int *xs);
 int fx_build_attention(struct fx_builder *b, int qkv, int heads, double p);
 int fx_build_token_mean(struct fx_builder *b, int x);

@@ -297,6 +297,21 @@ int fx_build_weighted_sum(struct fx_builder *b, int n, const int *xs, int weight
     return append(b, node);
 }
 
+int fx_build_gated_sum(struct fx_builder *b, int n, const int *xs, int gate)
+{
+    struct fx_value_shape logits = shape_of(b, gate);
+    struct fx_node node;
+
+    if (!check_equal(b, "gated sum", n, xs))
+        return -1;
+    if (n == FX_NODE_MAX_INPUTS || !same_shape(logits, (struct fx_value_shape){ 1, n, 1, 1 }))
+        return fx_builder_fail(b, FX_EUSAGE, "gated sum of %d values: a gate of %d logits", n,
+                               logits.c);
+    node = nary(b, FX_NODE_GATED_SUM, n, xs);
+    node.inputs[node.n_inputs++] = gate;
+    return append(b, node);
+}
+
 int fx_build_stack(struct fx_builder *b, int n, const int *xs)
 {
     struct fx_node node;

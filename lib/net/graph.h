@@ -16,8 +16,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { FX_GRAPH_MAX_EXPERTS = 8, FX_NODE_MAX_INPUTS = 8, FX_NODE_MAX_PARAMS = 4 };
-enum { FX_LANE_FUSION = -1 };     /* lane of fusion module and global head */
+enum { FX_GRAPH_MAX_EXPERTS = 8, FX_NODE_MAX_PARAMS = 4 };
+enum { FX_NODE_MAX_INPUTS = FX_GRAPH_MAX_EXPERTS + 1 }; /* the experts' vectors, and a gate */
+enum { FX_LANE_FUSION = -1 };                           /* lane of fusion module and global head */
 enum { FX_HEAD_NUMBER = 0x8000 }; /* first fx_param.number of the global head */
 
 enum fx_node_kind {
@@ -36,6 +37,7 @@ enum fx_node_kind {
     FX_NODE_LAYERNORM,    /* over C, eps; params: weight (C), bias (C) */
     FX_NODE_PRODUCT,      /* x_0 .. x_{n-1} -> prod_k (x_k + shift), elementwise */
     FX_NODE_WEIGHTED_SUM, /* x_0 .. -> sum_k softmax(w)_k x_k; params: w (n) */
+    FX_NODE_GATED_SUM,    /* x_0 .. x_{n-1} (C), g (n) -> sum_k softmax(g)_k x_k */
     FX_NODE_STACK,        /* n values (C) -> tokens (n, C): token k is x_k */
     FX_NODE_ATTENTION,  /* qkv (T, 3C) -> (T, C): softmax(q k^T / sqrt(C/heads)) v per head, dropout
                            p on the attention weights, whose mask element is (head * T + query) * T

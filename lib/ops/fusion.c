@@ -79,6 +79,47 @@ void fx_weighted_sum_backward(int n_values, size_t n_elements, const float *cons
         dw[k] += (float)(p[k] * (g[k] - mean));
 }
 
+void fx_gated_sum_forward(int n_values, int n, int c, const float *const *x, const float *g,
+                          float *y)
+{
+    double p[FX_NODE_MAX_INPUTS];
+
+    for (size_t i = 0; i < (size_t)n; i++) {
+        softmax(n_values, g + i * (size_t)n_values, p);
+        for (size_t j = i * (size_t)c; j < (i + 1) * (size_t)c; j++) {
+            double sum = 0;
+
+            for (int k = 0; k < n_values; k++)
+                sum += p[k] * (double)x[k][j];
+            y[j] = (float)sum;
+        }
+    }
+}
+
+/* As the weighted sum, with d_k = sum_j dy_j x_k,j over one image. */
+void fx_gated_sum_backward(int n_values, int n, int c, const float *const *x, const float *g,
+                           const float *dy, float *const *dx, float *dg)
+{
+    double p[FX_NODE_MAX_INPUTS], d[FX_NODE_MAX_INPUTS];
+
+    for (size_t i = 0; i < (size_t)n; i++) {
+        size_t begin = i * (size_t)c, end = begin + (size_t)c;
+        double mean = 0;
+
+        softmax(n_values, g + i * (size_t)n_values, p);
+        for (int k = 0; k < n_values; k++) {
+            d[k] = 0;
+            for (size_t j = begin; j < end; j++)
+                d[k] += (double)dy[j] * (double)x[k][j];
+            for (size_t j = begin; dx[k] && j < end; j++)
+                dx[k][j] += (float)(p[k] * (double)dy[j]);
+            mean += p[k] * d[k];
+        }
+        for (int k = 0; dg && k < n_values; k++)
+            dg[i * (size_t)n_values + (size_t)k] += (float)(p[k] * (d[k] - mean));
+    }
+}
+
 /* Where token k of image i begins in (n, tokens, c). */
 static size_t token(int tokens, int c, int i, int k)
 {

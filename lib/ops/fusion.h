@@ -1,5 +1,5 @@
-/* What fusion modules do to the experts' features: product, weighted sum, stack, mean of tokens.
- * The modules themselves are compositions of these nodes (net/fusion.c). */
+/* What fusion modules do to the experts' features: product, weighted and gated sum, stack, mean of
+ * tokens.  The modules themselves are compositions of these nodes (net/fusion). */
 #ifndef FX_OPS_FUSION_H
 #define FX_OPS_FUSION_H
 
@@ -19,6 +19,13 @@ void fx_weighted_sum_forward(int n_values, size_t n_elements, const float *const
                              float *y);
 void fx_weighted_sum_backward(int n_values, size_t n_elements, const float *const *x,
                               const float *w, const float *dy, float *const *dx, float *dw);
+
+/* y = sum_k softmax(g)_k x_k, image by image: x_k, y (n, c);  g, dg (n, n_values); dg may be NULL
+ */
+void fx_gated_sum_forward(int n_values, int n, int c, const float *const *x, const float *g,
+                          float *y);
+void fx_gated_sum_backward(int n_values, int n, int c, const float *const *x, const float *g,
+                           const float *dy, float *const *dx, float *dg);
 
 /* torch.stack(x, dim=1), y (n, n_values, c): token k of image i is row i of x_k (n, c). */
 void fx_stack_forward(int n_values, int n, int c, const float *const *x, float *y);

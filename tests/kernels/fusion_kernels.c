@@ -118,6 +118,35 @@ static void weighted_sum(void **state)
     }
 }
 
+static void gated_sum(void **state)
+{
+    (void)state;
+    FOR_ALL(g)
+    {
+        int gate = g->n_values; /* its number among the inputs */
+        size_t n_logits = (size_t)g->rows * (size_t)gate;
+        struct fusion f;
+        struct vec logits, d_logits;
+
+        fusion_open(&f, g->n_values, count(g), count(g), g->add);
+        vec_open(&logits, 1, n_logits, 50);
+        vec_open(&d_logits, 1, n_logits, g->add ? 51 : 0);
+        f.in.n = gate + 1;
+        f.in.x[gate] = logits.device;
+        f.in.dx[gate] = vec_grad(&d_logits, g->add);
+        fx_gated_sum_forward(gate, g->rows, g->c, f.host_x, logits.host, f.y.expected);
+        fx_gated_sum_backward(gate, g->rows, g->c, f.host_x, logits.host, f.dy.host, f.host_dx,
+                              d_logits.expected);
+        device_ok(fx_k_gated_sum(stream, &f.in, g->rows, g->c, f.y.device));
+        device_ok(fx_k_gated_sum_back(stream, &f.in, g->rows, g->c, f.dy.device));
+        fusion_check(&f, 1e-6, "gated sum");
+        vec_check(&d_logits, 1e-6, "gated sum, gradient of the gate");
+        vec_close(&d_logits);
+        vec_close(&logits);
+        fusion_close(&f);
+    }
+}
+
 static void stack(void **state)
 {
     (void)state;
@@ -240,9 +269,10 @@ static void nothing_wanted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(product),   cmocka_unit_test(weighted_sum),
-        cmocka_unit_test(stack),     cmocka_unit_test(token_mean),
-        cmocka_unit_test(attention), cmocka_unit_test(nothing_wanted),
+        cmocka_unit_test(product),        cmocka_unit_test(weighted_sum),
+        cmocka_unit_test(gated_sum),      cmocka_unit_test(stack),
+        cmocka_unit_test(token_mean),     cmocka_unit_test(attention),
+        cmocka_unit_test(nothing_wanted),
     };
 
     return RUN_ON_DEVICE(tests);

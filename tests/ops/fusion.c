@@ -1,5 +1,5 @@
-/* PRODUCT, WEIGHTED_SUM, STACK, TOKEN_MEAN and ATTENTION: every back end against ref, ref against
- * finite differences; and whole fusion modules on small vectors. */
+/* PRODUCT, WEIGHTED_SUM, GATED_SUM, STACK, TOKEN_MEAN and ATTENTION: every back end against ref,
+ * ref against finite differences; and whole fusion modules on small vectors. */
 #include "op_case.h"
 
 #include "net/fusion.h"
@@ -45,6 +45,16 @@ static void build_weighted_sum(struct fx_builder *b, const void *arg)
 
     inputs(b, k, xs);
     fx_build_weighted_sum(b, k->n_values, xs, fx_build_param(b, &w));
+}
+
+static void build_gated_sum(struct fx_builder *b, const void *arg)
+{
+    const struct fuse *k = arg;
+    int xs[FX_NODE_MAX_INPUTS];
+
+    inputs(b, k, xs);
+    fx_build_gated_sum(b, k->n_values, xs,
+                       fx_build_input(b, (struct fx_value_shape){ 1, k->n_values, 1, 1 }));
 }
 
 static void build_stack(struct fx_builder *b, const void *arg)
@@ -114,6 +124,12 @@ static void weighted_sums_agree(void **state)
     run_all("weighted sum", build_weighted_sum);
 }
 
+static void gated_sums_agree(void **state)
+{
+    (void)state;
+    run_all("gated sum", build_gated_sum);
+}
+
 static void tokens_agree(void **state)
 {
     (void)state;
@@ -170,9 +186,13 @@ static void a_zero_factor_has_a_gradient(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(products_agree),      cmocka_unit_test(weighted_sums_agree),
-        cmocka_unit_test(tokens_agree),        cmocka_unit_test(attentions_agree),
-        cmocka_unit_test(whole_modules_agree), cmocka_unit_test(a_zero_factor_has_a_gradient),
+        cmocka_unit_test(products_agree),
+        cmocka_unit_test(weighted_sums_agree),
+        cmocka_unit_test(gated_sums_agree),
+        cmocka_unit_test(tokens_agree),
+        cmocka_unit_test(attentions_agree),
+        cmocka_unit_test(whole_modules_agree),
+        cmocka_unit_test(a_zero_factor_has_a_gradient),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -239,7 +239,7 @@ static void pools(void **state)
 /* ---- joining three values of 5 channels, 1x1 ---- */
 
 enum { K = 3 };
-enum joint { SUM, JOINED, PRODUCT, SHIFTED, WEIGHTED, STACKED };
+enum joint { SUM, JOINED, PRODUCT, SHIFTED, WEIGHTED, GATED, STACKED };
 
 static void build_joint(struct fx_builder *b, const void *arg)
 {
@@ -265,6 +265,9 @@ static void build_joint(struct fx_builder *b, const void *arg)
         break;
     case WEIGHTED:
         fx_build_weighted_sum(b, K, xs, fx_build_param(b, &spec));
+        break;
+    case GATED:
+        fx_build_gated_sum(b, K, xs, fx_build_input(b, (struct fx_value_shape){ 1, K, 1, 1 }));
         break;
     case STACKED:
         fx_build_stack(b, K, xs);
@@ -306,11 +309,23 @@ static double weighted_at(size_t i)
     return y;
 }
 
+static double gated_at(size_t i)
+{
+    double e[K], sum = 0, y = 0;
+
+    for (int k = 0; k < K; k++)
+        sum += e[k] = exp(x(K, (int)i / WIDTH * K + k));
+    for (int k = 0; k < K; k++)
+        y += e[k] / sum * x(k, (int)i);
+    return y;
+}
+
 static void joints(void **state)
 {
     static double (*const expected[])(
         size_t) = { [SUM] = sum_at,         [JOINED] = joined_at,     [PRODUCT] = product_at,
-                    [SHIFTED] = shifted_at, [WEIGHTED] = weighted_at, [STACKED] = joined_at };
+                    [SHIFTED] = shifted_at, [WEIGHTED] = weighted_at, [GATED] = gated_at,
+                    [STACKED] = joined_at };
 
     (void)state;
     for (enum joint j = SUM; j <= STACKED; j++) {

@@ -222,6 +222,9 @@ static enum fx_status launch_forward(const struct fx_cuda_exec *exec, const stru
                                   fx_cuda_param(exec, node->params[0], FX_ROLE_VALUE).data, y.data,
                                   n_values));
         return FX_OK;
+    case FX_NODE_GATED_SUM:
+        FX_CUDA(fx_k_gated_sum(stream, &in, rows, c, y.data));
+        return FX_OK;
     case FX_NODE_STACK:
         FX_CUDA(fx_k_stack(stream, &in, n, c, y.data));
         return FX_OK;
@@ -286,6 +289,9 @@ static enum fx_status launch_backward(const struct fx_cuda_exec *exec, const str
         FX_CUDA(fx_k_weighted_sum_back(
             stream, &in, fx_cuda_param(exec, node->params[0], FX_ROLE_VALUE).data, dy.data,
             n_values, fx_cuda_param_grad(exec, node->params[0]), fx_cuda_workspace(exec, 0)));
+        return FX_OK;
+    case FX_NODE_GATED_SUM:
+        FX_CUDA(fx_k_gated_sum_back(stream, &in, rows, c, dy.data));
         return FX_OK;
     case FX_NODE_STACK:
         FX_CUDA(fx_k_stack_back(stream, &in, n, c, dy.data));

@@ -255,6 +255,22 @@ static void weighted_sum_backward(const struct fx_operands *o)
                              o->dw[0]);
 }
 
+/* The gate is the last input. */
+static void gated_sum_forward(const struct fx_operands *o)
+{
+    int n_values = o->node->n_inputs - 1;
+
+    fx_gated_sum_forward(n_values, o->n, o->node->shape.c, o->x, o->x[n_values], o->y);
+}
+
+static void gated_sum_backward(const struct fx_operands *o)
+{
+    int n_values = o->node->n_inputs - 1;
+
+    fx_gated_sum_backward(n_values, o->n, o->node->shape.c, o->x, o->x[n_values], o->dy, o->dx,
+                          o->dx[n_values]);
+}
+
 static void stack_forward(const struct fx_operands *o)
 {
     fx_stack_forward(o->node->n_inputs, o->n, o->node->shape.c, o->x, o->y);
@@ -324,6 +340,7 @@ static const struct {
     [FX_NODE_LAYERNORM] = { layernorm_forward, layernorm_backward },
     [FX_NODE_PRODUCT] = { product_forward, product_backward },
     [FX_NODE_WEIGHTED_SUM] = { weighted_sum_forward, weighted_sum_backward },
+    [FX_NODE_GATED_SUM] = { gated_sum_forward, gated_sum_backward },
     [FX_NODE_STACK] = { stack_forward, stack_backward },
     [FX_NODE_ATTENTION] = { attention_forward, attention_backward },
     [FX_NODE_TOKEN_MEAN] = { token_mean_forward, token_mean_backward },
