@@ -404,6 +404,16 @@ class TransformerBase(nn.Module):
         return self.ffn(mixed.mean(1))
 
 
+class Gated(nn.Module):
+    def __init__(self, width, n_experts, dropout):
+        super().__init__()
+        self.gate = nn.Linear(n_experts * width, n_experts)
+
+    def forward(self, features):
+        weights = torch.softmax(self.gate(torch.cat(features, 1)), 1)
+        return sum(weights[:, k : k + 1] * f for k, f in enumerate(features))
+
+
 FUSIONS = {
     "multiplicative": Multiplicative,
     "multiplicativeAddition": MultiplicativeAddition,
@@ -411,6 +421,7 @@ FUSIONS = {
     "concatenation": Concatenation,
     "simpleAddition": SimpleAddition,
     "multiplicativeShifted": MultiplicativeShifted,
+    "gated": Gated,
 }
 
 

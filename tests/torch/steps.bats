@@ -58,6 +58,7 @@ knobs() {
     knobs "$TINY_WIDERESNET" TransformerBase
     knobs "$TINY_RESNEXT" concatenation
     knobs "$TINY_PREACT_RESNET" simpleAddition
+    knobs "$TINY_RESNET" gated
 }
 
 @test "alpha, label smoothing, distillation" {

@@ -30,6 +30,10 @@ trained() {
     trained improved_wide_resnet "$SMALL_WIDERESNET" TransformerBase
 }
 
+@test "a trained small DenseNet with gated" {
+    trained densenet "$SMALL_DENSENET" gated
+}
+
 @test "a trained small ResNeXt with concatenation" {
     trained resnext "$SMALL_RESNEXT" concatenation
 }

@@ -76,6 +76,7 @@ static void fusions_have_the_known_counts(void **state)
         { "concatenation", norms + 4 * d * d + d + linear + head },
         { "simpleAddition", 4 + 2 * linear + head },
         { "multiplicativeShifted", norms + 2 * linear + head },
+        { "gated", 4 * 4 * d + 4 + head },
     };
 
     (void)state;
@@ -175,6 +176,11 @@ static void fusion_names_stand_in_state_dict_order(void **state)
         "fusion_module.attention.out_proj.bias",
         "fusion_module.ffn.0.weight",
     };
+    static const char *const gated[] = {
+        "fusion_module.gate.weight",
+        "fusion_module.gate.bias",
+        "global_head.weight",
+    };
     struct fx_graph graph;
     int at;
 
@@ -189,6 +195,11 @@ static void fusion_names_stand_in_state_dict_order(void **state)
     at = fx_graph_find_param(&graph, "fusion_module.norms.1.bias");
     for (size_t i = 0; i < sizeof transformer / sizeof *transformer; i++)
         assert_string_equal(graph.params[at + 1 + (int)i].name, transformer[i]);
+    fx_graph_fini(&graph);
+    build(&graph, "resnet18:width=8", "gated", 2);
+    at = fx_graph_find_param(&graph, "expert_backbones.1.linear.bias");
+    for (size_t i = 0; i < sizeof gated / sizeof *gated; i++)
+        assert_string_equal(graph.params[at + 1 + (int)i].name, gated[i]);
     fx_graph_fini(&graph);
 }
 

@@ -56,6 +56,7 @@ static void test_mission_of_each_fusion(void **state)
         { "concatenation", 1e-5, 1e-3, 1e-4, 0.08, 0.3, "strong" },
         { "simpleAddition", 1e-5, 1e-3, 1e-4, 0.1, 0.2, "baseline" },
         { "multiplicativeShifted", 1e-5, 1e-3, 1e-4, 0.1, 0.2, "baseline" },
+        { "gated", 1e-5, 1e-3, 1e-4, 0.1, 0.2, "baseline" },
     };
 
     (void)state;
