@@ -45,6 +45,7 @@ setup_file() {
 #!/bin/bash
 exec 3<&0
 real=$FX_BUILD/bin/fusion-train
+[ "$1" != --finished ] || exec "$real" "$@"
 for word; do [ "$before" = --task ] && name=${word#task-?-}; before=$word; done
 mkdir -p steps held
 echo "$name $CUDA_VISIBLE_DEVICES" >>"steps/$SLURM_JOB_ID"

@@ -54,7 +54,7 @@ size_t fx_log_put_task(char *line, size_t n)
     if (task_name != NULL) {
         line[0] = '[';
         fx_quote(line + 1, n - 3, task_name);
-        strcat(line, "] ");
+        stpcpy(line + strlen(line), "] ");
     }
     return strlen(line);
 }
