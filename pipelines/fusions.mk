@@ -168,12 +168,14 @@ $(ENDS) $(EXPERT_FILES): export FUSION_TASK = $(task)
 $(OUT)/data.safetensors: export FUSION_TASK :=#  it is of all of them
 $(filter-out $(FINISHED),$(ENDS)): | $(DATASET)
 
-# The last file says that the run is finished: all that it stands for is on the disk by then.
+# The last file says that the run is finished: all that it stands for is on the disk by then.  What
+# a killed tool left under a temporary name is removed.
 $(ENDS): | $(TOOL_BINS)
 	$(call unless_finished,$@,$(finished))mkdir -p $(run) $(dir $(csv)); \
 	$(start)expert-load --arch '$(ARCH_$(family))' $(experts) | \
 	  $(start)fusion-train $(train_options) | \
 	  $(call keep,$(run)) | metrics-csv --live -o $(csv); \
+	rm -f $(parts)/*/.*.tmp; \
 	$(start)ckpt-split -d $(parts) $(run)/best.safetensors; \
 	sync $(run)/metrics.jsonl $(run) $(dir $(csv)) $(parts) $(dir $(parts)) $(OUT)/csv_logs \
 	  $(OUT)/runs $(OUT); \
