@@ -41,8 +41,9 @@ have = $(if $(filter 0,$(1)),0,$(if $(filter 10,$(1)$(2)),$(error $(3)),$(2)))
 BUILDS := $(filter-out clean help dist deb uninstall format tidy check-gpu-run check-fresh,$(or \
 	$(MAKECMDGOALS),all))
 ifneq ($(BUILDS),)
-override HAVE_DNNL := $(call have,$(HAVE_DNNL),$(call links,oneapi/dnnl/dnnl.h,-ldnnl),HAVE_DNNL=1 \
-	but a program with oneDNN does not compile and link (Debian: libdnnl-dev))
+override HAVE_DNNL := $(call have,$(HAVE_DNNL),$(call links,oneapi/dnnl/dnnl.h,-ldnnl \
+	-fopenmp),HAVE_DNNL=1 but a program with oneDNN and OpenMP does not compile and link (Debian: \
+	libdnnl-dev, and libomp-dev for clang))
 # CUDA is the toolkit's or, with CUDA_SIM=1, the simulator in tests/cuda-sim, which needs none.
 # cuda_folder(file, folders): the one that has it, as NVIDIA, conda or pip lay the toolkit out.
 cuda_folder = $(patsubst %/$(1),%,$(firstword $(wildcard $(2:%=$(CUDA_HOME)/%/$(1)))))
@@ -81,7 +82,7 @@ SAN_FLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-f
 ALL_CFLAGS := -std=c17 $(WARNINGS) -fno-math-errno -ffp-contract=off $(CFLAGS) \
 	$(SAN_FLAGS)
 ALL_LDFLAGS := $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN))
-LDLIBS := -larchive -ljansson -lz -lmd -lm -lpthread $(if $(filter 1,$(HAVE_DNNL)),-ldnnl -lgomp) \
+LDLIBS := -larchive -ljansson -lz -lmd -lm -lpthread $(if $(filter 1,$(HAVE_DNNL)),-ldnnl -fopenmp) \
 	$(if $(HAVE_KERNELS),$(CUDA_LIBS))
 
 # The cpu back end's loops share oneDNN's OpenMP threads; plain vectors are wider than SSE's.

@@ -31,7 +31,7 @@ static void test_short_and_exact(void **state)
     fx_number_text(-DBL_MIN, buf, sizeof buf);
     assert_true(strtod(buf, NULL) == -DBL_MIN);
     assert_string_equal(fx_number_text_f32(0.1f, buf, sizeof buf), "0.1");
-    assert_string_equal(fx_number_text_f32(16777217, buf, sizeof buf), "16777216");
+    assert_string_equal(fx_number_text_f32((float)16777217, buf, sizeof buf), "16777216");
 }
 
 static void test_products_of_decimals(void **state)
