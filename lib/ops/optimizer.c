@@ -4,8 +4,10 @@
 #include <math.h>
 
 /* Compiled for the widest vectors of the machine it runs on; every one rounds the same way.  The
- * choice is made while the program is loaded, before the thread sanitizer can stand it. */
-#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__SANITIZE_THREAD__)
+ * choice is made while the program is loaded, before the thread sanitizer can stand it; clang
+ * before 18 calls the function by a name that no other file looks for. */
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__SANITIZE_THREAD__) &&                  \
+    !(defined(__clang__) && __clang_major__ < 18)
 #define VECTORS __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define VECTORS
