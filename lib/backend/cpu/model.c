@@ -16,6 +16,8 @@ static const struct fx_loops *loops_for(enum fx_dnnl_isa isa, bool bf16)
     if (isa == FX_DNNL_AVX2)
         return &fx_loops_avx2;
 #endif
+    (void)isa;
+    (void)bf16;
     return &fx_loops_plain;
 }
 
