@@ -182,10 +182,13 @@ $(ENDS): | $(TOOL_BINS)
 	touch $@; sync $(run)
 
 # One that fails leaves no folder behind.
-$(OUT)/data.safetensors: | $(wildcard $(DATA)) $(TOOL_BINS)
+$(OUT)/data.safetensors: | $(filter-out $(OUT)/data.safetensors,$(wildcard $(DATA))) $(TOOL_BINS)
 	mkdir -p $(@D)
 	cifar-prep $(strip $(call option,--holdout,$(HOLDOUT)) -o $@ $(DATA)) || \
 	  { status=$$?; rmdir $(@D) 2>/dev/null; exit $$status; }
+
+# A data set of the user's own is not made here; inputs.mk says when it is not there.
+$(filter-out $(OUT)/data.safetensors,$(DATASET)): ;
 
 include $(PIPELINES)/inputs.mk
 

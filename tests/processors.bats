@@ -11,7 +11,7 @@ setup() {
 # agree ISA: the tests of operators on maps, with at most that instruction set.
 agree() {
     local suite
-    for suite in conv2d batchnorm join pool dropout; do
+    for suite in conv norm add_concat pool dropout; do
         DNNL_MAX_CPU_ISA=$1 run -0 "$FX_BUILD/tests/ops/$suite"
         refute_output --partial FAILED
     done
