@@ -16,12 +16,15 @@ stand_in() { # NAME COMMANDS
     chmod +x "bin/$1"
 }
 
+files_of_the_tree() {
+    if [ -e .git ]; then git ls-files -z; else find . -path ./build -prune -o -type f -print0; fi
+}
+
 # What a clone would have, and what is built already: objects that are newer than their sources.
 copy_of_the_tree() { # FOLDER
     local build
     mkdir -p "$1/build"
-    (cd "$ROOT" && if [ -e .git ]; then git ls-files -z; else find . -path ./build -prune -o -type f -print0; fi |
-        xargs -0 cp --parents -t "$1")
+    (cd "$ROOT" && files_of_the_tree | xargs -0 cp --parents -t "$1")
     for build in "$ROOT"/build/*/flags "$FX_BUILD/flags"; do
         build=${build%/flags}
         [ -e "$1/build/${build##*/}" ] || cp -r "$build" "$1/build"
@@ -44,7 +47,7 @@ setup() {
 # Small members of the families, few epochs, one suite of the tests.
 small() {
     export DEVICE=cpu EXPERT_EPOCHS=1 EPOCHS=1 BATCH=20 EXPERT_FLAGS='--batch 20' THREADS=1 \
-        DEMO_IMAGES=500 DEMO_EPOCHS=1 DEMO_EXPERT_EPOCHS=1 MAKEFLAGS='SUITES=unit/options' WERROR= \
+        DEMO_IMAGES=500 DEMO_EPOCHS=1 DEMO_EXPERT_EPOCHS=1 MAKEFLAGS='SUITES=unit/options' WERROR='' \
         ARCH_densenet=densenet121:growth=4,blocks=1-1-1-1 ARCH_resnet=resnet18:width=4 \
         ARCH_improved_wide_resnet=improved_wideresnet28_10:depth=10,width=1 \
         ARCH_resnext=preact_resnext29_8x64d:depth=11,cardinality=2,base_width=8,width=8
@@ -55,7 +58,8 @@ small() {
     copy_of_the_tree "$PWD/fusion-tools"
     cd fusion-tools
     small
-    env -u FX_BUILD bash -xeo pipefail <(commands) >log 2>&1 || { tail -n 40 log && fail "see above"; }
+    env -u FX_BUILD bash -xeo pipefail <(commands) >log 2>&1 ||
+        { tail -n 40 log && fail "see above"; }
     run grep -E '^[0-9]+ passed, 0 failed, 0 skipped$' log
     assert_success
     for file in expert_3_best.pth run/best.safetensors run/training_log.csv \
