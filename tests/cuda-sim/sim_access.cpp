@@ -5,6 +5,8 @@
 #include "sim_block.h"
 #include "sim_race.h"
 
+#include <string.h>
+
 static void answer(const void *address, size_t bytes, bool writes, void *caller)
 {
     cuda_sim::check_access(address);
@@ -38,6 +40,33 @@ extern "C" void __tsan_read_range(const void *address, size_t bytes)
 extern "C" void __tsan_write_range(const void *address, size_t bytes)
 {
     answer(address, bytes, true, __builtin_return_address(0));
+}
+
+/* clang's calls in place of these functions of the C library. */
+static void *copy(void *to, const void *from, size_t bytes, void *caller)
+{
+    if (bytes > 0) {
+        answer(from, bytes, false, caller);
+        answer(to, bytes, true, caller);
+    }
+    return memmove(to, from, bytes);
+}
+
+extern "C" void *__tsan_memcpy(void *to, const void *from, size_t bytes)
+{
+    return copy(to, from, bytes, __builtin_return_address(0));
+}
+
+extern "C" void *__tsan_memmove(void *to, const void *from, size_t bytes)
+{
+    return copy(to, from, bytes, __builtin_return_address(0));
+}
+
+extern "C" void *__tsan_memset(void *to, int byte, size_t bytes)
+{
+    if (bytes > 0)
+        answer(to, bytes, true, __builtin_return_address(0));
+    return memset(to, byte, bytes);
 }
 
 /* What else the compiler calls. */
