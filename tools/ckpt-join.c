@@ -2,13 +2,13 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/tool.h"
+#include "checkpoint/component_facts.h"
+#include "checkpoint/state_dict.h"
 #include "net/arch.h"
 #include "net/fusion.h"
 #include "net/help.h"
 #include "net/model.h"
 #include "tensor/safetensors.h"
-#include "train/assembly.h"
-#include "train/component_facts.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -38,7 +38,7 @@ struct join {
     bool is_usable[N_FILES_MAX];
     int number[N_FILES_MAX];              /* which expert a file says it is, or -1 */
     bool is_placed[FX_GRAPH_MAX_EXPERTS]; /* a file says, or was found, to be this expert */
-    struct fx_assembly assembly;
+    struct fx_state_dict dict;
     enum fx_status opened; /* of the file that could not be opened */
 };
 
@@ -66,9 +66,9 @@ static void recognise(struct join *join, int i, char prefix[PREFIX_BYTES])
 
     snprintf(expert, sizeof(expert), "expert_backbones.%d.", place);
     snprintf(prefix, PREFIX_BYTES, "%s", expert);
-    best = fx_assembly_count(&join->assembly, &file->set, expert);
+    best = fx_state_dict_count(&join->dict, &file->set, expert);
     for (size_t w = 0; w < sizeof(wholes) / sizeof(*wholes); w++) {
-        size_t n = fx_assembly_count(&join->assembly, &file->set, wholes[w]);
+        size_t n = fx_state_dict_count(&join->dict, &file->set, wholes[w]);
         if (n > best) {
             best = n;
             snprintf(prefix, PREFIX_BYTES, "%s", wholes[w]);
@@ -95,17 +95,16 @@ static enum fx_status place_file(struct join *join, int i, struct fx_err *err)
 static enum fx_status take_file(struct join *join, int i, struct fx_err *err)
 {
     struct fx_component *file = &join->files[i];
-    struct fx_assembly_tally tally = { 0 };
+    struct fx_differences diffs = { 0 };
     char prefix[PREFIX_BYTES];
 
     recognise(join, i, prefix);
     fx_log_verbose("%s: is %s", file->input.name, prefix[0] ? prefix : "a whole model");
-    fx_assembly_add(&join->assembly, file, prefix, &tally);
+    fx_state_dict_add(&join->dict, file, prefix, &diffs);
     /* A component's file is complete; what a whole model lacks, another file may bring. */
     if (prefix[0])
-        fx_assembly_require(&join->assembly, prefix, true, file->input.name, &tally);
-    return fx_assembly_judge(&join->assembly, &tally, file->input.name, join->args->arch, NULL,
-                             err);
+        fx_state_dict_require(&join->dict, prefix, true, file->input.name, &diffs);
+    return fx_state_dict_judge(&join->dict, &diffs, file->input.name, join->args->arch, NULL, err);
 }
 
 /* Component i of the model: the experts, then fusion module and head. */
@@ -123,19 +122,19 @@ static void name_component(const struct join *join, int i, char prefix[PREFIX_BY
 static enum fx_status require_all(struct join *join, struct fx_err *err)
 {
     const char *file = join->args->n_files == 1 ? join->files[0].input.name : "the files together";
-    struct fx_assembly_tally tally = { 0 };
+    struct fx_differences diffs = { 0 };
     char prefix[PREFIX_BYTES], absent[FX_ERR_MSG_BYTES / 2] = "";
 
     for (int i = 0; i < join->args->n_experts + 2; i++) {
         size_t at = strlen(absent);
         name_component(join, i, prefix);
-        if (fx_assembly_has(&join->assembly, prefix))
-            fx_assembly_require(&join->assembly, prefix, false, file, &tally);
+        if (fx_state_dict_has(&join->dict, prefix))
+            fx_state_dict_require(&join->dict, prefix, false, file, &diffs);
         else
             snprintf(absent + at, sizeof(absent) - at, "%s%.*s", at > 0 ? ", " : "",
                      (int)strlen(prefix) - 1, prefix);
     }
-    FX_TRY(fx_assembly_judge(&join->assembly, &tally, file, join->args->arch, NULL, err));
+    FX_TRY(fx_state_dict_judge(&join->dict, &diffs, file, join->args->arch, NULL, err));
     if (absent[0])
         return fx_fail(err, FX_EINPUT, "%s: no tensors of %s", file, absent);
     return FX_OK;
@@ -216,7 +215,7 @@ static enum fx_status build_model(struct join *join, struct fx_err *err)
                                       .fusion_dropout = -1 };
 
     FX_TRY(fx_model_build(&join->graph, &config, err));
-    return fx_assembly_init(&join->assembly, &join->graph, err);
+    return fx_state_dict_init(&join->dict, &join->graph, err);
 }
 
 static enum fx_status take_files(struct join *join, struct fx_err *err)
@@ -280,10 +279,10 @@ static enum fx_status put_metadata(const struct join *join, struct fx_tensor_set
 static enum fx_status write_checkpoint(struct join *join, struct fx_output *out,
                                        struct fx_tensor_set *set, struct fx_err *err)
 {
-    FX_TRY(fx_assembly_describe(&join->assembly, set, err));
+    FX_TRY(fx_state_dict_describe(&join->dict, set, err));
     FX_TRY(put_metadata(join, set, err));
     FX_TRY(fx_safetensors_write(set, out->fd, out->is_stdout ? "stdout" : out->path,
-                                fx_assembly_fetch, &join->assembly, err));
+                                fx_state_dict_fetch, &join->dict, err));
     return fx_output_commit(out, err);
 }
 
@@ -311,7 +310,7 @@ static enum fx_status run(struct args *args, struct fx_err *err)
 out:
     fx_output_abandon(&out);
     fx_tensor_set_fini(&set);
-    fx_assembly_fini(&join.assembly);
+    fx_state_dict_fini(&join.dict);
     for (int i = 0; i < N_FILES_MAX; i++)
         fx_component_close(&join.files[i]);
     fx_graph_fini(&join.graph);

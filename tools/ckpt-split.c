@@ -6,10 +6,10 @@
 #include "base/log.h"
 #include "base/quote.h"
 #include "base/tool.h"
+#include "checkpoint/stream.h"
 #include "net/arch.h"
 #include "net/model.h"
 #include "tensor/safetensors.h"
-#include "train/stream.h"
 
 #include <jansson.h>
 #include <stdio.h>

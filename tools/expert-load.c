@@ -4,11 +4,11 @@
 #include "base/log.h"
 #include "base/quote.h"
 #include "base/tool.h"
+#include "checkpoint/state_dict.h"
 #include "net/arch.h"
 #include "net/help.h"
 #include "net/model.h"
 #include "tensor/safetensors.h"
-#include "train/assembly.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@ struct source {
     const struct args *args;
     struct fx_graph graph;
     struct fx_component files[FX_GRAPH_MAX_EXPERTS];
-    struct fx_assembly assembly;
+    struct fx_state_dict dict;
 };
 
 /* ---- list ------------------------------------------------------------------------------------ */
@@ -60,17 +60,17 @@ static enum fx_status list(const char *path, struct fx_err *err)
 static enum fx_status take_file(struct source *source, int k, struct fx_err *err)
 {
     struct fx_component *file = &source->files[k];
-    struct fx_assembly_tally tally = { 0 };
+    struct fx_differences diffs = { 0 };
     char prefix[PREFIX_BYTES], hint[HINT_BYTES];
     bool has_hint;
 
     FX_TRY(fx_component_open(file, source->args->files[k], FX_WANTED_EXPERT, err));
     snprintf(prefix, sizeof(prefix), "expert_backbones.%d.", k);
-    fx_assembly_add(&source->assembly, file, prefix, &tally);
-    fx_assembly_require(&source->assembly, prefix, true, file->input.name, &tally);
-    has_hint = fx_assembly_tally_total(&tally) > 0 && fx_arch_guess(&file->set, hint, sizeof(hint));
-    return fx_assembly_judge(&source->assembly, &tally, file->input.name, source->args->arch,
-                             has_hint ? hint : NULL, err);
+    fx_state_dict_add(&source->dict, file, prefix, &diffs);
+    fx_state_dict_require(&source->dict, prefix, true, file->input.name, &diffs);
+    has_hint = fx_differences_total(&diffs) > 0 && fx_arch_guess(&file->set, hint, sizeof(hint));
+    return fx_state_dict_judge(&source->dict, &diffs, file->input.name, source->args->arch,
+                               has_hint ? hint : NULL, err);
 }
 
 /* All files are read and compared, also after a difference: one run says all that is wrong, file by
@@ -79,7 +79,7 @@ static enum fx_status take_files(struct source *source, struct fx_err *err)
 {
     enum fx_status status = FX_OK;
 
-    FX_TRY(fx_assembly_init(&source->assembly, &source->graph, err));
+    FX_TRY(fx_state_dict_init(&source->dict, &source->graph, err));
     for (int k = 0; k < source->args->n_files; k++) {
         struct fx_err next = { 0 };
         if (take_file(source, k, &next) == FX_OK)
@@ -168,11 +168,11 @@ static enum fx_status write_stream(struct source *source, struct fx_output *out,
     bool fresh = source->args->init;
 
     FX_TRY(fresh ? describe_fresh(&source->graph, set, err)
-                 : fx_assembly_describe(&source->assembly, set, err));
+                 : fx_state_dict_describe(&source->dict, set, err));
     FX_TRY(put_metadata(source, set, err));
     FX_TRY(fx_safetensors_write(set, out->fd, out->is_stdout ? "stdout" : out->path,
-                                fresh ? fetch_fresh : fx_assembly_fetch,
-                                fresh ? (void *)source : (void *)&source->assembly, err));
+                                fresh ? fetch_fresh : fx_state_dict_fetch,
+                                fresh ? (void *)source : (void *)&source->dict, err));
     return fx_output_commit(out, err);
 }
 
@@ -219,7 +219,7 @@ static enum fx_status run(const struct args *args, struct fx_err *err)
 out:
     fx_output_abandon(&out);
     fx_tensor_set_fini(&set);
-    fx_assembly_fini(&source.assembly);
+    fx_state_dict_fini(&source.dict);
     for (int k = 0; k < FX_GRAPH_MAX_EXPERTS; k++)
         fx_component_close(&source.files[k]);
     fx_graph_fini(&source.graph);

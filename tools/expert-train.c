@@ -2,19 +2,20 @@
  *
  * The same loop as fusion-train, with one expert, no fusion module, and the recipe that the
  * original trained its experts with. */
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/number.h"
 #include "base/stop.h"
 #include "base/tool.h"
+#include "checkpoint/export.h"
+#include "config/print_schedule.h"
+#include "config/train_options.h"
 #include "net/arch.h"
 #include "net/help.h"
-#include "train/clock.h"
-#include "train/finished.h"
-#include "train/export.h"
-#include "train/print_schedule.h"
-#include "train/train_options.h"
-#include "train/usage.h"
+#include "run/finished.h"
+#include "run/run.h"
+#include "run/usage.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,10 +79,10 @@ static enum fx_status choose_images(const struct args *args, struct inputs *in,
     bool by_test = strcmp(settings->val, "test") == 0;
     int number = settings->expert[0] - '0';
 
-    if (fx_part_find(&in->dataset, by_test ? "test" : "val", settings->val_limit, &plan->val,
-                     err) != FX_OK)
+    if (fx_subset_find(&in->dataset, by_test ? "test" : "val", settings->val_limit, &plan->val,
+                       err) != FX_OK)
         return fx_err_prepend(err, "--val %s: ", settings->val);
-    FX_TRY(fx_part_find(&in->dataset, "test", settings->val_limit, &plan->test, err));
+    FX_TRY(fx_subset_find(&in->dataset, "test", settings->val_limit, &plan->test, err));
     if (strcmp(settings->expert, "all") == 0)
         return all_images(in, by_test, &plan->images, err);
     if (number >= in->dataset.n_experts)
@@ -145,7 +146,7 @@ static enum fx_status train(struct args *args, struct inputs *in, struct fx_err 
     settings->data_digest = in->dataset.digest;
     FX_TRY(choose_images(args, in, &plan, err));
     announce(args, &plan);
-    FX_TRY(fx_run(&plan, &args->train.run, err));
+    FX_TRY(fx_train(&plan, &args->train.run, err));
     return write_expert(args, in, err);
 }
 

@@ -1,16 +1,16 @@
 /* fusion-eval: a checkpoint or experts stream and a data set go in, one measurement comes out. */
+#include "base/clock.h"
 #include "base/env.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/tool.h"
+#include "checkpoint/checkpoint.h"
+#include "run/memory.h"
+#include "run/metrics.h"
+#include "run/progress.h"
+#include "run/run.h"
+#include "run/usage.h"
 #include "tensor/safetensors.h"
-#include "train/checkpoint.h"
-#include "train/clock.h"
-#include "train/memory.h"
-#include "train/metrics.h"
-#include "train/progress.h"
-#include "train/run.h"
-#include "train/usage.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -33,7 +33,7 @@ struct evaluation {
     struct fx_checkpoint_info info;
     struct fx_graph graph;
     struct fx_engine engine;
-    struct fx_part part;
+    struct fx_subset subset;
     struct fx_tensor_set wanted;      /* logits, when they were asked for */
     struct fx_output metrics, output; /* output: of the logits */
 };
@@ -63,7 +63,7 @@ static const char *head_name(int head, char *buf, size_t n)
 /* Opens the file first: a folder that cannot be written is noticed before the work. */
 static enum fx_status logits_open(struct evaluation *ev, const char *path, struct fx_err *err)
 {
-    int64_t shape[2] = { ev->part.n, ev->graph.n_classes };
+    int64_t shape[2] = { ev->subset.n, ev->graph.n_classes };
     char name[24];
     void *data;
 
@@ -71,7 +71,7 @@ static enum fx_status logits_open(struct evaluation *ev, const char *path, struc
     for (int head = ev->graph.fused >= 0 ? -1 : 0; head < ev->graph.n_experts; head++)
         FX_TRY(fx_tensor_set_alloc(&ev->wanted, head_name(head, name, sizeof name), FX_F32, 2,
                                    shape, &data, err));
-    FX_TRY(fx_tensor_set_put_meta(&ev->wanted, "split", ev->part.name, err));
+    FX_TRY(fx_tensor_set_put_meta(&ev->wanted, "split", ev->subset.name, err));
     return fx_tensor_set_put_meta(&ev->wanted, "arch", ev->info.arch, err);
 }
 
@@ -102,7 +102,7 @@ static enum fx_status open_inputs(const struct args *args, struct evaluation *ev
                                   struct fx_err *err)
 {
     FX_TRY(fx_dataset_open(&ev->dataset, args->data, err));
-    FX_TRY(fx_part_find(&ev->dataset, args->split, args->limit, &ev->part, err));
+    FX_TRY(fx_subset_find(&ev->dataset, args->split, args->limit, &ev->subset, err));
     FX_TRY(fx_stream_open(&ev->stream, args->input, FX_WANTED_CHECKPOINT, &ev->info, err));
     const char *name = ev->stream.input.name;
     if (ev->info.n_classes != ev->dataset.n_classes)
@@ -124,7 +124,7 @@ static enum fx_status open_inputs(const struct args *args, struct evaluation *ev
 static enum fx_status open_engine(const struct args *args, struct evaluation *ev,
                                   struct fx_err *err)
 {
-    int64_t batch = args->settings.batch < ev->part.n ? args->settings.batch : ev->part.n;
+    int64_t batch = args->settings.batch < ev->subset.n ? args->settings.batch : ev->subset.n;
     struct fx_engine_options options = { .device = args->run.device,
                                          .precision = args->settings.precision,
                                          .threads = (int)args->run.threads,
@@ -175,7 +175,7 @@ static enum fx_status say_result(struct evaluation *ev, const struct fx_measure 
     struct fx_end_facts end = { .status = "done", .epoch = -1, .seconds = seconds };
     char *line;
 
-    FX_TRY(fx_metrics_eval(measure, ev->part.name, -1, &line, err));
+    FX_TRY(fx_metrics_eval(measure, ev->subset.name, -1, &line, err));
     FX_TRY(say(ev, line, err));
     FX_TRY(fx_metrics_end(&end, &line, err));
     FX_TRY(say(ev, line, err));
@@ -205,11 +205,11 @@ static enum fx_status evaluate(const struct args *args, struct evaluation *ev, s
         FX_TRY(logits_open(ev, args->logits, err));
     FX_TRY(open_engine(args, ev, err));
     FX_TRY(say_start(args, ev, err));
-    FX_TRY(fx_evaluate(&ev->engine, &ev->dataset, &ev->part,
+    FX_TRY(fx_evaluate(&ev->engine, &ev->dataset, &ev->subset,
                        args->logits != NULL ? logits_take : NULL, ev, &measure, err));
     if (args->logits != NULL)
         FX_TRY(logits_write(ev, args->logits, err));
-    fx_progress_measure(ev->part.name, &measure);
+    fx_progress_measure(ev->subset.name, &measure);
     warn_of_overflow(&measure);
     return say_result(ev, &measure, fx_seconds() - start, err);
 }

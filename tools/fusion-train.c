@@ -1,17 +1,18 @@
 /* fusion-train: experts and a data set go in, metrics and a directory of checkpoints come out. */
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/number.h"
 #include "base/stop.h"
 #include "base/tool.h"
+#include "checkpoint/checkpoint.h"
+#include "config/print_schedule.h"
+#include "config/train_options.h"
 #include "net/arch.h"
 #include "net/fusion.h"
 #include "net/help.h"
-#include "train/checkpoint.h"
-#include "train/clock.h"
-#include "train/finished.h"
-#include "train/print_schedule.h"
-#include "train/train_options.h"
-#include "train/usage.h"
+#include "run/finished.h"
+#include "run/run.h"
+#include "run/usage.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -92,10 +93,10 @@ static enum fx_status choose_images(struct args *args, struct inputs *in, struct
     bool by_test = settings->val[0] == 't';
     struct fx_index_list none = { 0 };
 
-    if (fx_part_find(&in->dataset, by_test ? "test" : "val", settings->val_limit, &plan->val,
-                     err) != FX_OK)
+    if (fx_subset_find(&in->dataset, by_test ? "test" : "val", settings->val_limit, &plan->val,
+                       err) != FX_OK)
         return fx_err_prepend(err, "--val %s: ", settings->val);
-    FX_TRY(fx_part_find(&in->dataset, "test", settings->val_limit, &plan->test, err));
+    FX_TRY(fx_subset_find(&in->dataset, "test", settings->val_limit, &plan->test, err));
     FX_TRY(fx_index_difference(in->dataset.fusion_holdout, by_test ? none : in->dataset.val,
                                &in->images, &plan->images.n, err));
     plan->images.values = in->images;
@@ -146,7 +147,7 @@ static enum fx_status train(struct args *args, struct inputs *in, struct fx_err 
     announce(args, in, &plan);
     FX_TRY(fx_output_open(&in->metrics, args->output, false, err));
     args->train.run.metrics = &in->metrics;
-    FX_TRY(fx_run(&plan, &args->train.run, err));
+    FX_TRY(fx_train(&plan, &args->train.run, err));
     return fx_output_commit(&in->metrics, err);
 }
 

@@ -1,6 +1,7 @@
 /* Lines on stderr, and one line on a terminal that is drawn again and again. */
 #include "base/log.h"
 
+#include "base/clock.h"
 #include "base/quote.h"
 #include "base/utf8.h"
 
@@ -10,18 +11,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 /* Quoted, a byte may take four. */
-enum { TEXT_BYTES = 1024, LINE_BYTES = 4096, REDRAW_MS = 100, COLUMNS_DEFAULT = 80 };
+enum { TEXT_BYTES = 1024, LINE_BYTES = 4096, COLUMNS_DEFAULT = 80 };
+
+static const double REDRAW_SECONDS = 0.1;
 
 static const char *tool_name = "fusion-tools"; /* borrowed */
 static const char *task_name;                  /* borrowed, NULL for none */
 static enum fx_log_level level = FX_LOG_NORMAL;
 
 static bool progress_shown;
-static struct timespec progress_time; /* of the last drawing */
+static double progress_time; /* fx_seconds of the last drawing */
 
 void fx_log_set(const char *tool, enum fx_log_level new_level)
 {
@@ -145,12 +147,9 @@ static int terminal_columns(void)
 
 static bool drawn_recently(void)
 {
-    struct timespec now;
+    double now = fx_seconds();
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    int64_t ms = (int64_t)(now.tv_sec - progress_time.tv_sec) * 1000 +
-                 (now.tv_nsec - progress_time.tv_nsec) / 1000000;
-    if (progress_shown && ms < REDRAW_MS)
+    if (progress_shown && now - progress_time < REDRAW_SECONDS)
         return true;
     progress_time = now;
     return false;

@@ -10,7 +10,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "train/schedule.h"
+#include "config/schedule.h"
 
 static void assert_close(double value, double expected)
 {

@@ -11,7 +11,7 @@
 #include <sys/resource.h>
 
 #include "base/log.h"
-#include "train/memory.h"
+#include "run/memory.h"
 
 static const size_t gib = (size_t)1 << 30;
 

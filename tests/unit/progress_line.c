@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/number.h"
-#include "train/clock.h"
-#include "train/progress.h"
+#include "run/progress.h"
 
 /* The line after a step of 8 images that took `seconds`, in a run of 2 steps of many epochs. */
 static void print_line(double seconds, char *line, size_t n)

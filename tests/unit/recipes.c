@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "train/recipe.h"
+#include "config/recipe.h"
 
 static struct fx_settings resolve(const char *fusion, const char *arch, int width,
                                   const struct fx_given *given, struct fx_settings start)

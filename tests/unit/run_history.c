@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "train/history.h"
+#include "run/history_internal.h"
 
 #define START "{\"event\":\"start\"}\n"
 #define EPOCH "{\"event\":\"epoch\",\"epoch\":1}\n"

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "train/settings.h"
-#include "train/state.h"
+#include "config/settings.h"
+#include "run/state.h"
 
 static struct fx_state some_state(void)
 {

@@ -1,0 +1,42 @@
+/* Checkpoints and experts streams: tensors by the original's names, metadata as strings
+ * (fusion-checkpoint(5)). */
+#ifndef FX_CHECKPOINT_CHECKPOINT_H
+#define FX_CHECKPOINT_CHECKPOINT_H
+
+#include "net/model.h"
+#include "tensor/tensor.h"
+
+/* What the metadata of a checkpoint or experts stream says about the model; strings borrowed from
+ * the set. */
+struct fx_checkpoint_info {
+    const char *arch;   /* "resnet18:width=16", or one per expert separated by ';' */
+    const char *fusion; /* NULL in an experts stream */
+    int n_experts;
+    int n_classes;
+};
+
+/* fx_checkpoint_info_get: reads and checks the metadata keys arch, fusion, experts, classes.
+ * FX_EINPUT names the missing or malformed one.  Extra metadata is fine. */
+enum fx_status fx_checkpoint_info_get(const struct fx_tensor_set *set,
+                                      struct fx_checkpoint_info *info,
+                                      struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_checkpoint_build: fx_model_build of what the metadata names; what is wrong with that is wrong
+ * with the input (FX_EINPUT). */
+enum fx_status fx_checkpoint_build(struct fx_graph *graph, const struct fx_model_config *config,
+                                   struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_checkpoint_check: compares names, shapes and dtypes of the set with the graph and reports all
+ * differences: the first in err, FX_EINPUT; when there are several, each as one line on the log.
+ * Tensors named optimizer.* and train.* are ignored.  need_fusion = false lets fusion_module.* and
+ * global_head.* be absent (all of them or none). */
+enum fx_status fx_checkpoint_check(const struct fx_tensor_set *set, const struct fx_graph *graph,
+                                   bool need_fusion, struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_checkpoint_check_values: the parameters that the set has must be finite numbers; FX_EINPUT and
+ * reports otherwise as fx_checkpoint_check does, which must have passed. */
+enum fx_status fx_checkpoint_check_values(const struct fx_tensor_set *set,
+                                          const struct fx_graph *graph,
+                                          struct fx_err *err) FX_MUST_CHECK;
+
+#endif

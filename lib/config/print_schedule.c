@@ -1,0 +1,29 @@
+/* A table for people and plots. */
+#include "config/print_schedule.h"
+
+#include "base/number.h"
+#include "config/schedule.h"
+
+#include <inttypes.h>
+
+enum fx_status fx_print_schedule(const struct fx_settings *settings, FILE *out, struct fx_err *err)
+{
+    struct fx_schedule schedule = { .epochs = settings->epochs, .floor = settings->lr_floor };
+    int n_groups = settings->fusion ? FX_N_GROUPS : 1;
+
+    if (!fx_schedule_kind_from_name(settings->schedule, &schedule.kind))
+        return fx_fail(err, FX_EUSAGE, "--schedule %s: unknown", settings->schedule);
+    fx_settings_rates(settings, schedule.lr);
+    fputs(n_groups == 1 ? "epoch\tlr_experts\n" : "epoch\tlr_experts\tlr_fusion\tlr_global_head\n",
+          out);
+    for (int64_t epoch = 1; epoch <= settings->epochs; epoch++) {
+        double lr[FX_N_GROUPS];
+        char text[FX_NUMBER_BYTES];
+        fx_schedule_rates(&schedule, epoch - 1, lr);
+        fprintf(out, "%" PRId64, epoch);
+        for (int group = 0; group < n_groups; group++)
+            fprintf(out, "\t%s", fx_number_text(lr[group], text, sizeof text));
+        fputc('\n', out);
+    }
+    return FX_OK;
+}

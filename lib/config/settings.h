@@ -1,0 +1,78 @@
+/* The settings of a run: every choice that decides its result, after recipe and defaults.
+ *
+ * Options fill the record, recipe.h completes what was not given, the loop reads it.  It is written
+ * into the checkpoint, so that a resumed run can name the setting that was changed. */
+#ifndef FX_CONFIG_SETTINGS_H
+#define FX_CONFIG_SETTINGS_H
+
+#include "base/status.h"
+#include "net/graph.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Plain data; strings borrowed from argv, the experts' metadata or constants. */
+struct fx_settings {
+    const char *tool;   /* "fusion-train", "expert-train" */
+    const char *arch;   /* of the experts; one for each, separated by ';', where they differ */
+    const char *fusion; /* NULL: one expert alone */
+    const char *recipe; /* "mission", "reported"; NULL: an expert's */
+    const char *expert; /* expert-train: "0" .. "7" or "all"; else NULL */
+    const char *data_digest;
+    const char *precision; /* "fp32", "bf16" */
+    const char *val;       /* "holdout", "test": which images choose the best checkpoint */
+    const char *augment;   /* "none" .. "sota" */
+    const char *mix;       /* "none", "cutmix", "mixup" */
+    const char *schedule;  /* "cosine", "restarts", "constant" */
+    int64_t epochs, batch, seed;
+    int64_t accumulate;    /* micro-batches of an optimiser step */
+    int64_t patience;      /* epochs without gain before the run ends early; 0: never */
+    double patience_above; /* percent: early stopping only above this accuracy */
+    int64_t val_limit;     /* images of every measurement; 0: all */
+    double alpha, label_smoothing, distill;
+    double cutmix_alpha, mixup_alpha;
+    double dropout, expert_dropout;   /* < 0: the architecture's default */
+    double clip;                      /* over all parameters; 0: none */
+    double clip_experts, clip_fusion; /* > 0: clips of the groups, in place of the common one */
+    double lr_experts;                /* before experts_lr_scale */
+    double lr_fusion, lr_head, experts_lr_scale, weight_decay;
+    double lr_floor; /* the schedule ends at this part of a group's rate */
+    bool shuffle, log_steps, sgd;
+
+    /* Not part of the state: a resumed run may change them. */
+    int64_t steps; /* optimiser steps of the run; 0: all epochs */
+    bool initial;  /* measure once before the first step */
+};
+
+/* The rates that the schedule starts from: final, with experts_lr_scale. */
+void fx_settings_rates(const struct fx_settings *settings, double lr[FX_N_GROUPS]);
+
+/* The key of the random numbers: the seed; with an expert's number K it is seed + (K + 1) * 2^32,
+ * so that experts of one seed differ in everything. */
+uint64_t fx_settings_key(const struct fx_settings *settings);
+
+/* fx_settings_json: a new object (owned by the caller) with one member per setting that decides the
+ * result, named as its option.  NULL when out of memory. */
+json_t *fx_settings_json(const struct fx_settings *settings);
+
+/* fx_settings_check: compares the settings with those a run was started with.  FX_EUSAGE names the
+ * first one that differs: "alpha: the run was started with 1, not 0.5; ..." and what to do. */
+enum fx_status fx_settings_check(const struct fx_settings *settings, const json_t *started,
+                                 struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_settings_check_length: FX_EUSAGE where a run that has done so many epochs and steps is asked
+ * for fewer. */
+enum fx_status fx_settings_check_length(const struct fx_settings *settings, int64_t epochs_done,
+                                        int64_t steps_done, struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_settings_started: for fx_settings_check, what a run was started with, by the start event of
+ * its metrics; a new object (owned by the caller), NULL when out of memory.  What that does not
+ * tell, the digest too where settings has none, is taken to be as in settings. */
+json_t *fx_settings_started(const struct fx_settings *settings, const json_t *start);
+
+/* fx_settings_command: the command line that makes the run again, every setting spelled out; paths
+ * and settings without influence on the result are left out.  malloc'ed; NULL: out of memory. */
+char *fx_settings_command(const struct fx_settings *settings);
+
+#endif

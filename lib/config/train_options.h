@@ -1,0 +1,42 @@
+/* The option rows that fusion-train and expert-train share. */
+#ifndef FX_CONFIG_TRAIN_OPTIONS_H
+#define FX_CONFIG_TRAIN_OPTIONS_H
+
+#include "base/io.h"
+#include "base/option.h"
+#include "config/recipe.h"
+
+/* Where and how to run; none of it decides the result.  Strings are borrowed. */
+struct fx_run_options {
+    const char *checkpoint_dir;
+    const char *device;
+    const char *task;                /* NULL: none */
+    const struct fx_output *metrics; /* borrowed: where they go; NULL: stdout */
+    int64_t threads;                 /* 0: as many as the process may use */
+    double checkpoint_minutes;
+    bool resume;
+};
+
+/* What the rows fill. */
+struct fx_train_args {
+    struct fx_settings settings;
+    struct fx_given given;
+    struct fx_run_options run;
+    const char *data;
+    bool print_schedule;
+    bool finished;
+};
+
+/* The values of options that no recipe decides. */
+void fx_train_args_init(struct fx_train_args *args, const char *tool);
+
+enum { FX_TRAIN_ROWS_MAX = 64 };
+
+/* fx_train_rows: appends the shared rows and the end mark to rows[n..], which has
+ * FX_TRAIN_ROWS_MAX places, and returns the new number.  args outlives the parsing. */
+int fx_train_rows(struct fx_option *rows, int n, struct fx_train_args *args);
+
+/* fx_train_check: what the rows alone cannot check.  FX_EUSAGE. */
+enum fx_status fx_train_check(const struct fx_train_args *args, struct fx_err *err) FX_MUST_CHECK;
+
+#endif

@@ -1,0 +1,146 @@
+/* From a graph to allocated, loaded programs. */
+#include "run/engine.h"
+
+#include "base/log.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+int fx_engine_default_threads(void)
+{
+    cpu_set_t set;
+
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return 1;
+    return CPU_COUNT(&set) > 0 ? CPU_COUNT(&set) : 1;
+}
+
+static void say_device(const struct fx_engine *engine, const char *precision)
+{
+    const struct fx_choice *choice = &engine->choice;
+
+    (choice->warns ? fx_log_warn : fx_log_info)("device: %s, %s, %d threads%s%s", choice->device,
+                                                precision, engine->threads,
+                                                choice->why[0] != '\0' ? ": " : "", choice->why);
+}
+
+static enum fx_status open_device(struct fx_engine *engine, const struct fx_engine_options *options,
+                                  bool (*should_stop)(void), struct fx_err *err)
+{
+    struct fx_device_options device = {
+        .n_threads = options->threads > 0 ? options->threads : fx_engine_default_threads(),
+        .precision =
+            strcmp(options->precision, "bf16") == 0 ? FX_PRECISION_BF16 : FX_PRECISION_FP32,
+        .should_stop = should_stop,
+    };
+
+    engine->threads = device.n_threads;
+    FX_TRY(fx_choose(&engine->choice, options->device, err));
+    say_device(engine, options->precision);
+    engine->backend = engine->choice.backend;
+    device.ordinal = engine->choice.ordinal;
+    return engine->backend->device_open(&engine->device, &device, err);
+}
+
+static enum fx_status compile(struct fx_engine *engine, struct fx_program **program,
+                              enum fx_mode mode, int n, struct fx_err *err)
+{
+    return n == 0 ? FX_OK : engine->backend->program_create(program, engine->model, mode, n, err);
+}
+
+enum fx_status fx_engine_open(struct fx_engine *engine, const struct fx_graph *graph,
+                              const struct fx_engine_options *options, bool (*should_stop)(void),
+                              struct fx_err *err)
+{
+    *engine = (struct fx_engine){ .graph = graph,
+                                  .train_n = options->train_n,
+                                  .tail_n = options->tail_n,
+                                  .eval_n = options->eval_n };
+    FX_TRY(open_device(engine, options, should_stop, err));
+    FX_TRY(
+        engine->backend->model_create(&engine->model, engine->device, graph, options->trains, err));
+    FX_TRY(compile(engine, &engine->train, FX_TRAIN, options->train_n, err));
+    FX_TRY(compile(engine, &engine->tail, FX_TRAIN, options->tail_n, err));
+    return compile(engine, &engine->eval, FX_EVAL, options->eval_n, err);
+}
+
+enum fx_status fx_engine_plan_memory(const struct fx_engine *engine, struct fx_memory_plan *plan,
+                                     struct fx_err *err)
+{
+    const struct fx_backend *backend = engine->backend;
+
+    backend->model_memory(engine->model, &plan->model);
+    plan->on_device = backend->memory_left;
+    return plan->on_device ? backend->memory_left(engine->device, &plan->device_left, err) : FX_OK;
+}
+
+enum fx_status fx_engine_allocate(struct fx_engine *engine, struct fx_err *err)
+{
+    return engine->backend->model_allocate(engine->model, err);
+}
+
+void fx_engine_close(struct fx_engine *engine)
+{
+    if (engine->model)
+        engine->backend->model_destroy(engine->model);
+    if (engine->device)
+        engine->backend->device_close(engine->device);
+    *engine = (struct fx_engine){ 0 };
+}
+
+enum fx_status fx_engine_probe(const struct fx_engine_options *options, struct fx_err *err)
+{
+    struct fx_engine engine = { 0 };
+    enum fx_status status = open_device(&engine, options, NULL, err);
+
+    fx_engine_close(&engine);
+    return status;
+}
+
+/* Bytes of the largest parameter on the host. */
+static size_t largest_param(const struct fx_graph *graph)
+{
+    size_t max = sizeof(int64_t);
+
+    for (int i = 0; i < graph->n_params; i++) {
+        size_t n_bytes = (size_t)graph->params[i].n_elements * sizeof(float);
+        max = n_bytes > max ? n_bytes : max;
+    }
+    return max;
+}
+
+/* The bytes of a parameter: from the set, or its initial value made in buf.  A stream made
+ * elsewhere may hold tensors that are not aligned to their type: those are copied. */
+static const void *param_data(const struct fx_param *param, const struct fx_tensor *tensor,
+                              uint64_t seed, void *buf)
+{
+    if (tensor && (uintptr_t)tensor->data % sizeof(int64_t) == 0)
+        return tensor->data;
+    if (tensor)
+        memcpy(buf, tensor->data, tensor->n_bytes);
+    else if (param->kind == FX_PARAM_COUNTER)
+        memset(buf, 0, sizeof(int64_t));
+    else
+        fx_param_init_fill(param, seed, buf);
+    return buf;
+}
+
+enum fx_status fx_engine_load(struct fx_engine *engine, const struct fx_tensor_set *set,
+                              uint64_t seed, struct fx_err *err)
+{
+    const struct fx_graph *graph = engine->graph;
+    enum fx_status status = FX_OK;
+    void *buf = malloc(largest_param(graph));
+
+    if (!buf)
+        return fx_fail(err, FX_EFAIL, "out of memory for the initial values");
+    for (int i = 0; i < graph->n_params && status == FX_OK; i++) {
+        const struct fx_param *param = &graph->params[i];
+        const struct fx_tensor *tensor = fx_tensor_set_find(set, param->name);
+        status = engine->backend->tensor_write(engine->model, i, FX_ROLE_VALUE,
+                                               param_data(param, tensor, seed, buf), err);
+    }
+    free(buf);
+    return status;
+}

@@ -1,0 +1,51 @@
+/* Measuring: one forward pass serves the fused head, every expert and their ensemble. */
+#ifndef FX_RUN_EVALUATE_H
+#define FX_RUN_EVALUATE_H
+
+#include "data/dataset.h"
+#include "run/engine.h"
+
+/* The images to measure: numbers.n of them, by number in `images`. */
+struct fx_subset {
+    const char *name;                  /* "val", "test", ...: for progress and events */
+    const struct fx_image_set *images; /* borrowed */
+    const int64_t *numbers;            /* borrowed; NULL: 0 .. n-1 */
+    int64_t n;
+};
+
+/* Losses are means, accuracies and calibration errors percents. */
+struct fx_score {
+    double loss, accuracy, ece;
+};
+struct fx_measure {
+    int64_t n;
+    int n_experts;
+    bool has_fused;
+    struct fx_score fused, expert[FX_GRAPH_MAX_EXPERTS], ensemble;
+    double seconds;
+};
+
+/* Receives the logits of a batch: head -1 is the fused one, 0 .. K-1 the experts; the rows of
+ * images [first, first + n) of the subset. */
+typedef enum fx_status (*fx_logits_sink)(void *ctx, int head, int64_t first, int n,
+                                         const float *logits, struct fx_err *err);
+
+/* fx_evaluate: measures a subset with the evaluation program.  The last batch is filled up with
+ * repeated images that are not counted, so one program serves any number of images.
+ *   sink  may be NULL
+ * FX_ESTOPPED when a stop was requested. */
+enum fx_status fx_evaluate(struct fx_engine *engine, const struct fx_dataset *dataset,
+                           const struct fx_subset *subset, fx_logits_sink sink, void *ctx,
+                           struct fx_measure *measure, struct fx_err *err) FX_MUST_CHECK;
+
+/* The subset that an option names: "test", "val", "holdout" (the whole fusion holdout) or "train"
+ * (all training images), cut to its first `limit` images (0: all).  FX_EUSAGE when the data set has
+ * none of them. */
+enum fx_status fx_subset_find(const struct fx_dataset *dataset, const char *name, int64_t limit,
+                              struct fx_subset *subset, struct fx_err *err) FX_MUST_CHECK;
+
+/* The numbers of `from` that are not in `drop` (both sorted); *numbers is malloc'ed. */
+enum fx_status fx_index_difference(struct fx_index_list from, struct fx_index_list drop,
+                                   int64_t **numbers, int64_t *n, struct fx_err *err) FX_MUST_CHECK;
+
+#endif

@@ -1,0 +1,127 @@
+/* The first line of a history has the settings, the last one says how far they brought it. */
+#include "run/finished.h"
+
+#include "base/io.h"
+#include "base/log.h"
+#include "run/trainer_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The events at both ends of a history; owned, NULL where a line is none. */
+struct ends {
+    json_t *start, *end;
+    int64_t lines;
+};
+
+static json_t *event_of(const struct fx_input *in, size_t from, size_t to)
+{
+    return json_loadb((const char *)in->bytes + from, to - from, 0, NULL);
+}
+
+/* A line that is cut counts as the last one, and is no event. */
+static enum fx_status read_ends(struct ends *ends, const char *path, struct fx_err *err)
+{
+    struct fx_input in = { 0 };
+    size_t first = 0, last = 0;
+
+    *ends = (struct ends){ 0 };
+    if (access(path, F_OK) != 0 && errno == ENOENT)
+        return FX_OK;
+    FX_TRY(fx_input_open(&in, path, err));
+    for (size_t at = 0; at < in.n_bytes; ends->lines++) {
+        const uint8_t *newline = memchr(in.bytes + at, '\n', in.n_bytes - at);
+        last = at;
+        at = !newline ? in.n_bytes : (size_t)(newline - in.bytes) + 1;
+        first = first == 0 ? at : first;
+    }
+    if (ends->lines > 1 && in.bytes[in.n_bytes - 1] == '\n') {
+        ends->start = event_of(&in, 0, first);
+        ends->end = event_of(&in, last, in.n_bytes);
+    }
+    fx_input_close(&in);
+    return FX_OK;
+}
+
+static bool is_text(const json_t *event, const char *member, const char *text)
+{
+    const char *value = json_string_value(json_object_get(event, member));
+
+    return value && strcmp(value, text) == 0;
+}
+
+static int64_t integer(const json_t *event, const char *member)
+{
+    return json_integer_value(json_object_get(event, member));
+}
+
+/* Where the run stands after its end event, as far as fx_trainer_is_finished looks. */
+static struct fx_state state_of(const struct ends *ends)
+{
+    int64_t per_epoch = integer(ends->start, "steps_per_epoch");
+    struct fx_state state = {
+        .epochs_done = integer(ends->end, "epoch"),
+        .step = integer(ends->end, "step"),
+        .best = { .epoch = integer(ends->end, "best_epoch"),
+                  .accuracy = json_number_value(json_object_get(ends->end, "best_val_accuracy")) },
+    };
+
+    state.batch = per_epoch > 0 ? state.step % per_epoch : 0; /* steps: what matters is whether 0 */
+    return state;
+}
+
+static enum fx_status compare(const struct ends *ends, const char *dir,
+                              const struct fx_settings *settings, const struct fx_state *state,
+                              struct fx_err *err)
+{
+    json_t *started = fx_settings_started(settings, ends->start);
+
+    if (!started)
+        return fx_fail(err, FX_EFAIL, "%s: out of memory", dir);
+    enum fx_status status = fx_settings_check(settings, started, err);
+    json_decref(started);
+    if (status == FX_OK)
+        status = fx_settings_check_length(settings, state->epochs_done, state->step, err);
+    return status == FX_OK ? FX_OK : fx_err_prepend(err, "%s: cannot resume: ", dir);
+}
+
+enum fx_status fx_finished_look(struct fx_finished *found, const char *dir,
+                                const struct fx_settings *settings, struct fx_err *err)
+{
+    struct ends ends = { 0 };
+    char *path = NULL;
+
+    *found = (struct fx_finished){ 0 };
+    if (asprintf(&path, "%s/history.jsonl", dir) < 0)
+        return fx_fail(err, FX_EFAIL, "%s: out of memory", dir);
+    enum fx_status status = read_ends(&ends, path, err);
+    found->was_finished = status == FX_OK && is_text(ends.start, "event", "start") &&
+                          is_text(ends.end, "event", "end") && is_text(ends.end, "status", "done");
+    if (found->was_finished) {
+        struct fx_state state = state_of(&ends);
+        found->epochs = state.epochs_done;
+        found->steps = state.step;
+        found->lines = ends.lines;
+        found->is_finished = fx_trainer_is_finished(settings, &state);
+        status = compare(&ends, dir, settings, &state, err);
+    }
+    json_decref(ends.start);
+    json_decref(ends.end);
+    free(path);
+    return status;
+}
+
+enum fx_status fx_finished_say(const char *dir, const struct fx_settings *settings,
+                               struct fx_err *err)
+{
+    struct fx_finished found;
+
+    FX_TRY(fx_finished_look(&found, dir, settings, err));
+    if (!found.is_finished)
+        return fx_fail(err, FX_EFAIL, "%s: not finished with these settings", dir);
+    fx_log_info("%s: finished: %lld epochs, %lld steps; nothing to be done", dir,
+                (long long)found.epochs, (long long)found.steps);
+    return FX_OK;
+}

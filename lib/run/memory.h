@@ -1,0 +1,31 @@
+/* Whether a run fits into the machine, before it allocates anything large. */
+#ifndef FX_RUN_MEMORY_H
+#define FX_RUN_MEMORY_H
+
+#include "backend/backend.h"
+
+/* Planned bytes: what lies where the model lies, then what lies on the host. */
+struct fx_memory_plan {
+    struct fx_memory model;
+    size_t images;      /* the training images, where the device keeps them */
+    bool on_device;     /* model and images lie in memory of the device's own */
+    size_t device_left; /* of which so much is free; else without meaning */
+    size_t batches;     /* prepared batches, evaluation batches */
+    size_t experts;     /* the experts stream while it is read; 0 when it is mapped */
+};
+
+/* Of the model and images; of everything. */
+size_t fx_memory_plan_model(const struct fx_memory_plan *plan);
+size_t fx_memory_plan_total(const struct fx_memory_plan *plan);
+
+/* fx_memory_available: what this process may still allocate: the least of MemAvailable, what the
+ * control groups leave, and RLIMIT_AS.  *limit names the one that decided ("free memory", "the
+ * control group's limit", "the address space limit (ulimit -v)"). */
+size_t fx_memory_available(const char **limit);
+
+/* fx_memory_check: prints the plan on the log.  FX_EFAIL with the numbers and what to reduce when
+ * it cannot fit, on the device or on the host. */
+enum fx_status fx_memory_check(const struct fx_memory_plan *plan, int64_t batch,
+                               struct fx_err *err) FX_MUST_CHECK;
+
+#endif

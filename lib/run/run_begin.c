@@ -1,0 +1,131 @@
+/* How a run begins: afresh, or where an earlier process left it. */
+#include "run/run_internal.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/tool.h"
+#include "run/finished.h"
+#include "run/metrics.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- resuming -------------------------------------------------------------------------------- */
+
+/* Adds up what earlier processes took, from the events they left. */
+static void add_seconds(void *ctx, const char *text)
+{
+    struct fx_training_run *run = ctx;
+    json_t *line = json_loads(text, 0, NULL);
+
+    run->trainer.seconds_before += json_number_value(json_object_get(line, "seconds"));
+    json_decref(line);
+}
+
+static enum fx_status check_restored(const struct fx_training_run *run, struct fx_err *err)
+{
+    const struct fx_settings *settings = run->plan->settings;
+    const struct fx_state *state = &run->restored.state;
+    const char *version = fx_tensor_set_meta(&run->restored.set, "version");
+
+    if (fx_settings_check(settings, run->restored.settings, err) != FX_OK)
+        return fx_err_prepend(err, "%s: cannot resume: ", run->options->checkpoint_dir);
+    FX_TRY(fx_settings_check_length(settings, state->epochs_done, state->step, err));
+    if (state->batch > fx_run_n_batches(run->plan))
+        return fx_fail(err, FX_EINPUT, "%s: impossible state", run->options->checkpoint_dir);
+    if (!version || strcmp(version, fx_version) != 0)
+        fx_log_warn("the run was started by version %s, this is %s", version, fx_version);
+    return FX_OK;
+}
+
+static void say_finished(const struct fx_training_run *run, int64_t epochs, int64_t steps)
+{
+    fx_log_info("%s: the run is finished: %lld epochs, %lld steps", run->rundir.dir,
+                (long long)epochs, (long long)steps);
+    fx_rundir_drop_last_previous(&run->rundir);
+}
+
+enum fx_status fx_run_repeat(struct fx_training_run *run, bool *ended, struct fx_err *err)
+{
+    struct fx_finished found;
+
+    FX_TRY(fx_finished_look(&found, run->rundir.dir, run->plan->settings, err));
+    if (!found.was_finished)
+        return FX_OK;
+    if (!found.is_finished)
+        return fx_fail(err, FX_EUSAGE,
+                       "%s: cannot go on: last.safetensors is gone, the run was finished and made "
+                       "slim; a longer one needs another --checkpoint-dir (make: OUT=)",
+                       run->rundir.dir);
+    FX_TRY(fx_history_resume(&run->history, run->rundir.history, fx_run_metrics(run),
+                             found.lines - 1, true, ended, add_seconds, run, err));
+    run->has_started = true;
+    say_finished(run, found.epochs, found.steps);
+    return FX_OK;
+}
+
+enum fx_status fx_run_resume(struct fx_training_run *run, bool *ended, struct fx_err *err)
+{
+    struct fx_trainer *trainer = &run->trainer;
+    const struct fx_state *state = &run->restored.state;
+
+    FX_TRY(fx_restore_last(&run->restored, &run->rundir, err));
+    FX_TRY(check_restored(run, err));
+    trainer->state = *state;
+    trainer->saver.best_epoch_on_disk = state->best.epoch;
+    trainer->seconds_before = fx_rundir_clock_read(&run->rundir, state->step);
+    FX_TRY(fx_history_resume(
+        &run->history, run->rundir.history, fx_run_metrics(run), state->history_lines,
+        fx_trainer_is_finished(run->plan->settings, state), ended, add_seconds, run, err));
+    run->has_started = true;
+    if (*ended)
+        say_finished(run, state->epochs_done, state->step);
+    else
+        fx_log_info("resuming at epoch %lld, step %lld", (long long)state->epoch,
+                    (long long)state->step + 1);
+    return FX_OK;
+}
+
+/* ---- afresh ---------------------------------------------------------------------------------- */
+
+static enum fx_status start_event(struct fx_training_run *run, struct fx_err *err)
+{
+    const struct fx_run_plan *plan = run->plan;
+    struct fx_start_facts facts = {
+        .task = run->options->task,
+        .device = run->engine.choice.device,
+        .threads = run->engine.threads,
+        .graph = plan->graph,
+        .train_images = plan->images.n,
+        .val_images = plan->val.n,
+        .test_images = plan->test.n,
+        .steps_per_epoch = fx_run_steps_per_epoch(plan),
+    };
+    char *line;
+
+    FX_TRY(fx_history_start(&run->history, run->rundir.history, fx_run_metrics(run), err));
+    run->has_started = true;
+    FX_TRY(fx_metrics_start(plan->settings, &facts, &line, err));
+    return fx_trainer_emit(&run->trainer, line, err);
+}
+
+/* How good the experts are before they are trained together. */
+static enum fx_status measure_initial(struct fx_training_run *run, struct fx_err *err)
+{
+    struct fx_trainer *t = &run->trainer;
+    struct fx_measure measure;
+    char *line;
+
+    FX_TRY(fx_evaluate(t->engine, t->dataset, &t->val, NULL, NULL, &measure, err));
+    FX_TRY(fx_metrics_eval(&measure, t->val.name, 0, &line, err));
+    fx_progress_initial(&measure);
+    t->epoch_start = fx_seconds();
+    return fx_trainer_emit(t, line, err);
+}
+
+enum fx_status fx_run_begin(struct fx_training_run *run, struct fx_err *err)
+{
+    run->trainer.state = (struct fx_state){ .epoch = 1 };
+    FX_TRY(start_event(run, err));
+    return run->plan->settings->initial ? measure_initial(run, err) : FX_OK;
+}
