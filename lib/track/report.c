@@ -1,102 +1,14 @@
 /* The page: the fused runs first, then experts and single networks, then each run. */
-#include "track/report.h"
+#include "track/report_internal.h"
 
 #include "base/tool.h"
 #include "track/html.h"
-#include "track/run_scores.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- small parts ----------------------------------------------------------------------------- */
-
-void fx_report_percent(FILE *out, double value, const char *class)
-{
-    fprintf(out, "<td%s%s%s>", class != NULL ? " class=\"" : "", class != NULL ? class : "",
-            class != NULL ? "\"" : "");
-    if (isfinite(value))
-        fprintf(out, "%.2f</td>", value);
-    else
-        fputs("–</td>", out);
-}
-
-void fx_report_gain(FILE *out, double value)
-{
-    if (isfinite(value))
-        fprintf(out, "<td class=\"%s\">%s%.2f</td>", value < 0 ? "down" : "up",
-                value < 0 ? "−" : "+", fabs(value));
-    else
-        fputs("<td>–</td>", out);
-}
-
-void fx_report_state(FILE *out, const struct fx_run *run)
-{
-    const char *state = fx_run_state_name(run->state);
-
-    fprintf(out, "<span class=\"state %s\">%s</span>", state, state);
-}
-
-void fx_report_what(FILE *out, const struct fx_run *run)
-{
-    const char *fusion = fx_event_text(run->start, "fusion");
-    const char *expert = fx_event_text(run->start, "expert");
-
-    fx_html_text(out, fx_event_text(run->start, "arch"));
-    if (fusion != NULL) {
-        fputs(" × ", out);
-        fx_html_text(out, fusion);
-    } else if (expert != NULL) {
-        fputs(strcmp(expert, "all") == 0 ? ", single network on all images" : ", expert ", out);
-        if (strcmp(expert, "all") != 0)
-            fx_html_text(out, expert);
-    }
-}
-
-void fx_report_link(FILE *out, const struct fx_runs *runs, const struct fx_run *run)
-{
-    fprintf(out, "<a href=\"#run-%zu\">", (size_t)(run - runs->run));
-    fx_html_name(out, run->name);
-    fputs("</a> ", out);
-    if (run->state != FX_RUN_DONE)
-        fx_report_state(out, run);
-}
-
-static void put_name(FILE *out, const struct fx_runs *runs, const struct fx_run *run)
-{
-    fputs("<tr><td>", out);
-    fx_report_link(out, runs, run);
-    fputs("<small>", out);
-    fx_report_what(out, run);
-    fputs("</small></td>", out);
-}
-
-static void begin_table(FILE *out, const char *const *titles)
-{
-    fputs("<div class=\"wide\"><table>\n<thead><tr>", out);
-    for (; *titles != NULL; titles++)
-        fprintf(out, "<th scope=\"col\">%s</th>", *titles);
-    fputs("</tr></thead>\n<tbody>\n", out);
-}
-
-static void end_table(FILE *out)
-{
-    fputs("</tbody></table></div>\n", out);
-}
-
-void fx_report_images(FILE *out, const struct fx_scores *scores)
-{
-    bool is_val = scores->split != NULL && strcmp(scores->split, "val") == 0;
-
-    fputs("<td>", out);
-    if (scores->images > 0)
-        fprintf(out, "%lld ", (long long)scores->images);
-    fx_html_text(out, is_val ? "validation" : scores->split);
-    fputs("</td>", out);
-}
-
-/* ---- which runs, and their order --------------------------------------------------------------
- */
+/* ---- which runs, and their order ------------------------------------------------------------- */
 
 static bool is_broken(const struct fx_run *run)
 {
@@ -129,20 +41,42 @@ static int by_result(const void *a, const void *b)
 }
 
 /* The runs that are fused, or those that are not. */
-static struct fx_report_part part_of(const struct fx_runs *runs, bool is_fused)
+static struct fx_report_group group_of(const struct fx_runs *runs, bool is_fused)
 {
-    struct fx_report_part part = { .runs = runs };
+    struct fx_report_group group = { .runs = runs };
 
-    part.run = malloc(runs->n * sizeof(struct fx_run *) + 1);
-    for (size_t i = 0; i < runs->n && part.run != NULL; i++)
+    group.run = malloc(runs->n * sizeof(struct fx_run *) + 1);
+    for (size_t i = 0; i < runs->n && group.run != NULL; i++)
         if (!is_broken(&runs->run[i]) && fx_run_is_fusion(&runs->run[i]) == is_fused)
-            part.run[part.n++] = &runs->run[i];
-    if (is_fused && part.n > 0)
-        qsort(part.run, part.n, sizeof part.run[0], by_result);
-    return part;
+            group.run[group.n++] = &runs->run[i];
+    if (is_fused && group.n > 0)
+        qsort(group.run, group.n, sizeof group.run[0], by_result);
+    return group;
 }
 
 /* ---- tables ---------------------------------------------------------------------------------- */
+
+static void put_name(FILE *out, const struct fx_runs *runs, const struct fx_run *run)
+{
+    fputs("<tr><td>", out);
+    fx_report_link(out, runs, run);
+    fputs("<small>", out);
+    fx_report_what(out, run);
+    fputs("</small></td>", out);
+}
+
+static void begin_table(FILE *out, const char *const *titles)
+{
+    fputs("<div class=\"wide\"><table>\n<thead><tr>", out);
+    for (; *titles != NULL; titles++)
+        fprintf(out, "<th scope=\"col\">%s</th>", *titles);
+    fputs("</tr></thead>\n<tbody>\n", out);
+}
+
+static void end_table(FILE *out)
+{
+    fputs("</tbody></table></div>\n", out);
+}
 
 /* Each expert's validation accuracy before the first step and in the best epoch. */
 static void put_change(FILE *out, const struct fx_scores *before, const struct fx_scores *after,
@@ -160,7 +94,7 @@ static void put_change(FILE *out, const struct fx_scores *before, const struct f
     fputs("</tr>\n", out);
 }
 
-static void put_before_after(FILE *out, const struct fx_report_part *fused)
+static void put_before_after(FILE *out, const struct fx_report_group *fused)
 {
     int n_columns = 0;
 
@@ -190,7 +124,7 @@ static void put_before_after(FILE *out, const struct fx_report_part *fused)
     end_table(out);
 }
 
-static bool put_lone(FILE *out, const struct fx_report_part *lone)
+static bool put_lone(FILE *out, const struct fx_report_group *lone)
 {
     static const char *const titles[] = { "Run", "Accuracy", "Calibration<br>error", "Images",
                                           NULL };
@@ -270,17 +204,17 @@ static void put_head(FILE *out, const char *title, const struct fx_runs *runs)
     fprintf(out, "; fusion-tools %s</p>\n", fx_version);
 }
 
-static bool put_sections(FILE *out, const struct fx_report_part *part)
+static bool put_sections(FILE *out, const struct fx_report_group *group)
 {
     bool is_good = true;
 
-    for (size_t i = 0; i < part->n; i++)
-        is_good &= fx_report_run(out, part->run[i], (size_t)(part->run[i] - part->runs->run));
+    for (size_t i = 0; i < group->n; i++)
+        is_good &= fx_report_run(out, group->run[i], (size_t)(group->run[i] - group->runs->run));
     return is_good;
 }
 
-static bool put_parts(FILE *out, const struct fx_runs *runs, const struct fx_report_part *fused,
-                      const struct fx_report_part *lone)
+static bool put_groups(FILE *out, const struct fx_runs *runs, const struct fx_report_group *fused,
+                       const struct fx_report_group *lone)
 {
     fx_report_overview(out, fused);
     bool is_good = fx_report_curves(out, fused);
@@ -295,10 +229,10 @@ static bool put_parts(FILE *out, const struct fx_runs *runs, const struct fx_rep
 
 bool fx_report_write(FILE *out, const char *title, const struct fx_runs *runs)
 {
-    struct fx_report_part fused = part_of(runs, true), lone = part_of(runs, false);
+    struct fx_report_group fused = group_of(runs, true), lone = group_of(runs, false);
 
     put_head(out, title, runs);
-    bool is_good = fused.run != NULL && lone.run != NULL && put_parts(out, runs, &fused, &lone);
+    bool is_good = fused.run != NULL && lone.run != NULL && put_groups(out, runs, &fused, &lone);
     fputs("</body>\n</html>\n", out);
     free(fused.run);
     free(lone.run);

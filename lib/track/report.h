@@ -2,40 +2,12 @@
 #ifndef FX_TRACK_REPORT_H
 #define FX_TRACK_REPORT_H
 
-#include "track/run_scores.h"
 #include "track/runs.h"
 
 #include <stdio.h>
 
-extern const char fx_report_style[]; /* the style sheet */
-
 /* fx_report_write: one HTML document, complete in itself: no script, no other file, no address.
- * Text from the runs is escaped.  False when memory is short, as in the parts below. */
+ * Text from the runs is escaped.  False when memory is short. */
 bool fx_report_write(FILE *out, const char *title, const struct fx_runs *runs);
-
-/* The runs that a part of the page is about, in its order. */
-struct fx_report_part {
-    const struct fx_runs *runs; /* borrowed: all runs */
-    const struct fx_run **run;  /* owned: those of the part */
-    size_t n;
-};
-
-/* Its table of fused runs, one line for each: what they are, what came out, what it took. */
-void fx_report_overview(FILE *out, const struct fx_report_part *fused);
-/* Its charts of the accuracy of many runs, one for each architecture where there are many. */
-bool fx_report_curves(FILE *out, const struct fx_report_part *part);
-/* Its section about one run: how it went, its curves, its configuration. */
-bool fx_report_run(FILE *out, const struct fx_run *run, size_t number);
-
-/* Small parts of a page, shared by the tables and the sections. */
-void fx_report_percent(FILE *out, double value, const char *class); /* a table cell; NaN: a dash */
-void fx_report_gain(FILE *out, double value);                       /* the same with its sign */
-void fx_report_images(FILE *out, const struct fx_scores *scores);   /* a table cell */
-void fx_report_duration(FILE *out, double seconds);                 /* "1:02:03" */
-void fx_report_state(FILE *out, const struct fx_run *run);
-/* The run's name as a link to its section, and its state, unless it is done. */
-void fx_report_link(FILE *out, const struct fx_runs *runs, const struct fx_run *run);
-/* "resnet18 × multiplicative" */
-void fx_report_what(FILE *out, const struct fx_run *run);
 
 #endif

@@ -1,6 +1,6 @@
 /* The validation accuracy of many runs: in one chart where they are few, else in one for each
  * architecture, all with the same axes. */
-#include "track/report.h"
+#include "track/report_internal.h"
 
 #include "track/chart.h"
 
@@ -30,18 +30,18 @@ static void fill_curve(struct fx_curve *curve, const struct fx_run *run, double 
 }
 
 /* The runs in the order of their charts: an architecture after the other, in which the order of
- * the part stays. */
-static void group(const struct fx_run **runs, const struct fx_report_part *part)
+ * the group stays. */
+static void by_arch(const struct fx_run **runs, const struct fx_report_group *group)
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < part->n; i++) {
+    for (size_t i = 0; i < group->n; i++) {
         bool is_known = false;
         for (size_t k = 0; k < i && !is_known; k++)
-            is_known = strcmp(arch_of(part->run[k]), arch_of(part->run[i])) == 0;
-        for (size_t k = i; k < part->n && !is_known; k++)
-            if (strcmp(arch_of(part->run[k]), arch_of(part->run[i])) == 0)
-                runs[n++] = part->run[k];
+            is_known = strcmp(arch_of(group->run[k]), arch_of(group->run[i])) == 0;
+        for (size_t k = i; k < group->n && !is_known; k++)
+            if (strcmp(arch_of(group->run[k]), arch_of(group->run[i])) == 0)
+                runs[n++] = group->run[k];
     }
 }
 
@@ -77,23 +77,23 @@ static bool write_charts(FILE *out, const struct fx_run *const *runs, struct fx_
     return is_good;
 }
 
-bool fx_report_curves(FILE *out, const struct fx_report_part *part)
+bool fx_report_curves(FILE *out, const struct fx_report_group *group)
 {
-    const struct fx_run **runs = malloc(part->n * sizeof(struct fx_run *) + 1);
-    struct fx_curve *curves = malloc(part->n * sizeof *curves + 1);
+    const struct fx_run **runs = malloc(group->n * sizeof(struct fx_run *) + 1);
+    struct fx_curve *curves = malloc(group->n * sizeof *curves + 1);
     size_t n_points = 0, at = 0;
 
-    for (size_t i = 0; i < part->n; i++)
-        n_points += json_array_size(part->run[i]->epochs);
+    for (size_t i = 0; i < group->n; i++)
+        n_points += json_array_size(group->run[i]->epochs);
     double *xy = malloc(2 * n_points * sizeof *xy + 1);
     bool is_good = runs != NULL && curves != NULL && xy != NULL;
     if (is_good && n_points > 0) {
-        group(runs, part);
-        for (size_t i = 0; i < part->n; i++) {
+        by_arch(runs, group);
+        for (size_t i = 0; i < group->n; i++) {
             fill_curve(&curves[i], runs[i], xy + 2 * at);
             at += json_array_size(runs[i]->epochs);
         }
-        is_good = write_charts(out, runs, curves, part->n);
+        is_good = write_charts(out, runs, curves, group->n);
     }
     free(xy);
     free(curves);

@@ -1,5 +1,5 @@
 /* The table of all fused runs: fit to be printed by itself. */
-#include "track/report.h"
+#include "track/report_internal.h"
 
 #include "track/html.h"
 
@@ -71,7 +71,7 @@ static void put_effort(FILE *out, const struct fx_run *run)
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-static void put_row(FILE *out, const struct fx_report_part *fused, const struct fx_run *run)
+static void put_row(FILE *out, const struct fx_report_group *fused, const struct fx_run *run)
 {
     const struct fx_run *baseline = fx_run_find_baseline(fused->runs, run);
     struct fx_scores before, after, final, single = { .fused = NAN };
@@ -99,7 +99,7 @@ static void put_row(FILE *out, const struct fx_report_part *fused, const struct 
     fputs("</tr>\n", out);
 }
 
-void fx_report_overview(FILE *out, const struct fx_report_part *fused)
+void fx_report_overview(FILE *out, const struct fx_report_group *fused)
 {
     if (fused->n == 0)
         return;

@@ -1,9 +1,8 @@
 /* The section about one run. */
-#include "track/report.h"
+#include "track/report_internal.h"
 
 #include "track/chart.h"
 #include "track/html.h"
-#include "track/run_scores.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -101,13 +100,6 @@ out:
 }
 
 /* ---- how it went ----------------------------------------------------------------------------- */
-
-void fx_report_duration(FILE *out, double seconds)
-{
-    long s = lround(seconds);
-
-    fprintf(out, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
-}
 
 static void put_facts(FILE *out, const struct fx_run *run)
 {

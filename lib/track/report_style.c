@@ -1,6 +1,6 @@
 /* The look of the page: the reader's own fonts, light or dark as the reader has it, and on paper
  * black on white.  Curve colours are those of Okabe and Ito, which most eyes tell apart. */
-#include "track/report.h"
+#include "track/report_internal.h"
 
 const char fx_report_style[] =
     ":root{color-scheme:light dark;--paper:#fff;--ink:#1d2129;--soft:#667085;--rule:#d9dde3;"
