@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/quote.h"
 #include "base/tool.h"
+#include "checkpoint/checkpoint.h"
 #include "checkpoint/state_dict.h"
 #include "net/arch.h"
 #include "net/help.h"
@@ -156,7 +157,7 @@ static enum fx_status describe_fresh(const struct fx_graph *graph, struct fx_ten
 {
     for (int i = 0; i < graph->n_params; i++) {
         const struct fx_param *param = &graph->params[i];
-        enum fx_dtype dtype = param->kind == FX_PARAM_COUNTER ? FX_I64 : FX_F32;
+        enum fx_dtype dtype = fx_param_dtype(param);
         FX_TRY(fx_tensor_set_add(set, param->name, dtype, param->n_dims, param->shape, NULL, err));
     }
     return FX_OK;

@@ -84,7 +84,7 @@ static enum fx_status conclude(const struct report *report, const char *what)
     return report->n == 0 ? FX_OK : FX_EINPUT;
 }
 
-static bool same_shape(const struct fx_tensor *tensor, const struct fx_param *param)
+bool fx_param_fits(const struct fx_param *param, const struct fx_tensor *tensor)
 {
     return tensor->n_dims == param->n_dims &&
            memcmp(tensor->shape, param->shape, (size_t)param->n_dims * sizeof *param->shape) == 0;
@@ -93,10 +93,10 @@ static bool same_shape(const struct fx_tensor *tensor, const struct fx_param *pa
 static void compare(struct report *report, const struct fx_tensor *tensor,
                     const struct fx_param *param)
 {
-    enum fx_dtype wanted = param->kind == FX_PARAM_COUNTER ? FX_I64 : FX_F32;
+    enum fx_dtype wanted = fx_param_dtype(param);
     char is[96], should[96], detail[256];
 
-    if (!same_shape(tensor, param)) {
+    if (!fx_param_fits(param, tensor)) {
         fx_shape_text(tensor->n_dims, tensor->shape, is, sizeof is);
         fx_shape_text(param->n_dims, param->shape, should, sizeof should);
         snprintf(detail, sizeof detail, "%s, expected %s", is, should);

@@ -6,6 +6,15 @@
 #include "net/model.h"
 #include "tensor/tensor.h"
 
+/* The dtype in which files hold a parameter. */
+static inline enum fx_dtype fx_param_dtype(const struct fx_param *param)
+{
+    return param->kind == FX_PARAM_COUNTER ? FX_I64 : FX_F32;
+}
+
+/* Whether a tensor has the shape of the parameter. */
+bool fx_param_fits(const struct fx_param *param, const struct fx_tensor *tensor);
+
 /* What the metadata of a checkpoint or experts stream says about the model; strings borrowed from
  * the set. */
 struct fx_checkpoint_info {

@@ -2,6 +2,7 @@
 #include "checkpoint/state_dict.h"
 
 #include "base/log.h"
+#include "checkpoint/checkpoint.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -49,11 +50,6 @@ size_t fx_state_dict_count(const struct fx_state_dict *dict, const struct fx_ten
     return n;
 }
 
-static enum fx_dtype dtype_of(const struct fx_param *param)
-{
-    return param->kind == FX_PARAM_COUNTER ? FX_I64 : FX_F32;
-}
-
 /* ---- differences ----------------------------------------------------------------------------- */
 
 static void say_line(struct fx_state_dict *dict, struct fx_differences *diffs)
@@ -88,12 +84,6 @@ static bool is_convertible(enum fx_dtype from, enum fx_dtype to)
     return from == to || (to == FX_F32 && (from == FX_F64 || from == FX_F16 || from == FX_BF16));
 }
 
-static bool same_shape(const struct fx_tensor *tensor, const struct fx_param *param)
-{
-    return tensor->n_dims == param->n_dims &&
-           memcmp(tensor->shape, param->shape, (size_t)param->n_dims * sizeof *param->shape) == 0;
-}
-
 void fx_state_dict_add(struct fx_state_dict *dict, const struct fx_component *component,
                        const char *prefix, struct fx_differences *diffs)
 {
@@ -115,17 +105,18 @@ void fx_state_dict_add(struct fx_state_dict *dict, const struct fx_component *co
         if (entry->tensor)
             differ(dict, diffs, &diffs->n_double, "%s: %s: also in %s", file, param->name,
                    entry->file);
-        if (!same_shape(tensor, param))
+        if (!fx_param_fits(param, tensor))
             differ(dict, diffs, &diffs->n_shape, "%s: %s: shape %s, expected %s", file,
                    tensor->name, is, should);
-        if (!is_convertible(tensor->dtype, dtype_of(param)))
+        if (!is_convertible(tensor->dtype, fx_param_dtype(param)))
             differ(dict, diffs, &diffs->n_dtype, "%s: %s: dtype %s, expected %s", file,
-                   tensor->name, fx_dtype_name(tensor->dtype), fx_dtype_name(dtype_of(param)));
+                   tensor->name, fx_dtype_name(tensor->dtype),
+                   fx_dtype_name(fx_param_dtype(param)));
         size_t n_nonfinite = fx_tensor_count_nonfinite(tensor);
         if (n_nonfinite > 0)
             differ(dict, diffs, &diffs->n_values, "%s: %s: values that are not finite: %zu", file,
                    tensor->name, n_nonfinite);
-        diffs->n_converted += tensor->dtype != dtype_of(param);
+        diffs->n_converted += tensor->dtype != fx_param_dtype(param);
         *entry = (struct fx_state_dict_entry){ tensor, file };
     }
 }
@@ -209,9 +200,9 @@ enum fx_status fx_state_dict_describe(const struct fx_state_dict *dict, struct f
     for (int i = 0; i < dict->graph->n_params; i++) {
         const struct fx_param *param = &dict->graph->params[i];
         const struct fx_tensor *tensor = dict->entries[i].tensor;
-        bool is_ready = tensor && tensor->dtype == dtype_of(param);
-        FX_TRY(fx_tensor_set_add(set, param->name, dtype_of(param), param->n_dims, param->shape,
-                                 is_ready ? tensor->data : NULL, err));
+        bool is_ready = tensor && tensor->dtype == fx_param_dtype(param);
+        FX_TRY(fx_tensor_set_add(set, param->name, fx_param_dtype(param), param->n_dims,
+                                 param->shape, is_ready ? tensor->data : NULL, err));
     }
     return FX_OK;
 }

@@ -2,8 +2,6 @@
  * in builder_nodes.c. */
 #include "net/builder.h"
 
-#include "net/param_index.h"
-
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,12 +120,12 @@ int fx_build_param(struct fx_builder *b, const struct fx_param_spec *spec)
         return fx_builder_fail(b, FX_EFAIL, "two parameters are named %s", name);
     param = param_from_spec(b, spec);
     param.name = strdup(name);
-    if (!param.name || !grow_params(graph)) {
+    if (!param.name || !grow_params(graph) ||
+        !fx_name_index_add(&graph->names, name, (size_t)graph->n_params)) {
         free(param.name);
         return fx_builder_fail(b, FX_EFAIL, "out of memory for the network's parameters");
     }
-    graph->params[graph->n_params++] = param;
-    b->status = fx_graph_index_last(graph, b->err);
+    graph->params[graph->n_params] = param;
     b->next_number++;
-    return b->status == FX_OK ? graph->n_params - 1 : -1;
+    return graph->n_params++;
 }

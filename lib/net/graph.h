@@ -10,6 +10,7 @@
 #ifndef FX_NET_GRAPH_H
 #define FX_NET_GRAPH_H
 
+#include "base/name_index.h"
 #include "base/status.h"
 
 #include <stdbool.h>
@@ -101,8 +102,7 @@ struct fx_graph {
     int n_nodes, cap_nodes;
     struct fx_param *params; /* owned; in state_dict order: experts, fusion_module, global_head */
     int n_params, cap_params;
-    int *index; /* owned: hash table over parameter names; 0 = empty, else number + 1 */
-    int cap_index;
+    struct fx_name_index names; /* of the parameters */
     int n_experts;
     int n_classes;
     int input;                          /* node number */

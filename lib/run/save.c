@@ -4,6 +4,7 @@
 
 #include "base/number.h"
 #include "base/tool.h"
+#include "checkpoint/checkpoint.h"
 #include "tensor/safetensors.h"
 
 #include <errno.h>
@@ -91,7 +92,7 @@ static enum fx_status add_params(const struct fx_graph *graph, struct fx_tensor_
 
     for (int i = 0; i < graph->n_params; i++) {
         const struct fx_param *param = &graph->params[i];
-        enum fx_dtype dtype = param->kind == FX_PARAM_COUNTER ? FX_I64 : FX_F32;
+        enum fx_dtype dtype = fx_param_dtype(param);
         if (*prefix != '\0' && param->kind != FX_PARAM_TRAINED)
             continue;
         snprintf(name, sizeof name, "%s%s", prefix, param->name);

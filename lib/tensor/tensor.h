@@ -2,6 +2,7 @@
 #ifndef FX_TENSOR_TENSOR_H
 #define FX_TENSOR_TENSOR_H
 
+#include "base/name_index.h"
 #include "base/status.h"
 
 #include <stdbool.h>
@@ -60,8 +61,7 @@ struct fx_tensor_set {
     size_t n_meta, cap_meta;
     void **storage; /* owned blocks */
     size_t n_storage, cap_storage;
-    size_t *index; /* owned: hash table over names; 0 = empty, else tensor number + 1 */
-    size_t cap_index;
+    struct fx_name_index names;
 };
 
 void fx_tensor_set_init(struct fx_tensor_set *set);

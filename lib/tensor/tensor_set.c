@@ -1,10 +1,10 @@
-/* The tensor set: an array in the order of adding, and a hash table over the names. */
+/* The tensor set: an array in the order of adding, and an index of the names. */
 #include "tensor/tensor.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { DATA_ALIGNMENT = 64, INDEX_SLOTS_MIN = 64 };
+enum { DATA_ALIGNMENT = 64 };
 
 void fx_tensor_set_init(struct fx_tensor_set *set)
 {
@@ -24,7 +24,7 @@ void fx_tensor_set_fini(struct fx_tensor_set *set)
     free(set->tensors);
     free(set->meta);
     free(set->storage);
-    free(set->index);
+    fx_name_index_fini(&set->names);
     fx_tensor_set_init(set);
 }
 
@@ -42,70 +42,21 @@ static bool reserve(void **array, size_t n, size_t *cap, size_t element_bytes)
     return true;
 }
 
-/* ---- the index: open addressing, linear probing, at most half full ------------------------------
- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
-/* FNV-1a, 64 bits. */
-static size_t hash_name(const char *name)
+static const char *name_of(const void *tensors, size_t number)
 {
-    uint64_t hash = 0xcbf29ce484222325u;
-
-    for (; *name != '\0'; name++)
-        hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;
-    return (size_t)hash;
-}
-
-/* The slot that holds the name, or the empty one where it belongs. */
-static size_t slot_of(const struct fx_tensor_set *set, const char *name)
-{
-    size_t mask = set->cap_index - 1, slot = hash_name(name) & mask;
-
-    while (set->index[slot] != 0 && strcmp(set->tensors[set->index[slot] - 1].name, name) != 0)
-        slot = (slot + 1) & mask;
-    return slot;
-}
-
-static bool index_reserve(struct fx_tensor_set *set)
-{
-    if ((set->n_tensors + 1) * 2 <= set->cap_index)
-        return true;
-    size_t cap = set->cap_index == 0 ? INDEX_SLOTS_MIN : set->cap_index * 2;
-    size_t *slots = calloc(cap, sizeof *slots);
-    if (slots == NULL)
-        return false;
-    free(set->index);
-    set->index = slots;
-    set->cap_index = cap;
-    for (size_t i = 0; i < set->n_tensors; i++)
-        set->index[slot_of(set, set->tensors[i].name)] = i + 1;
-    return true;
-}
-
-/* Empties a slot and closes the gap: whatever probed past it moves back. */
-static void index_remove(struct fx_tensor_set *set, size_t gap)
-{
-    size_t mask = set->cap_index - 1;
-
-    set->index[gap] = 0;
-    for (size_t slot = (gap + 1) & mask; set->index[slot] != 0; slot = (slot + 1) & mask) {
-        size_t home = hash_name(set->tensors[set->index[slot] - 1].name) & mask;
-        if (((slot - home) & mask) < ((slot - gap) & mask))
-            continue; /* its home lies behind the gap */
-        set->index[gap] = set->index[slot];
-        set->index[slot] = 0;
-        gap = slot;
-    }
+    return ((const struct fx_tensor *)tensors)[number].name;
 }
 
 struct fx_tensor *fx_tensor_set_find(const struct fx_tensor_set *set, const char *name)
 {
-    size_t found = set->cap_index > 0 ? set->index[slot_of(set, name)] : 0;
+    int64_t found = fx_name_index_find(&set->names, name, name_of, set->tensors);
 
-    return found > 0 ? &set->tensors[found - 1] : NULL;
+    return found != FX_NAME_UNKNOWN ? &set->tensors[found] : NULL;
 }
 
-/* ---- adding -----------------------------------------------------------------------------------
- */
+/* ---- adding ---------------------------------------------------------------------------------- */
 
 static enum fx_status out_of_memory(const char *name, struct fx_err *err)
 {
@@ -140,12 +91,12 @@ enum fx_status fx_tensor_set_add(struct fx_tensor_set *set, const char *name, en
         return fx_fail(err, FX_EINPUT, "tensor '%s': given twice", name);
 
     tensor.name = strdup(name);
-    if (tensor.name == NULL || !index_reserve(set) ||
-        !reserve((void **)&set->tensors, set->n_tensors, &set->cap_tensors, sizeof tensor)) {
+    if (tensor.name == NULL ||
+        !reserve((void **)&set->tensors, set->n_tensors, &set->cap_tensors, sizeof tensor) ||
+        !fx_name_index_add(&set->names, name, set->n_tensors)) {
         free(tensor.name);
         return out_of_memory(name, err);
     }
-    set->index[slot_of(set, name)] = set->n_tensors + 1;
     set->tensors[set->n_tensors++] = tensor;
     return FX_OK;
 }
@@ -193,15 +144,13 @@ enum fx_status fx_tensor_set_rename(struct fx_tensor_set *set, size_t i, const c
     char *copy = strdup(name);
     if (copy == NULL)
         return out_of_memory(name, err);
-    index_remove(set, slot_of(set, tensor->name));
+    fx_name_index_remove(&set->names, tensor->name, i);
     free(tensor->name);
     tensor->name = copy;
-    set->index[slot_of(set, name)] = i + 1;
-    return FX_OK;
+    return fx_name_index_add(&set->names, name, i) ? FX_OK : out_of_memory(name, err);
 }
 
-/* ---- metadata ---------------------------------------------------------------------------------
- */
+/* ---- metadata -------------------------------------------------------------------------------- */
 
 static struct fx_meta *find_meta(const struct fx_tensor_set *set, const char *key)
 {
