@@ -4,6 +4,7 @@
  *                                  stdout: each image after its operation
  *   augment-probe rows POLICY N    stdout: a line "kind:magnitude ... h w" for each of N images
  */
+#include "base/words.h"
 #include "data/augment.h"
 
 #include <stdio.h>
@@ -32,9 +33,11 @@ static struct fx_augment_row *make_rows(const char *policy, int64_t n)
     struct fx_augment_config config = { .seed = 42 };
     struct fx_augment_row *rows = calloc((size_t)n, sizeof *rows);
     int64_t *numbers = calloc((size_t)n, sizeof *numbers);
+    int number = fx_word_find(FX_AUGMENT_POLICIES, policy);
 
-    if (rows == NULL || numbers == NULL || !fx_augment_policy_from_name(policy, &config.policy))
+    if (rows == NULL || numbers == NULL || number < 0)
         exit(EXIT_USAGE);
+    config.policy = (enum fx_augment_policy)number;
     for (int64_t i = 0; i < n; i++)
         numbers[i] = i;
     fx_augment_epoch(&config, (struct fx_index_list){ numbers, n }, 1, rows);

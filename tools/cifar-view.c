@@ -14,7 +14,9 @@
 
 struct args {
     const char *input; /* NULL: stdin */
-    const char *output, *split, *labels, *augment, *mix;
+    const char *output, *split, *labels;
+    enum fx_augment_policy augment;
+    enum fx_mix_kind mix;
     double mix_alpha;
     int64_t count, columns, scale, seed, epoch;
     bool shuffle;
@@ -90,13 +92,13 @@ static enum fx_status make_batch(struct batch *batch, const struct fx_dataset *d
     size_t n_all = (size_t)selection->numbers.n;
     size_t n = (size_t)args->count < n_all ? (size_t)args->count : n_all;
     struct fx_augment_config config = {
+        .policy = args->augment,
+        .mix = args->mix,
         .mix_alpha = args->mix_alpha,
         .shuffle = args->shuffle,
         .seed = (uint64_t)args->seed,
     };
 
-    (void)fx_augment_policy_from_name(args->augment, &config.policy); /* a checked choice */
-    (void)fx_mix_kind_from_name(args->mix, &config.mix);
     batch->n = (int)n;
     batch->rows = calloc(n_all, sizeof *batch->rows);
     batch->partner = calloc(n, sizeof *batch->partner);
@@ -203,8 +205,6 @@ int main(int argc, char **argv)
     struct args args = {
         .split = "train",
         .labels = "fine",
-        .augment = "none",
-        .mix = "none",
         .mix_alpha = 1.0,
         .count = 32,
         .columns = 8,
@@ -220,9 +220,9 @@ int main(int argc, char **argv)
           "how many images (default 32)", NULL },
         { "labels", 0, "KIND", FX_OPT_CHOICE, &args.labels, 0, 0, "fine|coarse",
           "which names stand below them (default fine)", NULL },
-        { "augment", 0, "POLICY", FX_OPT_CHOICE, &args.augment, 0, 0,
-          "none|basic|light|baseline|strong|sota", "augment as in training (default none)", NULL },
-        { "mix", 0, "KIND", FX_OPT_CHOICE, &args.mix, 0, 0, "none|cutmix|mixup",
+        { "augment", 0, "POLICY", FX_OPT_ENUM, &args.augment, 0, 0, FX_AUGMENT_POLICIES,
+          "augment as in training (default none)", NULL },
+        { "mix", 0, "KIND", FX_OPT_ENUM, &args.mix, 0, 0, FX_MIX_KINDS,
           "mix the batch as in training (default none)", NULL },
         { "mix-alpha", 0, "A", FX_OPT_REAL, &args.mix_alpha, 0.01, 100, NULL,
           "the mixing share follows Beta(A, A) (default 1)", NULL },

@@ -76,12 +76,12 @@ static enum fx_status choose_images(const struct args *args, struct inputs *in,
                                     struct fx_run_plan *plan, struct fx_err *err)
 {
     const struct fx_settings *settings = &args->train.settings;
-    bool by_test = strcmp(settings->val, "test") == 0;
+    bool by_test = settings->val == FX_VAL_TEST;
     int number = settings->expert[0] - '0';
 
     if (fx_subset_find(&in->dataset, by_test ? "test" : "val", settings->val_limit, &plan->val,
                        err) != FX_OK)
-        return fx_err_prepend(err, "--val %s: ", settings->val);
+        return fx_err_prepend(err, "--val %s: ", by_test ? "test" : "holdout");
     FX_TRY(fx_subset_find(&in->dataset, "test", settings->val_limit, &plan->test, err));
     if (strcmp(settings->expert, "all") == 0)
         return all_images(in, by_test, &plan->images, err);
@@ -98,17 +98,16 @@ static enum fx_status choose_images(const struct args *args, struct inputs *in,
 static void announce(const struct args *args, const struct fx_run_plan *plan)
 {
     const struct fx_settings *s = &args->train.settings;
-    char rate[FX_NUMBER_BYTES];
+    char rate[FX_NUMBER_BYTES], summary[FX_SETTINGS_SUMMARY_BYTES];
 
     fx_log_info("expert %s: %s", s->expert, s->arch);
     fx_log_info("data %s: %lld images to train on; best checkpoint chosen on %lld %s; %lld test "
                 "images",
                 args->train.data, (long long)plan->images.n, (long long)plan->val.n,
-                strcmp(s->val, "test") == 0 ? "TEST images" : "images of the holdout",
+                s->val == FX_VAL_TEST ? "TEST images" : "images of the holdout",
                 (long long)plan->test.n);
-    fx_log_info("rate %s, %s over %lld epochs of batches of %lld, augment %s, mix %s",
-                fx_number_text(s->lr_experts, rate, sizeof rate), s->schedule, (long long)s->epochs,
-                (long long)s->batch, s->augment, s->mix);
+    fx_log_info("rate %s, %s", fx_number_text(s->lr_experts, rate, sizeof rate),
+                fx_settings_summary(s, summary));
 }
 
 static enum fx_status write_expert(const struct args *args, const struct inputs *in,
@@ -188,8 +187,10 @@ static enum fx_status run(struct args *args, struct fx_err *err)
     fx_log_set_task(args->train.run.task);
     FX_TRY(check(args, err));
     FX_TRY(fx_recipe_expert(&args->train.settings, &args->train.given, err));
-    if (args->train.print_schedule)
-        return fx_print_schedule(&args->train.settings, stdout, err);
+    if (args->train.print_schedule) {
+        fx_print_schedule(&args->train.settings, stdout);
+        return FX_OK;
+    }
     status = args->train.finished ? finished(args, &in, err) : train(args, &in, err);
     inputs_close(&in);
     if (args->train.finished)

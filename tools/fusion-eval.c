@@ -245,9 +245,11 @@ static enum fx_status run(const struct args *args, struct fx_err *err)
 
 int main(int argc, char **argv)
 {
-    struct args args = { .settings = { .tool = "fusion-eval", .precision = "fp32", .batch = 128 },
-                         .run = { .device = "auto", .task = fx_env("FUSION_TASK") },
-                         .split = "test" };
+    struct args args = {
+        .settings = { .tool = "fusion-eval", .precision = FX_PRECISION_FP32, .batch = 128 },
+        .run = { .device = "auto", .task = fx_env("FUSION_TASK") },
+        .split = "test"
+    };
     const struct fx_option rows[] = {
         FX_OPTION_OUTPUT(&args.output),
         { "data", 0, "FILE", FX_OPT_STRING, &args.data, 0, 0, NULL,
@@ -266,7 +268,7 @@ int main(int argc, char **argv)
           "only open the device, and exit: 0 when it can be used", NULL },
         { "threads", 0, "N", FX_OPT_INT, &args.run.threads, 1, 1024, NULL,
           "CPU threads (default: as many as the process may use)", NULL },
-        { "precision", 0, "NAME", FX_OPT_CHOICE, &args.settings.precision, 0, 0, "fp32|bf16",
+        { "precision", 0, "NAME", FX_OPT_ENUM, &args.settings.precision, 0, 0, FX_PRECISIONS,
           "arithmetic of the experts (default: fp32)", NULL },
         { "task", 0, "NAME", FX_OPT_STRING, &args.run.task, 0, 0, NULL,
           "put [NAME] before every line of the log (default: $FUSION_TASK)", NULL },

@@ -90,12 +90,12 @@ static enum fx_status choose_images(struct args *args, struct inputs *in, struct
                                     struct fx_err *err)
 {
     const struct fx_settings *settings = &args->train.settings;
-    bool by_test = settings->val[0] == 't';
+    bool by_test = settings->val == FX_VAL_TEST;
     struct fx_index_list none = { 0 };
 
     if (fx_subset_find(&in->dataset, by_test ? "test" : "val", settings->val_limit, &plan->val,
                        err) != FX_OK)
-        return fx_err_prepend(err, "--val %s: ", settings->val);
+        return fx_err_prepend(err, "--val %s: ", by_test ? "test" : "holdout");
     FX_TRY(fx_subset_find(&in->dataset, "test", settings->val_limit, &plan->test, err));
     FX_TRY(fx_index_difference(in->dataset.fusion_holdout, by_test ? none : in->dataset.val,
                                &in->images, &plan->images.n, err));
@@ -110,7 +110,7 @@ static void announce(const struct args *args, const struct inputs *in,
                      const struct fx_run_plan *plan)
 {
     const struct fx_settings *s = &args->train.settings;
-    char rate[FX_N_GROUPS][FX_NUMBER_BYTES];
+    char rate[FX_N_GROUPS][FX_NUMBER_BYTES], summary[FX_SETTINGS_SUMMARY_BYTES];
     double lr[FX_N_GROUPS];
 
     fx_settings_rates(s, lr);
@@ -121,12 +121,11 @@ static void announce(const struct args *args, const struct inputs *in,
     fx_log_info("data %s: %lld images to train on; best checkpoint chosen on %lld %s; %lld test "
                 "images",
                 args->train.data, (long long)plan->images.n, (long long)plan->val.n,
-                s->val[0] == 't' ? "TEST images" : "images of the holdout",
+                s->val == FX_VAL_TEST ? "TEST images" : "images of the holdout",
                 (long long)plan->test.n);
-    fx_log_info("recipe %s: rates %s experts, %s fusion, %s head, %s over %lld epochs of batches "
-                "of %lld, augment %s, mix %s",
-                s->recipe, rate[FX_GROUP_EXPERTS], rate[FX_GROUP_FUSION], rate[FX_GROUP_HEAD],
-                s->schedule, (long long)s->epochs, (long long)s->batch, s->augment, s->mix);
+    fx_log_info("recipe %s: rates %s experts, %s fusion, %s head, %s", s->recipe,
+                rate[FX_GROUP_EXPERTS], rate[FX_GROUP_FUSION], rate[FX_GROUP_HEAD],
+                fx_settings_summary(s, summary));
 }
 
 static enum fx_status train(struct args *args, struct inputs *in, struct fx_err *err)
@@ -175,7 +174,9 @@ static enum fx_status print_tables(struct args *args, struct inputs *in, struct 
     FX_TRY(fx_recipe_fusion(settings, &args->train.given, width_of(&in->graph), err));
     if (args->print_shapes)
         FX_TRY(fx_model_print_shapes(&in->graph, stdout, err));
-    return args->train.print_schedule ? fx_print_schedule(settings, stdout, err) : FX_OK;
+    if (args->train.print_schedule)
+        fx_print_schedule(settings, stdout);
+    return FX_OK;
 }
 
 /* --finished: the settings as a training would have them, compared with the run that is there. */

@@ -32,6 +32,7 @@ struct fx_device;  /* back end's own: vendor handles, worker threads */
 struct fx_model;   /* back end's own: graph, parameter store, arenas */
 struct fx_program; /* back end's own: one compiled graph for one mode and batch size */
 
+#define FX_PRECISIONS "fp32|bf16"
 enum fx_precision { FX_PRECISION_FP32, FX_PRECISION_BF16 };
 enum fx_mode { FX_TRAIN, FX_EVAL };
 

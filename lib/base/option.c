@@ -1,6 +1,7 @@
 /* The option table at work: getopt_long does the splitting, the rows say what each word means. */
 #include "base/option.h"
 
+#include "base/words.h"
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
@@ -118,17 +119,15 @@ static enum fx_status set_real(const struct fx_option *row, const char *text, st
 
 static enum fx_status set_choice(const struct fx_option *row, const char *text, struct fx_err *err)
 {
-    size_t n = strlen(text);
+    int number = fx_word_find(row->choices, text);
 
-    for (const char *word = row->choices; word != NULL;) {
-        size_t n_word = strcspn(word, "|");
-        if (n_word == n && memcmp(word, text, n) == 0) {
-            *(const char **)row->dst = text;
-            return FX_OK;
-        }
-        word = word[n_word] == '|' ? word + n_word + 1 : NULL;
-    }
-    return fx_fail(err, FX_EUSAGE, "--%s %s: must be one of %s", row->name, text, row->choices);
+    if (number < 0)
+        return fx_fail(err, FX_EUSAGE, "--%s %s: must be one of %s", row->name, text, row->choices);
+    if (row->type == FX_OPT_ENUM)
+        *(int *)row->dst = number;
+    else
+        *(const char **)row->dst = text;
+    return FX_OK;
 }
 
 static enum fx_status set_row(const struct fx_option *row, const char *text, struct fx_err *err)
@@ -152,6 +151,7 @@ static enum fx_status set_row(const struct fx_option *row, const char *text, str
         status = set_real(row, text, err);
         break;
     case FX_OPT_CHOICE:
+    case FX_OPT_ENUM:
         status = set_choice(row, text, err);
         break;
     case FX_OPT_END:

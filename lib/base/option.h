@@ -16,6 +16,7 @@ enum fx_option_type {
     FX_OPT_INT,    /* int64_t *dst: whole number in [min, max], to the end of the string */
     FX_OPT_REAL,   /* double *dst: finite number in [min, max], to the end of the string */
     FX_OPT_CHOICE, /* const char **dst: one of the '|'-separated words in choices */
+    FX_OPT_ENUM,   /* any enum *dst: the number of the word in choices */
     FX_OPT_END
 };
 
@@ -26,11 +27,12 @@ struct fx_option {
     char letter;      /* short form, or 0 */
     const char *arg;  /* name of the argument in --help ("FILE"); NULL for flags */
     enum fx_option_type type;
-    void *dst;           /* borrowed */
-    double min, max;     /* FX_OPT_INT and FX_OPT_REAL, inclusive */
-    const char *choices; /* FX_OPT_CHOICE: "none|cutmix|mixup"; FX_OPT_STRING: for --help only */
-    const char *help;    /* one line, lower case, no full stop; says the default */
-    bool *given;         /* borrowed, may be NULL */
+    void *dst;       /* borrowed */
+    double min, max; /* FX_OPT_INT and FX_OPT_REAL, inclusive */
+    const char
+        *choices; /* FX_OPT_CHOICE, FX_OPT_ENUM: "none|cutmix"; FX_OPT_STRING: for --help only */
+    const char *help; /* one line, lower case, no full stop; says the default */
+    bool *given;      /* borrowed, may be NULL */
 };
 
 /* What a tool says about itself in --help and in its messages. */

@@ -6,13 +6,13 @@
 
 #include <inttypes.h>
 
-enum fx_status fx_print_schedule(const struct fx_settings *settings, FILE *out, struct fx_err *err)
+void fx_print_schedule(const struct fx_settings *settings, FILE *out)
 {
-    struct fx_schedule schedule = { .epochs = settings->epochs, .floor = settings->lr_floor };
+    struct fx_schedule schedule = { .kind = settings->schedule,
+                                    .epochs = settings->epochs,
+                                    .floor = settings->lr_floor };
     int n_groups = settings->fusion ? FX_N_GROUPS : 1;
 
-    if (!fx_schedule_kind_from_name(settings->schedule, &schedule.kind))
-        return fx_fail(err, FX_EUSAGE, "--schedule %s: unknown", settings->schedule);
     fx_settings_rates(settings, schedule.lr);
     fputs(n_groups == 1 ? "epoch\tlr_experts\n" : "epoch\tlr_experts\tlr_fusion\tlr_global_head\n",
           out);
@@ -25,5 +25,4 @@ enum fx_status fx_print_schedule(const struct fx_settings *settings, FILE *out, 
             fprintf(out, "\t%s", fx_number_text(lr[group], text, sizeof text));
         fputc('\n', out);
     }
-    return FX_OK;
 }

@@ -8,7 +8,6 @@
 
 /* fx_print_schedule: a line of names, then one an epoch, separated by tabs: the epoch, and the rate
  * of each group while it is trained.  The settings are complete. */
-enum fx_status fx_print_schedule(const struct fx_settings *settings, FILE *out,
-                                 struct fx_err *err) FX_MUST_CHECK;
+void fx_print_schedule(const struct fx_settings *settings, FILE *out);
 
 #endif

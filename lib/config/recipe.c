@@ -16,7 +16,7 @@ static const struct fx_fusion_recipe reported = { .lr_experts = 1e-4,
                                                   .lr_fusion = 1e-3,
                                                   .weight_decay = 1e-4,
                                                   .label_smoothing = 0.1,
-                                                  .augment = "light",
+                                                  .augment = FX_AUGMENT_LIGHT,
                                                   .mixup_alpha = 0.2 };
 
 /* The rates of the mission, adapted to the width of the features in this order. */
@@ -47,12 +47,6 @@ static int64_t batch_of(const char *archs)
             batch = arch->network->recipe.batch;
     }
     return batch;
-}
-
-static void set_text(const char **dst, bool given, const char *value)
-{
-    if (!given)
-        *dst = value;
 }
 
 static void set_int(int64_t *dst, bool given, int64_t value)
@@ -95,12 +89,16 @@ enum fx_status fx_recipe_fusion(struct fx_settings *settings, const struct fx_gi
     set_real(&settings->lr_fusion, given->lr_fusion, r.lr_fusion);
     set_real(&settings->weight_decay, given->weight_decay, r.weight_decay);
     set_real(&settings->label_smoothing, given->label_smoothing, r.label_smoothing);
-    set_text(&settings->augment, given->augment, r.augment);
-    set_text(&settings->mix, given->mix, "cutmix");
+    if (!given->augment)
+        settings->augment = r.augment;
+    if (!given->mix)
+        settings->mix = FX_MIX_CUTMIX;
     set_real(&settings->mixup_alpha, given->mixup_alpha, r.mixup_alpha);
     set_real(&settings->cutmix_alpha, given->cutmix_alpha, 1.0);
-    set_text(&settings->schedule, given->schedule, is_reported ? "constant" : "cosine");
-    set_text(&settings->val, given->val, is_reported ? "test" : "holdout");
+    if (!given->schedule)
+        settings->schedule = is_reported ? FX_SCHEDULE_CONSTANT : FX_SCHEDULE_COSINE;
+    if (!given->val)
+        settings->val = is_reported ? FX_VAL_TEST : FX_VAL_HOLDOUT;
     set_int(&settings->epochs, given->epochs, EPOCHS);
     set_int(&settings->batch, given->batch, batch_of(settings->arch));
     settings->lr_floor = 0.1;
@@ -122,12 +120,16 @@ enum fx_status fx_recipe_expert(struct fx_settings *settings, const struct fx_gi
     set_real(&settings->weight_decay, given->weight_decay, r->weight_decay);
     set_real(&settings->label_smoothing, given->label_smoothing, r->label_smoothing);
     set_real(&settings->expert_dropout, given->expert_dropout, r->dropout);
-    set_text(&settings->augment, given->augment, r->augment);
-    set_text(&settings->mix, given->mix, "cutmix");
+    if (!given->augment)
+        settings->augment = r->augment;
+    if (!given->mix)
+        settings->mix = FX_MIX_CUTMIX;
     set_real(&settings->cutmix_alpha, given->cutmix_alpha, 1.0);
     set_real(&settings->mixup_alpha, given->mixup_alpha, 0.2);
-    set_text(&settings->schedule, given->schedule, "cosine");
-    set_text(&settings->val, given->val, "holdout");
+    if (!given->schedule)
+        settings->schedule = FX_SCHEDULE_COSINE;
+    if (!given->val)
+        settings->val = FX_VAL_HOLDOUT;
     set_int(&settings->epochs, given->epochs, EXPERT_EPOCHS);
     set_int(&settings->batch, given->batch, r->batch);
     set_int(&settings->patience, given->patience, 30);

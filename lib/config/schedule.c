@@ -2,23 +2,6 @@
 #include "config/schedule.h"
 
 #include <math.h>
-#include <string.h>
-
-static const char *const kind_names[] = {
-    [FX_SCHEDULE_COSINE] = "cosine",
-    [FX_SCHEDULE_RESTARTS] = "restarts",
-    [FX_SCHEDULE_CONSTANT] = "constant",
-};
-
-bool fx_schedule_kind_from_name(const char *name, enum fx_schedule_kind *kind)
-{
-    for (int i = 0; i <= FX_SCHEDULE_CONSTANT; i++)
-        if (strcmp(name, kind_names[i]) == 0) {
-            *kind = (enum fx_schedule_kind)i;
-            return true;
-        }
-    return false;
-}
 
 /* The first epoch of a period has the rate as it was given. */
 static double anneal(double lr, double lr_min, int64_t done, int64_t period)

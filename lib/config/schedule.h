@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define FX_SCHEDULE_KINDS "cosine|restarts|constant"
 enum fx_schedule_kind { FX_SCHEDULE_COSINE, FX_SCHEDULE_RESTARTS, FX_SCHEDULE_CONSTANT };
 
 struct fx_schedule {
@@ -15,8 +16,6 @@ struct fx_schedule {
     double lr[FX_N_GROUPS]; /* where each group starts */
     double floor;           /* eta_min = floor * lr */
 };
-
-bool fx_schedule_kind_from_name(const char *name, enum fx_schedule_kind *kind);
 
 /* fx_schedule_rates: the rates after n_done finished epochs; epoch e (from 1) trains with those of
  * n_done = e - 1, and what an epoch event reports are those of n_done = e.

@@ -4,6 +4,7 @@
 #include "base/jsonl.h"
 #include "base/memory_stream.h"
 #include "base/number.h"
+#include "base/words.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -12,7 +13,7 @@
 
 /* KIND_ON is a flag that stands unless --no-NAME is given, KIND_OFF one that does not unless --NAME
  * is. */
-enum setting_kind { KIND_STRING, KIND_INT, KIND_REAL, KIND_ON, KIND_OFF };
+enum setting_kind { KIND_STRING, KIND_CHOICE, KIND_INT, KIND_REAL, KIND_ON, KIND_OFF };
 
 /* Which tools have an option of this name; without one, the data or the experts bring the value. */
 enum setting_owner { OF_BOTH, OF_FUSION, OF_EXPERT, OF_NONE };
@@ -22,11 +23,17 @@ struct setting {
     enum setting_kind kind;
     size_t offset;
     enum setting_owner owner;
+    const char *words; /* KIND_CHOICE: of the enumeration's values */
 };
 
 #define ROW(name, kind, field, owner)                                                              \
     {                                                                                              \
-        name, kind, offsetof(struct fx_settings, field), owner                                     \
+        name, kind, offsetof(struct fx_settings, field), owner, NULL                               \
+    }
+
+#define CHOICE(name, field, owner, words)                                                          \
+    {                                                                                              \
+        name, KIND_CHOICE, offsetof(struct fx_settings, field), owner, words                       \
     }
 
 static const struct setting table[] = {
@@ -40,9 +47,9 @@ static const struct setting table[] = {
     ROW("batch", KIND_INT, batch, OF_BOTH),
     ROW("accumulate", KIND_INT, accumulate, OF_BOTH),
     ROW("seed", KIND_INT, seed, OF_BOTH),
-    ROW("precision", KIND_STRING, precision, OF_BOTH),
-    ROW("augment", KIND_STRING, augment, OF_BOTH),
-    ROW("mix", KIND_STRING, mix, OF_BOTH),
+    CHOICE("precision", precision, OF_BOTH, FX_PRECISIONS),
+    CHOICE("augment", augment, OF_BOTH, FX_AUGMENT_POLICIES),
+    CHOICE("mix", mix, OF_BOTH, FX_MIX_KINDS),
     ROW("cutmix-alpha", KIND_REAL, cutmix_alpha, OF_BOTH),
     ROW("mixup-alpha", KIND_REAL, mixup_alpha, OF_BOTH),
     ROW("label-smoothing", KIND_REAL, label_smoothing, OF_BOTH),
@@ -57,9 +64,9 @@ static const struct setting table[] = {
     ROW("lr-head", KIND_REAL, lr_head, OF_FUSION),
     ROW("experts-lr-scale", KIND_REAL, experts_lr_scale, OF_FUSION),
     ROW("weight-decay", KIND_REAL, weight_decay, OF_BOTH),
-    ROW("schedule", KIND_STRING, schedule, OF_BOTH),
+    CHOICE("schedule", schedule, OF_BOTH, FX_SCHEDULE_KINDS),
     ROW("patience", KIND_INT, patience, OF_BOTH),
-    ROW("val", KIND_STRING, val, OF_BOTH),
+    CHOICE("val", val, OF_BOTH, FX_VALS),
     ROW("val-limit", KIND_INT, val_limit, OF_BOTH),
     ROW("shuffle", KIND_ON, shuffle, OF_BOTH),
     ROW("log-steps", KIND_OFF, log_steps, OF_BOTH),
@@ -72,6 +79,20 @@ void fx_settings_rates(const struct fx_settings *settings, double lr[FX_N_GROUPS
     lr[FX_GROUP_EXPERTS] = fx_number_times(settings->lr_experts, settings->experts_lr_scale);
     lr[FX_GROUP_FUSION] = settings->lr_fusion;
     lr[FX_GROUP_HEAD] = settings->lr_head;
+}
+
+const char *fx_settings_summary(const struct fx_settings *settings,
+                                char buf[FX_SETTINGS_SUMMARY_BYTES])
+{
+    char schedule[FX_WORD_BYTES], augment[FX_WORD_BYTES], mix[FX_WORD_BYTES];
+
+    snprintf(buf, FX_SETTINGS_SUMMARY_BYTES,
+             "%s over %lld epochs of batches of %lld, augment %s, mix %s",
+             fx_word_text(FX_SCHEDULE_KINDS, settings->schedule, schedule),
+             (long long)settings->epochs, (long long)settings->batch,
+             fx_word_text(FX_AUGMENT_POLICIES, settings->augment, augment),
+             fx_word_text(FX_MIX_KINDS, settings->mix, mix));
+    return buf;
 }
 
 uint64_t fx_settings_key(const struct fx_settings *settings)
@@ -92,10 +113,13 @@ static const void *field(const struct fx_settings *settings, const struct settin
 static json_t *setting_value(const struct fx_settings *settings, const struct setting *row)
 {
     const void *at = field(settings, row);
+    char word[FX_WORD_BYTES];
 
     switch (row->kind) {
     case KIND_STRING:
         return *(const char *const *)at ? fx_json_text(*(const char *const *)at) : NULL;
+    case KIND_CHOICE:
+        return json_string(fx_word_text(row->words, *(const int *)at, word));
     case KIND_INT:
         return json_integer(*(const int64_t *)at);
     case KIND_REAL:
@@ -157,7 +181,7 @@ static bool same_value(const json_t *old, const json_t *now)
 /* With constant rates the number of epochs decides only where the run ends. */
 static bool may_change(const struct fx_settings *settings, const struct setting *row)
 {
-    return strcmp(row->name, "epochs") == 0 && strcmp(settings->schedule, "constant") == 0;
+    return strcmp(row->name, "epochs") == 0 && settings->schedule == FX_SCHEDULE_CONSTANT;
 }
 
 enum fx_status fx_settings_check(const struct fx_settings *settings, const json_t *started,
@@ -257,6 +281,7 @@ static json_t *command_value(const char *command, const struct setting *row)
 
     switch (row->kind) {
     case KIND_STRING:
+    case KIND_CHOICE:
         return at ? json_stringn(at + 1, strcspn(at + 1, " ")) : NULL;
     case KIND_INT:
         return at ? json_integer(strtoll(at, NULL, 10)) : NULL;

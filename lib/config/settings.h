@@ -5,12 +5,16 @@
 #ifndef FX_CONFIG_SETTINGS_H
 #define FX_CONFIG_SETTINGS_H
 
-#include "base/status.h"
-#include "net/graph.h"
+#include "backend/backend.h"
+#include "config/schedule.h"
 
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+/* Which images choose the best checkpoint. */
+#define FX_VALS "holdout|test"
+enum fx_val { FX_VAL_HOLDOUT, FX_VAL_TEST };
 
 /* Plain data; strings borrowed from argv, the experts' metadata or constants. */
 struct fx_settings {
@@ -20,11 +24,11 @@ struct fx_settings {
     const char *recipe; /* "mission", "reported"; NULL: an expert's */
     const char *expert; /* expert-train: "0" .. "7" or "all"; else NULL */
     const char *data_digest;
-    const char *precision; /* "fp32", "bf16" */
-    const char *val;       /* "holdout", "test": which images choose the best checkpoint */
-    const char *augment;   /* "none" .. "sota" */
-    const char *mix;       /* "none", "cutmix", "mixup" */
-    const char *schedule;  /* "cosine", "restarts", "constant" */
+    enum fx_precision precision;
+    enum fx_val val;
+    enum fx_augment_policy augment;
+    enum fx_mix_kind mix;
+    enum fx_schedule_kind schedule;
     int64_t epochs, batch, seed;
     int64_t accumulate;    /* micro-batches of an optimiser step */
     int64_t patience;      /* epochs without gain before the run ends early; 0: never */
@@ -47,6 +51,17 @@ struct fx_settings {
 
 /* The rates that the schedule starts from: final, with experts_lr_scale. */
 void fx_settings_rates(const struct fx_settings *settings, double lr[FX_N_GROUPS]);
+
+/* The alpha of the Beta distribution that cutmix or mixup draws lam from. */
+static inline double fx_settings_mix_alpha(const struct fx_settings *settings)
+{
+    return settings->mix == FX_MIX_MIXUP ? settings->mixup_alpha : settings->cutmix_alpha;
+}
+
+/* "cosine over 100 epochs of batches of 128, augment strong, mix cutmix", for the log. */
+enum { FX_SETTINGS_SUMMARY_BYTES = 192 };
+const char *fx_settings_summary(const struct fx_settings *settings,
+                                char buf[FX_SETTINGS_SUMMARY_BYTES]);
 
 /* The key of the random numbers: the seed; with an expert's number K it is seed + (K + 1) * 2^32,
  * so that experts of one seed differ in everything. */

@@ -7,7 +7,7 @@ void fx_train_args_init(struct fx_train_args *args, const char *tool)
 {
     *args = (struct fx_train_args){
         .settings = { .tool = tool,
-                      .precision = "fp32",
+                      .precision = FX_PRECISION_FP32,
                       .seed = 42,
                       .accumulate = 1,
                       .patience_above = -1,
@@ -52,7 +52,7 @@ static int place_rows(struct fx_option *rows, int n, struct fx_train_args *args)
           "auto|cpu|ref|cuda or auto:N, cuda:N with a GPU's number (default: auto)", NULL },
         { "threads", 0, "N", FX_OPT_INT, &r->threads, 1, 1024, NULL,
           "CPU threads (default: as many as the process may use)", NULL },
-        { "precision", 0, "NAME", FX_OPT_CHOICE, &s->precision, 0, 0, "fp32|bf16",
+        { "precision", 0, "NAME", FX_OPT_ENUM, &s->precision, 0, 0, FX_PRECISIONS,
           "arithmetic of the experts (default: fp32)", NULL },
     };
 
@@ -96,7 +96,7 @@ static int image_rows(struct fx_option *rows, int n, struct fx_train_args *args)
           "draw the order of the images anew each epoch (default)", NULL },
         { "no-shuffle", 0, NULL, FX_OPT_CLEAR, &s->shuffle, 0, 0, NULL, "ascending image number",
           NULL },
-        { "val", 0, "WHICH", FX_OPT_CHOICE, &s->val, 0, 0, "holdout|test",
+        { "val", 0, "WHICH", FX_OPT_ENUM, &s->val, 0, 0, FX_VALS,
           "images that choose the best checkpoint (default: the recipe's)", &g->val },
         { "val-limit", 0, "N", FX_OPT_INT, &s->val_limit, 0, 1e9, NULL,
           "measure at most N images, in validation and in the final test; 0: all", NULL },
@@ -104,10 +104,9 @@ static int image_rows(struct fx_option *rows, int n, struct fx_train_args *args)
           "validate once before training (default, unless --steps is given)", &g->initial },
         { "no-initial", 0, NULL, FX_OPT_CLEAR, &s->initial, 0, 0, NULL,
           "no validation before training", &g->initial },
-        { "augment", 0, "NAME", FX_OPT_CHOICE, &s->augment, 0, 0,
-          "none|basic|light|baseline|strong|sota",
+        { "augment", 0, "NAME", FX_OPT_ENUM, &s->augment, 0, 0, FX_AUGMENT_POLICIES,
           "augmentation of the training images (default: the recipe's)", &g->augment },
-        { "mix", 0, "NAME", FX_OPT_CHOICE, &s->mix, 0, 0, "none|cutmix|mixup",
+        { "mix", 0, "NAME", FX_OPT_ENUM, &s->mix, 0, 0, FX_MIX_KINDS,
           "mixing within a batch (default: cutmix)", &g->mix },
         { "cutmix-alpha", 0, "X", FX_OPT_REAL, &s->cutmix_alpha, 1e-3, 1e3, NULL,
           "cutmix draws lam from Beta(X, X) (default: the recipe's)", &g->cutmix_alpha },
@@ -134,7 +133,7 @@ static int optimizer_rows(struct fx_option *rows, int n, struct fx_train_args *a
           "learning rate of the experts (default: the recipe's)", &g->lr_experts },
         { "weight-decay", 0, "X", FX_OPT_REAL, &s->weight_decay, 0, 1e3, NULL,
           "weight decay (default: the recipe's)", &g->weight_decay },
-        { "schedule", 0, "NAME", FX_OPT_CHOICE, &s->schedule, 0, 0, "cosine|restarts|constant",
+        { "schedule", 0, "NAME", FX_OPT_ENUM, &s->schedule, 0, 0, FX_SCHEDULE_KINDS,
           "learning rates from epoch to epoch (default: the recipe's)", &g->schedule },
     };
 

@@ -9,6 +9,7 @@
 
 #include "data/dataset.h"
 
+#define FX_AUGMENT_POLICIES "none|basic|light|baseline|strong|sota"
 enum fx_augment_policy {
     FX_AUGMENT_NONE,
     FX_AUGMENT_BASIC,
@@ -58,6 +59,7 @@ struct fx_augment_row {
     uint8_t erase_y, erase_x, erase_h, erase_w; /* erase_h = 0: nothing erased */
 };
 
+#define FX_MIX_KINDS "none|cutmix|mixup"
 enum fx_mix_kind { FX_MIX_NONE, FX_MIX_CUTMIX, FX_MIX_MIXUP };
 
 /* The mix of one batch.  Image i is mixed with image partner[i] of the same batch (after both were
@@ -77,10 +79,6 @@ struct fx_augment_config {
     bool shuffle;     /* false: ascending image number */
     uint64_t seed;
 };
-
-/* "none" .. "sota" and "none" "cutmix" "mixup"; false if unknown. */
-bool fx_augment_policy_from_name(const char *name, enum fx_augment_policy *policy);
-bool fx_mix_kind_from_name(const char *name, enum fx_mix_kind *kind);
 
 /* fx_augment_epoch: the rows of one epoch in training order.
  *   images   in   the image numbers to train on (sorted)

@@ -12,43 +12,6 @@
 
 enum { PADDING = 4, N_CROP_POSITIONS = 2 * PADDING + 1 };
 
-static const char *const policy_names[] = {
-    [FX_AUGMENT_NONE] = "none",     [FX_AUGMENT_BASIC] = "basic",
-    [FX_AUGMENT_LIGHT] = "light",   [FX_AUGMENT_BASELINE] = "baseline",
-    [FX_AUGMENT_STRONG] = "strong", [FX_AUGMENT_SOTA] = "sota",
-};
-static const char *const mix_names[] = {
-    [FX_MIX_NONE] = "none",
-    [FX_MIX_CUTMIX] = "cutmix",
-    [FX_MIX_MIXUP] = "mixup",
-};
-
-static int find_name(const char *const *names, int n, const char *name)
-{
-    for (int i = 0; i < n; i++)
-        if (strcmp(names[i], name) == 0)
-            return i;
-    return -1;
-}
-
-bool fx_augment_policy_from_name(const char *name, enum fx_augment_policy *policy)
-{
-    int found = find_name(policy_names, sizeof policy_names / sizeof policy_names[0], name);
-
-    if (found >= 0)
-        *policy = (enum fx_augment_policy)found;
-    return found >= 0;
-}
-
-bool fx_mix_kind_from_name(const char *name, enum fx_mix_kind *kind)
-{
-    int found = find_name(mix_names, sizeof mix_names / sizeof mix_names[0], name);
-
-    if (found >= 0)
-        *kind = (enum fx_mix_kind)found;
-    return found >= 0;
-}
-
 /* ---- order ------------------------------------------------------------------------------------
  */
 

@@ -10,6 +10,7 @@
 #define FX_NET_ARCH_H
 
 #include "base/status.h"
+#include "data/augment.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,7 +34,7 @@ struct fx_arch_key {
  */
 struct fx_arch_recipe {
     double weight_decay, dropout, label_smoothing;
-    const char *augment;
+    enum fx_augment_policy augment;
     int batch;
 };
 

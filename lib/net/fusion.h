@@ -6,13 +6,14 @@
 #define FX_NET_FUSION_H
 
 #include "base/status.h"
+#include "data/augment.h"
 
 struct fx_builder;
 
 /* What a run with the module uses (fusion-train(1), RECIPES), before its rates adapt to D. */
 struct fx_fusion_recipe {
     double lr_experts, lr_fusion, weight_decay, label_smoothing;
-    const char *augment;
+    enum fx_augment_policy augment;
     double mixup_alpha;
     double lr_experts_narrow, lr_experts_wide; /* factors where D is below, above 500; 0: none */
 };

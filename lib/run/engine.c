@@ -2,6 +2,7 @@
 #include "run/engine.h"
 
 #include "base/log.h"
+#include "base/words.h"
 
 #include <sched.h>
 #include <stdlib.h>
@@ -16,13 +17,15 @@ int fx_engine_default_threads(void)
     return CPU_COUNT(&set) > 0 ? CPU_COUNT(&set) : 1;
 }
 
-static void say_device(const struct fx_engine *engine, const char *precision)
+static void say_device(const struct fx_engine *engine, enum fx_precision precision)
 {
     const struct fx_choice *choice = &engine->choice;
+    char word[FX_WORD_BYTES];
 
     (choice->warns ? fx_log_warn : fx_log_info)("device: %s, %s, %d threads%s%s", choice->device,
-                                                precision, engine->threads,
-                                                choice->why[0] != '\0' ? ": " : "", choice->why);
+                                                fx_word_text(FX_PRECISIONS, precision, word),
+                                                engine->threads, choice->why[0] != '\0' ? ": " : "",
+                                                choice->why);
 }
 
 static enum fx_status open_device(struct fx_engine *engine, const struct fx_engine_options *options,
@@ -30,8 +33,7 @@ static enum fx_status open_device(struct fx_engine *engine, const struct fx_engi
 {
     struct fx_device_options device = {
         .n_threads = options->threads > 0 ? options->threads : fx_engine_default_threads(),
-        .precision =
-            strcmp(options->precision, "bf16") == 0 ? FX_PRECISION_BF16 : FX_PRECISION_FP32,
+        .precision = options->precision,
         .should_stop = should_stop,
     };
 

@@ -9,9 +9,9 @@
 
 /* What to compile. */
 struct fx_engine_options {
-    const char *device;    /* as fx_choose takes it */
-    const char *precision; /* "fp32", "bf16" */
-    int threads;           /* 0: as many as the process may use */
+    const char *device; /* as fx_choose takes it */
+    enum fx_precision precision;
+    int threads; /* 0: as many as the process may use */
     bool trains;
     int train_n; /* images of a full training batch; 0: none */
     int tail_n;  /* images of the last, partial batch of an epoch; 0: none */

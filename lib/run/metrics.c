@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/jsonl.h"
 #include "base/tool.h"
+#include "base/words.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -25,6 +26,14 @@ static void put_text(struct event *event, const char *key, const char *value)
 {
     if (value)
         put(event, key, fx_json_text(value));
+}
+
+/* One of the words of a list. */
+static void put_word(struct event *event, const char *key, const char *words, int number)
+{
+    char word[FX_WORD_BYTES];
+
+    put_text(event, key, fx_word_text(words, number, word));
 }
 
 static void put_int(struct event *event, const char *key, int64_t value)
@@ -144,7 +153,7 @@ static void put_machine(struct event *event, const struct fx_settings *settings,
                         const struct fx_start_facts *facts)
 {
     put_text(event, "device", facts->device);
-    put_text(event, "precision", settings->precision);
+    put_word(event, "precision", FX_PRECISIONS, settings->precision);
     put_int(event, "threads", facts->threads);
 }
 
@@ -154,7 +163,7 @@ static void put_images(struct event *event, const struct fx_settings *settings,
     put_int(event, "train_images", facts->train_images);
     put_int(event, "val_images", facts->val_images);
     put_int(event, "test_images", facts->test_images);
-    put_text(event, "val", settings->val);
+    put_word(event, "val", FX_VALS, settings->val);
     if (settings->val_limit > 0)
         put_int(event, "val_limit", settings->val_limit);
 }
@@ -162,8 +171,6 @@ static void put_images(struct event *event, const struct fx_settings *settings,
 static void put_recipe(struct event *event, const struct fx_settings *settings,
                        const struct fx_start_facts *facts)
 {
-    bool is_mixup = strcmp(settings->mix, "mixup") == 0;
-
     put_int(event, "seed", settings->seed);
     put_text(event, "recipe", settings->recipe);
     put_int(event, "epochs", settings->epochs);
@@ -173,10 +180,10 @@ static void put_recipe(struct event *event, const struct fx_settings *settings,
     put_int(event, "batch", settings->batch);
     put_int(event, "accumulate", settings->accumulate);
     put(event, "shuffle", json_boolean(settings->shuffle));
-    put_text(event, "augment", settings->augment);
-    put_text(event, "mix", settings->mix);
-    if (strcmp(settings->mix, "none") != 0)
-        put_real(event, "mix_alpha", is_mixup ? settings->mixup_alpha : settings->cutmix_alpha);
+    put_word(event, "augment", FX_AUGMENT_POLICIES, settings->augment);
+    put_word(event, "mix", FX_MIX_KINDS, settings->mix);
+    if (settings->mix != FX_MIX_NONE)
+        put_real(event, "mix_alpha", fx_settings_mix_alpha(settings));
     if (settings->fusion) {
         put_real(event, "alpha", settings->alpha);
         put_real(event, "distill", settings->distill);
@@ -198,7 +205,7 @@ static void put_optimizer(struct event *event, const struct fx_settings *setting
     if (settings->clip_fusion > 0)
         put_real(event, "clip_fusion", settings->clip_fusion);
     put_real(event, "weight_decay", settings->weight_decay);
-    put_text(event, "schedule", settings->schedule);
+    put_word(event, "schedule", FX_SCHEDULE_KINDS, settings->schedule);
     put_int(event, "patience", settings->patience);
     if (settings->fusion)
         put_real(event, "experts_lr_scale", settings->experts_lr_scale);

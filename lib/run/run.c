@@ -22,22 +22,18 @@ static int tail_images(const struct fx_run_plan *plan)
 static struct fx_data_loader_options data_loader_options(const struct fx_training_run *run)
 {
     const struct fx_settings *settings = run->plan->settings;
-    bool is_cutmix = strcmp(settings->mix, "cutmix") == 0;
-    bool is_mixup = strcmp(settings->mix, "mixup") == 0;
     struct fx_data_loader_options options = {
         .dataset = run->plan->dataset,
         .images = run->plan->images,
-        .augment = { .mix = is_cutmix  ? FX_MIX_CUTMIX
-                            : is_mixup ? FX_MIX_MIXUP
-                                       : FX_MIX_NONE,
-                     .mix_alpha = is_mixup ? settings->mixup_alpha : settings->cutmix_alpha,
+        .augment = { .policy = settings->augment,
+                     .mix = settings->mix,
+                     .mix_alpha = fx_settings_mix_alpha(settings),
                      .shuffle = settings->shuffle,
                      .seed = fx_settings_key(settings) },
         .batch = (int)settings->batch,
         .needs_pixels = !run->engine.backend->applies_rows,
     };
 
-    fx_augment_policy_from_name(settings->augment, &options.augment.policy);
     return options;
 }
 
@@ -141,8 +137,9 @@ static void set_trainer(struct fx_training_run *run)
     t->saver.rundir = &run->rundir;
     t->saver.engine = &run->engine;
     t->saver.settings = settings;
-    t->schedule = (struct fx_schedule){ .epochs = settings->epochs, .floor = settings->lr_floor };
-    fx_schedule_kind_from_name(settings->schedule, &t->schedule.kind);
+    t->schedule = (struct fx_schedule){ .kind = settings->schedule,
+                                        .epochs = settings->epochs,
+                                        .floor = settings->lr_floor };
     fx_settings_rates(settings, t->schedule.lr);
     t->val = plan->val;
     t->test = plan->test;

@@ -113,14 +113,11 @@ static void test_constant_and_names(void **state)
     const struct fx_schedule schedule = {
         .kind = FX_SCHEDULE_CONSTANT, .epochs = 3, .lr = { 1e-5, 2e-3, 3e-3 }, .floor = 0.1
     };
-    enum fx_schedule_kind kind;
     double lr[FX_N_GROUPS];
 
     (void)state;
     fx_schedule_rates(&schedule, 1000, lr);
     assert_true(lr[FX_GROUP_EXPERTS] == 1e-5 && lr[FX_GROUP_HEAD] == 3e-3);
-    assert_true(fx_schedule_kind_from_name("restarts", &kind) && kind == FX_SCHEDULE_RESTARTS);
-    assert_false(fx_schedule_kind_from_name("linear", &kind));
 }
 
 int main(void)

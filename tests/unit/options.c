@@ -14,6 +14,7 @@
 
 struct args {
     const char *output, *mix, *name;
+    enum { ORDER_UP, ORDER_DOWN } order;
     int64_t epochs;
     double alpha;
     bool shuffle, resume, alpha_given;
@@ -34,6 +35,7 @@ static enum fx_status parse(struct args *args, const char *line, char *operands,
         { "epochs", 0, "N", FX_OPT_INT, &args->epochs, 1, 1000, NULL, "passes", NULL },
         { "alpha", 'a', "A", FX_OPT_REAL, &args->alpha, 0, 10, NULL, "weight", &args->alpha_given },
         { "mix", 0, "KIND", FX_OPT_CHOICE, &args->mix, 0, 0, "none|cutmix|mixup", "mixing", NULL },
+        { "order", 0, "KIND", FX_OPT_ENUM, &args->order, 0, 0, "up|down", "order", NULL },
         { "name", 0, "TEXT", FX_OPT_STRING, &args->name, 0, 0, NULL, "a name", NULL },
         { "shuffle", 0, NULL, FX_OPT_FLAG, &args->shuffle, 0, 0, NULL, "mixed order", NULL },
         { "no-shuffle", 0, NULL, FX_OPT_CLEAR, &args->shuffle, 0, 0, NULL, "given order", NULL },
@@ -65,16 +67,18 @@ static void test_values(void **state)
     char operands[256];
 
     (void)state;
-    assert_int_equal(parse(&args,
-                           "one --epochs 7 -a 2.5e-1 two --mix=mixup --no-shuffle -o out -v "
-                           "-q --name --epochs -- --resume -",
-                           operands, &shared, &err),
-                     FX_OK);
+    assert_int_equal(
+        parse(&args,
+              "one --epochs 7 -a 2.5e-1 two --mix=mixup --order down --no-shuffle -o out -v "
+              "-q --name --epochs -- --resume -",
+              operands, &shared, &err),
+        FX_OK);
     assert_string_equal(operands, "one|two|--resume|-");
     assert_int_equal(args.epochs, 7);
     assert_true(args.alpha == 0.25);
     assert_true(args.alpha_given);
     assert_string_equal(args.mix, "mixup");
+    assert_int_equal(args.order, ORDER_DOWN);
     assert_string_equal(args.output, "out");
     assert_string_equal(args.name, "--epochs");
     assert_false(args.shuffle);
@@ -149,6 +153,7 @@ static void test_refused(void **state)
         { "--alpha 10.5", "--alpha 10.5: must be between 0 and 10" },
         { "--alpha 1e999", "--alpha 1e999: must be between 0 and 10" },
         { "--mix cut", "--mix cut: must be one of none|cutmix|mixup" },
+        { "--order dow", "--order dow: must be one of up|down" },
         { "--mix ''", "--mix : must be one of none|cutmix|mixup" },
         { "--mix none|cutmix", "--mix none|cutmix: must be one of none|cutmix|mixup" },
     };

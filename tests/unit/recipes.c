@@ -48,15 +48,15 @@ static void test_mission_of_each_fusion(void **state)
     static const struct {
         const char *fusion;
         double experts, rate, decay, smoothing, mixup;
-        const char *augment;
+        enum fx_augment_policy augment;
     } rows[] = {
-        { "multiplicative", 1e-5, 5e-4, 1e-4, 0.1, 0.2, "baseline" },
-        { "multiplicativeAddition", 1e-5, 1e-3, 1e-4, 0.08, 0.3, "strong" },
-        { "TransformerBase", 5e-6, 2e-4, 5e-4, 0.05, 0.2, "sota" },
-        { "concatenation", 1e-5, 1e-3, 1e-4, 0.08, 0.3, "strong" },
-        { "simpleAddition", 1e-5, 1e-3, 1e-4, 0.1, 0.2, "baseline" },
-        { "multiplicativeShifted", 1e-5, 1e-3, 1e-4, 0.1, 0.2, "baseline" },
-        { "gated", 1e-5, 1e-3, 1e-4, 0.1, 0.2, "baseline" },
+        { "multiplicative", 1e-5, 5e-4, 1e-4, 0.1, 0.2, FX_AUGMENT_BASELINE },
+        { "multiplicativeAddition", 1e-5, 1e-3, 1e-4, 0.08, 0.3, FX_AUGMENT_STRONG },
+        { "TransformerBase", 5e-6, 2e-4, 5e-4, 0.05, 0.2, FX_AUGMENT_SOTA },
+        { "concatenation", 1e-5, 1e-3, 1e-4, 0.08, 0.3, FX_AUGMENT_STRONG },
+        { "simpleAddition", 1e-5, 1e-3, 1e-4, 0.1, 0.2, FX_AUGMENT_BASELINE },
+        { "multiplicativeShifted", 1e-5, 1e-3, 1e-4, 0.1, 0.2, FX_AUGMENT_BASELINE },
+        { "gated", 1e-5, 1e-3, 1e-4, 0.1, 0.2, FX_AUGMENT_BASELINE },
     };
 
     (void)state;
@@ -65,10 +65,10 @@ static void test_mission_of_each_fusion(void **state)
         assert_rates(&s, rows[i].experts, rows[i].rate, rows[i].rate);
         assert_true(s.weight_decay == rows[i].decay && s.label_smoothing == rows[i].smoothing);
         assert_true(s.mixup_alpha == rows[i].mixup && s.cutmix_alpha == 1);
-        assert_string_equal(s.augment, rows[i].augment);
-        assert_string_equal(s.mix, "cutmix");
-        assert_string_equal(s.schedule, "cosine");
-        assert_string_equal(s.val, "holdout");
+        assert_int_equal(s.augment, rows[i].augment);
+        assert_int_equal(s.mix, FX_MIX_CUTMIX);
+        assert_int_equal(s.schedule, FX_SCHEDULE_COSINE);
+        assert_int_equal(s.val, FX_VAL_HOLDOUT);
         assert_true(s.epochs == 100 && s.batch == 128 && s.lr_floor == 0.1);
     }
 }
@@ -110,9 +110,9 @@ static void test_reported_is_the_same_for_all(void **state)
         struct fx_settings s = resolve("TransformerBase", "resnet18", width, &none, reported);
         assert_rates(&s, 1e-5, 1e-3, 1e-3);
         assert_true(s.weight_decay == 1e-4 && s.label_smoothing == 0.1 && s.cutmix_alpha == 1);
-        assert_string_equal(s.augment, "light");
-        assert_string_equal(s.schedule, "constant");
-        assert_string_equal(s.val, "test");
+        assert_int_equal(s.augment, FX_AUGMENT_LIGHT);
+        assert_int_equal(s.schedule, FX_SCHEDULE_CONSTANT);
+        assert_int_equal(s.val, FX_VAL_TEST);
     }
 }
 
@@ -150,10 +150,10 @@ static void test_given_values_stay(void **state)
     const struct fx_settings chosen = { .recipe = "reported",
                                         .epochs = 3,
                                         .batch = 5,
-                                        .val = "holdout",
-                                        .augment = "none",
-                                        .mix = "none",
-                                        .schedule = "restarts",
+                                        .val = FX_VAL_HOLDOUT,
+                                        .augment = FX_AUGMENT_NONE,
+                                        .mix = FX_MIX_NONE,
+                                        .schedule = FX_SCHEDULE_RESTARTS,
                                         .weight_decay = 7,
                                         .label_smoothing = 0.5,
                                         .steps = 9,
@@ -162,10 +162,10 @@ static void test_given_values_stay(void **state)
     (void)state;
     struct fx_settings s = resolve("concatenation", "densenet121", 1024, &given, chosen);
     assert_true(s.epochs == 3 && s.batch == 5 && s.weight_decay == 7 && s.label_smoothing == 0.5);
-    assert_string_equal(s.val, "holdout");
-    assert_string_equal(s.augment, "none");
-    assert_string_equal(s.mix, "none");
-    assert_string_equal(s.schedule, "restarts");
+    assert_int_equal(s.val, FX_VAL_HOLDOUT);
+    assert_int_equal(s.augment, FX_AUGMENT_NONE);
+    assert_int_equal(s.mix, FX_MIX_NONE);
+    assert_int_equal(s.schedule, FX_SCHEDULE_RESTARTS);
     assert_true(s.initial);
 }
 
@@ -198,14 +198,14 @@ static void test_experts(void **state)
     static const struct {
         const char *arch;
         double decay, dropout, smoothing;
-        const char *augment;
+        enum fx_augment_policy augment;
         int batch;
     } rows[] = {
-        { "densenet121", 1e-4, 0.2, 0.05, "light", 64 },
-        { "resnet18:width=16", 1e-4, 0, 0.1, "baseline", 128 },
-        { "improved_wideresnet28_10", 5e-4, 0.3, 0.05, "strong", 128 },
-        { "preact_resnext29_8x64d:width=8", 5e-4, 0.3, 0.05, "sota", 128 },
-        { "preact_resnet18", 1e-4, 0, 0.1, "baseline", 128 },
+        { "densenet121", 1e-4, 0.2, 0.05, FX_AUGMENT_LIGHT, 64 },
+        { "resnet18:width=16", 1e-4, 0, 0.1, FX_AUGMENT_BASELINE, 128 },
+        { "improved_wideresnet28_10", 5e-4, 0.3, 0.05, FX_AUGMENT_STRONG, 128 },
+        { "preact_resnext29_8x64d:width=8", 5e-4, 0.3, 0.05, FX_AUGMENT_SOTA, 128 },
+        { "preact_resnet18", 1e-4, 0, 0.1, FX_AUGMENT_BASELINE, 128 },
     };
     const struct fx_given none = { 0 };
     struct fx_err err = { 0 };
@@ -217,7 +217,7 @@ static void test_experts(void **state)
         assert_true(s.lr_experts * s.experts_lr_scale == 0.1 && s.lr_floor == 0 && s.sgd);
         assert_true(s.weight_decay == rows[i].decay && s.expert_dropout == rows[i].dropout);
         assert_true(s.label_smoothing == rows[i].smoothing && s.batch == rows[i].batch);
-        assert_string_equal(s.augment, rows[i].augment);
+        assert_int_equal(s.augment, rows[i].augment);
         assert_true(s.epochs == 250 && s.patience == 30 && s.patience_above == 75);
     }
 }

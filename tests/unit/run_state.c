@@ -83,11 +83,11 @@ static struct fx_settings some_settings(void)
         .fusion = "concatenation",
         .recipe = "mission",
         .data_digest = "d",
-        .precision = "fp32",
-        .val = "holdout",
-        .augment = "strong",
-        .mix = "cutmix",
-        .schedule = "cosine",
+        .precision = FX_PRECISION_FP32,
+        .val = FX_VAL_HOLDOUT,
+        .augment = FX_AUGMENT_STRONG,
+        .mix = FX_MIX_CUTMIX,
+        .schedule = FX_SCHEDULE_COSINE,
         .epochs = 100,
         .batch = 128,
         .seed = 42,
@@ -152,7 +152,7 @@ static void test_changes_are_named(void **state)
     s.epochs = 10;
     assert_named(&s, started, "epochs: the run was started with 100, not 10");
     json_decref(started);
-    s.schedule = "constant";
+    s.schedule = FX_SCHEDULE_CONSTANT;
     started = fx_settings_json(&s);
     s.epochs = 20;
     assert_int_equal(fx_settings_check(&s, started, NULL), FX_OK);

@@ -80,7 +80,7 @@ const struct fx_network fx_network_densenet = {
     .recipe = { .weight_decay = 1e-4,
                 .dropout = 0.2,
                 .label_smoothing = 0.05,
-                .augment = "light",
+                .augment = FX_AUGMENT_LIGHT,
                 .batch = 64 },
     .keys = {
         [GROWTH] = { "growth", 1, 256, false, { 1, { 32 } } },

@@ -51,7 +51,7 @@ const struct fx_network fx_network_resnet = {
     .recipe = { .weight_decay = 1e-4,
                 .dropout = 0.0,
                 .label_smoothing = 0.1,
-                .augment = "baseline",
+                .augment = FX_AUGMENT_BASELINE,
                 .batch = 128 },
     .keys = {
         [WIDTH] = { "width", 1, 1024, false, { 1, { 64 } } },

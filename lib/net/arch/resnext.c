@@ -77,7 +77,7 @@ const struct fx_network fx_network_resnext = {
     .recipe = { .weight_decay = 5e-4,
                 .dropout = 0.3,
                 .label_smoothing = 0.05,
-                .augment = "sota",
+                .augment = FX_AUGMENT_SOTA,
                 .batch = 128 },
     .keys = {
         [DEPTH] = { "depth", 11, 101, false, { 1, { 29 } } },

@@ -53,7 +53,7 @@ const struct fx_network fx_network_wideresnet = {
     .recipe = { .weight_decay = 5e-4,
                 .dropout = 0.3,
                 .label_smoothing = 0.05,
-                .augment = "strong",
+                .augment = FX_AUGMENT_STRONG,
                 .batch = 128 },
     .keys = {
         [DEPTH] = { "depth", 10, 100, false, { 1, { 28 } } },

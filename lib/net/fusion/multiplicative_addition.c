@@ -21,7 +21,7 @@ const struct fx_fusion_module fx_fusion_multiplicative_addition = {
                 .lr_fusion = 1e-3,
                 .weight_decay = 1e-4,
                 .label_smoothing = 0.08,
-                .augment = "strong",
+                .augment = FX_AUGMENT_STRONG,
                 .mixup_alpha = 0.3 },
     .build = build,
 };

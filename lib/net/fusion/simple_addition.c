@@ -16,7 +16,7 @@ const struct fx_fusion_module fx_fusion_simple_addition = {
                 .lr_fusion = 1e-3,
                 .weight_decay = 1e-4,
                 .label_smoothing = 0.1,
-                .augment = "baseline",
+                .augment = FX_AUGMENT_BASELINE,
                 .mixup_alpha = 0.2 },
     .build = build,
 };
