@@ -35,21 +35,22 @@ static __device__ fx_map_block unmixed(const fx_k_row *rows, const uint8_t *augm
 }
 
 /* Whether pixel i of an image needs its partner's. */
-static __device__ bool is_mixed(const fx_k_batch &batch, int i)
+static __device__ bool needs_partner(const fx_k_batch &batch, int i)
 {
     return batch.mix.kind == FX_MIX_MIXUP ||
            (batch.mix.kind == FX_MIX_CUTMIX &&
             in_box(i, batch.mix.y0, batch.mix.y1, batch.mix.x0, batch.mix.x1));
 }
 
-static __device__ fx_map_block mix(const fx_k_batch &batch, const fx_map_block &own,
-                                   const fx_map_block &partner)
+/* In a box of cutmix the pixel is the partner's. */
+static __device__ fx_map_block cutmix_or_mixup(const fx_k_batch &batch, const fx_map_block &own,
+                                               const fx_map_block &partner)
 {
     fx_map_block block = partner;
 
     if (batch.mix.kind == FX_MIX_MIXUP)
         for (int c = 0; c < 3; c++)
-            block.c[c] = fx_input_mixed(batch.mix.lam, own.c[c], partner.c[c]);
+            block.c[c] = fx_input_mixup(batch.mix.lam, own.c[c], partner.c[c]);
     return block;
 }
 
@@ -64,8 +65,9 @@ static __global__ void input(fx_k_batch_view view, const uint8_t *augmented, cha
     fx_map_block block = unmixed(rows, augmented, norm, position, i);
 
     /* One that is its own partner stays as it is: lam and 1 - lam of it are not quite all of it. */
-    if (batch.has_partner && view.partner[position] != position && is_mixed(batch, i))
-        block = mix(batch, block, unmixed(rows, augmented, norm, view.partner[position], i));
+    if (batch.has_partner && view.partner[position] != position && needs_partner(batch, i))
+        block = cutmix_or_mixup(batch, block,
+                                unmixed(rows, augmented, norm, view.partner[position], i));
     fx_map_store(fx_map_at<T>(y, blockIdx.z, r, 0), block);
 }
 

@@ -1,7 +1,7 @@
 /* Applying the table: from the data set's bytes to the finished input of a step.
  *
  * An image is cut, mirrored and changed as bytes, becomes floats through a table of 256 values per
- * channel, and is erased; then the images of the batch are mixed in place. */
+ * channel, and is erased; then the images of the batch are mixed (cutmix, mixup) in place. */
 #include "data/augment.h"
 
 #include "data/input_value.h"
@@ -54,19 +54,29 @@ static void erase(const struct fx_augment_row *row, float *image)
 /* ---- the batch --------------------------------------------------------------------------------
  */
 
-/* image becomes its mix with partner; both were augmented, neither was mixed. */
-static void mix_pair(const struct fx_mix *mix, float *image, const float *partner)
+static void mixup(const struct fx_mix *mix, float *image, const float *partner)
 {
-    if (mix->kind == FX_MIX_MIXUP) {
-        for (int i = 0; i < FX_IMAGE_BYTES; i++)
-            image[i] = fx_input_mixed(mix->lam, image[i], partner[i]);
-        return;
-    }
+    for (int i = 0; i < FX_IMAGE_BYTES; i++)
+        image[i] = fx_input_mixup(mix->lam, image[i], partner[i]);
+}
+
+/* The partner's box replaces the image's. */
+static void cutmix(const struct fx_mix *mix, float *image, const float *partner)
+{
     for (int c = 0; c < 3; c++)
         for (int y = mix->y0; y < mix->y1; y++) {
             int at = c * FX_IMAGE_PIXELS + y * SIDE + mix->x0;
             memcpy(image + at, partner + at, (size_t)(mix->x1 - mix->x0) * sizeof *image);
         }
+}
+
+/* Both images were augmented, neither was mixed. */
+static void cutmix_or_mixup(const struct fx_mix *mix, float *image, const float *partner)
+{
+    if (mix->kind == FX_MIX_MIXUP)
+        mixup(mix, image, partner);
+    else
+        cutmix(mix, image, partner);
 }
 
 /* Whether i is the smallest position of its cycle in the permutation. */
@@ -81,7 +91,8 @@ static bool leads_cycle(const uint32_t *partner, uint32_t i)
 
 /* In place, along the cycles of the permutation: an image is mixed before its partner changes, and
  * the last one of a cycle finds the first as it was in a copy. */
-static void mix_batch(const struct fx_mix *mix, const uint32_t *partner, int n, float *pixels)
+static void cutmix_or_mixup_batch(const struct fx_mix *mix, const uint32_t *partner, int n,
+                                  float *pixels)
 {
     float first[FX_IMAGE_BYTES];
 
@@ -91,9 +102,9 @@ static void mix_batch(const struct fx_mix *mix, const uint32_t *partner, int n, 
         memcpy(first, pixels + (size_t)i * FX_IMAGE_BYTES, sizeof first);
         uint32_t at = i;
         for (; partner[at] != i; at = partner[at])
-            mix_pair(mix, pixels + (size_t)at * FX_IMAGE_BYTES,
-                     pixels + (size_t)partner[at] * FX_IMAGE_BYTES);
-        mix_pair(mix, pixels + (size_t)at * FX_IMAGE_BYTES, first);
+            cutmix_or_mixup(mix, pixels + (size_t)at * FX_IMAGE_BYTES,
+                            pixels + (size_t)partner[at] * FX_IMAGE_BYTES);
+        cutmix_or_mixup(mix, pixels + (size_t)at * FX_IMAGE_BYTES, first);
     }
 }
 
@@ -113,7 +124,7 @@ void fx_augment_batch(const struct fx_image_set *images, const float mean[3], co
         erase(&rows[i], image);
     }
     if (mix != NULL && mix->kind != FX_MIX_NONE)
-        mix_batch(mix, partner, n, pixels);
+        cutmix_or_mixup_batch(mix, partner, n, pixels);
 }
 
 void fx_normalize_batch(const struct fx_image_set *images, const float mean[3], const float std[3],

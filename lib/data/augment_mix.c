@@ -50,7 +50,7 @@ static double draw_beta(struct fx_draws *draws, double alpha)
 
 /* The box reaches side/2 to each side of a uniform centre, side = int(32 sqrt(1 - lam)), clipped to
  * the image; lam becomes the share of the image outside the clipped box. */
-static void draw_box(struct fx_draws *draws, double lam, struct fx_mix *mix)
+static void draw_cutmix_box(struct fx_draws *draws, double lam, struct fx_mix *mix)
 {
     const int side = FX_IMAGE_SIDE, reach = (int)(side * sqrt(1.0 - lam)) / 2;
     int x = (int)fx_draws_below(draws, (uint32_t)side);
@@ -86,7 +86,7 @@ void fx_augment_mix(const struct fx_augment_config *config, uint32_t epoch, uint
     struct fx_draws draws = fx_draws_begin(config->seed, FX_RNG_MIX, PART_LAM, epoch, batch);
     double lam = draw_beta(&draws, config->mix_alpha);
     if (config->mix == FX_MIX_CUTMIX)
-        draw_box(&draws, lam, mix);
+        draw_cutmix_box(&draws, lam, mix);
     else
         mix->lam = (float)lam;
     draws = fx_draws_begin(config->seed, FX_RNG_MIX, PART_PARTNER, epoch, batch);

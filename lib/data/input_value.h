@@ -13,7 +13,8 @@ static inline FX_HD float fx_input_normalized(uint8_t value, float mean, float s
     return ((float)value / 255.0f - mean) / std;
 }
 
-static inline FX_HD float fx_input_mixed(float lam, float own, float partner)
+/* Mixup: lam * x + (1 - lam) * the partner's. */
+static inline FX_HD float fx_input_mixup(float lam, float own, float partner)
 {
     return lam * own + (1.0f - lam) * partner;
 }
