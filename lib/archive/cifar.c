@@ -1,9 +1,9 @@
 /* Reading a CIFAR archive: which member is what, and whether the whole fits together. */
 #include "archive/cifar.h"
 
-#include "archive/cifar_decode.h"
-#include "archive/cifar_folder.h"
-#include "archive/tar.h"
+#include "archive/cifar_decode_internal.h"
+#include "archive/cifar_folder_internal.h"
+#include "archive/tar_internal.h"
 #include "base/kind.h"
 
 #include <stdio.h>
@@ -41,7 +41,7 @@ static const struct member {
     { "test_batch.bin", FX_CIFAR10_BINARY, TEST, 0 },
     { "batches.meta.txt", FX_CIFAR10_BINARY, FINE_NAMES, 0 },
 };
-enum { N_MEMBERS = sizeof members / sizeof members[0], N_BATCHES_MAX = 5, WHERE_BYTES = 256 };
+enum { N_MEMBERS = sizeof members / sizeof *members, N_BATCHES_MAX = 5, WHERE_BYTES = 256 };
 
 /* What has been read of an archive so far. */
 struct collection {
@@ -60,7 +60,7 @@ static bool is_python(enum fx_cifar_layout layout)
 static const struct member *find_member(const char *path)
 {
     const char *slash = strrchr(path, '/');
-    const char *name = slash != NULL ? slash + 1 : path;
+    const char *name = slash ? slash + 1 : path;
 
     for (int i = 0; i < N_MEMBERS; i++)
         if (strcmp(members[i].name, name) == 0)
@@ -71,7 +71,7 @@ static const struct member *find_member(const char *path)
 static enum fx_status check_member(struct collection *all, const struct member *member,
                                    struct fx_err *err)
 {
-    if (all->first == NULL)
+    if (!all->first)
         all->first = member;
     if (member->layout != all->first->layout)
         return fx_fail(err, FX_EINPUT, "%s: %s belongs to %s, %s to %s", all->archive,
@@ -119,10 +119,10 @@ static enum fx_status collect_entries(struct collection *all, struct fx_tar *tar
 
     for (;;) {
         FX_TRY(fx_tar_next(tar, &entry, err));
-        if (entry.path == NULL)
+        if (!entry.path)
             return FX_OK;
         const struct member *member = find_member(entry.path);
-        if (member == NULL || entry.is_folder)
+        if (!member || entry.is_folder)
             continue;
         if (!entry.is_file)
             return fx_fail(err, FX_EINPUT, "%s: %s: not a regular file", all->archive, entry.path);
@@ -141,7 +141,7 @@ static enum fx_status collect_tar(struct collection *all, const char *path, stru
     struct fx_tar tar;
     enum fx_status status = fx_tar_open(&tar, path, err);
 
-    all->archive = path == NULL || strcmp(path, "-") == 0 ? "stdin" : path;
+    all->archive = path && strcmp(path, "-") != 0 ? path : "stdin";
     if (status == FX_OK)
         status = collect_entries(all, &tar, err);
     /* No tar at all: what it is shows in the bytes that were read first, which are still there. */
@@ -160,7 +160,7 @@ static enum fx_status collect_files(struct collection *all, const struct fx_cifa
         uint8_t *bytes;
         size_t n_bytes;
         FX_TRY(fx_cifar_folder_read(folder, members[i].name, &bytes, &n_bytes, err));
-        if (bytes == NULL)
+        if (!bytes)
             continue;
         enum fx_status status = check_member(all, &members[i], err);
         if (status == FX_OK)
@@ -194,7 +194,7 @@ static enum fx_status collect_folder(struct collection *all, struct fx_cifar_fol
 {
     all->archive = folder->name;
     FX_TRY(collect_files(all, folder, err));
-    if (all->first != NULL)
+    if (all->first)
         return FX_OK;
     FX_TRY(enter(folder, err));
     all->archive = folder->name;
@@ -205,7 +205,7 @@ static enum fx_status collect_folder(struct collection *all, struct fx_cifar_fol
 
 static enum fx_status check_complete(const struct collection *all, struct fx_err *err)
 {
-    if (all->first == NULL)
+    if (!all->first)
         return fx_fail(err, FX_EINPUT, "%s: holds no member of a CIFAR archive", all->archive);
     for (int i = 0; i < N_MEMBERS; i++)
         if (members[i].layout == all->first->layout && !all->seen[i])
@@ -255,7 +255,7 @@ enum fx_status fx_cifar_read(struct fx_cifar *cifar, const char *path, struct fx
     struct collection all = { .cifar = cifar };
 
     *cifar = (struct fx_cifar){ 0 };
-    enum fx_status status = path != NULL ? fx_cifar_folder_open(&folder, path, err) : FX_OK;
+    enum fx_status status = path ? fx_cifar_folder_open(&folder, path, err) : FX_OK;
     if (status == FX_OK)
         status = folder.fd >= 0 ? collect_folder(&all, &folder, err) : collect_tar(&all, path, err);
     if (status == FX_OK)

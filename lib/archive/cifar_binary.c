@@ -2,7 +2,7 @@
  *
  *   CIFAR-100: coarse u8 | fine u8 | 1024 red | 1024 green | 1024 blue      3074 bytes
  *   CIFAR-10:  label u8            | 1024 red | 1024 green | 1024 blue      3073 bytes */
-#include "archive/cifar_decode.h"
+#include "archive/cifar_decode_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +40,7 @@ enum fx_status fx_cifar_binary_names(const uint8_t *bytes, size_t n_bytes,
         n_bytes--;
     for (size_t at = 0; at < n_bytes;) {
         const uint8_t *newline = memchr(bytes + at, '\n', n_bytes - at);
-        size_t n_line = newline != NULL ? (size_t)(newline - bytes) - at : n_bytes - at;
+        size_t n_line = newline ? (size_t)(newline - bytes) - at : n_bytes - at;
         size_t n_text = n_line > 0 && bytes[at + n_line - 1] == '\r' ? n_line - 1 : n_line;
         FX_TRY(fx_cifar_names_add(names, bytes + at, n_text, where, err));
         at += n_line + 1;

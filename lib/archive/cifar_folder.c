@@ -1,7 +1,7 @@
 /* Reading files of a folder that may hold anything under the names that are looked for. */
-#include "archive/cifar_folder.h"
+#include "archive/cifar_folder_internal.h"
 
-#include "archive/tar.h"
+#include "archive/tar_internal.h"
 #include "base/io.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@ enum fx_status fx_cifar_folder_open(struct fx_cifar_folder *folder, const char *
                                     struct fx_err *err)
 {
     *folder = (struct fx_cifar_folder){ .fd = -1, .name = strdup(path) };
-    if (folder->name == NULL)
+    if (!folder->name)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", path);
     folder->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     /* What is no folder is somebody else's to open and to complain about. */
@@ -62,7 +62,7 @@ static enum fx_status read_whole(int fd, size_t n, uint8_t **bytes, const char *
     size_t got = 0;
 
     *bytes = malloc(n + 1);
-    if (*bytes == NULL)
+    if (!*bytes)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", where);
     enum fx_status status = fx_read_full(fd, *bytes, n + 1, &got, where, err);
     if (status == FX_OK && got != n)

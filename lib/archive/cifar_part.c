@@ -1,5 +1,5 @@
-/* Memory of a CIFAR part and of label names (see cifar_decode.h). */
-#include "archive/cifar_decode.h"
+/* Memory of a CIFAR part and of label names (see cifar_decode_internal.h). */
+#include "archive/cifar_decode_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@ enum fx_status fx_cifar_part_init(struct fx_cifar_part *part, size_t n, const ch
                                   struct fx_err *err)
 {
     *part = (struct fx_cifar_part){ .fine = calloc(n, 1), .coarse = calloc(n, 1), .n = n };
-    if (part->fine != NULL && part->coarse != NULL)
+    if (part->fine && part->coarse)
         return FX_OK;
     fx_cifar_part_free(part);
     return fx_fail(err, FX_EFAIL, "%s: out of memory", where);
@@ -28,7 +28,7 @@ static bool append_blocks(uint8_t **to, size_t n_to, uint8_t **from, size_t n_fr
 {
     uint8_t *grown = realloc(*to, (n_to + n_from) * size);
 
-    if (grown == NULL)
+    if (!grown)
         return false;
     memcpy(grown + n_to * size, *from, n_from * size);
     free(*from);
@@ -86,10 +86,10 @@ enum fx_status fx_cifar_names_add(struct fx_cifar_names *names, const uint8_t *t
                        names->n);
     if (names->n == FX_CIFAR_NAMES_MAX)
         return fx_fail(err, FX_EINPUT, "%s: more than %d label names", where, FX_CIFAR_NAMES_MAX);
-    if (names->names == NULL)
+    if (!names->names)
         names->names = calloc(FX_CIFAR_NAMES_MAX, sizeof *names->names);
-    char *copy = names->names != NULL ? strndup((const char *)text, n) : NULL;
-    if (copy == NULL)
+    char *copy = names->names ? strndup((const char *)text, n) : NULL;
+    if (!copy)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", where);
     names->names[names->n++] = copy;
     return FX_OK;

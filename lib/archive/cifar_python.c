@@ -5,9 +5,9 @@
  *   meta: fine_label_names and coarse_label_names, or label_names: lists of text
  * Keys are Python 2 strings, or Python 3 str or bytes after a round trip; dicts are in any order;
  * filenames and batch_label may be missing. */
-#include "archive/cifar_decode.h"
-#include "archive/pickle_numpy.h"
-#include "archive/unpickle.h"
+#include "archive/cifar_decode_internal.h"
+#include "archive/pickle_numpy_internal.h"
+#include "archive/unpickle_internal.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@ static enum fx_status get_list(const struct fx_pickle_value *dict, const char *k
     const struct fx_pickle_value *value = fx_pickle_get(dict, key);
     char text[80];
 
-    if (value == NULL)
+    if (!value)
         return fx_fail(err, FX_EINPUT, "%s: has no %s", where, key);
     if (value->kind != FX_PICKLE_LIST && value->kind != FX_PICKLE_TUPLE)
         return fx_fail(err, FX_EINPUT, "%s: %s is %s, not a list", where, key,
@@ -37,7 +37,7 @@ static int64_t label_at(const struct fx_pickle_value *labels, const struct fx_pi
     const struct fx_pickle_value *item;
     int64_t label = -1;
 
-    if (array != NULL)
+    if (array)
         return fx_pickle_array_integer(array, i);
     item = fx_pickle_at(labels, i);
     if (fx_pickle_is_array(item) && fx_pickle_array_view(item, &scalar, "", NULL) == FX_OK &&
@@ -84,7 +84,7 @@ static enum fx_status view_pixels(const struct fx_pickle_value *dict,
     const struct fx_pickle_value *value = fx_pickle_get(dict, "data");
     char text[80];
 
-    if (value == NULL)
+    if (!value)
         return fx_fail(err, FX_EINPUT, "%s: has no data", where);
     if (!fx_pickle_is_array(value))
         return fx_fail(err, FX_EINPUT, "%s: data is %s, not a NumPy array", where,
@@ -107,7 +107,7 @@ static enum fx_status read_labels(const struct fx_pickle_value *dict, size_t n, 
     FX_TRY(copy_labels(dict, has_coarse ? "fine_labels" : "labels", n, part->fine, where, err));
     if (has_coarse)
         FX_TRY(copy_labels(dict, "coarse_labels", n, part->coarse, where, err));
-    if (fx_pickle_get(dict, "filenames") == NULL)
+    if (!fx_pickle_get(dict, "filenames"))
         return FX_OK;
     FX_TRY(get_list(dict, "filenames", &list, where, err));
     return list->seq.n == n
@@ -139,7 +139,7 @@ static enum fx_status take_pixels(const struct fx_pickle_array *pixels, uint8_t 
     bool is_adopted = n_bytes >= data.n && !(is_inside && pixels->is_fortran);
     uint8_t *images = is_adopted ? *bytes : malloc(data.n);
 
-    if (images == NULL)
+    if (!images)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", where);
     if (pixels->is_fortran)
         transpose_pixels(data.at, part->n, images);
@@ -148,7 +148,7 @@ static enum fx_status take_pixels(const struct fx_pickle_array *pixels, uint8_t 
     if (is_adopted) {
         *bytes = NULL;
         uint8_t *shrunk = realloc(images, data.n);
-        if (shrunk != NULL)
+        if (shrunk)
             images = shrunk;
     }
     part->images = images;
@@ -208,9 +208,9 @@ enum fx_status fx_cifar_python_names(const uint8_t *bytes, size_t n_bytes,
     enum fx_status status;
 
     FX_TRY_OUT(unpickle_dict(&pickle, bytes, n_bytes, where, err));
-    FX_TRY_OUT(copy_names(pickle.root, coarse != NULL ? "fine_label_names" : "label_names", fine,
-                          where, err));
-    if (coarse != NULL)
+    FX_TRY_OUT(
+        copy_names(pickle.root, coarse ? "fine_label_names" : "label_names", fine, where, err));
+    if (coarse)
         FX_TRY_OUT(copy_names(pickle.root, "coarse_label_names", coarse, where, err));
 out:
     fx_pickle_fini(&pickle);

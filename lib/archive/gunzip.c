@@ -1,5 +1,5 @@
-/* Inflating and verifying the gzip layer (see gunzip.h). */
-#include "archive/gunzip.h"
+/* Inflating and verifying the gzip layer (see gunzip_internal.h). */
+#include "archive/gunzip_internal.h"
 
 #include "base/io.h"
 
@@ -36,7 +36,7 @@ static bool at_magic(const struct fx_gunzip *gz)
 static enum fx_status begin(struct fx_gunzip *gz, struct fx_err *err)
 {
     gz->input = malloc(FX_GUNZIP_INPUT_BYTES);
-    if (gz->input == NULL)
+    if (!gz->input)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", gz->name);
     FX_TRY(refill(gz, 2, err));
     if (gz->end == 0)
@@ -51,7 +51,7 @@ static enum fx_status begin(struct fx_gunzip *gz, struct fx_err *err)
 
 enum fx_status fx_gunzip_open(struct fx_gunzip *gz, const char *path, struct fx_err *err)
 {
-    bool is_stdin = path == NULL || strcmp(path, "-") == 0;
+    bool is_stdin = !path || strcmp(path, "-") == 0;
 
     *gz = (struct fx_gunzip){ .fd = STDIN_FILENO, .name = is_stdin ? "stdin" : path };
     if (!is_stdin)
@@ -104,7 +104,7 @@ static enum fx_status inflate_some(struct fx_gunzip *gz, uint8_t *buf, size_t n,
         return fx_fail(err, FX_EFAIL, "%s: out of memory", gz->name);
     else if (code != Z_OK && code != Z_BUF_ERROR)
         return fx_fail(err, FX_EINPUT, "%s: the gzip data is damaged: %s", gz->name,
-                       z->msg != NULL ? z->msg : zError(code));
+                       z->msg ? z->msg : zError(code));
     return FX_OK;
 }
 

@@ -1,5 +1,5 @@
 /* Bounds of the unpickler: input, stack, MARKs and memo. */
-#include "archive/pickle_machine.h"
+#include "archive/pickle_machine_internal.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -19,7 +19,7 @@ enum fx_status fx_machine_bad(struct fx_machine *m, const char *fmt, ...)
     va_list args;
 
     va_start(args, fmt);
-    vsnprintf(why, sizeof(why), fmt, args);
+    vsnprintf(why, sizeof why, fmt, args);
     va_end(args);
     return fx_fail(m->err, FX_EINPUT, "%s: pickle: byte %zu: %s", m->name, m->op_pos, why);
 }
@@ -71,7 +71,7 @@ enum fx_status fx_machine_push(struct fx_machine *m, struct fx_pickle_value *val
         return fx_machine_no_room(m);
     if (m->n_stack >= FX_PICKLE_STACK_MAX)
         return fx_machine_bad(m, "stack deeper than %d", FX_PICKLE_STACK_MAX);
-    struct fx_pickle_value **stack = grown(m->stack, &m->cap_stack, m->n_stack, sizeof(*stack));
+    struct fx_pickle_value **stack = grown(m->stack, &m->cap_stack, m->n_stack, sizeof *stack);
     if (!stack)
         return fx_machine_no_room(m);
     m->stack = stack;
@@ -115,7 +115,7 @@ enum fx_status fx_machine_mark(struct fx_machine *m)
 {
     if (m->n_marks >= FX_PICKLE_STACK_MAX)
         return fx_machine_bad(m, "more than %d MARKs", FX_PICKLE_STACK_MAX);
-    size_t *marks = grown(m->marks, &m->cap_marks, m->n_marks, sizeof(*marks));
+    size_t *marks = grown(m->marks, &m->cap_marks, m->n_marks, sizeof *marks);
     if (!marks)
         return fx_machine_no_room(m);
     m->marks = marks;
@@ -142,7 +142,7 @@ enum fx_status fx_machine_put(struct fx_machine *m, uint64_t number)
     if (number > m->n_ops)
         return fx_machine_bad(m, "memo number %" PRIu64 " after %zu opcodes", number, m->n_ops);
     while (m->n_memo <= number) {
-        struct fx_pickle_value **memo = grown(m->memo, &m->cap_memo, m->n_memo, sizeof(*memo));
+        struct fx_pickle_value **memo = grown(m->memo, &m->cap_memo, m->n_memo, sizeof *memo);
         if (!memo)
             return fx_machine_no_room(m);
         m->memo = memo;

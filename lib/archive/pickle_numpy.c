@@ -6,7 +6,7 @@
  *   _frombuffer(bytes, dtype, shape, "C" or "F")                          protocol 5
  *   dtype("u1", False, True), then BUILD (3, "|", None, None, None, -1, -1, 0)
  * Source: numpy/core/src/multiarray/{methods,descriptor}.c, numpy/core/numeric.py. */
-#include "archive/pickle_numpy.h"
+#include "archive/pickle_numpy_internal.h"
 
 #include "tensor/tensor.h"
 
@@ -21,9 +21,9 @@ static bool is_numpy_call(const struct fx_pickle_value *value, const char *modul
     if (!value || value->kind != FX_PICKLE_OBJECT)
         return false;
     callable = value->object.callable;
-    for (size_t i = 0; i < sizeof(roots) / sizeof(*roots); i++) {
+    for (size_t i = 0; i < sizeof roots / sizeof *roots; i++) {
         char full[64];
-        snprintf(full, sizeof(full), "%s.%s", roots[i], module);
+        snprintf(full, sizeof full, "%s.%s", roots[i], module);
         if (fx_pickle_is_global(callable, full, name))
             return true;
     }
@@ -104,7 +104,7 @@ enum fx_status fx_pickle_array_view(const struct fx_pickle_value *value,
         data = fx_pickle_at(value->object.state, 4);
     } else {
         return fx_fail(err, FX_EINPUT, "%s: is %s, not a NumPy array", name,
-                       fx_pickle_describe(value, what, sizeof(what)));
+                       fx_pickle_describe(value, what, sizeof what));
     }
     if (!read_dtype(dtype, array))
         return fx_fail(err, FX_EINPUT, "%s: array whose elements are no plain numbers", name);
@@ -140,7 +140,7 @@ int64_t fx_pickle_array_integer(const struct fx_pickle_array *array, size_t i)
 
     if (array->kind == 'i' && bits >> (63 - n_unused) != 0)
         bits |= n_unused > 0 ? UINT64_MAX << (64 - n_unused) : 0;
-    memcpy(&integer, &bits, sizeof(integer));
+    memcpy(&integer, &bits, sizeof integer);
     return integer;
 }
 
@@ -157,10 +157,10 @@ double fx_pickle_array_real(const struct fx_pickle_array *array, size_t i)
     case 2:
         return (double)fx_f16_to_f32((uint16_t)bits);
     case 4:
-        memcpy(&single, &bits32, sizeof(single));
+        memcpy(&single, &bits32, sizeof single);
         return (double)single;
     default:
-        memcpy(&real, &bits, sizeof(real));
+        memcpy(&real, &bits, sizeof real);
         return real;
     }
 }

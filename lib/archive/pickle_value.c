@@ -1,5 +1,5 @@
 /* The tree of plain data that the unpickler builds: its memory and its look-ups. */
-#include "archive/pickle_value.h"
+#include "archive/pickle_value_internal.h"
 
 #include <stdalign.h>
 #include <stdio.h>
@@ -35,7 +35,7 @@ void *fx_pickle_alloc(struct fx_pickle *pickle, size_t n_bytes, size_t n_cells)
     n_bytes = (n_bytes + 15) & ~(size_t)15;
     if (!block || block->n_bytes - block->n_used < n_bytes) {
         size_t size = n_bytes > BLOCK_BYTES ? n_bytes : BLOCK_BYTES;
-        block = malloc(sizeof(*block) + size);
+        block = malloc(sizeof *block + size);
         if (!block)
             return NULL;
         *block = (struct fx_pickle_block){ .next = pickle->blocks, .n_bytes = size };
@@ -48,7 +48,7 @@ void *fx_pickle_alloc(struct fx_pickle *pickle, size_t n_bytes, size_t n_cells)
 
 struct fx_pickle_value *fx_pickle_new(struct fx_pickle *pickle, enum fx_pickle_kind kind)
 {
-    struct fx_pickle_value *value = fx_pickle_alloc(pickle, sizeof(*value), 1);
+    struct fx_pickle_value *value = fx_pickle_alloc(pickle, sizeof *value, 1);
 
     if (value)
         *value = (struct fx_pickle_value){ .kind = kind };
@@ -62,16 +62,16 @@ bool fx_pickle_append(struct fx_pickle *pickle, struct fx_pickle_value *seq,
         /* Capacity doubles, so all the outgrown arrays together are no larger than the last one. */
         size_t cap = seq->seq.n + n > 2 * seq->seq.cap ? seq->seq.n + n : 2 * seq->seq.cap;
         struct fx_pickle_value **grown =
-            fx_pickle_alloc(pickle, cap * sizeof(*grown), cap - seq->seq.cap);
+            fx_pickle_alloc(pickle, cap * sizeof *grown, cap - seq->seq.cap);
         if (!grown)
             return false;
         if (seq->seq.n > 0)
-            memcpy(grown, seq->seq.items, seq->seq.n * sizeof(*grown));
+            memcpy(grown, seq->seq.items, seq->seq.n * sizeof *grown);
         seq->seq.items = grown;
         seq->seq.cap = cap;
     }
     if (n > 0)
-        memcpy(seq->seq.items + seq->seq.n, items, n * sizeof(*items));
+        memcpy(seq->seq.items + seq->seq.n, items, n * sizeof *items);
     seq->seq.n += n;
     return true;
 }
@@ -153,7 +153,7 @@ static int compare_pairs(const void *a, const void *b)
 bool fx_pickle_dict_prune(struct fx_pickle_value *dict)
 {
     struct fx_pickle_value **items = dict->seq.items;
-    struct pair *pairs = malloc(dict->seq.n * sizeof(*pairs) + 1);
+    struct pair *pairs = malloc(dict->seq.n * sizeof *pairs + 1);
     size_t n_pairs = 0, n_kept = 0;
 
     if (!pairs)
@@ -161,7 +161,7 @@ bool fx_pickle_dict_prune(struct fx_pickle_value *dict)
     for (size_t i = 0; i < dict->seq.n; i += 2)
         if (is_plain_key(items[i]))
             pairs[n_pairs++] = (struct pair){ items[i], i };
-    qsort(pairs, n_pairs, sizeof(*pairs), compare_pairs);
+    qsort(pairs, n_pairs, sizeof *pairs, compare_pairs);
     for (size_t i = 1, first = 0; i < n_pairs; i++) {
         if (compare_keys(pairs[first].key, pairs[i].key) != 0) {
             first = i;

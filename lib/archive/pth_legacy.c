@@ -1,10 +1,10 @@
 /* The stream of torch < 1.6: five pickles (magic number, protocol version, system, object, list of
  * storage keys), then for each key the number of elements and the elements.
  * Source: torch/serialization.py, _legacy_save and _legacy_load. */
-#include "archive/pth_file.h"
+#include "archive/pth_file_internal.h"
 
-#include "archive/unpickle.h"
-#include "archive/zip_bytes.h"
+#include "archive/unpickle_internal.h"
+#include "archive/zip_bytes_internal.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -22,10 +22,10 @@ static size_t magic_end(const uint8_t *bytes, size_t n_bytes)
 {
     size_t at = n_bytes >= 3 && bytes[2] == 0x95 ? 11 : 2;
 
-    if (n_bytes < at + sizeof(magic) || bytes[0] != 0x80 ||
-        memcmp(bytes + at, magic, sizeof(magic)) != 0)
+    if (n_bytes < at + sizeof magic || bytes[0] != 0x80 ||
+        memcmp(bytes + at, magic, sizeof magic) != 0)
         return 0;
-    return at + sizeof(magic);
+    return at + sizeof magic;
 }
 
 bool fx_pth_is_legacy(const uint8_t *bytes, size_t n_bytes)
@@ -70,7 +70,7 @@ static enum fx_status list_keys(struct fx_pth_file *file, struct fx_err *err)
 
     if (list->kind != FX_PICKLE_LIST)
         return fx_fail(err, FX_EINPUT, "%s: no list of storages", file->in->name);
-    file->storages = calloc(list->seq.n + 1, sizeof(*file->storages));
+    file->storages = calloc(list->seq.n + 1, sizeof *file->storages);
     if (!file->storages)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", file->in->name);
     for (size_t i = 0; i < list->seq.n; i++) {
@@ -116,7 +116,7 @@ static enum fx_status read_storage(struct fx_pth_file *file, struct fx_pth_stora
     uint64_t n;
     char key[64];
 
-    fx_pickle_printable(storage->key, key, sizeof(key));
+    fx_pickle_printable(storage->key, key, sizeof key);
     if (storage->element_bytes == 0)
         return fx_fail(err, FX_EINPUT, "%s: storage %s belongs to no tensor", name, key);
     if (left < COUNT_BYTES)

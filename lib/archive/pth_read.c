@@ -1,7 +1,7 @@
 /* Reading a .pth: container, object, state dict, names. */
 #include "archive/pth.h"
 
-#include "archive/pth_file.h"
+#include "archive/pth_file_internal.h"
 #include "base/log.h"
 
 #include <stdlib.h>
@@ -15,8 +15,8 @@ static const char *const wrapper_keys[] = { "model_state_dict", "state_dict", "n
 static const char *const prefixes[] = { "module.", "_module.", "_orig_mod.", "model." };
 
 enum {
-    N_WRAPPER_KEYS = sizeof(wrapper_keys) / sizeof(*wrapper_keys),
-    N_PREFIXES = sizeof(prefixes) / sizeof(*prefixes),
+    N_WRAPPER_KEYS = sizeof wrapper_keys / sizeof *wrapper_keys,
+    N_PREFIXES = sizeof prefixes / sizeof *prefixes,
 };
 
 bool fx_pth_is_pth(const uint8_t *bytes, size_t n_bytes)
@@ -69,7 +69,7 @@ static int by_length(const void *a, const void *b)
 static enum fx_status strip_prefix(struct fx_tensor_set *set, const char *prefix,
                                    struct fx_err *err)
 {
-    char **names = calloc(set->n_tensors + 1, sizeof(*names));
+    char **names = calloc(set->n_tensors + 1, sizeof *names);
     enum fx_status status = FX_OK;
     size_t n = 0;
 
@@ -79,7 +79,7 @@ static enum fx_status strip_prefix(struct fx_tensor_set *set, const char *prefix
     if (n < set->n_tensors)
         status = fx_fail(err, FX_EFAIL, "out of memory");
     else
-        qsort(names, n, sizeof(*names), by_length);
+        qsort(names, n, sizeof *names, by_length);
     for (size_t i = 0; status == FX_OK && i < n; i++) {
         const struct fx_tensor *tensor = fx_tensor_set_find(set, names[i]);
         status = fx_tensor_set_rename(set, (size_t)(tensor - set->tensors),

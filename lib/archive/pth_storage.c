@@ -1,6 +1,6 @@
 /* Storages of a .pth: the table by key, what a persistent id says about one, and the memory of what
  * has to be inflated or copied. */
-#include "archive/pth_file.h"
+#include "archive/pth_file_internal.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -28,7 +28,7 @@ static const struct {
     { NULL, "float8_e4m3fn", FX_F8_E4M3 },
     { NULL, "float8_e5m2", FX_F8_E5M2 },
 };
-enum { N_NAMES = sizeof(names) / sizeof(*names) };
+enum { N_NAMES = sizeof names / sizeof *names };
 
 bool fx_pth_storage_dtype(const struct fx_pickle_value *class_name, enum fx_dtype *dtype,
                           bool *is_untyped)
@@ -81,11 +81,11 @@ enum fx_status fx_pth_sort_storages(struct fx_pth_file *file, struct fx_err *err
     struct fx_pth_storage *storages = file->storages;
     char key[64];
 
-    qsort(storages, file->n_storages, sizeof(*storages), by_key);
+    qsort(storages, file->n_storages, sizeof *storages, by_key);
     for (size_t i = 1; i < file->n_storages; i++)
         if (by_key(&storages[i - 1], &storages[i]) == 0)
             return fx_fail(err, FX_EINPUT, "%s: storage %s is listed twice", file->in->name,
-                           fx_pickle_printable(storages[i].key, key, sizeof(key)));
+                           fx_pickle_printable(storages[i].key, key, sizeof key));
     return FX_OK;
 }
 
@@ -96,7 +96,7 @@ struct fx_pth_storage *fx_pth_find_storage(const struct fx_pth_file *file,
 
     if (file->n_storages == 0)
         return NULL;
-    return bsearch(&wanted, file->storages, file->n_storages, sizeof(wanted), by_key);
+    return bsearch(&wanted, file->storages, file->n_storages, sizeof wanted, by_key);
 }
 
 /* ---- persistent ids -------------------------------------------------------------------------- */
@@ -135,15 +135,15 @@ enum fx_status fx_pth_elements_get(const struct fx_pth_file *file,
         return fx_fail(err, FX_EINPUT, "%s: malformed storage reference", name);
     if (!fx_pth_storage_dtype(fx_pickle_at(id, 1), &elements->dtype, &elements->is_untyped))
         return fx_fail(err, FX_EINPUT, "%s: storage of %s is not supported", name,
-                       fx_pickle_describe(fx_pickle_at(id, 1), what, sizeof(what)));
+                       fx_pickle_describe(fx_pickle_at(id, 1), what, sizeof what));
     elements->storage = fx_pth_find_storage(file, key->bytes);
     if (!elements->storage)
         return fx_fail(err, FX_EINPUT, "%s: storage %s is missing", name,
-                       fx_pickle_printable(key->bytes, what, sizeof(what)));
+                       fx_pickle_printable(key->bytes, what, sizeof what));
     if ((uint64_t)elements->n > elements->storage->n_bytes / fx_dtype_bytes(elements->dtype))
         return fx_fail(err, FX_EINPUT,
                        "%s: storage %s has %zu bytes, too few for %" PRId64 " elements of %s", name,
-                       fx_pickle_printable(key->bytes, what, sizeof(what)),
+                       fx_pickle_printable(key->bytes, what, sizeof what),
                        elements->storage->n_bytes, elements->n, fx_dtype_name(elements->dtype));
     if (!narrow_to_view(fx_pickle_at(id, 5), elements))
         return fx_fail(err, FX_EINPUT, "%s: storage view lies outside its storage", name);

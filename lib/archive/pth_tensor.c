@@ -8,7 +8,7 @@
  *   torch.nn.parameter.Parameter(tensor, ...), torch.autograd.variable.Variable(tensor, ...)
  *   torch._tensor._rebuild_from_type_v2(rebuild function, class, its arguments, state)
  * Offsets, sizes and strides count elements. */
-#include "archive/pth_file.h"
+#include "archive/pth_file_internal.h"
 
 #include <inttypes.h>
 #include <string.h>

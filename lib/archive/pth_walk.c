@@ -1,8 +1,8 @@
 /* Names of a .pth: the walk over dicts, lists and pickled modules that finds every tensor, and the
  * plain values beside a state dict. */
-#include "archive/pth_file.h"
+#include "archive/pth_file_internal.h"
 
-#include "archive/pickle_numpy.h"
+#include "archive/pickle_numpy_internal.h"
 #include "base/log.h"
 #include "base/number.h"
 
@@ -78,9 +78,9 @@ static enum fx_status visit_child(struct walk *w, const char *key, struct fx_pic
 {
     size_t n = strlen(w->name);
 
-    if (n + 1 + strlen(key) >= sizeof(w->name))
+    if (n + 1 + strlen(key) >= sizeof w->name)
         return bad(w, "a name is longer than 1023 bytes");
-    snprintf(w->name + n, sizeof(w->name) - n, "%s%s", n > 0 ? "." : "", key);
+    snprintf(w->name + n, sizeof w->name - n, "%s%s", n > 0 ? "." : "", key);
     FX_TRY(visit(w, child));
     w->name[n] = '\0';
     return FX_OK;
@@ -93,7 +93,7 @@ static enum fx_status visit_dict(struct walk *w, struct fx_pickle_value *dict)
     if (!fx_pickle_dict_prune(dict))
         return fx_fail(w->err, FX_EFAIL, "%s: out of memory", w->file->in->name);
     for (size_t i = 0; i < dict->seq.n; i += 2) {
-        if (key_text(dict->seq.items[i], key, sizeof(key)))
+        if (key_text(dict->seq.items[i], key, sizeof key))
             FX_TRY(visit_child(w, key, dict->seq.items[i + 1]));
         else if (fx_pth_is_tensor(dict->seq.items[i + 1]))
             return bad(w, "a tensor's name is not printable text");
@@ -109,7 +109,7 @@ static enum fx_status visit_list(struct walk *w, struct fx_pickle_value *list)
     char key[24];
 
     for (size_t i = 0; i < list->seq.n; i++) {
-        snprintf(key, sizeof(key), "%zu", i);
+        snprintf(key, sizeof key, "%zu", i);
         FX_TRY(visit_child(w, key, list->seq.items[i]));
     }
     return FX_OK;
@@ -135,7 +135,7 @@ static bool is_transient(const struct fx_pickle_value *state, const struct fx_pi
     if (names && names->kind == FX_PICKLE_OBJECT) /* set([...]) of protocol 2 */
         names = fx_pickle_at(names, 0);
     if (!names || (names->kind != FX_PICKLE_LIST && names->kind != FX_PICKLE_SET) ||
-        !key_text(key, text, sizeof(text)))
+        !key_text(key, text, sizeof text))
         return false;
     for (size_t i = 0; i < names->seq.n; i++)
         if (fx_pickle_is_text(names->seq.items[i], text))
@@ -151,7 +151,7 @@ static enum fx_status visit_module(struct walk *w, const struct fx_pickle_value 
 
     FX_TRY(visit(w, fx_pickle_get(state, "_parameters")));
     for (size_t i = 0; buffers->kind == FX_PICKLE_DICT && i < buffers->seq.n; i += 2)
-        if (key_text(buffers->seq.items[i], key, sizeof(key)) &&
+        if (key_text(buffers->seq.items[i], key, sizeof key) &&
             !is_transient(state, buffers->seq.items[i]))
             FX_TRY(visit_child(w, key, buffers->seq.items[i + 1]));
     return visit(w, fx_pickle_get(state, "_modules"));
@@ -171,7 +171,7 @@ static enum fx_status visit(struct walk *w, struct fx_pickle_value *value)
         char what[96];
         if (value->kind == FX_PICKLE_OBJECT)
             fx_log_verbose("%s: %s: skipped %s", w->file->in->name, w->name,
-                           fx_pickle_describe(value, what, sizeof(what)));
+                           fx_pickle_describe(value, what, sizeof what));
         return FX_OK;
     }
     if (value->is_open)
@@ -237,8 +237,8 @@ enum fx_status fx_pth_put_scalars(struct fx_pth_file *file, const struct fx_pick
     char key[NAME_BYTES_MAX], text[SCALAR_BYTES_MAX];
 
     for (size_t i = 0; i < dict->seq.n; i += 2)
-        if (key_text(dict->seq.items[i], key, sizeof(key)) &&
-            scalar_text(dict->seq.items[i + 1], text, sizeof(text)))
+        if (key_text(dict->seq.items[i], key, sizeof key) &&
+            scalar_text(dict->seq.items[i + 1], text, sizeof text))
             FX_TRY(fx_tensor_set_put_meta(file->set, key, text, err));
     return FX_OK;
 }

@@ -6,8 +6,8 @@
  * torch >= 2.7 would take it as leave to compute offsets instead of reading them. */
 #include "archive/pth.h"
 
-#include "archive/pth_file.h"
-#include "archive/zip_write.h"
+#include "archive/pth_file_internal.h"
+#include "archive/zip_write_internal.h"
 #include "base/memory_stream.h"
 
 #include <limits.h>
@@ -83,7 +83,7 @@ static void put_tensor(FILE *out, const struct fx_tensor *tensor, size_t number)
         strides[i] = stride;
         stride *= tensor->shape[i] > 0 ? tensor->shape[i] : 1;
     }
-    snprintf(key, sizeof(key), "%zu", number);
+    snprintf(key, sizeof key, "%zu", number);
     put_global(out, "torch._utils", "_rebuild_tensor_v2");
     fputs("((", out);
     put_text(out, "storage");
@@ -137,7 +137,7 @@ static enum fx_status add_member(struct fx_zip_writer *zip, const char *root, co
 {
     char full[MEMBER_BYTES_MAX];
 
-    if (snprintf(full, sizeof(full), "%s/%s", root, member) >= (int)sizeof(full))
+    if (snprintf(full, sizeof full, "%s/%s", root, member) >= (int)sizeof full)
         return fx_fail(err, FX_EFAIL, "%s: the name '%s' is too long", zip->name, root);
     return fx_zip_writer_add(zip, full, data, n_bytes, err);
 }
@@ -154,7 +154,7 @@ static enum fx_status write_members(struct fx_zip_writer *zip, const struct fx_t
     FX_TRY_OUT(add_member(zip, root, "data.pkl", pickle, n_pickle, err));
     FX_TRY_OUT(add_member(zip, root, "byteorder", "little", 6, err));
     for (size_t i = 0; i < set->n_tensors; i++) {
-        snprintf(member, sizeof(member), "data/%zu", i);
+        snprintf(member, sizeof member, "data/%zu", i);
         FX_TRY_OUT(
             add_member(zip, root, member, set->tensors[i].data, set->tensors[i].n_bytes, err));
     }

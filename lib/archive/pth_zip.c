@@ -1,7 +1,7 @@
 /* The container of torch >= 1.6: a zip of ROOT/data.pkl, ROOT/version and ROOT/data/KEY. */
-#include "archive/pth_file.h"
+#include "archive/pth_file_internal.h"
 
-#include "archive/unpickle.h"
+#include "archive/unpickle_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,9 +32,9 @@ static const struct fx_zip_member *find_in_root(const struct fx_pth_file *file,
 {
     char full[NAME_BYTES_MAX];
 
-    if (root.n + strlen(name) >= sizeof(full))
+    if (root.n + strlen(name) >= sizeof full)
         return NULL;
-    snprintf(full, sizeof(full), "%.*s%s", (int)root.n, (const char *)root.at, name);
+    snprintf(full, sizeof full, "%.*s%s", (int)root.n, (const char *)root.at, name);
     return fx_zip_find(&file->zip, full);
 }
 
@@ -76,7 +76,7 @@ static enum fx_status check_version(struct fx_pth_file *file, struct fx_pickle_b
     if (!member)
         return fx_fail(err, FX_EINPUT, "%s: not a PyTorch file: member %.*sversion is missing",
                        file->zip.name, (int)root.n, (const char *)root.at);
-    FX_TRY(read_word(file, member, word, sizeof(word), err));
+    FX_TRY(read_word(file, member, word, sizeof word, err));
     long version = strtol(word, &end, 10);
     if (end == word || *end != '\0' || version < 1 || version > VERSION_MAX)
         return fx_fail(err, FX_EINPUT, "%s: format version '%s' is not one of 1 to %d",
@@ -92,7 +92,7 @@ static enum fx_status check_byte_order(struct fx_pth_file *file, struct fx_pickl
 
     if (!member)
         return FX_OK;
-    FX_TRY(read_word(file, member, word, sizeof(word), err));
+    FX_TRY(read_word(file, member, word, sizeof word, err));
     file->is_big_endian = strcmp(word, "big") == 0;
     if (!file->is_big_endian && strcmp(word, "little") != 0)
         return fx_fail(err, FX_EINPUT, "%s: byte order is neither little nor big", file->zip.name);
@@ -107,7 +107,7 @@ static enum fx_status list_storages(struct fx_pth_file *file, struct fx_pickle_b
     static const char folder[] = "data/";
     const struct fx_zip *zip = &file->zip;
 
-    file->storages = calloc(zip->n_members + 1, sizeof(*file->storages));
+    file->storages = calloc(zip->n_members + 1, sizeof *file->storages);
     if (!file->storages)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", zip->name);
     for (size_t i = 0; i < zip->n_members; i++) {

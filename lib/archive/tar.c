@@ -1,5 +1,5 @@
-/* Reading tar through libarchive, fed from the verified gzip layer (see tar.h). */
-#include "archive/tar.h"
+/* Reading tar through libarchive, fed from the verified gzip layer (see tar_internal.h). */
+#include "archive/tar_internal.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -28,8 +28,7 @@ static enum fx_status fail(struct fx_tar *tar, const char *what, struct fx_err *
 
     if (tar->input_status != FX_OK)
         return fx_fail(err, tar->input_status, "%s", tar->input_err.msg);
-    return fx_fail(err, FX_EINPUT, "%s: %s: %s", tar->input.name, what,
-                   why != NULL ? why : "damaged");
+    return fx_fail(err, FX_EINPUT, "%s: %s: %s", tar->input.name, what, why ? why : "damaged");
 }
 
 enum fx_status fx_tar_open(struct fx_tar *tar, const char *path, struct fx_err *err)
@@ -38,8 +37,7 @@ enum fx_status fx_tar_open(struct fx_tar *tar, const char *path, struct fx_err *
     FX_TRY(fx_gunzip_open(&tar->input, path, err));
     tar->block = malloc(BLOCK_BYTES);
     tar->reader = archive_read_new();
-    if (tar->block == NULL || tar->reader == NULL ||
-        archive_read_support_format_tar(tar->reader) != ARCHIVE_OK)
+    if (!tar->block || !tar->reader || archive_read_support_format_tar(tar->reader) != ARCHIVE_OK)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", tar->input.name);
     if (archive_read_open(tar->reader, tar, NULL, feed, NULL) != ARCHIVE_OK)
         return fail(tar, "not a tar or tar.gz archive", err);
@@ -63,7 +61,7 @@ static bool leads_outside(const char *path)
 
     if (path[0] == '/')
         return true;
-    while ((part = strstr(part, "..")) != NULL) {
+    while ((part = strstr(part, ".."))) {
         bool begins = part == path || part[-1] == '/';
         part += 2;
         if (begins && (*part == '/' || *part == '\0'))
@@ -86,10 +84,9 @@ enum fx_status fx_tar_next(struct fx_tar *tar, struct fx_tar_entry *entry, struc
                     err);
     tar->has_begun = true;
     const char *path = archive_entry_pathname(header);
-    entry->path = path != NULL ? path : "?";
+    entry->path = path ? path : "?";
     entry->is_file = archive_entry_filetype(header) == AE_IFREG &&
-                     archive_entry_hardlink(header) == NULL &&
-                     archive_entry_sparse_count(header) == 0;
+                     !archive_entry_hardlink(header) && archive_entry_sparse_count(header) == 0;
     entry->is_folder = archive_entry_filetype(header) == AE_IFDIR;
     entry->n_bytes = archive_entry_size(header);
     if (leads_outside(entry->path))
@@ -112,7 +109,7 @@ enum fx_status fx_tar_read(struct fx_tar *tar, const struct fx_tar_entry *entry,
     for (;;) {
         cap = cap < n_wanted ? cap : n_wanted;
         uint8_t *grown = realloc(buf, cap > 0 ? cap : 1);
-        if (grown == NULL) {
+        if (!grown) {
             free(buf);
             return fx_fail(err, FX_EFAIL, "%s: %s: out of memory", tar->input.name, entry->path);
         }

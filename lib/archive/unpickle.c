@@ -2,10 +2,10 @@
  *
  * One row of `ops` is one opcode: the function that runs it and that function's parameter.  The
  * machine (pickle_machine.c) holds the bounds; what a call means is in pickle_call.c. */
-#include "archive/unpickle.h"
+#include "archive/unpickle_internal.h"
 
-#include "archive/pickle_call.h"
-#include "archive/pickle_machine.h"
+#include "archive/pickle_call_internal.h"
+#include "archive/pickle_machine_internal.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -87,7 +87,7 @@ static enum fx_status op_long(struct fx_machine *m, int unused)
         number = at[n - 1] & 0x80 ? UINT64_MAX : 0;
         for (size_t i = n; i > 0; i--)
             number = number << 8 | at[i - 1];
-        memcpy(&value->integer, &number, sizeof(number));
+        memcpy(&value->integer, &number, sizeof number);
     }
     return fx_machine_push(m, value);
 }
@@ -103,7 +103,7 @@ static enum fx_status op_real(struct fx_machine *m, int unused)
         bits = bits << 8 | at[i];
     struct fx_pickle_value *value = fx_pickle_new(m->pickle, FX_PICKLE_REAL);
     if (value)
-        memcpy(&value->real, &bits, sizeof(bits));
+        memcpy(&value->real, &bits, sizeof bits);
     return fx_machine_push(m, value);
 }
 
@@ -230,7 +230,7 @@ static enum fx_status add_items(struct fx_machine *m, enum fx_pickle_kind kind,
     if (seq->kind == FX_PICKLE_OBJECT)
         return FX_OK;
     if (seq->kind != kind)
-        return fx_machine_bad(m, "items added to %s", fx_pickle_describe(seq, what, sizeof(what)));
+        return fx_machine_bad(m, "items added to %s", fx_pickle_describe(seq, what, sizeof what));
     return fx_pickle_append(m->pickle, seq, items, n) ? FX_OK : fx_machine_no_room(m);
 }
 
@@ -310,10 +310,10 @@ static enum fx_status push_call(struct fx_machine *m, struct fx_pickle_value *ca
     char what[96];
 
     if (callable->kind != FX_PICKLE_GLOBAL && callable->kind != FX_PICKLE_PERSISTENT)
-        return fx_machine_bad(m, "a call of %s", fx_pickle_describe(callable, what, sizeof(what)));
+        return fx_machine_bad(m, "a call of %s", fx_pickle_describe(callable, what, sizeof what));
     if (args->kind != FX_PICKLE_TUPLE)
         return fx_machine_bad(m, "a call with %s for arguments",
-                              fx_pickle_describe(args, what, sizeof(what)));
+                              fx_pickle_describe(args, what, sizeof what));
     struct fx_pickle_value *value = fx_pickle_call(m->pickle, callable, args, &why);
     if (!value && why)
         return fx_machine_bad(m, "%s", why);
@@ -352,7 +352,7 @@ static enum fx_status op_build(struct fx_machine *m, int unused)
     if (value->kind == FX_PICKLE_OBJECT)
         value->object.state = state;
     else if (value->kind != FX_PICKLE_DICT)
-        return fx_machine_bad(m, "BUILD of %s", fx_pickle_describe(value, what, sizeof(what)));
+        return fx_machine_bad(m, "BUILD of %s", fx_pickle_describe(value, what, sizeof what));
     return FX_OK;
 }
 

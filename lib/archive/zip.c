@@ -1,7 +1,7 @@
 /* The central directory of a zip archive: found, read, and held against every local header. */
-#include "archive/zip.h"
+#include "archive/zip_internal.h"
 
-#include "archive/zip_bytes.h"
+#include "archive/zip_bytes_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -292,11 +292,11 @@ static enum fx_status check_places(struct fx_zip *zip, size_t limit, struct fx_e
 
     for (size_t i = 0; i < zip->n_members; i++)
         FX_TRY(locate(zip, &members[i], limit, err));
-    qsort(members, zip->n_members, sizeof(*members), by_offset);
+    qsort(members, zip->n_members, sizeof *members, by_offset);
     for (size_t i = 1; i < zip->n_members; i++)
         if (members[i].header_offset < members[i - 1].end_offset)
             return bad_member(zip, &members[i], err, "overlaps another member");
-    qsort(members, zip->n_members, sizeof(*members), by_name);
+    qsort(members, zip->n_members, sizeof *members, by_name);
     for (size_t i = 1; i < zip->n_members; i++)
         if (strcmp(members[i].name, members[i - 1].name) == 0)
             return bad_member(zip, &members[i], err, "stands in the archive twice");
@@ -315,7 +315,7 @@ enum fx_status fx_zip_open(struct fx_zip *zip, const uint8_t *bytes, size_t n_by
     FX_TRY(find_directory(zip, &dir, err));
     if (dir.n_members > dir.n_bytes / CENTRAL_BYTES)
         return bad(zip, err, "malformed central directory");
-    zip->members = calloc((size_t)dir.n_members + 1, sizeof(*zip->members));
+    zip->members = calloc((size_t)dir.n_members + 1, sizeof *zip->members);
     if (!zip->members)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", name);
     at = (size_t)dir.offset;
@@ -340,5 +340,5 @@ const struct fx_zip_member *fx_zip_find(const struct fx_zip *zip, const char *na
 
     if (zip->n_members == 0)
         return NULL;
-    return bsearch(&key, zip->members, zip->n_members, sizeof(key), by_name);
+    return bsearch(&key, zip->members, zip->n_members, sizeof key, by_name);
 }

@@ -1,5 +1,5 @@
 /* The content of a zip member: checked, and inflated where it is deflated. */
-#include "archive/zip.h"
+#include "archive/zip_internal.h"
 
 #include <limits.h>
 #include <stdlib.h>

@@ -45,7 +45,7 @@ static enum fx_status grow(struct fx_input *in, size_t n, struct fx_err *err)
     if (cap > n)
         cap = n;
     void *bytes = realloc((void *)in->bytes, cap);
-    if (bytes == NULL)
+    if (!bytes)
         return fx_fail(err, FX_EFAIL, "%s: out of memory after %zu bytes", in->name, in->n_bytes);
     in->bytes = bytes;
     in->cap_bytes = cap;
@@ -69,7 +69,7 @@ static enum fx_status fill(struct fx_input *in, size_t n, struct fx_err *err)
 
 enum fx_status fx_input_begin(struct fx_input *in, const char *path, struct fx_err *err)
 {
-    bool is_stdin = path == NULL || strcmp(path, "-") == 0;
+    bool is_stdin = !path || strcmp(path, "-") == 0;
 
     *in = (struct fx_input){ .name = is_stdin ? "stdin" : path };
     int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);

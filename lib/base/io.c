@@ -62,7 +62,7 @@ enum fx_status fx_make_dirs(const char *path, struct fx_err *err)
     char *prefix = strdup(path);
     enum fx_status status = FX_OK;
 
-    if (prefix == NULL)
+    if (!prefix)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", path);
     for (char *at = prefix + 1; status == FX_OK && prefix[0] != '\0'; at++) {
         char c = *at;

@@ -16,7 +16,7 @@ enum { REAL_DIGITS = 10 };
 json_t *fx_json_text(const char *text)
 {
     char *mended = fx_utf8_mend(text);
-    json_t *string = mended != NULL ? json_string(mended) : NULL;
+    json_t *string = mended ? json_string(mended) : NULL;
 
     free(mended);
     return string;
@@ -29,7 +29,7 @@ static void *allocate(size_t n)
 {
     void *bytes = malloc(n);
 
-    was_short |= bytes == NULL;
+    was_short |= !bytes;
     return bytes;
 }
 
@@ -39,9 +39,9 @@ enum fx_status fx_json_parse(const char *bytes, size_t n, size_t flags, json_t *
     json_set_alloc_funcs(allocate, free);
     was_short = false;
     *value = json_loadb(bytes, n, flags, why);
-    if (*value == NULL && was_short)
+    if (!*value && was_short)
         snprintf(why->text, sizeof why->text, "out of memory");
-    return *value != NULL ? FX_OK : was_short ? FX_EFAIL : FX_EINPUT;
+    return *value ? FX_OK : was_short ? FX_EFAIL : FX_EINPUT;
 }
 
 char *fx_json_line(const json_t *object)
@@ -50,7 +50,7 @@ char *fx_json_line(const json_t *object)
     size_t n = json_dumpb(object, NULL, 0, flags);
     char *line = n > 0 ? malloc(n + 2) : NULL;
 
-    if (line == NULL)
+    if (!line)
         return NULL;
     json_dumpb(object, line, n, flags);
     memcpy(line + n, "\n", 2);
@@ -62,7 +62,7 @@ enum fx_status fx_json_line_write(const json_t *object, FILE *out, const char *n
 {
     char *line = fx_json_line(object);
 
-    if (line == NULL)
+    if (!line)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", name);
     bool failed = fputs(line, out) == EOF || fflush(out) != 0;
     int why = errno;

@@ -47,7 +47,7 @@ struct sign {
     size_t n;
     const char *also;
 };
-#define BYTES(text) text, sizeof(text) - 1
+#define BYTES(text) text, sizeof text - 1
 /* The number that torch.save began with before 1.6, behind the opcodes of the pickle. */
 #define TORCH_STREAM "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 
@@ -94,12 +94,12 @@ static const struct sign header_signs[] = {
     { EXPERT, "a file of weights", 0, BYTES("{"), ".weight\"" },
 };
 
-#define N_OF(array) (sizeof(array) / sizeof *(array))
+#define N_OF(array) (sizeof array / sizeof *(array))
 
 static bool fits(const struct sign *sign, const uint8_t *bytes, size_t n)
 {
     return n >= sign->at + sign->n && memcmp(bytes + sign->at, sign->bytes, sign->n) == 0 &&
-           (sign->also == NULL || memmem(bytes, n, sign->also, strlen(sign->also)) != NULL);
+           (!sign->also || memmem(bytes, n, sign->also, strlen(sign->also)));
 }
 
 static const struct sign *find(const struct sign *table, size_t n_table, const uint8_t *bytes,
@@ -120,8 +120,7 @@ static bool is_safetensors(const uint8_t *bytes, size_t n)
 static bool is_text(const uint8_t *bytes, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if ((bytes[i] < ' ' && strchr("\t\n\r", bytes[i]) == NULL) || bytes[i] >= 0x7f ||
-            bytes[i] == '\0')
+        if ((bytes[i] < ' ' && !strchr("\t\n\r", bytes[i])) || bytes[i] >= 0x7f || bytes[i] == '\0')
             return false;
     return n > 0;
 }
@@ -141,9 +140,9 @@ static struct sign recognise(const uint8_t *bytes, size_t n)
         found = find(header_signs, N_OF(header_signs), bytes + 8, n - 8);
     else
         found = find(signs, N_OF(signs), bytes, n);
-    if (found != NULL || is_safetensors(bytes, n))
-        return found != NULL ? *found : unknown;
-    while (at < n && strchr(" \t\r\n", bytes[at]) != NULL && bytes[at] != '\0')
+    if (found || is_safetensors(bytes, n))
+        return found ? *found : unknown;
+    while (at < n && strchr(" \t\r\n", bytes[at]) && bytes[at] != '\0')
         at++;
     if (at < n && bytes[at] == '<')
         return page;

@@ -23,7 +23,7 @@ static enum fx_status compare(const struct fx_live_file *file, const char *text,
 {
     char *old = malloc(n);
 
-    if (old == NULL)
+    if (!old)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", file->path);
     ssize_t got = pread(file->fd, old, n, file->at);
     *is_same = got == (ssize_t)n && memcmp(old, text, n) == 0;

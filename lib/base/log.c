@@ -53,7 +53,7 @@ static void emit(const char *text, size_t n)
 size_t fx_log_put_task(char *line, size_t n)
 {
     line[0] = '\0';
-    if (task_name != NULL) {
+    if (task_name) {
         line[0] = '[';
         fx_quote(line + 1, n - 3, task_name);
         stpcpy(line + strlen(line), "] ");
@@ -132,7 +132,7 @@ bool fx_log_progress_wanted(void)
 {
     const char *terminal = getenv("TERM");
 
-    return level >= FX_LOG_NORMAL && isatty(STDERR_FILENO) && terminal != NULL &&
+    return level >= FX_LOG_NORMAL && isatty(STDERR_FILENO) && terminal &&
            strcmp(terminal, "dumb") != 0;
 }
 

@@ -26,7 +26,7 @@ static bool make_room(struct memory *memory, size_t n)
         cap *= 2;
     }
     char *grown = cap > memory->cap ? realloc(*memory->bytes, cap) : *memory->bytes;
-    if (grown == NULL)
+    if (!grown)
         return false;
     *memory->bytes = grown;
     memory->cap = cap;
@@ -66,11 +66,11 @@ FILE *fx_memory_stream(char **bytes, size_t *n)
 
     *n = 0;
     *bytes = calloc(1, BYTES_AT_FIRST);
-    if (memory != NULL && *bytes != NULL) {
+    if (memory && *bytes) {
         *memory = (struct memory){ bytes, n, BYTES_AT_FIRST, false };
         out = fopencookie(memory, "w", io);
     }
-    if (out == NULL) {
+    if (!out) {
         free(memory);
         free(*bytes);
         *bytes = NULL;

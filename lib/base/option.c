@@ -157,7 +157,7 @@ static enum fx_status set_row(const struct fx_option *row, const char *text, str
     case FX_OPT_END:
         break;
     }
-    if (status == FX_OK && row->given != NULL)
+    if (status == FX_OK && row->given)
         *row->given = true;
     return status;
 }
@@ -211,7 +211,7 @@ static enum fx_status bad_option(const struct row_table *table, int found, char 
 
     if (found == ':')
         return fx_fail(err, FX_EUSAGE, "--%s: needs a value %s", row->name, row->arg);
-    if (row != NULL)
+    if (row)
         return fx_fail(err, FX_EUSAGE, "--%s: takes no value", row->name);
     if (optopt != 0)
         return fx_fail(err, FX_EUSAGE, "-%c: no such option", optopt);
@@ -279,8 +279,8 @@ static int help_left(const struct fx_option *row, char *buf, size_t n)
 
     if (row->letter != 0)
         snprintf(letter, sizeof letter, "-%c, ", row->letter);
-    return snprintf(buf, n, "  %s--%s%s%s", letter, row->name, row->arg != NULL ? " " : "",
-                    row->arg != NULL ? row->arg : "");
+    return snprintf(buf, n, "  %s--%s%s%s", letter, row->name, row->arg ? " " : "",
+                    row->arg ? row->arg : "");
 }
 
 static void help_row(const struct fx_option *row, int indent, FILE *out)
@@ -293,7 +293,7 @@ static void help_row(const struct fx_option *row, int indent, FILE *out)
     else
         fprintf(out, "%s\n%*s", left, indent, "");
     help_text(row->help, indent, out);
-    if (row->choices != NULL) {
+    if (row->choices) {
         fprintf(out, "%*s", indent, "");
         help_text(row->choices, indent, out);
     }
@@ -320,7 +320,7 @@ void fx_option_help(const struct fx_tool *tool, FILE *out)
     fprintf(out, "\nOptions:\n");
     for (int i = 0; i < table.n_rows; i++)
         help_row(table.rows[i], indent, out);
-    if (tool->notes != NULL)
+    if (tool->notes)
         fprintf(out, "\n%s", tool->notes);
     fprintf(out, "\nExample:\n  %s\n", tool->example);
 }

@@ -45,7 +45,7 @@ void fx_output_sweep(void)
 {
     for (int i = 0; i < N_TEMPS_MAX; i++) {
         const char *path = atomic_load(&temps[i]);
-        if (path != NULL)
+        if (path)
             unlink(path);
     }
 }
@@ -69,7 +69,7 @@ void fx_output_guard(void)
     struct sigaction action = { .sa_handler = fx_output_die };
 
     sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < sizeof fatal / sizeof fatal[0]; i++) {
+    for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++) {
         struct sigaction old;
         /* A signal ignored by the parent (nohup) stays ignored. */
         if (sigaction(fatal[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
@@ -102,7 +102,7 @@ static enum fx_status open_stdout(struct fx_output *out, bool binary, struct fx_
 static char *temp_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
-    int n_dir = slash != NULL ? (int)(slash - path) + 1 : 0;
+    int n_dir = slash ? (int)(slash - path) + 1 : 0;
     uint32_t random = 0;
     char *name = NULL;
 
@@ -117,7 +117,7 @@ static char *temp_name(const char *path)
 static enum fx_status open_temp(struct fx_output *out, struct fx_err *err)
 {
     out->temp_path = temp_name(out->path);
-    if (out->temp_path == NULL)
+    if (!out->temp_path)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", out->path);
     if (!temp_enter(out->temp_path))
         return fx_fail(err, FX_EFAIL, "%s: more than %d files open for writing", out->path,
@@ -137,12 +137,12 @@ enum fx_status fx_output_open(struct fx_output *out, const char *path, bool bina
     struct stat st;
 
     *out = (struct fx_output){ .fd = -1 };
-    if (path == NULL || strcmp(path, "-") == 0)
+    if (!path || strcmp(path, "-") == 0)
         return open_stdout(out, binary, err);
 
     bool exists = stat(path, &st) == 0;
     out->path = exists ? realpath(path, NULL) : strdup(path);
-    if (out->path == NULL)
+    if (!out->path)
         return fx_fail_errno(err, "%s", path);
     if (exists && S_ISDIR(st.st_mode)) {
         errno = EISDIR;
@@ -164,7 +164,7 @@ enum fx_status fx_output_open(struct fx_output *out, const char *path, bool bina
 void fx_sync_dir_of(const char *path)
 {
     char *copy = strdup(path);
-    int fd = copy != NULL ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 
     if (fd >= 0) {
         (void)!fsync(fd);
@@ -177,22 +177,22 @@ enum fx_status fx_output_commit(struct fx_output *out, struct fx_err *err)
 {
     enum fx_status status = FX_OK;
 
-    if (out->path == NULL) {
+    if (!out->path) {
         *out = (struct fx_output){ .fd = -1 };
         return FX_OK;
     }
-    if (out->temp_path != NULL && fsync(out->fd) != 0)
+    if (out->temp_path && fsync(out->fd) != 0)
         status = fx_fail_errno(err, "%s", out->path);
     if (close(out->fd) != 0 && status == FX_OK)
         status = fx_fail_errno(err, "%s", out->path);
     out->fd = -1;
-    if (status == FX_OK && out->temp_path != NULL && rename(out->temp_path, out->path) != 0)
+    if (status == FX_OK && out->temp_path && rename(out->temp_path, out->path) != 0)
         status = fx_fail_errno(err, "%s", out->path);
     if (status != FX_OK) {
         fx_output_abandon(out);
         return status;
     }
-    if (out->temp_path != NULL) {
+    if (out->temp_path) {
         temp_leave(out->temp_path);
         fx_sync_dir_of(out->path);
     }
@@ -202,13 +202,13 @@ enum fx_status fx_output_commit(struct fx_output *out, struct fx_err *err)
 
 void fx_output_abandon(struct fx_output *out)
 {
-    if (out->path == NULL) {
+    if (!out->path) {
         *out = (struct fx_output){ .fd = -1 };
         return;
     }
     if (out->fd >= 0)
         close(out->fd);
-    if (out->temp_path != NULL) {
+    if (out->temp_path) {
         unlink(out->temp_path);
         temp_leave(out->temp_path);
     }

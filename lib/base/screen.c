@@ -28,7 +28,7 @@ bool fx_screen_wanted(void)
 {
     const char *terminal = fx_env("TERM");
 
-    return isatty(STDOUT_FILENO) && terminal != NULL && strcmp(terminal, "dumb") != 0;
+    return isatty(STDOUT_FILENO) && terminal && strcmp(terminal, "dumb") != 0;
 }
 
 /* ---- taking it and giving it back ------------------------------------------------------------ */
@@ -81,7 +81,7 @@ static void catch_signals(void)
     sigemptyset(&end.sa_mask);
     sigemptyset(&pause.sa_mask);
     sigemptyset(&resize.sa_mask);
-    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         sigaction(ends[i], &end, NULL);
     sigaction(SIGTSTP, &pause, NULL);
     sigaction(SIGWINCH, &resize, NULL);
@@ -120,7 +120,7 @@ enum fx_status fx_screen_draw(const char *text, size_t n, struct fx_err *err)
     size_t n_frame = 0;
     FILE *out = fx_memory_stream(&frame, &n_frame);
 
-    if (out == NULL)
+    if (!out)
         return fx_fail(err, FX_EFAIL, "terminal: out of memory");
     fputs("\033[?7l\033[H", out);
     for (size_t i = 0; i < n; i++) {

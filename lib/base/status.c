@@ -10,7 +10,7 @@
 
 enum fx_status fx_fail(struct fx_err *err, enum fx_status status, const char *fmt, ...)
 {
-    if (err == NULL)
+    if (!err)
         return status;
     va_list args;
     va_start(args, fmt);
@@ -25,7 +25,7 @@ enum fx_status fx_fail_errno(struct fx_err *err, const char *fmt, ...)
 {
     int saved = errno;
 
-    if (err == NULL)
+    if (!err)
         return FX_EFAIL;
     va_list args;
     va_start(args, fmt);

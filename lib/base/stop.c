@@ -22,7 +22,7 @@ void fx_stop_catch(void)
     struct sigaction action = { .sa_handler = on_stop }; /* no SA_RESTART: blocked reads wake up */
 
     sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < sizeof caught / sizeof caught[0]; i++) {
+    for (size_t i = 0; i < sizeof caught / sizeof *caught; i++) {
         struct sigaction old;
         /* Under nohup a terminal may go. */
         if (caught[i] != SIGHUP ||

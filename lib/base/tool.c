@@ -76,7 +76,7 @@ const char *fx_tool_command_line(void)
 static void print_version(const struct fx_tool *tool)
 {
     printf("%s (fusion-tools) %s\ncompiler: %s\n", tool->name, fx_version, __VERSION__);
-    if (tool->built_with != NULL)
+    if (tool->built_with)
         printf("%s\n", tool->built_with);
 }
 
@@ -170,7 +170,7 @@ int fx_tool_exit(enum fx_status status, const struct fx_err *err)
     if (asked_by == SIGPIPE)
         fx_output_die(SIGPIPE);
     enum fx_status closed = close_stdout(&closing);
-    if (status != FX_OK && err != NULL && err->msg[0] != '\0')
+    if (status != FX_OK && err && err->msg[0] != '\0')
         fx_log_error("%s", err->msg);
     else if (status == FX_OK && closed != FX_OK)
         fx_log_error("%s", closing.msg);

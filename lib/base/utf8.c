@@ -48,7 +48,7 @@ bool fx_utf8_is_inert(uint32_t code)
         { 0x2066, 0x2069 }, { 0xfeff, 0xfeff }, /* isolates; the byte order mark */
     };
 
-    for (size_t i = 0; i < sizeof active / sizeof active[0]; i++)
+    for (size_t i = 0; i < sizeof active / sizeof *active; i++)
         if (code >= active[i].from && code <= active[i].to)
             return false;
     return true;
@@ -59,7 +59,7 @@ char *fx_utf8_mend(const char *text)
     char *mended = malloc(3 * strlen(text) + 1), *at = mended;
     uint32_t code;
 
-    if (mended == NULL)
+    if (!mended)
         return NULL;
     while (*text != '\0') {
         size_t n = fx_utf8_next(text, &code);

@@ -5,7 +5,7 @@
 #include "data/augment.h"
 
 #include "data/input_value.h"
-#include "data/pixel_op.h"
+#include "data/pixel_op_internal.h"
 
 #include <string.h>
 
@@ -123,7 +123,7 @@ void fx_augment_batch(const struct fx_image_set *images, const float mean[3], co
         normalize(&table, changed, image);
         erase(&rows[i], image);
     }
-    if (mix != NULL && mix->kind != FX_MIX_NONE)
+    if (mix && mix->kind != FX_MIX_NONE)
         cutmix_or_mixup_batch(mix, partner, n, pixels);
 }
 

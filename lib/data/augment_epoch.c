@@ -4,8 +4,8 @@
  * on which other images are trained on. */
 #include "data/augment.h"
 
-#include "data/augment_policy.h"
-#include "data/draws.h"
+#include "data/augment_policy_internal.h"
+#include "data/draws_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

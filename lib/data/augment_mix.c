@@ -1,7 +1,7 @@
 /* CutMix and Mixup: one lam, one box and one permutation per batch. */
 #include "data/augment.h"
 
-#include "data/draws.h"
+#include "data/draws_internal.h"
 
 #include <math.h>
 

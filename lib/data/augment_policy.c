@@ -1,8 +1,8 @@
 /* Which pixel operations an image gets, with which magnitudes, and which box is erased: the
  * sampling of torchvision 0.14's ColorJitter, RandAugment, TrivialAugmentWide and RandomErasing. */
-#include "data/augment_policy.h"
+#include "data/augment_policy_internal.h"
 
-#include "data/draws.h"
+#include "data/draws_internal.h"
 
 #include <math.h>
 
@@ -22,7 +22,7 @@ static void jitter(struct fx_draws *draws, struct fx_augment_row *row)
         { FX_OP_HUE, fx_draws_between(draws, -0.1f, 0.1f) },
     };
 
-    for (int n = sizeof ops / sizeof ops[0]; n > 0; n--) {
+    for (int n = sizeof ops / sizeof *ops; n > 0; n--) {
         uint32_t chosen = fx_draws_below(draws, (uint32_t)n);
         row->ops[row->n_ops++] = ops[chosen];
         ops[chosen] = ops[n - 1];

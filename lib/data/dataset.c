@@ -19,7 +19,7 @@ static enum fx_status need_meta(const struct fx_dataset *ds, const char *key, co
                                 struct fx_err *err)
 {
     *value = fx_tensor_set_meta(&ds->set, key);
-    if (*value == NULL)
+    if (!*value)
         return fx_fail(err, FX_EINPUT, "%s: not a data set: no metadata '%s'", ds->input.name, key);
     return FX_OK;
 }
@@ -65,7 +65,7 @@ static enum fx_status need_tensor(const struct fx_dataset *ds, const char *name,
                                   struct fx_err *err)
 {
     *tensor = fx_tensor_set_find(&ds->set, name);
-    if (*tensor == NULL)
+    if (!*tensor)
         return fx_fail(err, FX_EINPUT, "%s: not a data set: no tensor '%s'", ds->input.name, name);
     if ((*tensor)->dtype != dtype)
         return fx_fail(err, FX_EINPUT, "%s: %s: is %s, not %s", ds->input.name, name,
@@ -166,7 +166,7 @@ static enum fx_status read_list(struct fx_dataset *ds, const char *name, bool so
     memset(marks, 0, (size_t)ds->train.n);
     FX_TRY(mark_images(ds, tensor, sorted, marks, err));
     int64_t *values = malloc((size_t)(tensor->shape[0] + 1) * sizeof *values);
-    if (values == NULL)
+    if (!values)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", ds->input.name);
     enum fx_status status = fx_tensor_set_own(&ds->set, values, err);
     if (status != FX_OK) {
@@ -199,7 +199,7 @@ static enum fx_status read_experts(struct fx_dataset *ds, const uint8_t *holdout
 
     for (int k = 0; k < FX_MAX_EXPERTS; k++) {
         snprintf(name, sizeof name, "split.expert.%d", k);
-        if (fx_tensor_set_find(&ds->set, name) == NULL)
+        if (!fx_tensor_set_find(&ds->set, name))
             break;
         FX_TRY(read_list(ds, name, false, marks, &ds->expert[k], err));
         FX_TRY(check_against(ds, name, ds->expert[k], holdout, false, err));
@@ -211,10 +211,10 @@ static enum fx_status read_experts(struct fx_dataset *ds, const uint8_t *holdout
 static enum fx_status read_splits(struct fx_dataset *ds, struct fx_err *err)
 {
     uint8_t *holdout = malloc(2 * (size_t)ds->train.n);
-    uint8_t *marks = holdout != NULL ? holdout + ds->train.n : NULL;
+    uint8_t *marks = holdout ? holdout + ds->train.n : NULL;
     enum fx_status status;
 
-    if (holdout == NULL)
+    if (!holdout)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", ds->input.name);
     FX_TRY_OUT(read_list(ds, "split.fusion_holdout", true, holdout, &ds->fusion_holdout, err));
     FX_TRY_OUT(read_list(ds, "split.expert_pool", true, marks, &ds->expert_pool, err));

@@ -1,5 +1,5 @@
 /* A fixed font of 5 x 7 pixels and a descender, printable ASCII. */
-#include "data/glyphs.h"
+#include "data/glyphs_internal.h"
 
 const uint8_t fx_glyphs[FX_GLYPH_LAST - FX_GLYPH_FIRST + 1][FX_GLYPH_WIDTH] = {
     [' ' - ' '] = { 0x00, 0x00, 0x00, 0x00, 0x00 },

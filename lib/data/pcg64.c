@@ -1,5 +1,5 @@
-/* NumPy's SeedSequence, PCG64 and shuffle (see pcg64.h). */
-#include "data/pcg64.h"
+/* NumPy's SeedSequence, PCG64 and shuffle (see pcg64_internal.h). */
+#include "data/pcg64_internal.h"
 
 enum { POOL_WORDS = 4, HASH_SHIFT = 16 };
 

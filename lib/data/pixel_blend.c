@@ -2,7 +2,7 @@
  * (factor 1), or beyond (Pillow 9.4, ImageEnhance.py). */
 #include "data/pixel_blend.h"
 
-#include "data/pixel_op.h"
+#include "data/pixel_op_internal.h"
 
 static void blend_with_level(uint8_t *image, uint8_t level, float factor)
 {

@@ -4,7 +4,7 @@
  * The matrices are those of torchvision 0.14 (functional.affine) and Pillow 9.4 (Image.rotate). */
 #include "data/pixel_geometry.h"
 
-#include "data/pixel_op.h"
+#include "data/pixel_op_internal.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* Hue, by way of HSV. */
 #include "data/pixel_hue.h"
 
-#include "data/pixel_op.h"
+#include "data/pixel_op_internal.h"
 
 void fx_pixel_hue(uint8_t *image, float shift)
 {

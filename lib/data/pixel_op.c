@@ -1,5 +1,5 @@
 /* The pixel operations by name. */
-#include "data/pixel_op.h"
+#include "data/pixel_op_internal.h"
 
 #include "data/pixel_geometry.h"
 

@@ -2,7 +2,7 @@
  * each channel. */
 #include "data/pixel_tone.h"
 
-#include "data/pixel_op.h"
+#include "data/pixel_op_internal.h"
 
 static void look_up(uint8_t *plane, const uint8_t table[256])
 {

@@ -42,9 +42,9 @@ static uint8_t *compress_lines(const uint8_t *rgb, size_t width, size_t height, 
     uint8_t *packed = malloc(compressBound(height * n_line));
 
     *n = compressBound(height * n_line);
-    for (size_t y = 0; lines != NULL && y < height; y++)
+    for (size_t y = 0; lines && y < height; y++)
         memcpy(lines + y * n_line + 1, rgb + y * 3 * width, 3 * width);
-    if (lines == NULL || packed == NULL ||
+    if (!lines || !packed ||
         compress2(packed, n, lines, height * n_line, COMPRESSION_LEVEL) != Z_OK) {
         free(packed);
         packed = NULL;
@@ -62,7 +62,7 @@ enum fx_status fx_png_write(const uint8_t *rgb, int width, int height, int fd, c
     uLongf n;
     uint8_t *packed = compress_lines(rgb, (size_t)width, (size_t)height, &n);
 
-    if (packed == NULL)
+    if (!packed)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", name);
     put_u32(header, (uint32_t)width);
     put_u32(header + 4, (uint32_t)height);

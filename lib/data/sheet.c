@@ -2,7 +2,7 @@
 #include "data/sheet.h"
 
 #include "data/dataset.h"
-#include "data/glyphs.h"
+#include "data/glyphs_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +27,7 @@ enum fx_status fx_sheet_init(struct fx_sheet *sheet, int n, int n_columns, int s
     sheet->height = n_rows * sheet->cell_height + MARGIN;
     size_t n_bytes = (size_t)sheet->width * (size_t)sheet->height * 3;
     sheet->rgb = malloc(n_bytes);
-    if (sheet->rgb == NULL)
+    if (!sheet->rgb)
         return fx_fail(err, FX_EFAIL, "a sheet of %d x %d pixels: out of memory", sheet->width,
                        sheet->height);
     memset(sheet->rgb, WHITE, n_bytes);

@@ -2,7 +2,7 @@
  * marks in order, which also finds repetitions. */
 #include "data/split.h"
 
-#include "data/pcg64.h"
+#include "data/pcg64_internal.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -120,11 +120,11 @@ enum fx_status fx_splits_draw(struct fx_splits *splits, const struct fx_split_co
     /* Holdout and pool together, validation, the shares (each smaller than the pool). */
     *splits = (struct fx_splits){ 0 };
     splits->storage = malloc((2 + FX_SPLIT_EXPERTS) * (n + 1) * sizeof *splits->storage);
-    if (marks == NULL || scratch == NULL || splits->storage == NULL) {
+    if (!marks || !scratch || !splits->storage) {
         status = fx_fail(err, FX_EFAIL, "out of memory for the splits of %zu images", n);
         goto out;
     }
-    if (config->holdout_name != NULL)
+    if (config->holdout_name)
         FX_TRY_OUT(mark_given(config, marks, n_train, err));
     else
         FX_TRY_OUT(mark_drawn(config, marks, n_train, scratch, err));

@@ -31,7 +31,7 @@ struct header {
 
 static bool is_one_of(char c, const char *set)
 {
-    return c != '\0' && strchr(set, c) != NULL;
+    return c != '\0' && strchr(set, c);
 }
 
 static void skip_blanks(struct header *h)
@@ -188,7 +188,7 @@ static enum fx_status load_all(const struct fx_input *in, const struct header *h
 {
     int64_t *list = calloc((size_t)h->n + 1, sizeof *list);
 
-    if (list == NULL)
+    if (!list)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", in->name);
     for (long long i = 0; i < h->n; i++) {
         if (!load(h, data + i * h->item_bytes, &list[i])) {

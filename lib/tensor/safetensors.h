@@ -19,7 +19,7 @@ enum fx_status fx_safetensors_parse(struct fx_tensor_set *set, const uint8_t *by
 enum fx_status fx_safetensors_read(struct fx_tensor_set *set, struct fx_input *in, const char *path,
                                    struct fx_err *err) FX_MUST_CHECK;
 
-/* Produces the bytes of tensor i for a set whose tensor has data == NULL. */
+/* Produces the bytes of tensor i for a set whose tensor has !data. */
 typedef enum fx_status (*fx_tensor_fetch)(void *ctx, const struct fx_tensor *tensor, void *buf,
                                           struct fx_err *err);
 

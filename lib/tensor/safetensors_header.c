@@ -1,6 +1,6 @@
 /* Checking a safetensors header.  The numbers in comments are the rules as fusion-checkpoint(5)
  * lists them, in the order of the reference reader (huggingface/safetensors, tensor.rs). */
-#include "tensor/safetensors_header.h"
+#include "tensor/safetensors_header_internal.h"
 
 #include "base/jsonl.h"
 
@@ -17,7 +17,7 @@ struct where {
 
 static enum fx_status refuse(const struct where *at, const char *why)
 {
-    if (at->tensor == NULL)
+    if (!at->tensor)
         return fx_fail(at->err, FX_EINPUT, "%s: safetensors header: %s", at->file, why);
     return fx_fail(at->err, FX_EINPUT, "%s: safetensors header: tensor '%s': %s", at->file,
                    at->tensor, why);
@@ -207,7 +207,7 @@ enum fx_status fx_safetensors_header_parse(struct fx_safetensors_header *header,
     if (!json_is_object(header->root))
         return refuse(&at, "not a JSON object");
     header->entries = calloc(json_object_size(header->root) + 1, sizeof *header->entries);
-    if (header->entries == NULL)
+    if (!header->entries)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", name);
     return parse_members(header, set, &at);
 }

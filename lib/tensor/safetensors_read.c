@@ -1,7 +1,7 @@
 /* Reading safetensors: length, header, then exactly the bytes that the header announces. */
 #include "tensor/safetensors.h"
 
-#include "tensor/safetensors_header.h"
+#include "tensor/safetensors_header_internal.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -54,7 +54,7 @@ enum fx_status fx_safetensors_read(struct fx_tensor_set *set, struct fx_input *i
                                    struct fx_err *err)
 {
     *in = (struct fx_input){ 0 };
-    if ((path == NULL || strcmp(path, "-") == 0) && isatty(STDIN_FILENO))
+    if ((!path || strcmp(path, "-") == 0) && isatty(STDIN_FILENO))
         return fx_fail(err, FX_EUSAGE,
                        "stdin: is a terminal; name a file or pipe a safetensors stream in");
     FX_TRY(fx_input_begin(in, path, err));

@@ -3,7 +3,7 @@
 
 #include "base/jsonl.h"
 #include "base/utf8.h"
-#include "tensor/safetensors_header.h"
+#include "tensor/safetensors_header_internal.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -29,7 +29,7 @@ static const struct fx_tensor **sort_tensors(const struct fx_tensor_set *set)
 {
     const struct fx_tensor **order = calloc(set->n_tensors + 1, sizeof *order);
 
-    if (order == NULL)
+    if (!order)
         return NULL;
     for (size_t i = 0; i < set->n_tensors; i++)
         order[i] = &set->tensors[i];
@@ -53,20 +53,19 @@ static json_t *metadata_json(const struct fx_tensor_set *set)
 {
     json_t *object = json_object();
     struct fx_meta *sorted = calloc(set->n_meta + 1, sizeof *sorted);
-    bool failed = object == NULL || sorted == NULL;
+    bool failed = !object || !sorted;
     size_t n = set->n_meta;
 
     if (!failed) {
         if (n > 0)
             memcpy(sorted, set->meta, n * sizeof *sorted);
-        if (fx_tensor_set_meta(set, "format") == NULL)
+        if (!fx_tensor_set_meta(set, "format"))
             sorted[n++] = (struct fx_meta){ .key = (char *)"format", .value = (char *)"pt" };
         qsort(sorted, n, sizeof *sorted, by_key);
     }
     for (size_t i = 0; !failed && i < n; i++) {
         char *key = fx_utf8_mend(sorted[i].key);
-        failed =
-            key == NULL || json_object_set_new(object, key, fx_json_text(sorted[i].value)) != 0;
+        failed = !key || json_object_set_new(object, key, fx_json_text(sorted[i].value)) != 0;
         free(key);
     }
     free(sorted);
@@ -80,7 +79,7 @@ static json_t *metadata_json(const struct fx_tensor_set *set)
 static json_t *tensor_json(const struct fx_tensor *tensor, size_t begin)
 {
     json_t *shape = json_array();
-    bool failed = shape == NULL;
+    bool failed = !shape;
 
     for (int i = 0; !failed && i < tensor->n_dims; i++)
         failed = json_array_append_new(shape, json_integer(tensor->shape[i])) != 0;
@@ -96,8 +95,7 @@ static json_t *header_json(const struct fx_tensor_set *set, const struct fx_tens
 {
     json_t *root = json_object();
     size_t begin = 0;
-    bool failed =
-        root == NULL || json_object_set_new(root, "__metadata__", metadata_json(set)) != 0;
+    bool failed = !root || json_object_set_new(root, "__metadata__", metadata_json(set)) != 0;
 
     for (size_t i = 0; !failed && i < set->n_tensors; i++) {
         failed = json_object_set_new(root, order[i]->name, tensor_json(order[i], begin)) != 0;
@@ -118,7 +116,7 @@ static uint8_t *header_bytes(json_t *root, size_t *n)
     size_t n_padded = (n_json + HEADER_ALIGNMENT - 1) / HEADER_ALIGNMENT * HEADER_ALIGNMENT;
     uint8_t *bytes = n_json > 0 ? malloc(FX_SAFETENSORS_LENGTH_BYTES + n_padded) : NULL;
 
-    if (bytes == NULL)
+    if (!bytes)
         return NULL;
     for (int i = 0; i < FX_SAFETENSORS_LENGTH_BYTES; i++)
         bytes[i] = (uint8_t)((uint64_t)n_padded >> (8 * i));
@@ -134,10 +132,10 @@ static enum fx_status write_header(const struct fx_tensor_set *set, const struct
 {
     json_t *root = header_json(set, order);
     size_t n;
-    uint8_t *bytes = root != NULL ? header_bytes(root, &n) : NULL;
+    uint8_t *bytes = root ? header_bytes(root, &n) : NULL;
     enum fx_status status;
 
-    if (bytes == NULL)
+    if (!bytes)
         status = fx_fail(err, FX_EFAIL, "%s: out of memory, or a tensor name is not UTF-8", name);
     else
         status = fx_write_full(fd, bytes, n, name, err);
@@ -154,7 +152,7 @@ static size_t fetch_bytes_max(const struct fx_tensor_set *set)
     size_t max = 0;
 
     for (size_t i = 0; i < set->n_tensors; i++)
-        if (set->tensors[i].data == NULL && set->tensors[i].n_bytes > max)
+        if (!set->tensors[i].data && set->tensors[i].n_bytes > max)
             max = set->tensors[i].n_bytes;
     return max;
 }
@@ -167,14 +165,14 @@ enum fx_status fx_safetensors_write(const struct fx_tensor_set *set, int fd, con
     const struct fx_tensor **order = sort_tensors(set);
     enum fx_status status = FX_OK;
 
-    if (order == NULL || (n_fetch > 0 && fetched == NULL)) {
+    if (!order || (n_fetch > 0 && !fetched)) {
         status = fx_fail(err, FX_EFAIL, "%s: out of memory", name);
         goto out;
     }
     FX_TRY_OUT(write_header(set, order, fd, name, err));
     for (size_t i = 0; i < set->n_tensors; i++) {
         const void *data = order[i]->data;
-        if (data == NULL && order[i]->n_bytes > 0) {
+        if (!data && order[i]->n_bytes > 0) {
             FX_TRY_OUT(fetch(ctx, order[i], fetched, err));
             data = fetched;
         }

@@ -38,7 +38,7 @@ bool fx_dtype_from_name(const char *name, size_t n, enum fx_dtype *dtype);
 enum { FX_MAX_DIMS = 8 };
 
 /* One tensor in C order.  The data is borrowed: it lives in the set's storage, in a mapping, or
- * wherever the maker of the set says.  data == NULL with n_bytes > 0: fetched when written. */
+ * wherever the maker of the set says.  !data with n_bytes > 0: fetched when written. */
 struct fx_tensor {
     char *name; /* owned by the set */
     enum fx_dtype dtype;

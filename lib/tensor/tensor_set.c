@@ -35,7 +35,7 @@ static bool reserve(void **array, size_t n, size_t *cap, size_t element_bytes)
         return true;
     size_t grown_cap = *cap == 0 ? 16 : *cap * 2;
     void *grown = reallocarray(*array, grown_cap, element_bytes);
-    if (grown == NULL)
+    if (!grown)
         return false;
     *array = grown;
     *cap = grown_cap;
@@ -87,11 +87,11 @@ enum fx_status fx_tensor_set_add(struct fx_tensor_set *set, const char *name, en
     if (n_dims > 0)
         memcpy(tensor.shape, shape, (size_t)n_dims * sizeof *shape);
     FX_TRY(measure(&tensor, name, err));
-    if (fx_tensor_set_find(set, name) != NULL)
+    if (fx_tensor_set_find(set, name))
         return fx_fail(err, FX_EINPUT, "tensor '%s': given twice", name);
 
     tensor.name = strdup(name);
-    if (tensor.name == NULL ||
+    if (!tensor.name ||
         !reserve((void **)&set->tensors, set->n_tensors, &set->cap_tensors, sizeof tensor) ||
         !fx_name_index_add(&set->names, name, set->n_tensors)) {
         free(tensor.name);
@@ -138,11 +138,11 @@ enum fx_status fx_tensor_set_rename(struct fx_tensor_set *set, size_t i, const c
 
     if (holder == tensor)
         return FX_OK;
-    if (holder != NULL)
+    if (holder)
         return fx_fail(err, FX_EINPUT, "tensor '%s': renaming '%s' would give it twice", name,
                        tensor->name);
     char *copy = strdup(name);
-    if (copy == NULL)
+    if (!copy)
         return out_of_memory(name, err);
     fx_name_index_remove(&set->names, tensor->name, i);
     free(tensor->name);
@@ -164,7 +164,7 @@ const char *fx_tensor_set_meta(const struct fx_tensor_set *set, const char *key)
 {
     const struct fx_meta *meta = find_meta(set, key);
 
-    return meta != NULL ? meta->value : NULL;
+    return meta ? meta->value : NULL;
 }
 
 enum fx_status fx_tensor_set_put_meta(struct fx_tensor_set *set, const char *key, const char *value,
@@ -173,13 +173,13 @@ enum fx_status fx_tensor_set_put_meta(struct fx_tensor_set *set, const char *key
     struct fx_meta *meta = find_meta(set, key);
     char *value_copy = strdup(value);
 
-    if (value_copy != NULL && meta != NULL) {
+    if (value_copy && meta) {
         free(meta->value);
         meta->value = value_copy;
         return FX_OK;
     }
     char *key_copy = strdup(key);
-    if (key_copy == NULL || value_copy == NULL ||
+    if (!key_copy || !value_copy ||
         !reserve((void **)&set->meta, set->n_meta, &set->cap_meta, sizeof *meta)) {
         free(key_copy);
         free(value_copy);

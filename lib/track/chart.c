@@ -1,7 +1,7 @@
 /* Axes, curves and legend; colours and fonts are the style sheet's. */
-#include "track/chart.h"
+#include "track/chart_internal.h"
 
-#include "track/html.h"
+#include "track/html_internal.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -18,7 +18,7 @@ static const char *const markers[] = {
     "m0-3.8l3.8 3.8l-3.8 3.8l-3.8-3.8z",  /* diamond */
     "m-3.4 0h6.8m-3.4-3.4v6.8",           /* cross */
 };
-enum { N_MARKERS = sizeof markers / sizeof markers[0] };
+enum { N_MARKERS = sizeof markers / sizeof *markers };
 
 struct axis {
     double min, max, step;
@@ -209,6 +209,6 @@ void fx_curve_look(struct fx_curve *curve, size_t i)
     static const char *const styles[] = { EIGHT(""), EIGHT(" dash"), EIGHT(" dots"),
                                           EIGHT(" long") };
 
-    curve->style = styles[i % (sizeof styles / sizeof styles[0])];
+    curve->style = styles[i % (sizeof styles / sizeof *styles)];
     curve->marker = (int)(i % N_MARKERS);
 }

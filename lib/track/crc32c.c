@@ -1,5 +1,5 @@
 /* Bit by bit: the records are short and few, a table would be longer than they are. */
-#include "track/crc32c.h"
+#include "track/crc32c_internal.h"
 
 static const uint32_t polynomial = 0x82f63b78; /* reflected */
 

@@ -24,16 +24,16 @@ int64_t fx_event_seconds(const json_t *event, const char *member, int64_t otherw
 {
     const char *text = fx_event_text(event, member);
     struct tm local = { .tm_isdst = -1 };
-    const char *end = text != NULL ? strptime(text, "%Y-%m-%d %H:%M:%S", &local) : NULL;
+    const char *end = text ? strptime(text, "%Y-%m-%d %H:%M:%S", &local) : NULL;
 
-    return end != NULL && *end == '\0' ? (int64_t)mktime(&local) : otherwise;
+    return end && *end == '\0' ? (int64_t)mktime(&local) : otherwise;
 }
 
 static enum fx_status on_start(struct fx_events *events, json_t *event, struct fx_err *err)
 {
     const json_t *experts = json_object_get(event, "experts");
 
-    if (events->start != NULL)
+    if (events->start)
         return fx_events_fail(events, err, "", "a second start event");
     if (!json_is_integer(experts) || json_integer_value(experts) < 0 ||
         json_integer_value(experts) > FX_EVENTS_EXPERTS_MAX)
@@ -48,8 +48,8 @@ static enum fx_status on_end(struct fx_events *events, const json_t *event, stru
     static const char *const known[] = { "done", "stopped", "diverged", "failed" };
     const char *status = fx_event_text(event, "status");
 
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-        if (status != NULL && strcmp(status, known[i]) == 0)
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (status && strcmp(status, known[i]) == 0)
             events->is_ended = true;
     return events->is_ended ? FX_OK
                             : fx_events_fail(events, err, "status",
@@ -62,7 +62,7 @@ static enum fx_status check_counts(const struct fx_events *events, const json_t 
 {
     static const char *const counts[] = { "epoch", "step", "epochs", "steps", "steps_per_epoch" };
 
-    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         json_int_t count = json_integer_value(json_object_get(event, counts[i]));
         if (count < 0 || count > FX_EVENTS_COUNT_MAX)
             return fx_events_fail(events, err, counts[i], ": out of range");
@@ -73,14 +73,14 @@ static enum fx_status check_counts(const struct fx_events *events, const json_t 
 static enum fx_status check(struct fx_events *events, json_t *event, const char *kind,
                             struct fx_err *err)
 {
-    if (kind == NULL)
+    if (!kind)
         return fx_events_fail(events, err, "", "not an event: has no text 'event'");
     FX_TRY(check_counts(events, event, err));
     if (events->is_ended)
         return fx_events_fail(events, err, "", "stands after the end event");
     if (strcmp(kind, "start") == 0)
         return on_start(events, event, err);
-    if (events->start == NULL)
+    if (!events->start)
         return fx_events_fail(events, err, "", "stands before the start event");
     return strcmp(kind, "end") == 0 ? on_end(events, event, err) : FX_OK;
 }
@@ -89,7 +89,7 @@ static enum fx_status next(struct fx_events *events, json_t **event, const char 
                            struct fx_err *err)
 {
     FX_TRY(fx_json_line_read(&events->reader, event, err));
-    if (*event == NULL)
+    if (!*event)
         return events->is_ended ? FX_OK
                                 : fx_fail(err, FX_EINPUT, "%s: stream ends without an end event",
                                           events->reader.name);
@@ -107,7 +107,7 @@ static size_t read_head(const struct fx_json_reader *reader, uint8_t head[FX_KIN
     if (n_file >= 0 || n == 0)
         return n_file >= 0 ? (size_t)n_file : 0;
     memcpy(head, reader->text, n);
-    if (head[0] >= 0x80 || memchr(head, 0, n) != NULL)
+    if (head[0] >= 0x80 || memchr(head, 0, n))
         n += fread(head + n, 1, FX_KIND_BYTES - n, reader->in);
     return n;
 }
@@ -126,7 +126,7 @@ enum fx_status fx_events_next(struct fx_events *events, json_t **event, const ch
 {
     enum fx_status status = next(events, event, kind, err);
     if (status != FX_OK) {
-        if (events->start == NULL)
+        if (!events->start)
             explain(events, err);
         json_decref(*event);
         *event = NULL;

@@ -1,5 +1,5 @@
 /* Escaping, the one way that text from a run gets onto a page. */
-#include "track/html.h"
+#include "track/html_internal.h"
 
 #include "base/utf8.h"
 
@@ -31,7 +31,7 @@ static size_t put_next(FILE *out, const char *text)
 
 void fx_html_text(FILE *out, const char *text)
 {
-    while (text != NULL && *text != '\0')
+    while (text && *text != '\0')
         text += put_next(out, text);
 }
 

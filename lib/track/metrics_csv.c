@@ -155,9 +155,9 @@ struct stream {
  * text: names may come from somebody else. */
 static void put_text(FILE *row, const char *text)
 {
-    const char *apostrophe = text[0] != '\0' && strchr("=+-@\t\r", text[0]) != NULL ? "'" : "";
+    const char *apostrophe = text[0] != '\0' && strchr("=+-@\t\r", text[0]) ? "'" : "";
 
-    if (strpbrk(text, ",\"\r\n") == NULL) {
+    if (!strpbrk(text, ",\"\r\n")) {
         fprintf(row, "%s%s", apostrophe, text);
         return;
     }
@@ -212,7 +212,7 @@ static enum fx_status put_experts(const struct table *table, const struct stream
                                   const struct column *column, const json_t *array, FILE *row,
                                   struct fx_err *err)
 {
-    int n = array == NULL && column->source == OPTIONAL_EXPERT ? 0 : stream->events.n_experts;
+    int n = !array && column->source == OPTIONAL_EXPERT ? 0 : stream->events.n_experts;
 
     if (n > 0 && (!json_is_array(array) || json_array_size(array) != (size_t)n))
         return fx_events_fail(&stream->events, err, column->member,
@@ -238,11 +238,11 @@ static enum fx_status put_field(const struct table *table, const struct stream *
     const json_t *from = column->source == START ? stream->events.start : event;
     const json_t *value = json_object_get(from, column->member);
 
-    if (value == NULL && (column->source == EVENT || column->source == EVENT_EXPERT))
+    if (!value && (column->source == EVENT || column->source == EVENT_EXPERT))
         return fx_events_fail(&stream->events, err, column->member, ": is missing");
     if (is_expert(column))
         return put_experts(table, stream, column, value, row, err);
-    if (value != NULL && !put_value(row, value))
+    if (value && !put_value(row, value))
         return fx_events_fail(&stream->events, err, column->member, ": neither a number nor text");
     return FX_OK;
 }
@@ -251,7 +251,7 @@ static void put_titles(const struct table *table, const struct column *column, F
 {
     const char *mark = strchr(column->title, '%');
 
-    if (mark == NULL) {
+    if (!mark) {
         fputs(column->title, row);
         return;
     }
@@ -260,7 +260,7 @@ static void put_titles(const struct table *table, const struct column *column, F
                 mark + 2);
 }
 
-/* Writes the fields of an event, or with event == NULL the titles, as one line. */
+/* Writes the fields of an event, or with !event the titles, as one line. */
 static enum fx_status write_line(const struct table *table, const struct stream *stream,
                                  const json_t *event, struct fx_err *err)
 {
@@ -270,14 +270,14 @@ static enum fx_status write_line(const struct table *table, const struct stream 
     const char *comma = "";
     FILE *row = fx_memory_stream(&text, &n);
 
-    if (row == NULL)
+    if (!row)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", table->out->name);
-    for (const struct column *c = table->kind->columns; c->title != NULL && status == FX_OK; c++) {
+    for (const struct column *c = table->kind->columns; c->title && status == FX_OK; c++) {
         if (!is_in(table, c))
             continue;
         fputs(comma, row);
         comma = ",";
-        if (event == NULL)
+        if (!event)
             put_titles(table, c, row);
         else
             status = put_field(table, stream, c, event, row, err);
@@ -286,9 +286,8 @@ static enum fx_status write_line(const struct table *table, const struct stream 
     if (fclose(row) != 0 && status == FX_OK)
         status = fx_fail(err, FX_EFAIL, "%s: out of memory", table->out->name);
     if (status == FX_OK)
-        status = table->out->live != NULL
-                     ? fx_live_write(table->out->live, text, n, err)
-                     : fx_write_full(table->out->fd, text, n, table->out->name, err);
+        status = table->out->live ? fx_live_write(table->out->live, text, n, err)
+                                  : fx_write_full(table->out->fd, text, n, table->out->name, err);
     free(text);
     return status;
 }
@@ -300,7 +299,7 @@ static enum fx_status on_row(struct table *table, struct stream *stream, const j
 {
     const char *counter = table->kind->counter;
 
-    if (counter != NULL) {
+    if (counter) {
         const json_t *number = json_object_get(event, counter);
         if (!json_is_integer(number))
             return fx_events_fail(&stream->events, err, counter, ": not a whole number");
@@ -320,7 +319,7 @@ static void report_end(const struct stream *stream, const json_t *event)
 
     if (strcmp(status, "done") != 0)
         fx_log_warn("%s: the run ended with status '%s'%s%s", stream->events.reader.name, status,
-                    reason != NULL ? ": " : "", reason != NULL ? reason : "");
+                    reason ? ": " : "", reason ? reason : "");
 }
 
 /* The start event of a stream says how many experts it has. */
@@ -340,7 +339,7 @@ static enum fx_status read_rest(struct table *table, struct stream *stream, stru
         json_t *event;
         const char *kind;
         FX_TRY(fx_events_next(&stream->events, &event, &kind, err));
-        if (event == NULL)
+        if (!event)
             return FX_OK;
         if (strcmp(kind, "end") == 0)
             report_end(stream, event);
@@ -395,7 +394,7 @@ enum fx_status fx_metrics_csv(struct fx_csv_run *runs, size_t n_runs, const char
     struct stream *streams = calloc(n_runs + 1, sizeof *streams);
 
     *n_rows = 0;
-    if (streams == NULL)
+    if (!streams)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", out->name);
     while (strcmp(table.kind->event, event) != 0)
         table.kind++;

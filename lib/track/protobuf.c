@@ -1,5 +1,5 @@
 /* Varints and fields, written and read. */
-#include "track/protobuf.h"
+#include "track/protobuf_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +24,7 @@ void fx_pb_raw(struct fx_pb *message, const void *bytes, size_t n)
     if (message->cap - message->n < n) {
         size_t cap = 2 * message->cap + n + 64;
         uint8_t *grown = realloc(message->bytes, cap);
-        if (grown == NULL) {
+        if (!grown) {
             message->failed = true;
             return;
         }
@@ -82,7 +82,7 @@ static void put_delimited(struct fx_pb *message, int field, const void *bytes, s
 
 void fx_pb_text(struct fx_pb *message, int field, const char *text)
 {
-    if (text != NULL)
+    if (text)
         put_delimited(message, field, text, strlen(text));
 }
 

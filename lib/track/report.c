@@ -2,7 +2,7 @@
 #include "track/report_internal.h"
 
 #include "base/tool.h"
-#include "track/html.h"
+#include "track/html_internal.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -12,12 +12,12 @@
 
 static bool is_broken(const struct fx_run *run)
 {
-    return run->start == NULL || run->state == FX_RUN_BROKEN;
+    return !run->start || run->state == FX_RUN_BROKEN;
 }
 
 static bool has_before(const struct fx_run *run)
 {
-    return run->before != NULL && json_array_size(run->epochs) > 0;
+    return run->before && json_array_size(run->epochs) > 0;
 }
 
 /* Measured on the test images first, then by accuracy, then by name. */
@@ -29,8 +29,8 @@ static int by_result(const void *a, const void *b)
 
     fx_scores_final(x, &u);
     fx_scores_final(y, &v);
-    int tested = (v.split != NULL && strcmp(v.split, "test") == 0) -
-                 (u.split != NULL && strcmp(u.split, "test") == 0);
+    int tested =
+        (v.split && strcmp(v.split, "test") == 0) - (u.split && strcmp(u.split, "test") == 0);
     if (tested != 0)
         return tested;
     if (isnan(u.fused) != isnan(v.fused))
@@ -46,11 +46,11 @@ static struct fx_report_group group_of(const struct fx_runs *runs, bool is_fused
     struct fx_report_group group = { .runs = runs };
 
     group.run = malloc(runs->n * sizeof(struct fx_run *) + 1);
-    for (size_t i = 0; i < runs->n && group.run != NULL; i++)
+    for (size_t i = 0; i < runs->n && group.run; i++)
         if (!is_broken(&runs->run[i]) && fx_run_is_fusion(&runs->run[i]) == is_fused)
             group.run[group.n++] = &runs->run[i];
     if (is_fused && group.n > 0)
-        qsort(group.run, group.n, sizeof group.run[0], by_result);
+        qsort(group.run, group.n, sizeof *group.run, by_result);
     return group;
 }
 
@@ -68,7 +68,7 @@ static void put_name(FILE *out, const struct fx_runs *runs, const struct fx_run 
 static void begin_table(FILE *out, const char *const *titles)
 {
     fputs("<div class=\"wide\"><table>\n<thead><tr>", out);
-    for (; *titles != NULL; titles++)
+    for (; *titles; titles++)
         fprintf(out, "<th scope=\"col\">%s</th>", *titles);
     fputs("</tr></thead>\n<tbody>\n", out);
 }
@@ -174,9 +174,9 @@ static const char *newest(const struct fx_runs *runs)
         const struct fx_run *run = &runs->run[i];
         const json_t *events[] = { run->start, run->before, run->eval, fx_run_last_epoch(run),
                                    run->end };
-        for (size_t e = 0; e < sizeof events / sizeof events[0]; e++) {
+        for (size_t e = 0; e < sizeof events / sizeof *events; e++) {
             const char *time = fx_event_text(events[e], "timestamp");
-            if (!is_broken(run) && time != NULL && (latest == NULL || strcmp(time, latest) > 0))
+            if (!is_broken(run) && time && (!latest || strcmp(time, latest) > 0))
                 latest = time;
         }
     }
@@ -197,7 +197,7 @@ static void put_head(FILE *out, const char *title, const struct fx_runs *runs)
     fx_html_text(out, title);
     fprintf(out, "</h1>\n<p class=\"soft\">%zu %s, %zu done", runs->n,
             runs->n == 1 ? "run" : "runs", n_done);
-    if (newest(runs) != NULL) {
+    if (newest(runs)) {
         fputs("; as of ", out);
         fx_html_text(out, newest(runs));
     }
@@ -232,7 +232,7 @@ bool fx_report_write(FILE *out, const char *title, const struct fx_runs *runs)
     struct fx_report_group fused = group_of(runs, true), lone = group_of(runs, false);
 
     put_head(out, title, runs);
-    bool is_good = fused.run != NULL && lone.run != NULL && put_groups(out, runs, &fused, &lone);
+    bool is_good = fused.run && lone.run && put_groups(out, runs, &fused, &lone);
     fputs("</body>\n</html>\n", out);
     free(fused.run);
     free(lone.run);

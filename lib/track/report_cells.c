@@ -1,15 +1,14 @@
 /* What the tables and the sections of the page are made of. */
 #include "track/report_internal.h"
 
-#include "track/html.h"
+#include "track/html_internal.h"
 
 #include <math.h>
 #include <string.h>
 
 void fx_report_percent(FILE *out, double value, const char *class)
 {
-    fprintf(out, "<td%s%s%s>", class != NULL ? " class=\"" : "", class != NULL ? class : "",
-            class != NULL ? "\"" : "");
+    fprintf(out, "<td%s%s%s>", class ? " class=\"" : "", class ? class : "", class ? "\"" : "");
     if (isfinite(value))
         fprintf(out, "%.2f</td>", value);
     else
@@ -38,10 +37,10 @@ void fx_report_what(FILE *out, const struct fx_run *run)
     const char *expert = fx_event_text(run->start, "expert");
 
     fx_html_text(out, fx_event_text(run->start, "arch"));
-    if (fusion != NULL) {
+    if (fusion) {
         fputs(" × ", out);
         fx_html_text(out, fusion);
-    } else if (expert != NULL) {
+    } else if (expert) {
         fputs(strcmp(expert, "all") == 0 ? ", single network on all images" : ", expert ", out);
         if (strcmp(expert, "all") != 0)
             fx_html_text(out, expert);
@@ -59,7 +58,7 @@ void fx_report_link(FILE *out, const struct fx_runs *runs, const struct fx_run *
 
 void fx_report_images(FILE *out, const struct fx_scores *scores)
 {
-    bool is_val = scores->split != NULL && strcmp(scores->split, "val") == 0;
+    bool is_val = scores->split && strcmp(scores->split, "val") == 0;
 
     fputs("<td>", out);
     if (scores->images > 0)

@@ -2,7 +2,7 @@
  * architecture, all with the same axes. */
 #include "track/report_internal.h"
 
-#include "track/chart.h"
+#include "track/chart_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,7 @@ static const char *arch_of(const struct fx_run *run)
 {
     const char *arch = fx_event_text(run->start, "arch");
 
-    return arch != NULL ? arch : "";
+    return arch ? arch : "";
 }
 
 /* The curve of a run, its x and y in `xy`. */
@@ -63,11 +63,7 @@ static bool write_charts(FILE *out, const struct fx_run *const *runs, struct fx_
             is_good = false;
         }
         const struct fx_chart chart = {
-            caption != NULL ? caption : "Validation accuracy, %",
-            curves + first,
-            i + 1 - first,
-            curves,
-            n,
+            caption ? caption : "Validation accuracy, %", curves + first, i + 1 - first, curves, n,
         };
         fx_chart_write(out, &chart);
         free(caption);
@@ -86,7 +82,7 @@ bool fx_report_curves(FILE *out, const struct fx_report_group *group)
     for (size_t i = 0; i < group->n; i++)
         n_points += json_array_size(group->run[i]->epochs);
     double *xy = malloc(2 * n_points * sizeof *xy + 1);
-    bool is_good = runs != NULL && curves != NULL && xy != NULL;
+    bool is_good = runs && curves && xy;
     if (is_good && n_points > 0) {
         by_arch(runs, group);
         for (size_t i = 0; i < group->n; i++) {

@@ -3,7 +3,7 @@
 #define FX_TRACK_REPORT_INTERNAL_H
 
 #include "track/report.h"
-#include "track/run_scores.h"
+#include "track/run_scores_internal.h"
 
 extern const char fx_report_style[]; /* the style sheet */
 

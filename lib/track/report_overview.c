@@ -1,7 +1,7 @@
 /* The table of all fused runs: fit to be printed by itself. */
 #include "track/report_internal.h"
 
-#include "track/html.h"
+#include "track/html_internal.h"
 
 #include <math.h>
 #include <string.h>
@@ -12,12 +12,12 @@
 static void put_experts(FILE *out, const struct fx_run *run)
 {
     const char *arch = fx_event_text(run->start, "arch");
-    const char *member = arch != NULL && strchr(arch, ';') == NULL ? strchr(arch, ':') : NULL;
+    const char *member = arch && !strchr(arch, ';') ? strchr(arch, ':') : NULL;
     char family[64];
 
     fputs("<td>", out);
-    if (member == NULL) {
-        fx_html_name(out, arch != NULL ? arch : "–");
+    if (!member) {
+        fx_html_name(out, arch ? arch : "–");
     } else {
         snprintf(family, sizeof family, "%.*s", (int)(member - arch), arch);
         fx_html_name(out, family);
@@ -63,7 +63,7 @@ static void put_effort(FILE *out, const struct fx_run *run)
     else
         fputs("–", out);
     fputs("</td><td>", out);
-    fx_html_text(out, device != NULL ? device : "–");
+    fx_html_text(out, device ? device : "–");
     fputs("<small>", out);
     fx_html_text(out, precision);
     fputs("</small></td>", out);
@@ -79,7 +79,7 @@ static void put_row(FILE *out, const struct fx_report_group *fused, const struct
     fx_scores_before(run, &before);
     fx_scores_best_epoch(run, &after);
     fx_scores_final(run, &final);
-    if (baseline != NULL)
+    if (baseline)
         fx_scores_final(baseline, &single);
     fputs("<tr><td>", out);
     fx_report_link(out, fused->runs, run);

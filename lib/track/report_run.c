@@ -1,8 +1,8 @@
 /* The section about one run. */
 #include "track/report_internal.h"
 
-#include "track/chart.h"
-#include "track/html.h"
+#include "track/chart_internal.h"
+#include "track/html_internal.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -25,9 +25,9 @@ static bool curves_begin(struct curves *curves, const struct fx_run *run)
 {
     *curves = (struct curves){ .run = run, .n_epochs = json_array_size(run->epochs) };
     curves->values = malloc((CURVES_MAX + 1) * curves->n_epochs * sizeof *curves->values + 1);
-    for (size_t e = 0; curves->values != NULL && e < curves->n_epochs; e++)
+    for (size_t e = 0; curves->values && e < curves->n_epochs; e++)
         curves->values[e] = fx_event_number(json_array_get(run->epochs, e), "epoch");
-    return curves->values != NULL;
+    return curves->values;
 }
 
 /* One more curve: a member of the epochs, or its element k >= 0. */
@@ -74,7 +74,7 @@ static bool put_charts(FILE *out, const struct fx_run *run)
     struct curves *curves = malloc(sizeof *curves);
     bool is_fusion = fx_run_is_fusion(run);
 
-    bool is_good = curves != NULL && curves_begin(curves, run);
+    bool is_good = curves && curves_begin(curves, run);
     if (!is_good || curves->n_epochs == 0)
         goto out;
     fputs("<div class=\"charts\">\n", out);
@@ -93,7 +93,7 @@ static bool put_charts(FILE *out, const struct fx_run *run)
     end_chart(out, curves, "Validation loss");
     fputs("</div>\n", out);
 out:
-    if (curves != NULL)
+    if (curves)
         free(curves->values);
     free(curves);
     return is_good;
@@ -110,7 +110,7 @@ static void put_facts(FILE *out, const struct fx_run *run)
 
     fputs("<p class=\"soft\">", out);
     fx_report_what(out, run);
-    if (last != NULL) {
+    if (last) {
         fx_scores_best_epoch(run, &best);
         fprintf(out, "; epoch %lld of %lld",
                 (long long)json_integer_value(json_object_get(last, "epoch")),
@@ -125,7 +125,7 @@ static void put_facts(FILE *out, const struct fx_run *run)
         fx_report_duration(out, seconds);
     }
     fputs("</p>\n", out);
-    if (fx_event_text(run->end, "reason") != NULL) {
+    if (fx_event_text(run->end, "reason")) {
         fputs("<p>", out);
         fx_html_text(out, fx_event_text(run->end, "reason"));
         fputs("</p>\n", out);
@@ -144,7 +144,7 @@ static bool put_value(FILE *out, const json_t *value)
     }
     char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
     fx_html_text(out, text);
-    bool is_good = text != NULL;
+    bool is_good = text;
     free(text);
     return is_good;
 }
@@ -155,8 +155,7 @@ static bool put_config(FILE *out, const struct fx_run *run)
     bool is_good = true;
 
     fputs("<details><summary>Configuration</summary>\n<dl>\n", out);
-    for (void *at = json_object_iter(run->start); at != NULL;
-         at = json_object_iter_next(run->start, at)) {
+    for (void *at = json_object_iter(run->start); at; at = json_object_iter_next(run->start, at)) {
         const char *key = json_object_iter_key(at);
         if (strcmp(key, "event") == 0 || strcmp(key, "command_line") == 0)
             continue;
@@ -167,7 +166,7 @@ static bool put_config(FILE *out, const struct fx_run *run)
         fputs("</dd></div>\n", out);
     }
     fputs("</dl>\n", out);
-    if (command != NULL) {
+    if (command) {
         fputs("<code>", out);
         fx_html_text(out, command);
         fputs("</code>\n", out);

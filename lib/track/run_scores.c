@@ -1,5 +1,5 @@
 /* From events to scores. */
-#include "track/run_scores.h"
+#include "track/run_scores_internal.h"
 
 #include <math.h>
 #include <string.h>
@@ -37,9 +37,8 @@ static void fill(struct fx_scores *scores, const json_t *event, const struct mem
     size_t n = json_array_size(experts);
     double sum = 0;
 
-    *scores = (struct fx_scores){ .split = event != NULL ? split : NULL,
-                                  .expert_mean = NAN,
-                                  .expert_best = NAN };
+    *scores =
+        (struct fx_scores){ .split = event ? split : NULL, .expert_mean = NAN, .expert_best = NAN };
     scores->n_experts = (int)(n < FX_EVENTS_EXPERTS_MAX ? n : FX_EVENTS_EXPERTS_MAX);
     for (int k = 0; k < scores->n_experts; k++) {
         scores->expert[k] = fx_event_number_at(event, members->expert, (size_t)k);
@@ -84,34 +83,34 @@ void fx_scores_final(const struct fx_run *run, struct fx_scores *scores)
 {
     const char *split = fx_event_text(run->eval, "split");
 
-    if (json_object_get(run->end, "test_accuracy") != NULL)
+    if (json_object_get(run->end, "test_accuracy"))
         fill(scores, run->end, &of_end, "test");
     else if (json_array_size(run->epochs) > 0)
         fx_scores_best_epoch(run, scores);
     else
-        fill(scores, run->eval, &of_eval, split != NULL ? split : "test");
+        fill(scores, run->eval, &of_eval, split ? split : "test");
 }
 
 bool fx_run_is_fusion(const struct fx_run *run)
 {
-    return json_object_get(run->start, "expert") == NULL;
+    return !json_object_get(run->start, "expert");
 }
 
 bool fx_run_is_baseline(const struct fx_run *run)
 {
     const char *expert = fx_event_text(run->start, "expert");
 
-    return expert != NULL && strcmp(expert, "all") == 0;
+    return expert && strcmp(expert, "all") == 0;
 }
 
 const struct fx_run *fx_run_find_baseline(const struct fx_runs *runs, const struct fx_run *run)
 {
     const char *arch = fx_event_text(run->start, "arch");
 
-    for (size_t i = 0; arch != NULL && i < runs->n; i++) {
+    for (size_t i = 0; arch && i < runs->n; i++) {
         const struct fx_run *other = &runs->run[i];
         const char *same = fx_event_text(other->start, "arch");
-        if (other->state == FX_RUN_DONE && fx_run_is_baseline(other) && same != NULL &&
+        if (other->state == FX_RUN_DONE && fx_run_is_baseline(other) && same &&
             strcmp(same, arch) == 0)
             return other;
     }
@@ -142,7 +141,7 @@ double fx_run_eta(const struct fx_run *run, double now)
     double seconds = fx_event_number(last, "seconds");
     int64_t left = fx_run_n_epochs(run) - done;
 
-    if (run->state != FX_RUN_RUNNING || last == NULL || left < 0)
+    if (run->state != FX_RUN_RUNNING || !last || left < 0)
         return NAN;
     double since = now - (double)fx_event_seconds(last, "timestamp", (int64_t)now);
     return fmax(0, seconds * (double)left - fmax(0, since));

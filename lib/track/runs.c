@@ -30,7 +30,7 @@ static void forget_events(struct fx_run *run)
     json_t **const events[] = { &run->start, &run->before, &run->step,
                                 &run->eval,  &run->end,    &run->epochs };
 
-    for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
+    for (size_t i = 0; i < sizeof events / sizeof *events; i++) {
         json_decref(*events[i]);
         *events[i] = NULL;
     }
@@ -58,7 +58,7 @@ static enum fx_status look_for_file(const char *dir, char **file, struct stat *s
                                     struct fx_err *err)
 {
     *file = NULL;
-    for (size_t i = 0; i < sizeof file_names / sizeof file_names[0]; i++) {
+    for (size_t i = 0; i < sizeof file_names / sizeof *file_names; i++) {
         if (asprintf(file, "%s/%s", dir, file_names[i]) < 0) {
             *file = NULL;
             return fx_fail(err, FX_EFAIL, "%s: out of memory", dir);
@@ -88,14 +88,14 @@ enum fx_status fx_run_file(const char *path, char **file, struct fx_err *err)
     char *trimmed = strndup(path, length_of(path));
 
     *file = NULL;
-    if (trimmed == NULL)
+    if (!trimmed)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", path);
     if (!is_dir) {
         *file = trimmed;
         return FX_OK;
     }
     enum fx_status status = look_for_file(trimmed, file, &st, err);
-    if (status == FX_OK && *file == NULL)
+    if (status == FX_OK && !*file)
         status = fx_fail(err, FX_EINPUT, "%s: no run: it has no history.jsonl and no metrics.jsonl",
                          trimmed);
     free(trimmed);
@@ -106,7 +106,7 @@ char *fx_run_name(const char *file)
 {
     const char *slash = strrchr(file, '/');
 
-    for (size_t i = 0; slash != NULL && i < sizeof file_names / sizeof file_names[0]; i++)
+    for (size_t i = 0; slash && i < sizeof file_names / sizeof *file_names; i++)
         if (strcmp(slash + 1, file_names[i]) == 0)
             return strndup(file, (size_t)(slash - file));
     return strdup(file);
@@ -123,8 +123,8 @@ static void keep(json_t **slot, json_t *event)
 static enum fx_status take_event(struct fx_run *run, json_t *event, const char *kind,
                                  struct fx_err *err)
 {
-    bool is_before = json_integer_value(json_object_get(event, "epoch")) == 0 &&
-                     json_object_get(event, "epoch") != NULL;
+    bool is_before =
+        json_integer_value(json_object_get(event, "epoch")) == 0 && json_object_get(event, "epoch");
 
     if (strcmp(kind, "start") == 0)
         keep(&run->start, event);
@@ -147,7 +147,7 @@ static enum fx_status read_events(struct fx_run *run, FILE *in, struct fx_err *e
     json_t *event;
     const char *kind;
 
-    while ((read = fx_events_next(&events, &event, &kind, &run->why)) == FX_OK && event != NULL &&
+    while ((read = fx_events_next(&events, &event, &kind, &run->why)) == FX_OK && event &&
            status == FX_OK) {
         status = take_event(run, event, kind, err);
         json_decref(event);
@@ -183,7 +183,7 @@ static void judge(struct fx_run *run)
     if (run->state == FX_RUN_BROKEN)
         return;
     run->state = FX_RUN_DEAD;
-    for (size_t i = 0; status != NULL && i < sizeof known / sizeof known[0]; i++)
+    for (size_t i = 0; status && i < sizeof known / sizeof *known; i++)
         if (strcmp(status, fx_run_state_name(known[i])) == 0)
             run->state = known[i];
     if (run->state != FX_RUN_DONE && is_locked(run))
@@ -199,15 +199,15 @@ static enum fx_status read_run(struct fx_run *run, struct fx_err *err)
     run->state = FX_RUN_DEAD;
     run->epochs = json_array();
     enum fx_status status = FX_OK;
-    if (in == NULL) {
+    if (!in) {
         run->state = FX_RUN_BROKEN;
         fx_fail_errno(&run->why, "%s", run->file);
     }
-    if (run->epochs == NULL)
+    if (!run->epochs)
         status = fx_fail(err, FX_EFAIL, "%s: out of memory", run->file);
-    else if (in != NULL)
+    else if (in)
         status = read_events(run, in, err);
-    if (in != NULL)
+    if (in)
         fclose(in);
     return status;
 }
@@ -219,7 +219,7 @@ static bool take_known(struct fx_runs *older, struct fx_run *run)
 {
     for (size_t i = 0; i < older->n; i++) {
         struct fx_run *known = &older->run[i];
-        if (known->file == NULL || strcmp(known->file, run->file) != 0)
+        if (!known->file || strcmp(known->file, run->file) != 0)
             continue;
         if (known->why.status == FX_EFAIL || known->n_bytes != run->n_bytes ||
             known->changed.tv_sec != run->changed.tv_sec ||
@@ -240,7 +240,7 @@ static enum fx_status grow(struct fx_runs *runs, struct fx_err *err)
         return FX_OK;
     size_t cap = 2 * runs->cap + 8;
     struct fx_run *grown = realloc(runs->run, cap * sizeof *grown);
-    if (grown == NULL)
+    if (!grown)
         return fx_fail(err, FX_EFAIL, "out of memory for the list of runs");
     runs->run = grown;
     runs->cap = cap;
@@ -255,13 +255,13 @@ static enum fx_status add_run(struct fx_runs *runs, struct fx_runs *older, const
     struct stat st = { 0 };
 
     FX_TRY(look_for_file(dir, &run.file, &st, err));
-    if (run.file == NULL)
+    if (!run.file)
         return FX_OK;
     run.dir = strdup(dir);
     run.changed = st.st_mtim;
     run.n_bytes = st.st_size;
     enum fx_status status =
-        run.dir == NULL ? fx_fail(err, FX_EFAIL, "%s: out of memory", dir) : grow(runs, err);
+        !run.dir ? fx_fail(err, FX_EFAIL, "%s: out of memory", dir) : grow(runs, err);
     if (status == FX_OK && !take_known(older, &run))
         status = read_run(&run, err);
     if (status != FX_OK) {
@@ -269,9 +269,7 @@ static enum fx_status add_run(struct fx_runs *runs, struct fx_runs *older, const
         return status;
     }
     const char *slash = strrchr(run.dir, '/');
-    run.name = strlen(run.dir) > n_root ? run.dir + n_root + 1
-               : slash != NULL          ? slash + 1
-                                        : run.dir;
+    run.name = strlen(run.dir) > n_root ? run.dir + n_root + 1 : slash ? slash + 1 : run.dir;
     judge(&run);
     runs->run[runs->n++] = run;
     return FX_OK;
@@ -319,8 +317,8 @@ enum fx_status fx_runs_scan(struct fx_runs *runs, const char *dir, struct fx_err
         return fx_fail(err, FX_EFAIL, "%s: not a directory", dir);
     }
     char *root = strndup(dir, n);
-    enum fx_status status = root == NULL ? fx_fail(err, FX_EFAIL, "%s: out of memory", dir)
-                                         : walk(&found, runs, root, n, 0, err);
+    enum fx_status status = !root ? fx_fail(err, FX_EFAIL, "%s: out of memory", dir)
+                                  : walk(&found, runs, root, n, 0, err);
     free(root);
     fx_runs_fini(runs);
     *runs = found;

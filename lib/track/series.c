@@ -1,5 +1,5 @@
 /* The table of names, and how an array becomes one series for each expert. */
-#include "track/series.h"
+#include "track/series_internal.h"
 
 #include "base/utf8.h"
 
@@ -74,7 +74,7 @@ struct series {
 
 static const struct name *find(const char *kind, const char *member)
 {
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(names[i].kind, kind) == 0 && strcmp(names[i].member, member) == 0)
             return &names[i];
     return NULL;
@@ -110,7 +110,7 @@ static bool is_number(const json_t *value)
 static void name_member(char name[FX_SERIES_NAME_BYTES], const struct name *known,
                         const struct series *series, const char *member, bool is_array, size_t k)
 {
-    if (known != NULL)
+    if (known)
         spell(name, known->name, series->split, k);
     else if (is_array)
         snprintf(name, FX_SERIES_NAME_BYTES, "%s/%s_%zu", series->kind, member, k);
@@ -127,7 +127,7 @@ static bool visit_member(const struct series *series, const char *member, const 
     bool is_array = json_is_array(value);
     size_t n = is_array ? json_array_size(value) : 1;
 
-    if (known != NULL && known->name == NULL)
+    if (known && !known->name)
         return true;
     for (size_t k = 0; k < n; k++) {
         const json_t *number = is_array ? json_array_get(value, k) : value;
@@ -144,9 +144,9 @@ bool fx_series_each(const json_t *event, const char *kind, fx_series_visit visit
 {
     json_t *members = (json_t *)event; /* iterating changes nothing, but jansson wants it so */
     const char *split = json_string_value(json_object_get(event, "split"));
-    const struct series series = { kind, split != NULL ? split : "eval", visit, ctx };
+    const struct series series = { kind, split ? split : "eval", visit, ctx };
 
-    for (void *at = json_object_iter(members); at != NULL; at = json_object_iter_next(members, at))
+    for (void *at = json_object_iter(members); at; at = json_object_iter_next(members, at))
         if (!visit_member(&series, json_object_iter_key(at), json_object_iter_value(at)))
             return false;
     return true;

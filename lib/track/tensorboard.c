@@ -2,10 +2,10 @@
 #include "track/tensorboard.h"
 
 #include "base/io.h"
-#include "track/crc32c.h"
+#include "track/crc32c_internal.h"
 #include "track/events.h"
-#include "track/protobuf.h"
-#include "track/series.h"
+#include "track/protobuf_internal.h"
+#include "track/series_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -139,7 +139,7 @@ static enum fx_status read_all(struct writer *w, struct fx_events *events, int p
         json_t *event;
         const char *kind;
         FX_TRY(fx_events_next(events, &event, &kind, err));
-        if (event == NULL)
+        if (!event)
             return FX_OK;
         enum fx_status status = on_event(w, event, kind, events->reader.text, err);
         if (status == FX_OK && pass_fd >= 0)

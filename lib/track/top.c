@@ -3,7 +3,7 @@
 
 #include "base/quote.h"
 #include "base/utf8.h"
-#include "track/run_scores.h"
+#include "track/run_scores_internal.h"
 
 #include <assert.h>
 #include <math.h>
@@ -84,7 +84,7 @@ static void put_experts(char cell[CELL_BYTES], const struct fx_run *run, const j
     size_t n = 0;
 
     cell[0] = '\0';
-    if (last == NULL || !fx_run_is_fusion(run))
+    if (!last || !fx_run_is_fusion(run))
         snprintf(cell, CELL_BYTES, "-");
     else
         for (int k = 0; k < run->n_experts && n < CELL_BYTES - 8; k++)
@@ -116,8 +116,8 @@ static void put_course(char cell[CELL_BYTES], const struct fx_run *run)
 
 static double newest_loss(const struct fx_run *run, const json_t *last)
 {
-    bool is_newer = run->step != NULL && (last == NULL || fx_event_number(run->step, "step") >
-                                                              fx_event_number(last, "step"));
+    bool is_newer =
+        run->step && (!last || fx_event_number(run->step, "step") > fx_event_number(last, "step"));
 
     return is_newer ? fx_event_number(run->step, "loss_total")
                     : fx_event_number(last, "train_loss");
@@ -140,7 +140,7 @@ static void fill_values(struct row *row, const struct fx_run *run, const json_t 
     for (int k = 0; k < run->n_experts; k++)
         value[EXPERTS] += fx_event_number_at(last, "expert_accuracy", (size_t)k) / run->n_experts;
     value[ENSEMBLE] = fx_event_number(last, "ensemble_accuracy");
-    if (!fx_run_is_fusion(run) || last == NULL)
+    if (!fx_run_is_fusion(run) || !last)
         value[EXPERTS] = value[ENSEMBLE] = NAN;
     value[RATE] = fx_event_number(last, "images_per_second");
     value[ETA] = fx_run_eta(run, now);
@@ -157,7 +157,7 @@ static void fill_row(struct row *row, const struct fx_run *run, double now)
     fx_quote(row->cell[NAME], CELL_BYTES, run->name);
     snprintf(row->cell[STATE], CELL_BYTES, "%s", fx_run_state_name(run->state));
     snprintf(row->cell[EPOCH], CELL_BYTES, "-");
-    if (run->start != NULL && fx_run_n_epochs(run) > 0)
+    if (run->start && fx_run_n_epochs(run) > 0)
         snprintf(row->cell[EPOCH], CELL_BYTES, "%lld/%lld", done, (long long)fx_run_n_epochs(run));
     put_number(row->cell[LOSS], "%.3f", row->value[LOSS]);
     put_number(row->cell[FUSED], "%.2f", row->value[FUSED]);
@@ -176,7 +176,7 @@ static enum column column_of(const char *key)
 {
     int c = 0;
 
-    while (columns[c].key == NULL || strcmp(columns[c].key, key) != 0)
+    while (!columns[c].key || strcmp(columns[c].key, key) != 0)
         c++;
     assert(c < N_COLUMNS);
     return (enum column)c;
@@ -186,11 +186,11 @@ const char *fx_top_next_key(const char *key)
 {
     static const char keys[] = FX_TOP_KEYS;
     const char *at = strstr(keys, key), *next = strchr(at, '|');
-    size_t n = strcspn(next != NULL ? next + 1 : keys, "|");
+    size_t n = strcspn(next ? next + 1 : keys, "|");
 
     for (int c = 0; c < N_COLUMNS; c++)
-        if (columns[c].key != NULL && strlen(columns[c].key) == n &&
-            memcmp(columns[c].key, next != NULL ? next + 1 : keys, n) == 0)
+        if (columns[c].key && strlen(columns[c].key) == n &&
+            memcmp(columns[c].key, next ? next + 1 : keys, n) == 0)
             return columns[c].key;
     return key;
 }
@@ -298,12 +298,12 @@ static void put_line(FILE *out, const struct row *row, const int *width,
         last--;
     for (int c = 0; c <= last; c++) {
         bool is_ordered = c == (int)column_of(view->key);
-        bool is_coloured = view->colour && (row == NULL || c == STATE);
+        bool is_coloured = view->colour && (!row || c == STATE);
         if (width[c] == 0)
             continue;
         if (is_coloured)
-            fputs(row != NULL ? colour_of(row->run) : is_ordered ? "\033[1;4m" : "\033[1m", out);
-        put_cell(out, row != NULL ? row->cell[c] : columns[c].title, width[c], columns[c].is_left,
+            fputs(row ? colour_of(row->run) : is_ordered ? "\033[1;4m" : "\033[1m", out);
+        put_cell(out, row ? row->cell[c] : columns[c].title, width[c], columns[c].is_left,
                  c == last);
         if (is_coloured)
             fputs("\033[0m", out);
@@ -321,7 +321,7 @@ static size_t fill_rows(struct row *rows, const struct fx_runs *runs,
     size_t n = 0;
 
     for (size_t i = 0; i < runs->n; i++)
-        if (strcasestr(runs->run[i].name, view->filter) != NULL)
+        if (strcasestr(runs->run[i].name, view->filter))
             fill_row(&rows[n++], &runs->run[i], now);
     return n;
 }
@@ -331,7 +331,7 @@ void fx_top_write(FILE *out, const struct fx_runs *runs, struct fx_top_view *vie
     struct row *rows = calloc(runs->n + 1, sizeof *rows);
     int width[N_COLUMNS];
 
-    if (rows == NULL) {
+    if (!rows) {
         fputs("out of memory\n", out);
         return;
     }

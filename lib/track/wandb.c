@@ -9,8 +9,8 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "track/events.h"
-#include "track/series.h"
-#include "track/wandb_identity.h"
+#include "track/series_internal.h"
+#include "track/wandb_identity_internal.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -51,7 +51,7 @@ static enum fx_status put_head(struct writer *w, struct fx_err *err)
         .entity = o->entity,
         .project = w->identity.project,
         .group = o->group,
-        .job_type = o->job_type != NULL ? o->job_type : tool,
+        .job_type = o->job_type ? o->job_type : tool,
         .name = w->identity.name,
         .notes = o->notes,
         .tags = o->tags,
@@ -114,7 +114,7 @@ static void drop_row(struct writer *w)
 
 static enum fx_status flush_row(struct writer *w, struct fx_err *err)
 {
-    if (w->row == NULL)
+    if (!w->row)
         return FX_OK;
     bool is_new = w->row_step > w->past.last_step;
     bool failed = json_object_set_new(w->row, "_step", json_integer(w->row_step)) != 0 ||
@@ -129,7 +129,7 @@ static enum fx_status flush_row(struct writer *w, struct fx_err *err)
     if (status == FX_OK && is_new)
         status = fx_wandb_put_history(&w->log, w->row, w->row_step, err);
     /* What the last row says is the summary so far. */
-    if (status == FX_OK && is_new && json_object_get(w->row, "epoch") != NULL)
+    if (status == FX_OK && is_new && json_object_get(w->row, "epoch"))
         status = fx_wandb_put_summary(&w->log, w->row, err);
     drop_row(w);
     return status;
@@ -139,9 +139,9 @@ static enum fx_status flush_row(struct writer *w, struct fx_err *err)
 static enum fx_status add_to_row(struct writer *w, const json_t *event, const char *kind,
                                  int64_t step, struct fx_err *err)
 {
-    if (w->row != NULL && w->row_step != step)
+    if (w->row && w->row_step != step)
         FX_TRY(flush_row(w, err));
-    if (w->row == NULL) {
+    if (!w->row) {
         w->row = json_object();
         w->row_step = step > w->last_step ? step : w->last_step + 1;
     }
@@ -224,7 +224,7 @@ static enum fx_status read_all(struct writer *w, struct fx_events *events, int p
         json_t *event;
         const char *kind;
         FX_TRY(fx_events_next(events, &event, &kind, err));
-        if (event == NULL)
+        if (!event)
             return FX_OK;
         enum fx_status status = on_event(w, event, kind, err);
         if (status == FX_OK && pass_fd >= 0)

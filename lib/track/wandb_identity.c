@@ -1,5 +1,5 @@
 /* Identifiers and projects. */
-#include "track/wandb_identity.h"
+#include "track/wandb_identity_internal.h"
 
 #include "base/hash.h"
 #include "base/utf8.h"
@@ -17,13 +17,13 @@ static const char *project_of(const char *archs)
 {
     const char *project = NULL;
 
-    for (; archs != NULL; archs = fx_arch_next(archs)) {
+    for (; archs; archs = fx_arch_next(archs)) {
         const struct fx_arch *arch = fx_arch_find(archs);
-        if (arch == NULL || (project != NULL && arch->network->wandb_project != project))
+        if (!arch || (project && arch->network->wandb_project != project))
             return "MCN_Fusion";
         project = arch->network->wandb_project;
     }
-    return project != NULL ? project : "MCN_Fusion";
+    return project ? project : "MCN_Fusion";
 }
 
 /* Eight of [a-z0-9], as W&B makes them. */
@@ -68,14 +68,13 @@ static void name_of(const json_t *start, char name[FX_WANDB_TEXT_BYTES])
 {
     const char *task = fx_event_text(start, "task"), *arch = fx_event_text(start, "arch");
     const char *fusion = fx_event_text(start, "fusion"), *expert = fx_event_text(start, "expert");
-    const char *what = fusion != NULL ? fusion : expert;
+    const char *what = fusion ? fusion : expert;
 
-    if (task != NULL)
+    if (task)
         copy(name, task);
     else
-        snprintf(name, FX_WANDB_TEXT_BYTES, "%s%s%s%s", arch != NULL ? arch : "run",
-                 what != NULL ? "-" : "", fusion == NULL && expert != NULL ? "expert-" : "",
-                 what != NULL ? what : "");
+        snprintf(name, FX_WANDB_TEXT_BYTES, "%s%s%s%s", arch ? arch : "run", what ? "-" : "",
+                 !fusion && expert ? "expert-" : "", what ? what : "");
     fx_utf8_trim(name);
 }
 
@@ -86,16 +85,16 @@ enum fx_status fx_wandb_identify(struct fx_wandb_identity *identity,
     const char *project = options->project;
 
     *identity = (struct fx_wandb_identity){ 0 };
-    project = project != NULL ? project : project_of(fx_event_text(start, "arch"));
+    project = project ? project : project_of(fx_event_text(start, "arch"));
     FX_TRY(check("project", project, PROJECT_CHARS_MAX, "/\\#?%:", err));
     copy(identity->project, project);
-    if (options->run_id != NULL) {
+    if (options->run_id) {
         FX_TRY(check("run id", options->run_id, ID_CHARS_MAX, ":;,#?/'", err));
         copy(identity->id, options->run_id);
     } else {
         id_of(start_line, identity->id);
     }
-    if (options->name != NULL)
+    if (options->name)
         copy(identity->name, options->name);
     else
         name_of(start, identity->name);

@@ -1,5 +1,5 @@
 /* Field numbers, in one place. */
-#include "track/wandb_record.h"
+#include "track/wandb_record_internal.h"
 
 #include "base/tool.h"
 #include "track/events.h"
@@ -76,7 +76,7 @@ static void put_item(struct fx_pb *message, int field, const char *key, const js
                      ? strdup("NaN")
                      : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(10));
 
-    item.failed = text == NULL;
+    item.failed = !text;
     fx_pb_text(&item, ITEM_KEY, key);
     fx_pb_text(&item, ITEM_VALUE_JSON, text);
     fx_pb_message(message, field, &item);
@@ -88,7 +88,7 @@ static void put_items(struct fx_pb *message, int field, const json_t *object)
 {
     json_t *members = (json_t *)object; /* iterating changes nothing, but jansson wants it so */
 
-    for (void *at = json_object_iter(members); at != NULL; at = json_object_iter_next(members, at))
+    for (void *at = json_object_iter(members); at; at = json_object_iter_next(members, at))
         if (strcmp(json_object_iter_key(at), "event") != 0)
             put_item(message, field, json_object_iter_key(at), json_object_iter_value(at));
 }
@@ -115,10 +115,10 @@ enum fx_status fx_wandb_put_header(struct fx_wandb_log *log, struct fx_err *err)
 
 static void put_tags(struct fx_pb *message, const char *tags)
 {
-    char *copy = tags != NULL ? strdup(tags) : NULL, *rest = copy;
+    char *copy = tags ? strdup(tags) : NULL, *rest = copy;
 
-    message->failed |= tags != NULL && copy == NULL;
-    for (char *tag; (tag = strsep(&rest, ",")) != NULL;)
+    message->failed |= tags && !copy;
+    for (char *tag; (tag = strsep(&rest, ","));)
         if (tag[0] != '\0')
             fx_pb_text(message, RUN_TAGS, tag);
     free(copy);

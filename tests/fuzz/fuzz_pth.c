@@ -2,8 +2,8 @@
  * zips as a whole, and the stream of torch < 1.6.  Whatever comes in, the reader answers with
  * FX_EINPUT and one line, or with tensors whose every byte can be read and written again. */
 #include "archive/pth.h"
-#include "archive/unpickle.h"
-#include "archive/zip_write.h"
+#include "archive/unpickle_internal.h"
+#include "archive/zip_write_internal.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 """read_wandb.py LOG: print the records of a W&B transaction log as protoc decodes them.
 
-The framing is read with the standard library from its description (wandb_log.h has the source) and
+The framing is read with the standard library from its description (wandb_log_internal.h has the source) and
 checked to the last bit; where the log is cut off, what is whole is printed, and "cut at BYTE".
 """
 import os

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "archive/gunzip.h"
+#include "archive/gunzip_internal.h"
 #include "base/io.h"
 #include "between.h"
 

@@ -12,7 +12,7 @@
 
 #include "base/hash.h"
 #include "between.h"
-#include "data/pcg64.h"
+#include "data/pcg64_internal.h"
 
 static const struct {
     uint64_t seed, words[3];

@@ -1,6 +1,6 @@
 /* NumPy in pickles: every spelling of arrays and scalars, and what is none. */
-#include "archive/pickle_numpy.h"
-#include "archive/unpickle.h"
+#include "archive/pickle_numpy_internal.h"
+#include "archive/unpickle_internal.h"
 
 #include <inttypes.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* The unpickler: every supported opcode against the value it stands for, every refusal against its
  * reason, and that a pickle made to run a command is only data. */
-#include "archive/unpickle.h"
+#include "archive/unpickle_internal.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

@@ -3,8 +3,8 @@
  * Local headers are only compared with it, never scanned for: an archive whose two descriptions
  * differ, a name that stands twice, or payloads that overlap are refused, so that no two readers
  * can see different content.  Format: PKWARE APPNOTE.TXT 6.3, sections 4.3 to 4.5. */
-#ifndef FX_ARCHIVE_ZIP_H
-#define FX_ARCHIVE_ZIP_H
+#ifndef FX_ARCHIVE_ZIP_INTERNAL_H
+#define FX_ARCHIVE_ZIP_INTERNAL_H
 
 #include "base/status.h"
 

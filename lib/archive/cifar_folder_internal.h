@@ -1,6 +1,6 @@
 /* The members of a CIFAR archive that was extracted, file by file, for archive/cifar.c. */
-#ifndef FX_ARCHIVE_CIFAR_FOLDER_H
-#define FX_ARCHIVE_CIFAR_FOLDER_H
+#ifndef FX_ARCHIVE_CIFAR_FOLDER_INTERNAL_H
+#define FX_ARCHIVE_CIFAR_FOLDER_INTERNAL_H
 
 #include "base/status.h"
 

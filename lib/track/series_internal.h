@@ -3,8 +3,8 @@
  * Trackers group curves by what stands before the first slash: train/, val/, test/, step/, lr/,
  * speed/.  The same names go to Weights & Biases and to TensorBoard; metrics-wandb(1) lists them.
  */
-#ifndef FX_TRACK_SERIES_H
-#define FX_TRACK_SERIES_H
+#ifndef FX_TRACK_SERIES_INTERNAL_H
+#define FX_TRACK_SERIES_INTERNAL_H
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 /* Text into HTML and SVG. */
-#ifndef FX_TRACK_HTML_H
-#define FX_TRACK_HTML_H
+#ifndef FX_TRACK_HTML_INTERNAL_H
+#define FX_TRACK_HTML_INTERNAL_H
 
 #include <stdio.h>
 

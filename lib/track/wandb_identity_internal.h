@@ -1,9 +1,9 @@
 /* Private to metrics-wandb: what a run is called at W&B, and where it lies. */
-#ifndef FX_TRACK_WANDB_IDENTITY_H
-#define FX_TRACK_WANDB_IDENTITY_H
+#ifndef FX_TRACK_WANDB_IDENTITY_INTERNAL_H
+#define FX_TRACK_WANDB_IDENTITY_INTERNAL_H
 
 #include "track/wandb.h"
-#include "track/wandb_record.h"
+#include "track/wandb_record_internal.h"
 
 enum { FX_WANDB_TEXT_BYTES = 256 };
 

@@ -3,8 +3,8 @@
  *
  * A batch decoder takes over *bytes (malloc'ed, *bytes becomes NULL) and turns it into the part's
  * images where it stands.  `where` is "ARCHIVE: MEMBER", for messages.  All fail with FX_EINPUT. */
-#ifndef FX_ARCHIVE_CIFAR_DECODE_H
-#define FX_ARCHIVE_CIFAR_DECODE_H
+#ifndef FX_ARCHIVE_CIFAR_DECODE_INTERNAL_H
+#define FX_ARCHIVE_CIFAR_DECODE_INTERNAL_H
 
 #include "archive/cifar.h"
 
@@ -22,7 +22,7 @@ enum fx_status fx_cifar_binary_names(const uint8_t *bytes, size_t n_bytes,
 enum fx_status fx_cifar_python_batch(uint8_t **bytes, size_t n_bytes, bool has_coarse,
                                      struct fx_cifar_part *part, const char *where,
                                      struct fx_err *err) FX_MUST_CHECK;
-/* coarse == NULL: the meta of CIFAR-10. */
+/* !coarse: the meta of CIFAR-10. */
 enum fx_status fx_cifar_python_names(const uint8_t *bytes, size_t n_bytes,
                                      struct fx_cifar_names *fine, struct fx_cifar_names *coarse,
                                      const char *where, struct fx_err *err) FX_MUST_CHECK;

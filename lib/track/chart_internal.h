@@ -1,6 +1,6 @@
 /* A line chart as inline SVG. */
-#ifndef FX_TRACK_CHART_H
-#define FX_TRACK_CHART_H
+#ifndef FX_TRACK_CHART_INTERNAL_H
+#define FX_TRACK_CHART_INTERNAL_H
 
 #include <stddef.h>
 #include <stdio.h>

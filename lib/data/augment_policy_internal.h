@@ -1,6 +1,6 @@
 /* The policies' decisions for one image: private to lib/data. */
-#ifndef FX_DATA_AUGMENT_POLICY_H
-#define FX_DATA_AUGMENT_POLICY_H
+#ifndef FX_DATA_AUGMENT_POLICY_INTERNAL_H
+#define FX_DATA_AUGMENT_POLICY_INTERNAL_H
 
 #include "data/augment.h"
 

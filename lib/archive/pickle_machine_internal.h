@@ -1,9 +1,9 @@
 /* The unpickler's machine: its input, stack, MARKs and memo, with every bound in one place.
  * The opcodes (unpickle.c) are written on top of it and touch none of its arrays. */
-#ifndef FX_ARCHIVE_PICKLE_MACHINE_H
-#define FX_ARCHIVE_PICKLE_MACHINE_H
+#ifndef FX_ARCHIVE_PICKLE_MACHINE_INTERNAL_H
+#define FX_ARCHIVE_PICKLE_MACHINE_INTERNAL_H
 
-#include "archive/pickle_value.h"
+#include "archive/pickle_value_internal.h"
 
 struct fx_machine {
     struct fx_pickle *pickle; /* borrowed */

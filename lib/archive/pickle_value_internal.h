@@ -5,8 +5,8 @@
  * name, and "calling" it makes a node that carries the name and the arguments.  The tree may share
  * nodes (Python's memo), may contain itself, and may be very deep: whoever walks it bounds the
  * depth and the number of visits. */
-#ifndef FX_ARCHIVE_PICKLE_VALUE_H
-#define FX_ARCHIVE_PICKLE_VALUE_H
+#ifndef FX_ARCHIVE_PICKLE_VALUE_INTERNAL_H
+#define FX_ARCHIVE_PICKLE_VALUE_INTERNAL_H
 
 #include "base/status.h"
 

@@ -1,6 +1,6 @@
 /* Little-endian fields and signatures of the zip format, shared by its reader and its writer. */
-#ifndef FX_ARCHIVE_ZIP_BYTES_H
-#define FX_ARCHIVE_ZIP_BYTES_H
+#ifndef FX_ARCHIVE_ZIP_BYTES_INTERNAL_H
+#define FX_ARCHIVE_ZIP_BYTES_INTERNAL_H
 
 #include <stdint.h>
 

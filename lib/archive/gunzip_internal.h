@@ -1,9 +1,10 @@
 /* The gzip layer of an archive: inflated and verified to the last byte by zlib.
  *
  * libarchive's own gzip filter accepts most flipped bits, so it never sees the compressed bytes:
- * archive/tar.h feeds it from here.  Bytes that are not gzip are passed through unchanged. */
-#ifndef FX_ARCHIVE_GUNZIP_H
-#define FX_ARCHIVE_GUNZIP_H
+ * archive/tar_internal.h feeds it from here.  Bytes that are not gzip are passed through unchanged.
+ */
+#ifndef FX_ARCHIVE_GUNZIP_INTERNAL_H
+#define FX_ARCHIVE_GUNZIP_INTERNAL_H
 
 #include "base/status.h"
 

@@ -1,7 +1,7 @@
 /* Zip archives as PyTorch wants them: stored members, payloads at multiples of 64 bytes, fixed
  * dates.  The same members give the same bytes. */
-#ifndef FX_ARCHIVE_ZIP_WRITE_H
-#define FX_ARCHIVE_ZIP_WRITE_H
+#ifndef FX_ARCHIVE_ZIP_WRITE_INTERNAL_H
+#define FX_ARCHIVE_ZIP_WRITE_INTERNAL_H
 
 #include "base/status.h"
 

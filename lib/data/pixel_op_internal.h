@@ -3,8 +3,8 @@
  * All but the crop work in place on u8 (3, 32, 32) and give what Pillow 9.4 gives for a 32 x 32 RGB
  * image, bit for bit; tests/torch/augment_ops.py compares them.  What becomes of one pixel stands
  * in a header beside each file, which the CUDA kernels include too. */
-#ifndef FX_DATA_PIXEL_OP_H
-#define FX_DATA_PIXEL_OP_H
+#ifndef FX_DATA_PIXEL_OP_INTERNAL_H
+#define FX_DATA_PIXEL_OP_INTERNAL_H
 
 #include "data/augment.h"
 

@@ -1,8 +1,8 @@
 /* What a call written in a pickle becomes: plain data where that is all it means, else a node. */
-#ifndef FX_ARCHIVE_PICKLE_CALL_H
-#define FX_ARCHIVE_PICKLE_CALL_H
+#ifndef FX_ARCHIVE_PICKLE_CALL_INTERNAL_H
+#define FX_ARCHIVE_PICKLE_CALL_INTERNAL_H
 
-#include "archive/pickle_value.h"
+#include "archive/pickle_value_internal.h"
 
 /* fx_pickle_call: the value of callable(*args), without calling: a DICT, BYTES, or an OBJECT that
  * records the name and the arguments (see fx_unpickle).

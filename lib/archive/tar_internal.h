@@ -1,8 +1,8 @@
 /* A tar archive read in order, in memory, through libarchive: nothing is ever written to disk. */
-#ifndef FX_ARCHIVE_TAR_H
-#define FX_ARCHIVE_TAR_H
+#ifndef FX_ARCHIVE_TAR_INTERNAL_H
+#define FX_ARCHIVE_TAR_INTERNAL_H
 
-#include "archive/gunzip.h"
+#include "archive/gunzip_internal.h"
 
 struct archive;
 
@@ -30,7 +30,7 @@ struct fx_tar_entry {
  * failure. */
 enum fx_status fx_tar_open(struct fx_tar *tar, const char *path, struct fx_err *err) FX_MUST_CHECK;
 
-/* fx_tar_next: the next member, or entry->path == NULL at the end, when the whole input has been
+/* fx_tar_next: the next member, or !entry->path at the end, when the whole input has been
  * read and verified.  FX_EINPUT on a damaged archive, and on an absolute path or one with "..". */
 enum fx_status fx_tar_next(struct fx_tar *tar, struct fx_tar_entry *entry,
                            struct fx_err *err) FX_MUST_CHECK;

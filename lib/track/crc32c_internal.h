@@ -1,6 +1,6 @@
 /* CRC-32C (Castagnoli), which zlib does not have; for the records of TensorBoard. */
-#ifndef FX_TRACK_CRC32C_H
-#define FX_TRACK_CRC32C_H
+#ifndef FX_TRACK_CRC32C_INTERNAL_H
+#define FX_TRACK_CRC32C_INTERNAL_H
 
 #include <stddef.h>
 #include <stdint.h>

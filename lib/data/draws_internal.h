@@ -1,8 +1,8 @@
 /* A sequence of random numbers for one decision maker, counted, never shared: private to lib/data.
  *
  * The words of draw 0, 1, 2 ... of one Philox stream are handed out in order, four per block. */
-#ifndef FX_DATA_DRAWS_H
-#define FX_DATA_DRAWS_H
+#ifndef FX_DATA_DRAWS_INTERNAL_H
+#define FX_DATA_DRAWS_INTERNAL_H
 
 #include "base/philox.h"
 

@@ -1,6 +1,6 @@
 /* The header of a safetensors file, checked but not yet bound to bytes: private to lib/tensor. */
-#ifndef FX_TENSOR_SAFETENSORS_HEADER_H
-#define FX_TENSOR_SAFETENSORS_HEADER_H
+#ifndef FX_TENSOR_SAFETENSORS_HEADER_INTERNAL_H
+#define FX_TENSOR_SAFETENSORS_HEADER_INTERNAL_H
 
 #include "tensor/tensor.h"
 

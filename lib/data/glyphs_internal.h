@@ -1,6 +1,6 @@
 /* The letters of the contact sheet: private to lib/data. */
-#ifndef FX_DATA_GLYPHS_H
-#define FX_DATA_GLYPHS_H
+#ifndef FX_DATA_GLYPHS_INTERNAL_H
+#define FX_DATA_GLYPHS_INTERNAL_H
 
 #include <stdint.h>
 

@@ -1,9 +1,9 @@
 /* The records of a W&B transaction log, one function for each kind.
  * Source: wandb/proto/wandb_internal.proto; tests/track/wandb.proto has the part used here. */
-#ifndef FX_TRACK_WANDB_RECORD_H
-#define FX_TRACK_WANDB_RECORD_H
+#ifndef FX_TRACK_WANDB_RECORD_INTERNAL_H
+#define FX_TRACK_WANDB_RECORD_INTERNAL_H
 
-#include "track/wandb_log.h"
+#include "track/wandb_log_internal.h"
 
 #include <jansson.h>
 #include <stdint.h>

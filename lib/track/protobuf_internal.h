@@ -1,8 +1,8 @@
 /* Protocol Buffers on the wire, as far as the logs of trackers need them: varints, doubles, floats,
  * texts and nested messages.  A field is a key (number << 3 | wire type) and a value.
  * Source: protobuf.dev/programming-guides/encoding. */
-#ifndef FX_TRACK_PROTOBUF_H
-#define FX_TRACK_PROTOBUF_H
+#ifndef FX_TRACK_PROTOBUF_INTERNAL_H
+#define FX_TRACK_PROTOBUF_INTERNAL_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -6,11 +6,11 @@
  *              type 1 whole record, 2 first, 3 middle, 4 last part of one
  *   less than 7 bytes left in a block are zeros
  * Source: wandb/sdk/internal/datastore.py, core/pkg/leveldb/record.go. */
-#ifndef FX_TRACK_WANDB_LOG_H
-#define FX_TRACK_WANDB_LOG_H
+#ifndef FX_TRACK_WANDB_LOG_INTERNAL_H
+#define FX_TRACK_WANDB_LOG_INTERNAL_H
 
 #include "base/status.h"
-#include "track/protobuf.h"
+#include "track/protobuf_internal.h"
 
 struct fx_wandb_log {
     int fd;              /* owned; -1: not open */

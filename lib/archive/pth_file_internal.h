@@ -3,11 +3,11 @@
  * Internal to the reader: pth_read.c opens a container (pth_zip.c, pth_legacy.c) and walks the
  * names of its object (pth_walk.c); a tensor that is found there (pth_tensor.c) is a view of a
  * storage (pth_storage.c). */
-#ifndef FX_ARCHIVE_PTH_FILE_H
-#define FX_ARCHIVE_PTH_FILE_H
+#ifndef FX_ARCHIVE_PTH_FILE_INTERNAL_H
+#define FX_ARCHIVE_PTH_FILE_INTERNAL_H
 
-#include "archive/pickle_value.h"
-#include "archive/zip.h"
+#include "archive/pickle_value_internal.h"
+#include "archive/zip_internal.h"
 #include "base/io.h"
 #include "tensor/tensor.h"
 

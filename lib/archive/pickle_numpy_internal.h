@@ -1,9 +1,9 @@
 /* NumPy arrays and scalars inside a pickle: the spelling of every NumPy and Python version, brought
  * to one record.  CIFAR batches are such arrays; accuracies in checkpoints are such scalars. */
-#ifndef FX_ARCHIVE_PICKLE_NUMPY_H
-#define FX_ARCHIVE_PICKLE_NUMPY_H
+#ifndef FX_ARCHIVE_PICKLE_NUMPY_INTERNAL_H
+#define FX_ARCHIVE_PICKLE_NUMPY_INTERNAL_H
 
-#include "archive/pickle_value.h"
+#include "archive/pickle_value_internal.h"
 
 enum { FX_PICKLE_ARRAY_DIMS_MAX = 8 };
 

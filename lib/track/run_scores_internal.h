@@ -1,6 +1,6 @@
 /* What a run has reached, in numbers that can be compared. */
-#ifndef FX_TRACK_RUN_SCORES_H
-#define FX_TRACK_RUN_SCORES_H
+#ifndef FX_TRACK_RUN_SCORES_INTERNAL_H
+#define FX_TRACK_RUN_SCORES_INTERNAL_H
 
 #include "track/runs.h"
 

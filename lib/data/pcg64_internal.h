@@ -5,8 +5,8 @@
  * Sources: M. O'Neill, "PCG: A Family of Simple Fast Space-Efficient Statistically Good Algorithms
  * for Random Number Generation" (HMC-CS-2014-0905); numpy 1.24, random/bit_generator.pyx,
  * random/src/pcg64 and random_interval of random/src/distributions. */
-#ifndef FX_DATA_PCG64_H
-#define FX_DATA_PCG64_H
+#ifndef FX_DATA_PCG64_INTERNAL_H
+#define FX_DATA_PCG64_INTERNAL_H
 
 #include <stddef.h>
 #include <stdint.h>
