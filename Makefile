@@ -82,6 +82,8 @@ SAN_FLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-f
 ALL_CFLAGS := -std=c17 $(WARNINGS) -fno-math-errno -ffp-contract=off $(CFLAGS) \
 	$(SAN_FLAGS)
 ALL_LDFLAGS := $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN))
+# The simulator is C++, which has a part of its own in clang's sanitizers.
+LINK = $(if $(CUDA_SIM),$(CXX),$(CC)) $(ALL_CFLAGS) $(ALL_LDFLAGS)
 LDLIBS := -larchive -ljansson -lz -lmd -lm -lpthread $(if $(filter 1,$(HAVE_DNNL)),-ldnnl -fopenmp) \
 	$(if $(HAVE_KERNELS),$(CUDA_LIBS))
 
@@ -173,17 +175,17 @@ $(LIB): $(LIB_OBJ)
 
 $(B)/bin/%: $(B)/tools/%.o $(LIB)
 	@mkdir -p $(@D)
-	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call say,LD,$@)$(LINK) -o $@ $^ $(LDLIBS)
 
 # Programs that stand in for functions of the libraries need them shared, and their own to be found.
 $(B)/tests/cuda/%: LDLIBS := $(LDLIBS:-lcudart_static=-lcudart) -l:libcudnn.so.9 -lcublasLt \
 	-rdynamic
 
 $(UNIT_BINS): %: %.o $(LIB)
-	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+	$(call say,LD,$@)$(LINK) -o $@ $^ -lcmocka $(LDLIBS)
 
 $(MAKER_BINS): %: %.o $(LIB)
-	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call say,LD,$@)$(LINK) -o $@ $^ $(LDLIBS)
 
 unit: $(UNIT_BINS) $(MAKER_BINS) ## build the C tests
 

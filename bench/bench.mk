@@ -7,7 +7,7 @@ TORCH_PYTHON ?= /usr/bin/python3
 BENCH ?= start augment step
 
 $(BENCH_BINS): %: %.o $(LIB)
-	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call say,LD,$@)$(LINK) -o $@ $^ $(LDLIBS)
 
 bench: all $(BENCH_BINS) ## measure against PyTorch: start, augmentation, step (BENCH= chooses)
 	@bench/machine
