@@ -34,7 +34,7 @@ SIM_ENV = HAVE_DNNL=$(HAVE_DNNL) FX_BUILD=$(abspath $(1)) \
 	$(if $(SIM),HAVE_CUDA=1 FX_REQUIRE_DEVICE=cuda,HAVE_CUDA=0)
 
 # Compilers whose warnings are known: with these a warning fails the check, unless WERROR is given.
-KNOWN_COMPILERS := gcc-12 gcc-14 clang-14 clang-19
+KNOWN_COMPILERS := gcc-12 gcc-14 clang-14
 compiler = $(lastword $(shell $(1) -E -P -x c - \
 	<<<$$'$(hash)ifdef __clang__\nclang-__clang_major__\n$(hash)else\ngcc-__GNUC__\n$(hash)endif'))
 COMPILERS = $(call compiler,$(CC)) $(call compiler,$(CXX))
