@@ -160,6 +160,13 @@ at_hand = $(if $(wildcard $(DATASET)),--data $(DATASET)) --task $(task)
 finished = fusion-train --finished $(strip --fusion $(fusion) --arch '$(ARCH_$(family))' \
 	--checkpoint-dir $(run) $(at_hand) $(settings))
 
+# The experts that a run was started with stand in its folder; they may be gone by now.
+started_with = $(if $(wildcard $(run)/experts),$(file <$(run)/experts))
+other_experts = $(and $(started_with),$(INIT)$(wildcard $(call expert,0)),$(subst \
+	x$(started_with),,x$(experts)))
+same_experts = $(if $(other_experts),@echo "make: $(run): the run was started with" \
+	"$(started_with) and not $(experts); other experts need another OUT" >&2; exit 2)
+
 FINISHED := $(wildcard $(ENDS))
 .PHONY: $(FINISHED)
 # A make that is told to stop stops the training; every line of a run has its task.
@@ -171,7 +178,9 @@ $(filter-out $(FINISHED),$(ENDS)): | $(DATASET)
 # The last file says that the run is finished: all that it stands for is on the disk by then.  What
 # a killed tool left under a temporary name is removed.
 $(ENDS): | $(TOOL_BINS)
+	$(same_experts)
 	$(call unless_finished,$@,$(finished))mkdir -p $(run) $(dir $(csv)); \
+	echo '$(experts)' > $(run)/experts; \
 	$(start)expert-load --arch '$(ARCH_$(family))' $(experts) | \
 	  $(start)fusion-train $(train_options) | \
 	  $(call keep,$(run)) | metrics-csv --live -o $(csv); \
