@@ -93,6 +93,10 @@ static enum fx_status open_stdout(struct fx_output *out, bool binary, struct fx_
         return fx_fail(
             err, FX_EUSAGE,
             "stdout: refusing to write binary data to a terminal; use -o FILE or a pipe");
+    if (fcntl(STDOUT_FILENO, F_GETFL) & O_PATH) { /* it is closed: see fx_tool_start */
+        errno = EBADF;
+        return fx_fail_errno(err, "stdout");
+    }
     out->fd = STDOUT_FILENO;
     out->is_stdout = true;
     return FX_OK;

@@ -9,6 +9,7 @@
 #include "base/utf8.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,6 +74,15 @@ const char *fx_tool_command_line(void)
 /* ---- start ------------------------------------------------------------------------------------
  */
 
+/* A file that is opened must never become a closed stdin, stdout or stderr.  In their place stands
+ * what can neither be read nor written: what is really needed fails as if it were closed still. */
+static void reserve_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/", O_PATH) != fd)
+            _exit(FX_EFAIL); /* nobody can be told */
+}
+
 static void print_version(const struct fx_tool *tool)
 {
     printf("%s (fusion-tools) %s\ncompiler: %s\n", tool->name, fx_version, __VERSION__);
@@ -119,6 +129,7 @@ int fx_tool_start(const struct fx_tool *tool, int argc, char **argv)
     struct fx_err err = { 0 };
     int n_operands;
 
+    reserve_standard_descriptors();
     setvbuf(stderr, NULL, _IOLBF, BUFSIZ);
     fx_log_set(tool->name, FX_LOG_NORMAL);
     fx_log_set_task(fx_env("FUSION_TASK"));
@@ -154,8 +165,7 @@ static enum fx_status close_stdout(struct fx_err *err)
     }
     if (ferror(stdout))
         return fx_fail(err, FX_EFAIL, "stdout: an earlier write failed");
-    /* EBADF: started with stdout closed, and nothing was to be written. */
-    if (fclose(stdout) != 0 && errno != EBADF)
+    if (fclose(stdout) != 0)
         return fx_fail_errno(err, "stdout");
     return FX_OK;
 }

@@ -10,8 +10,9 @@ extern const char fx_version[]; /* "1.0.0", from the Makefile */
  * --verbose).  Options may stand before or after operands; "--" ends them; "-" is an operand.
  * Exits by itself with 0 after --help and --version and with 2 on a bad command line (message and
  * "Try 'NAME --help' for more information." on stderr).  Leaves the operands in argv[0..n-1],
- * returns their number.  Also: makes stderr line buffered, guards temporary files against signals,
- * and turns the SIGBUS of a mapped file that shrinks into one line and exit code 3. */
+ * returns their number.  Also: sees to it that no file becomes descriptor 0, 1 or 2 where those are
+ * closed, makes stderr line buffered, guards temporary files against signals, and turns the SIGBUS
+ * of a mapped file that shrinks into one line and exit code 3. */
 int fx_tool_start(const struct fx_tool *tool, int argc, char **argv);
 
 /* Flushes and closes stdout and checks it (a full disk is noticed here), prints the error record as
