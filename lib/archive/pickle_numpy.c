@@ -53,11 +53,13 @@ static bool read_dtype(const struct fx_pickle_value *dtype, struct fx_pickle_arr
         array->is_big_endian = text.at[0] == '>';
         text = (struct fx_pickle_bytes){ text.at + 1, 2 };
     }
-    if (text.n != 2 || !memchr("biuf", text.at[0], 4) || !memchr("1248", text.at[1], 4))
+    if (text.n != 2)
         return false;
+    char digit = (char)text.at[1];
     array->kind = (char)text.at[0];
-    array->item_bytes = text.at[1] - '0';
-    return (array->kind != 'b' || array->item_bytes == 1) &&
+    array->item_bytes = digit - '0';
+    return memchr("biuf", array->kind, 4) && memchr("1248", digit, 4) &&
+           (array->kind != 'b' || array->item_bytes == 1) &&
            (array->kind != 'f' || array->item_bytes > 1);
 }
 

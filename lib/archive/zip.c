@@ -173,12 +173,13 @@ static enum fx_status read_central(struct fx_zip *zip, const uint8_t *at, size_t
     *used = CENTRAL_BYTES + name_n + extra_n + fx_zip_u16(at + 32);
     if (*used > room)
         return bad(zip, err, "malformed central directory");
-    if (!is_good_name((const char *)at + CENTRAL_BYTES, name_n))
-        return bad(zip, err, "a member's name is empty, absolute, unprintable or has '..'");
-    member->name = strndup((const char *)at + CENTRAL_BYTES, name_n);
+    member->name = calloc(1, name_n + 1);
     if (!member->name)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", zip->name);
     zip->n_members++;
+    memcpy(member->name, at + CENTRAL_BYTES, name_n);
+    if (!is_good_name(member->name, name_n))
+        return bad(zip, err, "a member's name is empty, absolute, unprintable or has '..'");
 
     member->name_n_bytes = name_n;
     member->flags = fx_zip_u16(at + 8);
@@ -223,21 +224,21 @@ static size_t descriptor_bytes(const struct fx_zip_member *member, const uint8_t
     return 0;
 }
 
-/* Whether the local header repeats what the directory says; with a descriptor its sizes and CRC may
- * be 0, and its sizes saturated without a zip64 field. */
-static bool local_agrees(const struct fx_zip_member *member, const uint8_t *local)
+/* Whether the local header, with a name and an extra field of these lengths, repeats what the
+ * directory says; with a descriptor its sizes and CRC may be 0, and its sizes saturated without a
+ * zip64 field. */
+static bool local_agrees(const struct fx_zip_member *member, const uint8_t *local, size_t name_n,
+                         size_t extra_n)
 {
     uint64_t n_packed = fx_zip_u32(local + 18), n_bytes = fx_zip_u32(local + 22);
     uint32_t crc = fx_zip_u32(local + 14);
-    size_t name_n = fx_zip_u16(local + 26);
     bool is_later = member->flags & FLAG_DESCRIPTOR;
 
     if (name_n != member->name_n_bytes || memcmp(local + LOCAL_BYTES, member->name, name_n) != 0 ||
         fx_zip_u16(local + 6) != member->flags ||
         fx_zip_u16(local + 8) != (member->is_deflated ? METHOD_DEFLATED : METHOD_STORED))
         return false;
-    bool has_sizes = read_extra64(local + LOCAL_BYTES + name_n, fx_zip_u16(local + 28), &n_bytes,
-                                  &n_packed, NULL);
+    bool has_sizes = read_extra64(local + LOCAL_BYTES + name_n, extra_n, &n_bytes, &n_packed, NULL);
     if (is_later && (!has_sizes || (n_bytes == 0 && n_packed == 0)))
         return crc == 0 || crc == member->crc;
     return has_sizes && n_bytes == member->n_bytes && n_packed == member->n_packed_bytes &&
@@ -249,7 +250,7 @@ static enum fx_status locate(const struct fx_zip *zip, struct fx_zip_member *mem
                              struct fx_err *err)
 {
     const uint8_t *local;
-    size_t room, n_header;
+    size_t room, name_n, extra_n, n_header;
 
     if (member->header_offset > limit || limit - member->header_offset < LOCAL_BYTES)
         return bad_member(zip, member, err, "lies outside the file");
@@ -257,10 +258,12 @@ static enum fx_status locate(const struct fx_zip *zip, struct fx_zip_member *mem
     room = limit - member->header_offset;
     if (fx_zip_u32(local) != FX_ZIP_LOCAL)
         return bad_member(zip, member, err, "has no local header");
-    n_header = LOCAL_BYTES + (size_t)fx_zip_u16(local + 26) + fx_zip_u16(local + 28);
+    name_n = fx_zip_u16(local + 26);
+    extra_n = fx_zip_u16(local + 28);
+    n_header = LOCAL_BYTES + name_n + extra_n;
     if (n_header > room || member->n_packed_bytes > room - n_header)
         return bad_member(zip, member, err, "lies outside the file");
-    if (!local_agrees(member, local))
+    if (!local_agrees(member, local, name_n, extra_n))
         return bad_member(zip, member, err, "local header and central directory differ");
     member->data_offset = member->header_offset + n_header;
     member->end_offset = member->data_offset + member->n_packed_bytes;

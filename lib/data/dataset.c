@@ -99,18 +99,35 @@ static enum fx_status read_images(const struct fx_dataset *ds, const char *part,
     return FX_OK;
 }
 
-static enum fx_status read_labels(const struct fx_dataset *ds, const char *part, const char *kind,
+/* Memory that is freed with the set; owned by it. */
+static enum fx_status allocate(struct fx_dataset *ds, size_t n_bytes, void **block,
+                               struct fx_err *err)
+{
+    *block = malloc(n_bytes > 0 ? n_bytes : 1);
+    if (!*block)
+        return fx_fail(err, FX_EFAIL, "%s: out of memory", ds->input.name);
+    enum fx_status status = fx_tensor_set_own(&ds->set, *block, err);
+    if (status != FX_OK)
+        free(*block);
+    return status;
+}
+
+/* What is checked is a copy: labels are used as indices, and a file may change under its mapping.
+ */
+static enum fx_status read_labels(struct fx_dataset *ds, const char *part, const char *kind,
                                   int64_t n, int n_classes, const uint8_t **labels,
                                   struct fx_err *err)
 {
     const struct fx_tensor *tensor;
     char name[32];
+    void *copy;
 
     snprintf(name, sizeof name, "%s.%s", part, kind);
     FX_TRY(need_tensor(ds, name, FX_U8, &tensor, err));
     if (tensor->n_dims != 1 || tensor->shape[0] != n)
         return bad_shape(ds, tensor, "one label for each image", err);
-    *labels = tensor->data;
+    FX_TRY(allocate(ds, (size_t)n, &copy, err));
+    *labels = memcpy(copy, tensor->data, (size_t)n);
     for (int64_t i = 0; i < n; i++)
         if ((*labels)[i] >= n_classes)
             return fx_fail(err, FX_EINPUT,
@@ -119,7 +136,7 @@ static enum fx_status read_labels(const struct fx_dataset *ds, const char *part,
     return FX_OK;
 }
 
-static enum fx_status read_part(const struct fx_dataset *ds, const char *part,
+static enum fx_status read_part(struct fx_dataset *ds, const char *part,
                                 struct fx_image_set *images, struct fx_err *err)
 {
     FX_TRY(read_images(ds, part, images, err));
@@ -165,14 +182,9 @@ static enum fx_status read_list(struct fx_dataset *ds, const char *name, bool so
         return bad_shape(ds, tensor, "a list of training images", err);
     memset(marks, 0, (size_t)ds->train.n);
     FX_TRY(mark_images(ds, tensor, sorted, marks, err));
-    int64_t *values = malloc((size_t)(tensor->shape[0] + 1) * sizeof *values);
-    if (!values)
-        return fx_fail(err, FX_EFAIL, "%s: out of memory", ds->input.name);
-    enum fx_status status = fx_tensor_set_own(&ds->set, values, err);
-    if (status != FX_OK) {
-        free(values);
-        return status;
-    }
+    void *block;
+    FX_TRY(allocate(ds, (size_t)tensor->shape[0] * sizeof(int64_t), &block, err));
+    int64_t *values = block;
     *list = (struct fx_index_list){ values, 0 };
     for (int64_t i = 0; i < ds->train.n; i++)
         if (marks[i])

@@ -5,8 +5,9 @@
  * checkpoint. */
 #include "run/history_internal.h"
 
+#include "base/jsonl.h"
+
 #include <fcntl.h>
-#include <jansson.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,15 +70,21 @@ static size_t line_end(const struct fx_input *in, size_t at)
     return !newline ? 0 : (size_t)(newline - in->bytes) + 1;
 }
 
-static bool is_done(const struct fx_input *in, size_t from, size_t to)
+/* Whether the line is an end event of a finished run; what is no JSON is none. */
+static enum fx_status look_for_end(const struct fx_input *in, size_t from, size_t to, bool *done,
+                                   struct fx_err *err)
 {
-    json_t *line = json_loadb((const char *)in->bytes + from, to - from, 0, NULL);
+    json_t *line;
+    json_error_t why;
+
+    enum fx_status read = fx_json_parse((const char *)in->bytes + from, to - from, 0, &line, &why);
+    if (read == FX_EFAIL)
+        return fx_fail(err, read, "%s: %s", in->name, why.text);
     const char *event = json_string_value(json_object_get(line, "event"));
     const char *status = json_string_value(json_object_get(line, "status"));
-    bool done = event && status && strcmp(event, "end") == 0 && strcmp(status, "done") == 0;
-
+    *done = event && status && strcmp(event, "end") == 0 && strcmp(status, "done") == 0;
     json_decref(line);
-    return done;
+    return FX_OK;
 }
 
 /* The bytes of the history that stay: n_lines lines, or up to and with an end event after them. */
@@ -90,7 +97,9 @@ static enum fx_status measure(const struct fx_input *in, int64_t n_lines, bool k
     *n_keep = 0;
     *n_kept = 0;
     for (; (next = line_end(in, at)) != 0; at = next, line++) {
-        bool ends = line >= n_lines && keep_end && is_done(in, at, next);
+        bool ends = false;
+        if (line >= n_lines && keep_end)
+            FX_TRY(look_for_end(in, at, next, &ends, err));
         if (line < n_lines || ends) {
             *n_keep = next;
             *n_kept = line + 1;
@@ -108,6 +117,8 @@ static enum fx_status replay(struct fx_history *history, const struct fx_input *
 {
     for (size_t at = 0, next; at < n_keep; at = next) {
         next = line_end(in, at);
+        if (next == 0 || next > n_keep) /* the mapping shows what the file has become */
+            return fx_fail(err, FX_EINPUT, "%s: changed while it was read", in->name);
         char *line = strndup((const char *)in->bytes + at, next - at - 1);
         if (!line)
             return fx_fail(err, FX_EFAIL, "%s: out of memory", in->name);

@@ -84,13 +84,13 @@ static bool take_descr(struct header *h)
     const char *text;
     size_t n;
 
-    if (!take_string(h, &text, &n) || n != 3 || !is_one_of(text[0], "<>|=") ||
-        !is_one_of(text[1], "iu") || !is_one_of(text[2], "1248"))
+    if (!take_string(h, &text, &n) || n != 3)
         return false;
+    char digit = text[2];
     h->order = text[0];
     h->kind = text[1];
-    h->item_bytes = text[2] - '0';
-    return true;
+    h->item_bytes = digit - '0';
+    return is_one_of(h->order, "<>|=") && is_one_of(h->kind, "iu") && is_one_of(digit, "1248");
 }
 
 /* "(5,)", or "(5L,)" from Python 2. */

@@ -96,6 +96,33 @@ static void test_written_is_read(void **state)
     fx_dataset_close(&ds);
 }
 
+/* Labels are indices: those that were checked stay, whatever becomes of the file. */
+static void test_labels_stay_when_the_file_changes(void **state)
+{
+    struct fx_dataset ds;
+    struct fx_err err = { 0 };
+    uint8_t beyond[N_TRAIN];
+
+    (void)state;
+    write_good();
+    memset(beyond, 255, sizeof beyond);
+    assert_int_equal(fx_dataset_open(&ds, path, &err), FX_OK);
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    for (int kind = 0; kind < 2; kind++) {
+        const char *name = kind == 0 ? "train.fine" : "train.coarse";
+        const uint8_t *mapped = fx_tensor_set_find(&ds.set, name)->data;
+        assert_int_equal(fseek(file, mapped - ds.input.bytes, SEEK_SET), 0);
+        assert_int_equal(fwrite(beyond, 1, sizeof beyond, file), sizeof beyond);
+        assert_int_equal(fflush(file), 0);
+        assert_memory_equal(mapped, beyond, sizeof beyond); /* so it does change */
+    }
+    fclose(file);
+    assert_memory_equal(ds.train.fine, labels, N_TRAIN);
+    assert_memory_equal(ds.train.coarse, zeros, N_TRAIN);
+    fx_dataset_close(&ds);
+}
+
 /* SHA-256 of the bytes after the header, then of the strings mean and std. */
 static void test_digest(void **state)
 {
@@ -299,8 +326,11 @@ static void test_bad_splits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_written_is_read), cmocka_unit_test(test_digest),
-        cmocka_unit_test(test_bad_metadata),    cmocka_unit_test(test_bad_parts),
+        cmocka_unit_test(test_written_is_read),
+        cmocka_unit_test(test_labels_stay_when_the_file_changes),
+        cmocka_unit_test(test_digest),
+        cmocka_unit_test(test_bad_metadata),
+        cmocka_unit_test(test_bad_parts),
         cmocka_unit_test(test_bad_splits),
     };
     return cmocka_run_group_tests(tests, make_inputs, remove_file);

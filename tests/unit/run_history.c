@@ -169,6 +169,36 @@ static void test_a_history_that_is_too_short(void **state)
     refuse("", 1);
 }
 
+/* Somebody writes over the newlines while the lines are read. */
+static void scribble(void *ctx, const char *line)
+{
+    FILE *file = fopen(path, "r+b");
+
+    (void)ctx;
+    (void)line;
+    assert_non_null(file);
+    for (size_t i = 0; i < strlen(START EPOCH); i++)
+        assert_int_equal(fputc('x', file), 'x');
+    fclose(file);
+}
+
+static void test_a_history_that_changes(void **state)
+{
+    struct fx_history history;
+    struct fx_err err = { 0 };
+    const struct fx_output out = { .fd = temporary(), .is_stdout = true };
+    bool ended;
+
+    (void)state;
+    write_file(START EPOCH);
+    assert_int_equal(fx_history_resume(&history, path, &out, 2, true, &ended, scribble, NULL, &err),
+                     FX_EINPUT);
+    assert_non_null(strstr(err.msg, "changed while it was read"));
+    assert_file(out.fd, "");
+    fx_history_close(&history);
+    close(out.fd);
+}
+
 static void test_a_listener_that_is_gone(void **state)
 {
     int ends[2];
@@ -191,6 +221,7 @@ int main(void)
         cmocka_unit_test(test_what_is_beyond_the_state_is_cut),
         cmocka_unit_test(test_an_end_is_kept_on_request),
         cmocka_unit_test(test_a_history_that_is_too_short),
+        cmocka_unit_test(test_a_history_that_changes),
         cmocka_unit_test(test_a_listener_that_is_gone),
     };
 
