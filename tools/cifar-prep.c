@@ -37,8 +37,8 @@ static enum fx_status read_channels(const char *option, const char *text, const 
 
     for (int c = 0; c < 3; c++) {
         char *end = NULL;
-        values[c] = text != NULL ? strtod(at, &end) : constants[c];
-        if (text == NULL)
+        values[c] = text ? strtod(at, &end) : constants[c];
+        if (!text)
             continue;
         if (end == at || *end != (c < 2 ? ',' : '\0') || !isfinite(values[c]) || values[c] <= above)
             return fx_fail(err, FX_EUSAGE, "--%s %s: must be three%s numbers, R,G,B", option, text,
@@ -59,7 +59,7 @@ static enum fx_status draw_splits(const struct args *args, int64_t n_train,
         .holdout_name = args->holdout,
     };
 
-    if (args->holdout != NULL)
+    if (args->holdout)
         FX_TRY(fx_npy_read_indices(args->holdout, &holdout, &config.n_holdout, err));
     config.holdout = holdout;
     enum fx_status status = fx_splits_draw(splits, &config, n_train, err);
@@ -71,7 +71,7 @@ static void describe_splits(const struct args *args, char text[SPLIT_TEXT_BYTES]
 {
     char holdout[64] = "given";
 
-    if (args->holdout == NULL)
+    if (!args->holdout)
         snprintf(holdout, sizeof holdout, "%g of the training images", args->holdout_fraction);
     snprintf(text, SPLIT_TEXT_BYTES, "seed %" PRId64 "; holdout: %s; val: %g of the holdout",
              args->seed, holdout, args->val_fraction);
@@ -121,7 +121,7 @@ static enum fx_status write_dataset(const struct args *args, const struct fx_cif
 
     describe_splits(args, split);
     FX_TRY(fx_dataset_write(&content, out->fd, out->is_stdout ? "stdout" : out->path, err));
-    if (args->export_dir != NULL)
+    if (args->export_dir)
         FX_TRY(export_splits(args->export_dir, splits, err));
     return fx_output_commit(out, err);
 }
@@ -213,7 +213,7 @@ int main(int argc, char **argv)
     args.input = n_operands > 0 ? argv[0] : NULL;
     if (n_operands > 1)
         status = fx_fail(&err, FX_EUSAGE, "%s: one archive at a time", argv[1]);
-    else if (args.holdout != NULL && args.fraction_given)
+    else if (args.holdout && args.fraction_given)
         status = fx_fail(&err, FX_EUSAGE, "--holdout-fraction: has no meaning with --holdout");
     else
         status = run(&args, &err);

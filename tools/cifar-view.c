@@ -36,7 +36,7 @@ struct selection {
 static enum fx_status select_all(struct selection *selection, struct fx_err *err)
 {
     selection->all = calloc((size_t)selection->images->n + 1, sizeof *selection->all);
-    if (selection->all == NULL)
+    if (!selection->all)
         return fx_fail(err, FX_EFAIL, "out of memory");
     for (int64_t i = 0; i < selection->images->n; i++)
         selection->all[i] = i;
@@ -103,7 +103,7 @@ static enum fx_status make_batch(struct batch *batch, const struct fx_dataset *d
     batch->rows = calloc(n_all, sizeof *batch->rows);
     batch->partner = calloc(n, sizeof *batch->partner);
     batch->pixels = calloc(n, FX_IMAGE_BYTES * sizeof *batch->pixels);
-    if (batch->rows == NULL || batch->partner == NULL || batch->pixels == NULL)
+    if (!batch->rows || !batch->partner || !batch->pixels)
         return fx_fail(err, FX_EFAIL, "out of memory");
     fx_augment_epoch(&config, selection->numbers, (uint32_t)args->epoch, batch->rows);
     fx_augment_mix(&config, (uint32_t)args->epoch, 0, batch->n, &batch->mix, batch->partner);
@@ -134,7 +134,7 @@ static void caption(char text[CAPTION_BYTES], const json_t *names, int label, do
     snprintf(number, sizeof number, "%d", label);
     if (share < 1.0)
         snprintf(percent, sizeof percent, "%.0f%% ", 100.0 * share);
-    snprintf(text, CAPTION_BYTES, "%s%s", percent, name != NULL ? name : number);
+    snprintf(text, CAPTION_BYTES, "%s%s", percent, name ? name : number);
 }
 
 static void draw_cell(struct fx_sheet *sheet, int i, const struct batch *batch,
@@ -164,7 +164,7 @@ static enum fx_status draw_sheet(struct fx_sheet *sheet, const struct batch *bat
 
     FX_TRY(fx_sheet_init(sheet, batch->n, n_columns, (int)args->scale,
                          batch->mix.kind == FX_MIX_NONE ? 1 : 2, err));
-    json_t *names = names_text != NULL ? json_loads(names_text, 0, NULL) : NULL;
+    json_t *names = names_text ? json_loads(names_text, 0, NULL) : NULL;
     for (int i = 0; i < batch->n; i++)
         draw_cell(sheet, i, batch, ds, selection, names);
     json_decref(names);

@@ -64,10 +64,10 @@ static void recognise(struct join *join, int i, char prefix[PREFIX_BYTES])
     char expert[PREFIX_BYTES];
     size_t best;
 
-    snprintf(expert, sizeof(expert), "expert_backbones.%d.", place);
+    snprintf(expert, sizeof expert, "expert_backbones.%d.", place);
     snprintf(prefix, PREFIX_BYTES, "%s", expert);
     best = fx_state_dict_count(&join->dict, &file->set, expert);
-    for (size_t w = 0; w < sizeof(wholes) / sizeof(*wholes); w++) {
+    for (size_t w = 0; w < sizeof wholes / sizeof *wholes; w++) {
         size_t n = fx_state_dict_count(&join->dict, &file->set, wholes[w]);
         if (n > best) {
             best = n;
@@ -131,7 +131,7 @@ static enum fx_status require_all(struct join *join, struct fx_err *err)
         if (fx_state_dict_has(&join->dict, prefix))
             fx_state_dict_require(&join->dict, prefix, false, file, &diffs);
         else
-            snprintf(absent + at, sizeof(absent) - at, "%s%.*s", at > 0 ? ", " : "",
+            snprintf(absent + at, sizeof absent - at, "%s%.*s", at > 0 ? ", " : "",
                      (int)strlen(prefix) - 1, prefix);
     }
     FX_TRY(fx_state_dict_judge(&join->dict, &diffs, file, join->args->arch, NULL, err));
@@ -175,7 +175,7 @@ static enum fx_status settle(struct join *join, struct fx_err *err)
     struct args *args = join->args;
 
     if (!args->arch) {
-        FX_TRY(fx_facts_arch(list, join->arch, sizeof(join->arch), err));
+        FX_TRY(fx_facts_arch(list, join->arch, sizeof join->arch, err));
         if (!join->arch[0])
             return fx_fail(err, FX_EUSAGE, "--arch: which architecture? no file says it");
         args->arch = join->arch;
@@ -235,7 +235,7 @@ static enum fx_status put_number(struct fx_tensor_set *set, const char *key, int
 {
     char text[32];
 
-    snprintf(text, sizeof(text), "%" PRId64, value);
+    snprintf(text, sizeof text, "%" PRId64, value);
     return fx_tensor_set_put_meta(set, key, text, err);
 }
 
@@ -264,13 +264,13 @@ static enum fx_status put_metadata(const struct join *join, struct fx_tensor_set
     FX_TRY(fx_tensor_set_put_meta(set, "fusion", join->args->fusion, err));
     FX_TRY(put_number(set, "experts", join->args->n_experts, err));
     FX_TRY(put_number(set, "classes", join->args->n_classes, err));
-    for (size_t i = 0; i < sizeof(agreed) / sizeof(*agreed); i++)
+    for (size_t i = 0; i < sizeof agreed / sizeof *agreed; i++)
         FX_TRY(put_agreed(join, agreed[i], set, err));
     FX_TRY(fx_tensor_set_put_meta(set, "tool", "ckpt-join", err));
     FX_TRY(fx_tensor_set_put_meta(set, "version", fx_version, err));
     FX_TRY(fx_tensor_set_put_meta(set, "command_line", fx_tool_command_line(), err));
     for (int i = 0; i < join->args->n_files; i++) {
-        snprintf(key, sizeof(key), "source.%d", i);
+        snprintf(key, sizeof key, "source.%d", i);
         FX_TRY(fx_tensor_set_put_meta(set, key, join->files[i].input.name, err));
     }
     return FX_OK;

@@ -21,10 +21,10 @@ struct args {
     bool list;
 };
 
-enum { N_PARTS_MAX = FX_GRAPH_MAX_EXPERTS + 2, TEXT_BYTES = 256, PATH_BYTES = 4096 };
+enum { N_COMPONENTS_MAX = FX_GRAPH_MAX_EXPERTS + 2, TEXT_BYTES = 256, PATH_BYTES = 4096 };
 
 /* One component: the tensors whose names begin with the prefix, and the file they go to. */
-struct part {
+struct component {
     char prefix[TEXT_BYTES], arch[TEXT_BYTES];
     char folder[TEXT_BYTES], stem[TEXT_BYTES * 2];
     struct fx_tensor_set set;
@@ -35,8 +35,8 @@ struct checkpoint {
     struct fx_stream stream;
     struct fx_checkpoint_info info;
     struct fx_graph graph;
-    struct part parts[N_PARTS_MAX];
-    int n_parts;
+    struct component components[N_COMPONENTS_MAX];
+    int n_components;
 };
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -51,21 +51,21 @@ static enum fx_status read_checkpoint(struct checkpoint *c, const char *path, st
     config.n_experts = c->info.n_experts;
     config.n_classes = c->info.n_classes;
     if (fx_checkpoint_build(&c->graph, &config, err) != FX_OK ||
-        fx_checkpoint_check(&c->stream.set, &c->graph, c->info.fusion != NULL, err) != FX_OK)
+        fx_checkpoint_check(&c->stream.set, &c->graph, c->info.fusion, err) != FX_OK)
         return fx_err_prepend(err, "%s: ", c->stream.input.name);
     return FX_OK;
 }
 
 /* ---- the layout ------------------------------------------------------------------------------ */
 
-static struct part *new_part(struct checkpoint *c, const char *folder)
+static struct component *new_component(struct checkpoint *c, const char *folder)
 {
-    struct part *part = &c->parts[c->n_parts++];
+    struct component *component = &c->components[c->n_components++];
 
-    fx_tensor_set_init(&part->set);
-    part->data.fd = part->json.fd = -1;
-    snprintf(part->folder, sizeof(part->folder), "%s", folder);
-    return part;
+    fx_tensor_set_init(&component->set);
+    component->data.fd = component->json.fd = -1;
+    snprintf(component->folder, sizeof component->folder, "%s", folder);
+    return component;
 }
 
 /* Which components there are and how their files are called (reference: the mission's layout). */
@@ -74,31 +74,31 @@ static void lay_out(struct checkpoint *c)
     const char *family = NULL;
 
     for (int k = 0; k < c->info.n_experts; k++) {
-        struct part *part = new_part(c, "experts");
+        struct component *component = new_component(c, "experts");
         size_t n_arch;
         const char *arch = fx_arch_of_expert(c->info.arch, k, &n_arch);
         const char *own = fx_arch_find(arch)->folder;
-        snprintf(part->arch, sizeof(part->arch), "%.*s", (int)n_arch, arch);
+        snprintf(component->arch, sizeof component->arch, "%.*s", (int)n_arch, arch);
         family = !family || strcmp(family, own) == 0 ? own : "mixed";
-        snprintf(part->prefix, sizeof(part->prefix), "expert_backbones.%d.", k);
-        snprintf(part->stem, sizeof(part->stem), "%s_expert_%d_best", own, k);
+        snprintf(component->prefix, sizeof component->prefix, "expert_backbones.%d.", k);
+        snprintf(component->stem, sizeof component->stem, "%s_expert_%d_best", own, k);
     }
     if (!c->info.fusion)
         return;
-    struct part *fusion = new_part(c, "fusion"), *head = new_part(c, "global");
-    snprintf(fusion->arch, sizeof(fusion->arch), "%s", c->info.arch);
-    snprintf(fusion->prefix, sizeof(fusion->prefix), "fusion_module.");
-    snprintf(fusion->stem, sizeof(fusion->stem), "%s_%s_fusion_best", family, c->info.fusion);
-    snprintf(head->arch, sizeof(head->arch), "%s", c->info.arch);
-    snprintf(head->prefix, sizeof(head->prefix), "global_head.");
-    snprintf(head->stem, sizeof(head->stem), "%s_%s_global_head_best", family, c->info.fusion);
+    struct component *fusion = new_component(c, "fusion"), *head = new_component(c, "global");
+    snprintf(fusion->arch, sizeof fusion->arch, "%s", c->info.arch);
+    snprintf(fusion->prefix, sizeof fusion->prefix, "fusion_module.");
+    snprintf(fusion->stem, sizeof fusion->stem, "%s_%s_fusion_best", family, c->info.fusion);
+    snprintf(head->arch, sizeof head->arch, "%s", c->info.arch);
+    snprintf(head->prefix, sizeof head->prefix, "global_head.");
+    snprintf(head->stem, sizeof head->stem, "%s_%s_global_head_best", family, c->info.fusion);
 }
 
-static const struct part *part_of(const struct checkpoint *c, const char *name)
+static const struct component *component_of(const struct checkpoint *c, const char *name)
 {
-    for (int i = 0; i < c->n_parts; i++)
-        if (strncmp(name, c->parts[i].prefix, strlen(c->parts[i].prefix)) == 0)
-            return &c->parts[i];
+    for (int i = 0; i < c->n_components; i++)
+        if (strncmp(name, c->components[i].prefix, strlen(c->components[i].prefix)) == 0)
+            return &c->components[i];
     return NULL;
 }
 
@@ -111,13 +111,13 @@ static void list(const struct checkpoint *c, const char *format)
 
     for (size_t i = 0; i < c->stream.set.n_tensors; i++) {
         const struct fx_tensor *tensor = &c->stream.set.tensors[i];
-        const struct part *part = part_of(c, tensor->name);
+        const struct component *component = component_of(c, tensor->name);
         fx_quote_put(stdout, tensor->name);
         fprintf(stdout, "\t%s\t%s\t%td\t", fx_dtype_name(tensor->dtype),
-                fx_shape_text(tensor->n_dims, tensor->shape, shape, sizeof(shape)),
+                fx_shape_text(tensor->n_dims, tensor->shape, shape, sizeof shape),
                 (const uint8_t *)tensor->data - c->stream.input.bytes);
-        if (part)
-            fprintf(stdout, "%s/%s.%s\n", part->folder, part->stem, format);
+        if (component)
+            fprintf(stdout, "%s/%s.%s\n", component->folder, component->stem, format);
         else
             fprintf(stdout, "-\n");
     }
@@ -128,32 +128,33 @@ static void list(const struct checkpoint *c, const char *format)
 /* What the checkpoint says about the run, for each component: the keys with their own place. */
 static const char *const run_keys[] = { "fusion", "experts", "classes",     "epoch",
                                         "step",   "seed",    "data_digest", "val_accuracy" };
-enum { N_RUN_KEYS = sizeof(run_keys) / sizeof(*run_keys) };
+enum { N_RUN_KEYS = sizeof run_keys / sizeof *run_keys };
 
 /* The component's tensors under their bare names, in the graph's order, and its metadata. */
-static enum fx_status fill_set(const struct checkpoint *c, struct part *part, struct fx_err *err)
+static enum fx_status fill_set(const struct checkpoint *c, struct component *component,
+                               struct fx_err *err)
 {
-    size_t n_prefix = strlen(part->prefix);
-    char component[TEXT_BYTES];
+    size_t n_prefix = strlen(component->prefix);
+    char bare[TEXT_BYTES];
 
     for (int i = 0; i < c->graph.n_params; i++) {
         const char *name = c->graph.params[i].name;
         const struct fx_tensor *tensor = fx_tensor_set_find(&c->stream.set, name);
-        if (strncmp(name, part->prefix, n_prefix) == 0)
-            FX_TRY(fx_tensor_set_add(&part->set, name + n_prefix, tensor->dtype, tensor->n_dims,
-                                     tensor->shape, tensor->data, err));
+        if (strncmp(name, component->prefix, n_prefix) == 0)
+            FX_TRY(fx_tensor_set_add(&component->set, name + n_prefix, tensor->dtype,
+                                     tensor->n_dims, tensor->shape, tensor->data, err));
     }
-    snprintf(component, sizeof(component), "%.*s", (int)n_prefix - 1, part->prefix);
-    FX_TRY(fx_tensor_set_put_meta(&part->set, "component", component, err));
-    FX_TRY(fx_tensor_set_put_meta(&part->set, "arch", part->arch, err));
+    snprintf(bare, sizeof bare, "%.*s", (int)n_prefix - 1, component->prefix);
+    FX_TRY(fx_tensor_set_put_meta(&component->set, "component", bare, err));
+    FX_TRY(fx_tensor_set_put_meta(&component->set, "arch", component->arch, err));
     for (size_t i = 0; i < N_RUN_KEYS; i++) {
         const char *value = fx_tensor_set_meta(&c->stream.set, run_keys[i]);
         if (value)
-            FX_TRY(fx_tensor_set_put_meta(&part->set, run_keys[i], value, err));
+            FX_TRY(fx_tensor_set_put_meta(&component->set, run_keys[i], value, err));
     }
-    FX_TRY(fx_tensor_set_put_meta(&part->set, "tool", "ckpt-split", err));
-    FX_TRY(fx_tensor_set_put_meta(&part->set, "version", fx_version, err));
-    return fx_tensor_set_put_meta(&part->set, "source", c->stream.input.name, err);
+    FX_TRY(fx_tensor_set_put_meta(&component->set, "tool", "ckpt-split", err));
+    FX_TRY(fx_tensor_set_put_meta(&component->set, "version", fx_version, err));
+    return fx_tensor_set_put_meta(&component->set, "source", c->stream.input.name, err);
 }
 
 /* A number where the text is one, except for names and digests, which may look like one. */
@@ -163,7 +164,7 @@ static json_t *json_value(const char *key, const char *text)
                                            "step",    "seed",    "val_accuracy" };
     json_t *value = NULL;
 
-    for (size_t i = 0; !value && i < sizeof(numbers) / sizeof(*numbers); i++)
+    for (size_t i = 0; !value && i < sizeof numbers / sizeof *numbers; i++)
         if (strcmp(key, numbers[i]) == 0)
             value = json_loads(text, JSON_DECODE_ANY, NULL);
     if (value && json_is_number(value))
@@ -173,14 +174,15 @@ static json_t *json_value(const char *key, const char *text)
 }
 
 /* {the component's metadata, "checkpoint": {all of the checkpoint's}} */
-static json_t *describe(const struct checkpoint *c, const struct part *part)
+static json_t *describe(const struct checkpoint *c, const struct component *component)
 {
     json_t *object = json_object(), *all = json_object();
     bool failed = !object || !all;
 
-    for (size_t i = 0; !failed && i < part->set.n_meta; i++)
-        failed = json_object_set_new(object, part->set.meta[i].key,
-                                     json_value(part->set.meta[i].key, part->set.meta[i].value));
+    for (size_t i = 0; !failed && i < component->set.n_meta; i++)
+        failed = json_object_set_new(
+            object, component->set.meta[i].key,
+            json_value(component->set.meta[i].key, component->set.meta[i].value));
     for (size_t i = 0; !failed && i < c->stream.set.n_meta; i++)
         failed = json_object_set_new(all, c->stream.set.meta[i].key,
                                      fx_json_text(c->stream.set.meta[i].value));
@@ -193,61 +195,65 @@ static json_t *describe(const struct checkpoint *c, const struct part *part)
     return NULL;
 }
 
-static enum fx_status open_part(struct part *part, const char *dir, const char *suffix,
-                                struct fx_output *out, struct fx_err *err)
+static enum fx_status open_component(struct component *component, const char *dir,
+                                     const char *suffix, struct fx_output *out, struct fx_err *err)
 {
     char path[PATH_BYTES];
 
-    if (snprintf(path, sizeof(path), "%s/%s", dir, part->folder) >= (int)sizeof(path))
+    if (snprintf(path, sizeof path, "%s/%s", dir, component->folder) >= (int)sizeof path)
         return fx_fail(err, FX_EUSAGE, "-d %s: path too long", dir);
     FX_TRY(fx_make_dirs(path, err));
-    if (snprintf(path, sizeof(path), "%s/%s/%s.%s", dir, part->folder, part->stem, suffix) >=
-        (int)sizeof(path))
+    if (snprintf(path, sizeof path, "%s/%s/%s.%s", dir, component->folder, component->stem,
+                 suffix) >= (int)sizeof path)
         return fx_fail(err, FX_EUSAGE, "-d %s: path too long", dir);
     return fx_output_open(out, path, true, err);
 }
 
-static enum fx_status write_json(const struct checkpoint *c, const struct part *part,
+static enum fx_status write_json(const struct checkpoint *c, const struct component *component,
                                  struct fx_err *err)
 {
-    json_t *object = describe(c, part);
+    json_t *object = describe(c, component);
     char *text = object ? json_dumps(object, JSON_INDENT(2)) : NULL;
     enum fx_status status;
 
     if (!text)
-        status = fx_fail(err, FX_EFAIL, "%s: out of memory", part->json.path);
+        status = fx_fail(err, FX_EFAIL, "%s: out of memory", component->json.path);
     else
-        status = fx_write_full(part->json.fd, text, strlen(text), part->json.path, err);
+        status = fx_write_full(component->json.fd, text, strlen(text), component->json.path, err);
     if (status == FX_OK)
-        status = fx_write_full(part->json.fd, "\n", 1, part->json.path, err);
+        status = fx_write_full(component->json.fd, "\n", 1, component->json.path, err);
     free(text);
     json_decref(object);
     return status;
 }
 
-static enum fx_status write_part(const struct checkpoint *c, struct part *part,
-                                 const struct args *args, struct fx_err *err)
+static enum fx_status write_component(const struct checkpoint *c, struct component *component,
+                                      const struct args *args, struct fx_err *err)
 {
-    FX_TRY(fill_set(c, part, err));
-    FX_TRY(open_part(part, args->dir, args->format, &part->data, err));
-    FX_TRY(open_part(part, args->dir, "json", &part->json, err));
+    FX_TRY(fill_set(c, component, err));
+    FX_TRY(open_component(component, args->dir, args->format, &component->data, err));
+    FX_TRY(open_component(component, args->dir, "json", &component->json, err));
     if (strcmp(args->format, "pth") == 0)
-        FX_TRY(fx_pth_write(&part->set, part->data.fd, part->stem, part->data.path, err));
+        FX_TRY(fx_pth_write(&component->set, component->data.fd, component->stem,
+                            component->data.path, err));
     else
-        FX_TRY(fx_safetensors_write(&part->set, part->data.fd, part->data.path, NULL, NULL, err));
-    return write_json(c, part, err);
+        FX_TRY(fx_safetensors_write(&component->set, component->data.fd, component->data.path, NULL,
+                                    NULL, err));
+    return write_json(c, component, err);
 }
 
 /* Everything is written under temporary names before the first file gets its final one. */
-static enum fx_status write_parts(struct checkpoint *c, const struct args *args, struct fx_err *err)
+static enum fx_status write_components(struct checkpoint *c, const struct args *args,
+                                       struct fx_err *err)
 {
-    for (int i = 0; i < c->n_parts; i++)
-        FX_TRY(write_part(c, &c->parts[i], args, err));
-    for (int i = 0; i < c->n_parts; i++) {
-        FX_TRY(fx_output_commit(&c->parts[i].data, err));
-        FX_TRY(fx_output_commit(&c->parts[i].json, err));
+    for (int i = 0; i < c->n_components; i++)
+        FX_TRY(write_component(c, &c->components[i], args, err));
+    for (int i = 0; i < c->n_components; i++) {
+        FX_TRY(fx_output_commit(&c->components[i].data, err));
+        FX_TRY(fx_output_commit(&c->components[i].json, err));
     }
-    fx_log_info("%s: %d components written to %s", c->stream.input.name, c->n_parts, args->dir);
+    fx_log_info("%s: %d components written to %s", c->stream.input.name, c->n_components,
+                args->dir);
     return FX_OK;
 }
 
@@ -261,12 +267,12 @@ static enum fx_status run(const struct args *args, struct fx_err *err)
     if (args->list)
         list(&c, args->format);
     else
-        status = write_parts(&c, args, err);
+        status = write_components(&c, args, err);
 out:
-    for (int i = 0; i < c.n_parts; i++) {
-        fx_output_abandon(&c.parts[i].data);
-        fx_output_abandon(&c.parts[i].json);
-        fx_tensor_set_fini(&c.parts[i].set);
+    for (int i = 0; i < c.n_components; i++) {
+        fx_output_abandon(&c.components[i].data);
+        fx_output_abandon(&c.components[i].json);
+        fx_tensor_set_fini(&c.components[i].set);
     }
     fx_graph_fini(&c.graph);
     fx_stream_close(&c.stream);

@@ -46,7 +46,7 @@ static enum fx_status list(const char *path, struct fx_err *err)
         const struct fx_tensor *tensor = &file.set.tensors[i];
         fx_quote_put(stdout, tensor->name);
         fprintf(stdout, "\t%s\t%s\n", fx_dtype_name(tensor->dtype),
-                fx_shape_text(tensor->n_dims, tensor->shape, shape, sizeof(shape)));
+                fx_shape_text(tensor->n_dims, tensor->shape, shape, sizeof shape));
     }
     for (size_t i = 0; status == FX_OK && i < file.set.n_meta; i++)
         fx_log_verbose("%s: %s = %s", file.input.name, file.set.meta[i].key,
@@ -66,10 +66,10 @@ static enum fx_status take_file(struct source *source, int k, struct fx_err *err
     bool has_hint;
 
     FX_TRY(fx_component_open(file, source->args->files[k], FX_WANTED_EXPERT, err));
-    snprintf(prefix, sizeof(prefix), "expert_backbones.%d.", k);
+    snprintf(prefix, sizeof prefix, "expert_backbones.%d.", k);
     fx_state_dict_add(&source->dict, file, prefix, &diffs);
     fx_state_dict_require(&source->dict, prefix, true, file->input.name, &diffs);
-    has_hint = fx_differences_total(&diffs) > 0 && fx_arch_guess(&file->set, hint, sizeof(hint));
+    has_hint = fx_differences_total(&diffs) > 0 && fx_arch_guess(&file->set, hint, sizeof hint);
     return fx_state_dict_judge(&source->dict, &diffs, file->input.name, source->args->arch,
                                has_hint ? hint : NULL, err);
 }
@@ -113,7 +113,7 @@ static enum fx_status put_number(struct fx_tensor_set *set, const char *key, int
 {
     char text[TEXT_BYTES];
 
-    snprintf(text, sizeof(text), "%" PRId64, value);
+    snprintf(text, sizeof text, "%" PRId64, value);
     return fx_tensor_set_put_meta(set, key, text, err);
 }
 
@@ -125,13 +125,13 @@ static enum fx_status put_sources(const struct source *source, struct fx_tensor_
 
     for (int k = 0; k < source->args->n_files; k++) {
         const struct fx_component *file = &source->files[k];
-        snprintf(key, sizeof(key), "expert.%d.source", k);
+        snprintf(key, sizeof key, "expert.%d.source", k);
         FX_TRY(fx_tensor_set_put_meta(set, key, file->input.name, err));
         for (size_t i = 0; i < file->set.n_meta; i++) {
             const struct fx_meta *meta = &file->set.meta[i];
             if (strcmp(meta->key, "format") == 0 || strcmp(meta->key, "source") == 0)
                 continue;
-            snprintf(key, sizeof(key), "expert.%d.%s", k, meta->key);
+            snprintf(key, sizeof key, "expert.%d.%s", k, meta->key);
             FX_TRY(fx_tensor_set_put_meta(set, key, meta->value, err));
         }
     }

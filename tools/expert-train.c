@@ -59,7 +59,7 @@ static enum fx_status all_images(struct inputs *in, bool by_test, struct fx_inde
     struct fx_index_list none = { 0 }, all = { .n = in->dataset.train.n };
     int64_t *numbers = malloc((size_t)all.n * sizeof *numbers);
 
-    if (numbers == NULL)
+    if (!numbers)
         return fx_fail(err, FX_EFAIL, "out of memory for the list of images");
     for (int64_t i = 0; i < all.n; i++)
         numbers[i] = i;
@@ -115,7 +115,7 @@ static enum fx_status write_expert(const struct args *args, const struct inputs 
 {
     char best[4096];
 
-    if (args->output == NULL)
+    if (!args->output)
         return FX_OK;
     snprintf(best, sizeof best, "%s/best.safetensors", args->train.run.checkpoint_dir);
     return fx_export_expert(best, &in->graph, args->output, err);
@@ -125,7 +125,7 @@ static enum fx_status write_expert(const struct args *args, const struct inputs 
 static enum fx_status finished(struct args *args, struct inputs *in, struct fx_err *err)
 {
     FX_TRY(fx_train_check(&args->train, err));
-    if (args->train.data != NULL)
+    if (args->train.data)
         FX_TRY(fx_dataset_open(&in->dataset, args->train.data, err));
     args->train.settings.data_digest = in->dataset.digest;
     return fx_finished_say(args->train.run.checkpoint_dir, &args->train.settings, err);
@@ -154,7 +154,7 @@ static enum fx_status try_output(const char *path, struct fx_err *err)
 {
     struct fx_output out;
 
-    if (path == NULL)
+    if (!path)
         return FX_OK;
     if (strcmp(path, "-") == 0)
         return fx_fail(err, FX_EUSAGE, "-o -: standard output carries the metrics; name a file");
@@ -167,11 +167,11 @@ static enum fx_status check(const struct args *args, struct fx_err *err)
 {
     const struct fx_settings *settings = &args->train.settings;
 
-    if (settings->arch == NULL)
+    if (!settings->arch)
         return fx_fail(err, FX_EUSAGE, "--arch NAME is required");
-    if (settings->expert == NULL)
+    if (!settings->expert)
         return fx_fail(err, FX_EUSAGE, "--expert K or --expert all is required");
-    if (strchr(settings->arch, ';') != NULL)
+    if (strchr(settings->arch, ';'))
         return fx_fail(err, FX_EUSAGE, "--arch %s: one expert has one architecture",
                        settings->arch);
     return try_output(args->output, err);

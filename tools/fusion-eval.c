@@ -83,7 +83,7 @@ static enum fx_status logits_take(void *ctx, int head, int64_t first, int n, con
     struct fx_tensor *tensor = fx_tensor_set_find(&ev->wanted, head_name(head, name, sizeof name));
     size_t classes = (size_t)ev->graph.n_classes;
 
-    if (tensor == NULL)
+    if (!tensor)
         return fx_fail(err, FX_EFAIL, "%s: no place for these logits", name);
     memcpy((float *)tensor->data + (size_t)first * classes, logits,
            (size_t)n * classes * sizeof *logits);
@@ -201,13 +201,13 @@ static enum fx_status evaluate(const struct args *args, struct evaluation *ev, s
 
     FX_TRY(open_inputs(args, ev, err));
     FX_TRY(fx_output_open(&ev->metrics, args->output, false, err));
-    if (args->logits != NULL)
+    if (args->logits)
         FX_TRY(logits_open(ev, args->logits, err));
     FX_TRY(open_engine(args, ev, err));
     FX_TRY(say_start(args, ev, err));
-    FX_TRY(fx_evaluate(&ev->engine, &ev->dataset, &ev->subset,
-                       args->logits != NULL ? logits_take : NULL, ev, &measure, err));
-    if (args->logits != NULL)
+    FX_TRY(fx_evaluate(&ev->engine, &ev->dataset, &ev->subset, args->logits ? logits_take : NULL,
+                       ev, &measure, err));
+    if (args->logits)
         FX_TRY(logits_write(ev, args->logits, err));
     fx_progress_measure(ev->subset.name, &measure);
     warn_of_overflow(&measure);
@@ -226,15 +226,15 @@ static enum fx_status check_device(const struct args *args, struct fx_err *err)
 static enum fx_status run(const struct args *args, struct fx_err *err)
 {
     struct evaluation ev = { .metrics.fd = -1, .output.fd = -1 };
-    const char *metrics = args->output != NULL ? args->output : "-";
+    const char *metrics = args->output ? args->output : "-";
     double start = fx_seconds();
 
     fx_log_set_task(args->run.task);
     if (args->check_device)
         return check_device(args, err);
-    if (args->data == NULL)
+    if (!args->data)
         return fx_fail(err, FX_EUSAGE, "--data FILE is required");
-    if (args->logits != NULL && strcmp(args->logits, metrics) == 0)
+    if (args->logits && strcmp(args->logits, metrics) == 0)
         return fx_fail(err, FX_EUSAGE, "--logits %s: the metrics go there (-o)", metrics);
     enum fx_status status = evaluate(args, &ev, err);
     evaluation_close(&ev);

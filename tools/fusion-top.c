@@ -58,9 +58,9 @@ static bool is_utf8(void)
     static const char *const variables[] = { "LC_ALL", "LC_CTYPE", "LANG" };
     const char *locale = NULL;
 
-    for (size_t i = 0; i < 3 && locale == NULL; i++)
+    for (size_t i = 0; i < 3 && !locale; i++)
         locale = fx_env(variables[i]);
-    return locale != NULL && (strcasestr(locale, "utf-8") != NULL || strcasestr(locale, "utf8"));
+    return locale && (strcasestr(locale, "utf-8") || strcasestr(locale, "utf8"));
 }
 
 /* ---- the screen ------------------------------------------------------------------------------ */
@@ -130,7 +130,7 @@ static bool put_head(FILE *out, const struct watch *w, put_part *part)
     size_t n = 0;
     FILE *line = fx_memory_stream(&text, &n);
 
-    if (line == NULL)
+    if (!line)
         return false;
     part(line, w);
     bool is_good = fclose(line) == 0;
@@ -147,18 +147,18 @@ static enum fx_status draw(struct watch *w, struct fx_err *err)
     size_t n = 0, n_table = 0;
     FILE *out = fx_memory_stream(&text, &n), *rows = fx_memory_stream(&table, &n_table);
 
-    if (out != NULL && rows != NULL) {
+    if (out && rows) {
         fx_screen_size(&w->view.n_columns, &w->view.n_lines);
         w->view.n_lines -= w->view.n_lines > HEAD_LINES ? HEAD_LINES : 0;
         fx_top_write(rows, &w->runs, &w->view, now());
         if (w->view.n_matching == 0)
             put_nothing(rows, w);
     }
-    bool failed = out == NULL || rows == NULL || fclose(rows) != 0 ||
-                  !put_head(out, w, put_heading) || !put_head(out, w, put_state);
+    bool failed = !out || !rows || fclose(rows) != 0 || !put_head(out, w, put_heading) ||
+                  !put_head(out, w, put_state);
     if (!failed)
         fwrite(table, 1, n_table, out);
-    failed |= out == NULL || fclose(out) != 0;
+    failed |= !out || fclose(out) != 0;
     enum fx_status status =
         failed ? fx_fail(err, FX_EFAIL, "out of memory") : fx_screen_draw(text, n, err);
     free(text);
@@ -286,7 +286,7 @@ static enum fx_status run(const struct args *args, struct fx_err *err)
     if (args->once || !fx_screen_wanted()) {
         status = print_once(&w, err);
     } else {
-        w.view.colour = fx_env("NO_COLOR") == NULL;
+        w.view.colour = !fx_env("NO_COLOR");
         w.view.unicode = is_utf8();
         status = fx_screen_open(err);
         if (status == FX_OK)

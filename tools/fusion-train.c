@@ -67,7 +67,7 @@ static enum fx_status read_experts(const struct args *args, struct inputs *in, s
         fx_checkpoint_check_values(&in->experts.set, &in->graph, err) != FX_OK)
         return fx_err_prepend(err, "%s: ", in->experts.input.name);
     in->arch = strdup(in->info.arch);
-    return in->arch != NULL ? FX_OK : fx_fail(err, FX_EFAIL, "out of memory");
+    return in->arch ? FX_OK : fx_fail(err, FX_EFAIL, "out of memory");
 }
 
 static enum fx_status check_classes(const struct args *args, const struct inputs *in,
@@ -160,8 +160,7 @@ static enum fx_status describe(const struct args *args, struct inputs *in, struc
                                      .expert_dropout = -1,
                                      .fusion_dropout = -1 };
 
-    return args->arch != NULL ? fx_model_build(&in->graph, &model, err)
-                              : read_experts(args, in, err);
+    return args->arch ? fx_model_build(&in->graph, &model, err) : read_experts(args, in, err);
 }
 
 /* The tables that need no data: nothing is trained. */
@@ -170,7 +169,7 @@ static enum fx_status print_tables(struct args *args, struct inputs *in, struct 
     struct fx_settings *settings = &args->train.settings;
 
     FX_TRY(describe(args, in, err));
-    settings->arch = args->arch != NULL ? args->arch : in->arch;
+    settings->arch = args->arch ? args->arch : in->arch;
     FX_TRY(fx_recipe_fusion(settings, &args->train.given, width_of(&in->graph), err));
     if (args->print_shapes)
         FX_TRY(fx_model_print_shapes(&in->graph, stdout, err));
@@ -186,9 +185,9 @@ static enum fx_status finished(struct args *args, struct inputs *in, struct fx_e
 
     FX_TRY(fx_train_check(&args->train, err));
     FX_TRY(describe(args, in, err));
-    settings->arch = args->arch != NULL ? args->arch : in->arch;
+    settings->arch = args->arch ? args->arch : in->arch;
     FX_TRY(fx_recipe_fusion(settings, &args->train.given, width_of(&in->graph), err));
-    if (args->train.data != NULL)
+    if (args->train.data)
         FX_TRY(fx_dataset_open(&in->dataset, args->train.data, err));
     settings->data_digest = in->dataset.digest;
     return fx_finished_say(args->train.run.checkpoint_dir, settings, err);
@@ -202,10 +201,10 @@ static enum fx_status run(struct args *args, struct fx_err *err)
 
     fx_stop_catch();
     fx_log_set_task(args->train.run.task);
-    if (args->train.settings.fusion == NULL)
+    if (!args->train.settings.fusion)
         return fx_fail(err, FX_EUSAGE, "--fusion NAME is required");
     if (args->train.print_schedule || args->print_shapes) {
-        if (args->output != NULL)
+        if (args->output)
             return fx_fail(err, FX_EUSAGE,
                            "-o: for the metrics of a training; tables go to stdout");
         status = print_tables(args, &in, err);

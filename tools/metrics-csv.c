@@ -39,21 +39,21 @@ static enum fx_status find(struct source *source, const char *operand, struct fx
 {
     if (strcmp(operand, "-") == 0) {
         source->name = strdup("stdin");
-        return source->name != NULL ? FX_OK : fx_fail(err, FX_EFAIL, "stdin: out of memory");
+        return source->name ? FX_OK : fx_fail(err, FX_EFAIL, "stdin: out of memory");
     }
     FX_TRY(fx_run_file(operand, &source->path, err));
     source->name = fx_run_name(source->path);
-    return source->name != NULL ? FX_OK : fx_fail(err, FX_EFAIL, "%s: out of memory", operand);
+    return source->name ? FX_OK : fx_fail(err, FX_EFAIL, "%s: out of memory", operand);
 }
 
 static enum fx_status open_run(struct fx_csv_run *run, struct source *source, const char *operand,
                                struct fx_err *err)
 {
     FX_TRY(find(source, operand, err));
-    run->in = source->path == NULL ? stdin : fopen(source->path, "re");
-    run->in_name = source->path == NULL ? "stdin" : source->path;
+    run->in = !source->path ? stdin : fopen(source->path, "re");
+    run->in_name = !source->path ? "stdin" : source->path;
     run->name = source->name;
-    return run->in != NULL ? FX_OK : fx_fail_errno(err, "%s", source->path);
+    return run->in ? FX_OK : fx_fail_errno(err, "%s", source->path);
 }
 
 static enum fx_status check(const struct args *args, struct fx_err *err)
@@ -62,7 +62,7 @@ static enum fx_status check(const struct args *args, struct fx_err *err)
 
     for (size_t i = 0; i < args->n_operands; i++)
         n_stdin += strcmp(args->operands[i], "-") == 0;
-    if (args->live && (args->output == NULL || strcmp(args->output, "-") == 0))
+    if (args->live && (!args->output || strcmp(args->output, "-") == 0))
         return fx_fail(err, FX_EUSAGE, "--live: which file? give -o FILE");
     return n_stdin <= 1 ? FX_OK : fx_fail(err, FX_EUSAGE, "-: standard input is one run only");
 }
@@ -108,7 +108,7 @@ static enum fx_status run(const struct args *args, struct fx_err *err)
     struct source *sources = calloc(args->n_operands, sizeof *sources);
     enum fx_status status;
 
-    if (runs == NULL || sources == NULL) {
+    if (!runs || !sources) {
         status = fx_fail(err, FX_EFAIL, "out of memory");
         goto out;
     }
@@ -118,8 +118,8 @@ static enum fx_status run(const struct args *args, struct fx_err *err)
         FX_TRY_OUT(open_run(&runs[i], &sources[i], args->operands[i], err));
     status = write_table(args, runs, err);
 out:
-    for (size_t i = 0; i < args->n_operands && runs != NULL && sources != NULL; i++) {
-        if (runs[i].in != NULL && runs[i].in != stdin)
+    for (size_t i = 0; i < args->n_operands && runs && sources; i++) {
+        if (runs[i].in && runs[i].in != stdin)
             fclose(runs[i].in);
         free(sources[i].path);
         free(sources[i].name);

@@ -15,11 +15,11 @@ struct args {
 
 static enum fx_status run(const struct args *args, struct fx_err *err)
 {
-    bool is_stdin = args->input == NULL || strcmp(args->input, "-") == 0;
+    bool is_stdin = !args->input || strcmp(args->input, "-") == 0;
     char *path = NULL;
 
     FILE *in = is_stdin ? stdin : fopen(args->input, "re");
-    if (in == NULL)
+    if (!in)
         return fx_fail_errno(err, "%s", args->input);
     enum fx_status status = fx_tensorboard(in, is_stdin ? "stdin" : args->input, args->dir,
                                            args->pass ? STDOUT_FILENO : -1, &path, err);

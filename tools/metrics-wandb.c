@@ -16,9 +16,9 @@ struct args {
 
 static void fall_back(const char **option, const char *variable, const char *otherwise)
 {
-    if (*option == NULL)
+    if (!*option)
         *option = fx_env(variable);
-    if (*option == NULL)
+    if (!*option)
         *option = otherwise;
 }
 
@@ -26,7 +26,7 @@ static void look_at_environment(struct fx_wandb_options *options)
 {
     const char *mode = fx_env("WANDB_MODE");
 
-    options->is_disabled = mode != NULL && strcmp(mode, "disabled") == 0;
+    options->is_disabled = mode && strcmp(mode, "disabled") == 0;
     fall_back(&options->dir, "WANDB_DIR", ".");
     fall_back(&options->project, "WANDB_PROJECT", NULL);
     fall_back(&options->entity, "WANDB_ENTITY", NULL);
@@ -40,16 +40,16 @@ static void look_at_environment(struct fx_wandb_options *options)
 
 static enum fx_status run(struct args *args, struct fx_err *err)
 {
-    bool is_stdin = args->input == NULL || strcmp(args->input, "-") == 0;
+    bool is_stdin = !args->input || strcmp(args->input, "-") == 0;
     char *run_dir = NULL;
 
     look_at_environment(&args->options);
     FILE *in = is_stdin ? stdin : fopen(args->input, "re");
-    if (in == NULL)
+    if (!in)
         return fx_fail_errno(err, "%s", args->input);
     enum fx_status status = fx_wandb(in, is_stdin ? "stdin" : args->input, &args->options,
                                      args->pass ? STDOUT_FILENO : -1, &run_dir, err);
-    if (status == FX_OK && !args->pass && run_dir != NULL && fprintf(stdout, "%s\n", run_dir) < 0)
+    if (status == FX_OK && !args->pass && run_dir && fprintf(stdout, "%s\n", run_dir) < 0)
         status = fx_fail_errno(err, "stdout");
     free(run_dir);
     if (!is_stdin)

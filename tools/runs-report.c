@@ -20,7 +20,7 @@ static enum fx_status write_page(const struct args *args, const struct fx_runs *
     size_t n = 0;
     FILE *page = fx_memory_stream(&text, &n);
 
-    if (page == NULL)
+    if (!page)
         return fx_fail(err, FX_EFAIL, "out of memory for the page");
     bool failed = !fx_report_write(page, args->title, runs);
     failed |= fclose(page) != 0;

@@ -6,7 +6,7 @@
 #include <math.h>
 
 /* The two streams of FX_RNG_MIX: image = batch number in the epoch. */
-enum { PART_LAM = 0, PART_PARTNER = 1 };
+enum { DRAWS_LAM = 0, DRAWS_PARTNER = 1 };
 
 /* ---- Beta(alpha, alpha) -----------------------------------------------------------------------
  */
@@ -83,12 +83,12 @@ void fx_augment_mix(const struct fx_augment_config *config, uint32_t epoch, uint
     if (config->mix == FX_MIX_NONE)
         return;
 
-    struct fx_draws draws = fx_draws_begin(config->seed, FX_RNG_MIX, PART_LAM, epoch, batch);
+    struct fx_draws draws = fx_draws_begin(config->seed, FX_RNG_MIX, DRAWS_LAM, epoch, batch);
     double lam = draw_beta(&draws, config->mix_alpha);
     if (config->mix == FX_MIX_CUTMIX)
         draw_cutmix_box(&draws, lam, mix);
     else
         mix->lam = (float)lam;
-    draws = fx_draws_begin(config->seed, FX_RNG_MIX, PART_PARTNER, epoch, batch);
+    draws = fx_draws_begin(config->seed, FX_RNG_MIX, DRAWS_PARTNER, epoch, batch);
     draw_permutation(&draws, n, partner);
 }

@@ -13,12 +13,12 @@ struct fx_draws {
     int n_left; /* words of the current block not yet used */
 };
 
-/* fx_draws_begin: the stream of (purpose, part) for one image (or batch) of one epoch. */
+/* fx_draws_begin: the stream of (purpose, number) for one image (or batch) of one epoch. */
 static inline struct fx_draws fx_draws_begin(uint64_t seed, enum fx_rng_purpose purpose,
-                                             unsigned part, uint32_t epoch, uint32_t image)
+                                             unsigned number, uint32_t epoch, uint32_t image)
 {
     return (struct fx_draws){ .seed = seed,
-                              .counter = { fx_rng_word(purpose, 0, part), epoch, image, 0 } };
+                              .counter = { fx_rng_word(purpose, 0, number), epoch, image, 0 } };
 }
 
 static inline uint32_t fx_draws_word(struct fx_draws *draws)

@@ -11,7 +11,7 @@
 static const double shared_fraction = 0.40;  /* of the pool: seen by every expert */
 static const double private_fraction = 0.15; /* of the pool: seen by one expert */
 
-static int64_t part_of(int64_t n, double fraction)
+static int64_t share_of(int64_t n, double fraction)
 {
     return (int64_t)((double)n * fraction);
 }
@@ -62,7 +62,7 @@ static enum fx_status mark_given(const struct fx_split_config *config, uint8_t *
 static enum fx_status mark_drawn(const struct fx_split_config *config, uint8_t *marks, int64_t n,
                                  int64_t *scratch, struct fx_err *err)
 {
-    int64_t n_holdout = part_of(n, config->holdout_fraction);
+    int64_t n_holdout = share_of(n, config->holdout_fraction);
 
     if (n_holdout == 0)
         return fx_fail(err, FX_EUSAGE, "--holdout-fraction %g of %" PRId64 " images is no image",
@@ -80,7 +80,7 @@ static struct fx_index_list draw_val(const struct fx_split_config *config,
                                      struct fx_index_list holdout, uint8_t *marks, int64_t n_train,
                                      int64_t *scratch, int64_t *out)
 {
-    int64_t n = part_of(holdout.n, config->val_fraction);
+    int64_t n = share_of(holdout.n, config->val_fraction);
 
     if (n == 0 && config->val_fraction > 0 && holdout.n > 1)
         n = 1;
@@ -96,8 +96,8 @@ static struct fx_index_list draw_val(const struct fx_split_config *config,
 static void draw_shares(struct fx_splits *splits, uint64_t seed, int64_t *scratch, int64_t *out)
 {
     struct fx_index_list pool = splits->expert_pool;
-    int64_t n_shared = part_of(pool.n, shared_fraction);
-    int64_t n_private = part_of(pool.n, private_fraction);
+    int64_t n_shared = share_of(pool.n, shared_fraction);
+    int64_t n_private = share_of(pool.n, private_fraction);
 
     memcpy(scratch, pool.values, (size_t)pool.n * sizeof *scratch);
     permute(seed, scratch, pool.n);

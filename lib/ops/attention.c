@@ -18,13 +18,13 @@ struct head {
 
 enum { QUERY, KEY, VALUE };
 
-/* Where the head's part of q, k or v of token t begins. */
-static size_t in_qkv(const struct head *h, int t, int part)
+/* Where the head's columns of q, k or v of token t begins. */
+static size_t in_qkv(const struct head *h, int t, int which)
 {
     const struct fx_attention *k = h->k;
     size_t row = (size_t)h->image * (size_t)k->tokens + (size_t)t;
 
-    return row * 3 * (size_t)k->c + (size_t)(part * k->c + h->number * (k->c / k->heads));
+    return row * 3 * (size_t)k->c + (size_t)(which * k->c + h->number * (k->c / k->heads));
 }
 
 static size_t in_y(const struct head *h, int t)

@@ -1,4 +1,4 @@
-/* Average pooling and its gradient: each of the values averaged gets an equal part. */
+/* Average pooling and its gradient: each of the values averaged gets an equal share. */
 #include "ops/pool.h"
 
 #include <stddef.h>
@@ -34,12 +34,12 @@ void fx_avgpool2_backward(int n_planes, int h, int w, const float *dy, float *dx
         for (int i = 0; i < h_out; i++) {
             for (int j = 0; j < w_out; j++) {
                 float *corner = to + 2 * i * w + 2 * j;
-                float part = from[i * w_out + j] / 4;
+                float share = from[i * w_out + j] / 4;
 
-                corner[0] += part;
-                corner[1] += part;
-                corner[w] += part;
-                corner[w + 1] += part;
+                corner[0] += share;
+                corner[1] += share;
+                corner[w] += share;
+                corner[w + 1] += share;
             }
         }
     }

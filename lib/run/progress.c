@@ -103,11 +103,11 @@ void fx_progress_epoch(const struct fx_progress *progress, const struct fx_state
                        double seconds)
 {
     double train_loss = state->sums.total / (double)state->sums.n_images;
-    char scores[192], took[32], part[48];
+    char scores[192], took[32], step_text[48];
 
     fx_log_info("epoch %lld/%lld%s: loss %.4f; validation: %s%s; %s", (long long)state->epoch,
-                (long long)progress->epochs, up_to(last_step, part, sizeof part), train_loss,
-                describe(val, scores, sizeof scores), is_best ? " (best so far)" : "",
+                (long long)progress->epochs, up_to(last_step, step_text, sizeof step_text),
+                train_loss, describe(val, scores, sizeof scores), is_best ? " (best so far)" : "",
                 duration(seconds, took, sizeof took));
 }
 
@@ -120,10 +120,10 @@ void fx_progress_initial(const struct fx_measure *measure)
 
 void fx_progress_test(const struct fx_measure *measure, int64_t best_epoch, int64_t last_step)
 {
-    char scores[192], part[48];
+    char scores[192], step_text[48];
 
     fx_log_info("best epoch %lld%s on %lld test images: %s", (long long)best_epoch,
-                up_to(last_step, part, sizeof part), (long long)measure->n,
+                up_to(last_step, step_text, sizeof step_text), (long long)measure->n,
                 describe(measure, scores, sizeof scores));
 }
 
