@@ -61,7 +61,7 @@ static enum fx_status select_images(struct selection *selection, const struct fx
     else
         FX_TRY(select_all(selection, err));
     if (selection->numbers.n == 0)
-        return fx_fail(err, FX_EINPUT, "%s: --split %s: has no images", ds->input.name,
+        return fx_fail(err, FX_EINPUT, "%s: --split %s: has no images", ds->file.input.name,
                        args->split);
     return FX_OK;
 }
@@ -159,7 +159,7 @@ static enum fx_status draw_sheet(struct fx_sheet *sheet, const struct batch *bat
                                  const struct fx_dataset *ds, const struct selection *selection,
                                  const struct args *args, struct fx_err *err)
 {
-    const char *names_text = fx_tensor_set_meta(&ds->set, selection->names_key);
+    const char *names_text = fx_tensor_set_meta(&ds->file.set, selection->names_key);
     int n_columns = (int)args->columns < batch->n ? (int)args->columns : batch->n;
 
     FX_TRY(fx_sheet_init(sheet, batch->n, n_columns, (int)args->scale,

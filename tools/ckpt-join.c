@@ -2,7 +2,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/tool.h"
-#include "checkpoint/component_facts.h"
+#include "checkpoint/component.h"
 #include "checkpoint/state_dict.h"
 #include "net/arch.h"
 #include "net/fusion.h"
@@ -34,7 +34,7 @@ struct join {
     struct args *args;
     char arch[ARCH_BYTES]; /* what the files say */
     struct fx_graph graph;
-    struct fx_component files[N_FILES_MAX];
+    struct fx_tensor_file files[N_FILES_MAX];
     bool is_usable[N_FILES_MAX];
     int number[N_FILES_MAX];              /* which expert a file says it is, or -1 */
     bool is_placed[FX_GRAPH_MAX_EXPERTS]; /* a file says, or was found, to be this expert */
@@ -59,7 +59,7 @@ static int free_place(const struct join *join)
 static void recognise(struct join *join, int i, char prefix[PREFIX_BYTES])
 {
     static const char *const wholes[] = { "", "fusion_module.", "global_head." };
-    const struct fx_component *file = &join->files[i];
+    const struct fx_tensor_file *file = &join->files[i];
     int place = join->number[i] >= 0 ? join->number[i] : free_place(join);
     char expert[PREFIX_BYTES];
     size_t best;
@@ -94,7 +94,7 @@ static enum fx_status place_file(struct join *join, int i, struct fx_err *err)
 
 static enum fx_status take_file(struct join *join, int i, struct fx_err *err)
 {
-    struct fx_component *file = &join->files[i];
+    struct fx_tensor_file *file = &join->files[i];
     struct fx_differences diffs = { 0 };
     char prefix[PREFIX_BYTES];
 
@@ -312,7 +312,7 @@ out:
     fx_tensor_set_fini(&set);
     fx_state_dict_fini(&join.dict);
     for (int i = 0; i < N_FILES_MAX; i++)
-        fx_component_close(&join.files[i]);
+        fx_tensor_file_close(&join.files[i]);
     fx_graph_fini(&join.graph);
     return status;
 }

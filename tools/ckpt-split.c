@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "base/quote.h"
 #include "base/tool.h"
-#include "checkpoint/stream.h"
+#include "checkpoint/checkpoint.h"
 #include "net/arch.h"
 #include "net/model.h"
 #include "tensor/safetensors.h"
@@ -32,7 +32,7 @@ struct component {
 };
 
 struct checkpoint {
-    struct fx_stream stream;
+    struct fx_tensor_file file;
     struct fx_checkpoint_info info;
     struct fx_graph graph;
     struct component components[N_COMPONENTS_MAX];
@@ -45,14 +45,14 @@ static enum fx_status read_checkpoint(struct checkpoint *c, const char *path, st
 {
     struct fx_model_config config = { .expert_dropout = -1, .fusion_dropout = -1 };
 
-    FX_TRY(fx_stream_open(&c->stream, path, FX_WANTED_CHECKPOINT, &c->info, err));
+    FX_TRY(fx_checkpoint_open(&c->file, path, FX_WANTED_CHECKPOINT, &c->info, err));
     config.arch = c->info.arch;
     config.fusion = c->info.fusion;
     config.n_experts = c->info.n_experts;
     config.n_classes = c->info.n_classes;
     if (fx_checkpoint_build(&c->graph, &config, err) != FX_OK ||
-        fx_checkpoint_check(&c->stream.set, &c->graph, c->info.fusion, err) != FX_OK)
-        return fx_err_prepend(err, "%s: ", c->stream.input.name);
+        fx_checkpoint_check(&c->file.set, &c->graph, c->info.fusion, err) != FX_OK)
+        return fx_err_prepend(err, "%s: ", c->file.input.name);
     return FX_OK;
 }
 
@@ -109,13 +109,13 @@ static void list(const struct checkpoint *c, const char *format)
 {
     char shape[TEXT_BYTES];
 
-    for (size_t i = 0; i < c->stream.set.n_tensors; i++) {
-        const struct fx_tensor *tensor = &c->stream.set.tensors[i];
+    for (size_t i = 0; i < c->file.set.n_tensors; i++) {
+        const struct fx_tensor *tensor = &c->file.set.tensors[i];
         const struct component *component = component_of(c, tensor->name);
         fx_quote_put(stdout, tensor->name);
         fprintf(stdout, "\t%s\t%s\t%td\t", fx_dtype_name(tensor->dtype),
                 fx_shape_text(tensor->n_dims, tensor->shape, shape, sizeof shape),
-                (const uint8_t *)tensor->data - c->stream.input.bytes);
+                (const uint8_t *)tensor->data - c->file.input.bytes);
         if (component)
             fprintf(stdout, "%s/%s.%s\n", component->folder, component->stem, format);
         else
@@ -139,7 +139,7 @@ static enum fx_status fill_set(const struct checkpoint *c, struct component *com
 
     for (int i = 0; i < c->graph.n_params; i++) {
         const char *name = c->graph.params[i].name;
-        const struct fx_tensor *tensor = fx_tensor_set_find(&c->stream.set, name);
+        const struct fx_tensor *tensor = fx_tensor_set_find(&c->file.set, name);
         if (strncmp(name, component->prefix, n_prefix) == 0)
             FX_TRY(fx_tensor_set_add(&component->set, name + n_prefix, tensor->dtype,
                                      tensor->n_dims, tensor->shape, tensor->data, err));
@@ -148,13 +148,13 @@ static enum fx_status fill_set(const struct checkpoint *c, struct component *com
     FX_TRY(fx_tensor_set_put_meta(&component->set, "component", bare, err));
     FX_TRY(fx_tensor_set_put_meta(&component->set, "arch", component->arch, err));
     for (size_t i = 0; i < N_RUN_KEYS; i++) {
-        const char *value = fx_tensor_set_meta(&c->stream.set, run_keys[i]);
+        const char *value = fx_tensor_set_meta(&c->file.set, run_keys[i]);
         if (value)
             FX_TRY(fx_tensor_set_put_meta(&component->set, run_keys[i], value, err));
     }
     FX_TRY(fx_tensor_set_put_meta(&component->set, "tool", "ckpt-split", err));
     FX_TRY(fx_tensor_set_put_meta(&component->set, "version", fx_version, err));
-    return fx_tensor_set_put_meta(&component->set, "source", c->stream.input.name, err);
+    return fx_tensor_set_put_meta(&component->set, "source", c->file.input.name, err);
 }
 
 /* A number where the text is one, except for names and digests, which may look like one. */
@@ -183,9 +183,9 @@ static json_t *describe(const struct checkpoint *c, const struct component *comp
         failed = json_object_set_new(
             object, component->set.meta[i].key,
             json_value(component->set.meta[i].key, component->set.meta[i].value));
-    for (size_t i = 0; !failed && i < c->stream.set.n_meta; i++)
-        failed = json_object_set_new(all, c->stream.set.meta[i].key,
-                                     fx_json_text(c->stream.set.meta[i].value));
+    for (size_t i = 0; !failed && i < c->file.set.n_meta; i++)
+        failed = json_object_set_new(all, c->file.set.meta[i].key,
+                                     fx_json_text(c->file.set.meta[i].value));
     if (!failed)
         failed = json_object_set(object, "checkpoint", all) != 0;
     json_decref(all);
@@ -252,8 +252,7 @@ static enum fx_status write_components(struct checkpoint *c, const struct args *
         FX_TRY(fx_output_commit(&c->components[i].data, err));
         FX_TRY(fx_output_commit(&c->components[i].json, err));
     }
-    fx_log_info("%s: %d components written to %s", c->stream.input.name, c->n_components,
-                args->dir);
+    fx_log_info("%s: %d components written to %s", c->file.input.name, c->n_components, args->dir);
     return FX_OK;
 }
 
@@ -275,7 +274,7 @@ out:
         fx_tensor_set_fini(&c.components[i].set);
     }
     fx_graph_fini(&c.graph);
-    fx_stream_close(&c.stream);
+    fx_tensor_file_close(&c.file);
     return status;
 }
 

@@ -30,7 +30,7 @@ enum { KEY_BYTES = 1200, TEXT_BYTES = 32, PREFIX_BYTES = 48, HINT_BYTES = 160 };
 struct source {
     const struct args *args;
     struct fx_graph graph;
-    struct fx_component files[FX_GRAPH_MAX_EXPERTS];
+    struct fx_tensor_file files[FX_GRAPH_MAX_EXPERTS];
     struct fx_state_dict dict;
 };
 
@@ -38,7 +38,7 @@ struct source {
 
 static enum fx_status list(const char *path, struct fx_err *err)
 {
-    struct fx_component file = { 0 };
+    struct fx_tensor_file file = { 0 };
     char shape[256];
     enum fx_status status = fx_component_open(&file, path, FX_WANTED_TENSORS, err);
 
@@ -51,7 +51,7 @@ static enum fx_status list(const char *path, struct fx_err *err)
     for (size_t i = 0; status == FX_OK && i < file.set.n_meta; i++)
         fx_log_verbose("%s: %s = %s", file.input.name, file.set.meta[i].key,
                        file.set.meta[i].value);
-    fx_component_close(&file);
+    fx_tensor_file_close(&file);
     return status;
 }
 
@@ -60,7 +60,7 @@ static enum fx_status list(const char *path, struct fx_err *err)
 /* One expert's file against its parameters. */
 static enum fx_status take_file(struct source *source, int k, struct fx_err *err)
 {
-    struct fx_component *file = &source->files[k];
+    struct fx_tensor_file *file = &source->files[k];
     struct fx_differences diffs = { 0 };
     char prefix[PREFIX_BYTES], hint[HINT_BYTES];
     bool has_hint;
@@ -124,7 +124,7 @@ static enum fx_status put_sources(const struct source *source, struct fx_tensor_
     char key[KEY_BYTES];
 
     for (int k = 0; k < source->args->n_files; k++) {
-        const struct fx_component *file = &source->files[k];
+        const struct fx_tensor_file *file = &source->files[k];
         snprintf(key, sizeof key, "expert.%d.source", k);
         FX_TRY(fx_tensor_set_put_meta(set, key, file->input.name, err));
         for (size_t i = 0; i < file->set.n_meta; i++) {
@@ -222,7 +222,7 @@ out:
     fx_tensor_set_fini(&set);
     fx_state_dict_fini(&source.dict);
     for (int k = 0; k < FX_GRAPH_MAX_EXPERTS; k++)
-        fx_component_close(&source.files[k]);
+        fx_tensor_file_close(&source.files[k]);
     fx_graph_fini(&source.graph);
     return status;
 }

@@ -29,7 +29,7 @@ struct args {
 /* Everything a run is made of; zeroed, then opened in order. */
 struct inputs {
     struct fx_dataset dataset;
-    struct fx_stream nothing; /* an expert starts from the seed */
+    struct fx_tensor_file nothing; /* an expert starts from the seed */
     struct fx_graph graph;
     int64_t *images; /* owned */
 };

@@ -29,7 +29,7 @@ struct args {
 /* Everything that is opened; zeroed first. */
 struct evaluation {
     struct fx_dataset dataset;
-    struct fx_stream stream;
+    struct fx_tensor_file file;
     struct fx_checkpoint_info info;
     struct fx_graph graph;
     struct fx_engine engine;
@@ -45,7 +45,7 @@ static void evaluation_close(struct evaluation *ev)
     fx_tensor_set_fini(&ev->wanted);
     fx_engine_close(&ev->engine);
     fx_graph_fini(&ev->graph);
-    fx_stream_close(&ev->stream);
+    fx_tensor_file_close(&ev->file);
     fx_dataset_close(&ev->dataset);
 }
 
@@ -103,8 +103,8 @@ static enum fx_status open_inputs(const struct args *args, struct evaluation *ev
 {
     FX_TRY(fx_dataset_open(&ev->dataset, args->data, err));
     FX_TRY(fx_subset_find(&ev->dataset, args->split, args->limit, &ev->subset, err));
-    FX_TRY(fx_stream_open(&ev->stream, args->input, FX_WANTED_CHECKPOINT, &ev->info, err));
-    const char *name = ev->stream.input.name;
+    FX_TRY(fx_checkpoint_open(&ev->file, args->input, FX_WANTED_CHECKPOINT, &ev->info, err));
+    const char *name = ev->file.input.name;
     if (ev->info.n_classes != ev->dataset.n_classes)
         return fx_fail(err, FX_EINPUT, "%s: the model has %d classes, the data set %s has %d", name,
                        ev->info.n_classes, args->data, ev->dataset.n_classes);
@@ -115,8 +115,8 @@ static enum fx_status open_inputs(const struct args *args, struct evaluation *ev
                                      .expert_dropout = -1,
                                      .fusion_dropout = -1 };
     if (fx_checkpoint_build(&ev->graph, &model, err) != FX_OK ||
-        fx_checkpoint_check(&ev->stream.set, &ev->graph, true, err) != FX_OK ||
-        fx_checkpoint_check_values(&ev->stream.set, &ev->graph, err) != FX_OK)
+        fx_checkpoint_check(&ev->file.set, &ev->graph, true, err) != FX_OK ||
+        fx_checkpoint_check_values(&ev->file.set, &ev->graph, err) != FX_OK)
         return fx_err_prepend(err, "%s: ", name);
     return FX_OK;
 }
@@ -131,13 +131,13 @@ static enum fx_status open_engine(const struct args *args, struct evaluation *ev
                                          .eval_n = (int)batch };
     struct fx_memory_plan plan = { .batches = (size_t)batch * FX_IMAGE_BYTES * sizeof(float),
                                    .experts =
-                                       ev->stream.input.is_mapped ? 0 : ev->stream.input.n_bytes };
+                                       ev->file.input.is_mapped ? 0 : ev->file.input.n_bytes };
 
     FX_TRY(fx_engine_open(&ev->engine, &ev->graph, &options, NULL, err));
     FX_TRY(fx_engine_plan_memory(&ev->engine, &plan, err));
     FX_TRY(fx_memory_check(&plan, batch, err));
     FX_TRY(fx_engine_allocate(&ev->engine, err));
-    return fx_engine_load(&ev->engine, &ev->stream.set, 0, err);
+    return fx_engine_load(&ev->engine, &ev->file.set, 0, err);
 }
 
 /* ---- metrics --------------------------------------------------------------------------------- */

@@ -28,7 +28,7 @@ struct args {
 /* Everything a run is made of; zeroed, then opened in order. */
 struct inputs {
     struct fx_dataset dataset;
-    struct fx_stream experts;
+    struct fx_tensor_file experts;
     struct fx_checkpoint_info info;
     struct fx_graph graph;
     struct fx_output metrics; /* of -o */
@@ -41,7 +41,7 @@ static void inputs_close(struct inputs *in)
     free(in->arch);
     free(in->images);
     fx_graph_fini(&in->graph);
-    fx_stream_close(&in->experts);
+    fx_tensor_file_close(&in->experts);
     fx_output_abandon(&in->metrics);
     fx_dataset_close(&in->dataset);
 }
@@ -51,7 +51,7 @@ static enum fx_status read_experts(const struct args *args, struct inputs *in, s
 {
     const struct fx_settings *settings = &args->train.settings;
 
-    FX_TRY(fx_stream_open(&in->experts, args->experts, FX_WANTED_EXPERTS, &in->info, err));
+    FX_TRY(fx_checkpoint_open(&in->experts, args->experts, FX_WANTED_EXPERTS, &in->info, err));
     struct fx_model_config model = { .arch = in->info.arch,
                                      .n_experts = in->info.n_experts,
                                      .n_classes = in->info.n_classes,

@@ -33,8 +33,9 @@ static enum fx_status get_count(const struct fx_tensor_set *set, const char *key
     return FX_OK;
 }
 
-enum fx_status fx_checkpoint_info_get(const struct fx_tensor_set *set,
-                                      struct fx_checkpoint_info *info, struct fx_err *err)
+/* Extra metadata is fine. */
+static enum fx_status get_info(const struct fx_tensor_set *set, struct fx_checkpoint_info *info,
+                               struct fx_err *err)
 {
     *info = (struct fx_checkpoint_info){ 0 };
     FX_TRY(get_text(set, "arch", &info->arch, err));
@@ -42,6 +43,29 @@ enum fx_status fx_checkpoint_info_get(const struct fx_tensor_set *set,
     FX_TRY(get_count(set, "classes", 2, 256, &info->n_classes, err));
     info->fusion = fx_tensor_set_meta(set, "fusion");
     return FX_OK;
+}
+
+/* Components have the same metadata; their tensors would only be compared in vain. */
+static enum fx_status read_info(const struct fx_tensor_file *file, enum fx_wanted wanted,
+                                struct fx_checkpoint_info *info, struct fx_err *err)
+{
+    const struct fx_input *in = &file->input;
+
+    FX_TRY(fx_kind_check(wanted, in->name, in->bytes, in->n_bytes, err));
+    if (get_info(&file->set, info, err) != FX_OK)
+        return fx_err_prepend(err, "%s: ", in->name);
+    return FX_OK;
+}
+
+enum fx_status fx_checkpoint_open(struct fx_tensor_file *file, const char *path,
+                                  enum fx_wanted wanted, struct fx_checkpoint_info *info,
+                                  struct fx_err *err)
+{
+    enum fx_status status = fx_tensor_file_read(file, path, err);
+
+    if (status == FX_OK)
+        status = read_info(file, wanted, info, err);
+    return status == FX_OK ? FX_OK : fx_kind_explain(wanted, &file->input, err);
 }
 
 enum fx_status fx_checkpoint_build(struct fx_graph *graph, const struct fx_model_config *config,

@@ -3,8 +3,9 @@
 #ifndef FX_CHECKPOINT_CHECKPOINT_H
 #define FX_CHECKPOINT_CHECKPOINT_H
 
+#include "base/kind.h"
 #include "net/model.h"
-#include "tensor/tensor.h"
+#include "tensor/safetensors.h"
 
 /* The dtype in which files hold a parameter. */
 static inline enum fx_dtype fx_param_dtype(const struct fx_param *param)
@@ -24,11 +25,13 @@ struct fx_checkpoint_info {
     int n_classes;
 };
 
-/* fx_checkpoint_info_get: reads and checks the metadata keys arch, fusion, experts, classes.
- * FX_EINPUT names the missing or malformed one.  Extra metadata is fine. */
-enum fx_status fx_checkpoint_info_get(const struct fx_tensor_set *set,
-                                      struct fx_checkpoint_info *info,
-                                      struct fx_err *err) FX_MUST_CHECK;
+/* fx_checkpoint_open: reads path ("-" or NULL: stdin) and its metadata: the keys arch,
+ * fusion, experts and classes; info borrows from the file.  wanted is FX_WANTED_EXPERTS or
+ * FX_WANTED_CHECKPOINT.  FX_EINPUT: "FILE: what: why".  Call fx_tensor_file_close also after a
+ * failure. */
+enum fx_status fx_checkpoint_open(struct fx_tensor_file *file, const char *path,
+                                  enum fx_wanted wanted, struct fx_checkpoint_info *info,
+                                  struct fx_err *err) FX_MUST_CHECK;
 
 /* fx_checkpoint_build: fx_model_build of what the metadata names; what is wrong with that is wrong
  * with the input (FX_EINPUT). */

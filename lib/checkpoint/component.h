@@ -1,31 +1,53 @@
-/* A file that holds a model or a part of it: .pth or safetensors, told apart by its bytes. */
+/* Files that hold a model or a part of it, .pth or safetensors: opening them, and what they say
+ * about the model that they are parts of, in their metadata or in the .json that ckpt-split writes
+ * beside them. */
 #ifndef FX_CHECKPOINT_COMPONENT_H
 #define FX_CHECKPOINT_COMPONENT_H
 
 #include "base/kind.h"
-#include "tensor/tensor.h"
+#include "tensor/safetensors.h"
 
-struct fx_component {
-    struct fx_input input;    /* owned */
-    struct fx_tensor_set set; /* owned; borrows from input */
-};
+#include <stdint.h>
 
-/* fx_component_open: reads the file ("-" or NULL: stdin) with fx_pth_read or fx_safetensors_parse.
+/* fx_component_open: reads the file ("-" or NULL: stdin), .pth or safetensors by its bytes.
  * FX_EINPUT: "FILE: what: why", also where it is evidently something else than wanted.  Call
- * fx_component_close also after a failure. */
-enum fx_status fx_component_open(struct fx_component *component, const char *path,
+ * fx_tensor_file_close also after a failure. */
+enum fx_status fx_component_open(struct fx_tensor_file *file, const char *path,
                                  enum fx_wanted wanted, struct fx_err *err) FX_MUST_CHECK;
 
 /* fx_component_read_beside: takes into the metadata what ckpt-split wrote into FILE.json beside a
  * FILE.pth (component, arch, fusion, classes, ...); a .safetensors of it has that in itself.  A
  * .json that is damaged is ignored, with a warning; no .json, or one of somebody else, is none. */
-enum fx_status fx_component_read_beside(struct fx_component *component,
+enum fx_status fx_component_read_beside(struct fx_tensor_file *file,
                                         struct fx_err *err) FX_MUST_CHECK;
 
 /* fx_component_expert: which expert of a model the metadata says it is ("component" is
  * "expert_backbones.2"): -1 when it says nothing, or is none. */
-int fx_component_expert(const struct fx_component *component);
+int fx_component_expert(const struct fx_tensor_file *file);
 
-void fx_component_close(struct fx_component *component); /* accepts a zeroed record */
+/* Several opened components; borrowed. */
+struct fx_component_list {
+    const struct fx_tensor_file *files;
+    int n;
+};
+
+/* fx_facts_arch: the architecture of the experts, one or (they differ) one each joined by ';': what
+ * the experts' own files say, else those of the whole model, the fusion module and the head.
+ *   arch  out  n bytes; "" when no file says it
+ * FX_EINPUT: two files contradict each other, and so below; the message names the option that
+ * decides. */
+enum fx_status fx_facts_arch(struct fx_component_list list, char *arch, size_t n,
+                             struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_facts_fusion: what the file of the fusion module or of the whole model says; NULL when none
+ * does.  Borrowed from the component. */
+enum fx_status fx_facts_fusion(struct fx_component_list list, const char **fusion,
+                               struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_facts_classes, fx_facts_experts: the numbers; *value stays as it is when no file says one. */
+enum fx_status fx_facts_classes(struct fx_component_list list, int64_t *value,
+                                struct fx_err *err) FX_MUST_CHECK;
+enum fx_status fx_facts_experts(struct fx_component_list list, int64_t *value,
+                                struct fx_err *err) FX_MUST_CHECK;
 
 #endif

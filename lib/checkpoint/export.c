@@ -66,17 +66,16 @@ static enum fx_status write_file(const struct fx_tensor_set *set, const char *pa
 enum fx_status fx_export_expert(const char *checkpoint, const struct fx_graph *graph,
                                 const char *path, struct fx_err *err)
 {
-    struct fx_tensor_set from = { 0 }, to;
-    struct fx_input input = { 0 };
+    struct fx_tensor_file from = { 0 };
+    struct fx_tensor_set to;
     enum fx_status status;
 
     fx_tensor_set_init(&to);
-    FX_TRY_OUT(fx_safetensors_read(&from, &input, checkpoint, err));
-    FX_TRY_OUT(strip_names(&from, graph, &to, err));
+    FX_TRY_OUT(fx_tensor_file_read(&from, checkpoint, err));
+    FX_TRY_OUT(strip_names(&from.set, graph, &to, err));
     FX_TRY_OUT(write_file(&to, path, err));
 out:
     fx_tensor_set_fini(&to);
-    fx_tensor_set_fini(&from);
-    fx_input_close(&input);
+    fx_tensor_file_close(&from);
     return status;
 }

@@ -84,7 +84,7 @@ static bool is_convertible(enum fx_dtype from, enum fx_dtype to)
     return from == to || (to == FX_F32 && (from == FX_F64 || from == FX_F16 || from == FX_BF16));
 }
 
-void fx_state_dict_add(struct fx_state_dict *dict, const struct fx_component *component,
+void fx_state_dict_add(struct fx_state_dict *dict, const struct fx_tensor_file *component,
                        const char *prefix, struct fx_differences *diffs)
 {
     const char *file = component->input.name;

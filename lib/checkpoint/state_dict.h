@@ -40,7 +40,7 @@ size_t fx_state_dict_count(const struct fx_state_dict *dict, const struct fx_ten
  * shapes, dtypes that are not F32, F64, F16 or BF16 (I64 for counters), parameters that were given
  * before and values that are not finite are differences, counted in *diffs.  The component must
  * outlive the state dict. */
-void fx_state_dict_add(struct fx_state_dict *dict, const struct fx_component *component,
+void fx_state_dict_add(struct fx_state_dict *dict, const struct fx_tensor_file *component,
                        const char *prefix, struct fx_differences *diffs);
 /* Whether any parameter with this prefix has been given. */
 bool fx_state_dict_has(const struct fx_state_dict *dict, const char *prefix);

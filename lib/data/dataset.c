@@ -2,7 +2,6 @@
 #include "data/dataset.h"
 
 #include "base/kind.h"
-#include "tensor/safetensors.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -18,9 +17,10 @@ enum { FINE_CLASSES_MAX = 256 };
 static enum fx_status need_meta(const struct fx_dataset *ds, const char *key, const char **value,
                                 struct fx_err *err)
 {
-    *value = fx_tensor_set_meta(&ds->set, key);
+    *value = fx_tensor_set_meta(&ds->file.set, key);
     if (!*value)
-        return fx_fail(err, FX_EINPUT, "%s: not a data set: no metadata '%s'", ds->input.name, key);
+        return fx_fail(err, FX_EINPUT, "%s: not a data set: no metadata '%s'", ds->file.input.name,
+                       key);
     return FX_OK;
 }
 
@@ -33,7 +33,7 @@ static enum fx_status read_classes(struct fx_dataset *ds, struct fx_err *err)
     long n = strtol(text, &end, 10);
     if (end == text || *end != '\0' || n < 1 || n > FINE_CLASSES_MAX)
         return fx_fail(err, FX_EINPUT, "%s: metadata 'classes': %.20s: must be 1..%d",
-                       ds->input.name, text, FINE_CLASSES_MAX);
+                       ds->file.input.name, text, FINE_CLASSES_MAX);
     ds->n_classes = (int)n;
     return FX_OK;
 }
@@ -55,7 +55,7 @@ static enum fx_status read_channels(struct fx_dataset *ds, const char *key, doub
     json_decref(array);
     return good ? FX_OK
                 : fx_fail(err, FX_EINPUT, "%s: metadata '%s': %.60s: not three sensible numbers",
-                          ds->input.name, key, text);
+                          ds->file.input.name, key, text);
 }
 
 /* ---- images and labels ---------------------------------------------------------------------- */
@@ -64,11 +64,12 @@ static enum fx_status need_tensor(const struct fx_dataset *ds, const char *name,
                                   enum fx_dtype dtype, const struct fx_tensor **tensor,
                                   struct fx_err *err)
 {
-    *tensor = fx_tensor_set_find(&ds->set, name);
+    *tensor = fx_tensor_set_find(&ds->file.set, name);
     if (!*tensor)
-        return fx_fail(err, FX_EINPUT, "%s: not a data set: no tensor '%s'", ds->input.name, name);
+        return fx_fail(err, FX_EINPUT, "%s: not a data set: no tensor '%s'", ds->file.input.name,
+                       name);
     if ((*tensor)->dtype != dtype)
-        return fx_fail(err, FX_EINPUT, "%s: %s: is %s, not %s", ds->input.name, name,
+        return fx_fail(err, FX_EINPUT, "%s: %s: is %s, not %s", ds->file.input.name, name,
                        fx_dtype_name((*tensor)->dtype), fx_dtype_name(dtype));
     return FX_OK;
 }
@@ -78,8 +79,9 @@ static enum fx_status bad_shape(const struct fx_dataset *ds, const struct fx_ten
 {
     char shape[128];
 
-    return fx_fail(err, FX_EINPUT, "%s: %s: has shape %s, not %s", ds->input.name, tensor->name,
-                   fx_shape_text(tensor->n_dims, tensor->shape, shape, sizeof shape), wanted);
+    return fx_fail(err, FX_EINPUT, "%s: %s: has shape %s, not %s", ds->file.input.name,
+                   tensor->name, fx_shape_text(tensor->n_dims, tensor->shape, shape, sizeof shape),
+                   wanted);
 }
 
 static enum fx_status read_images(const struct fx_dataset *ds, const char *part,
@@ -105,8 +107,8 @@ static enum fx_status allocate(struct fx_dataset *ds, size_t n_bytes, void **blo
 {
     *block = malloc(n_bytes > 0 ? n_bytes : 1);
     if (!*block)
-        return fx_fail(err, FX_EFAIL, "%s: out of memory", ds->input.name);
-    enum fx_status status = fx_tensor_set_own(&ds->set, *block, err);
+        return fx_fail(err, FX_EFAIL, "%s: out of memory", ds->file.input.name);
+    enum fx_status status = fx_tensor_set_own(&ds->file.set, *block, err);
     if (status != FX_OK)
         free(*block);
     return status;
@@ -132,7 +134,7 @@ static enum fx_status read_labels(struct fx_dataset *ds, const char *part, const
         if ((*labels)[i] >= n_classes)
             return fx_fail(err, FX_EINPUT,
                            "%s: %s: label %u of image %" PRId64 ": there are %d classes",
-                           ds->input.name, name, (*labels)[i], i, n_classes);
+                           ds->file.input.name, name, (*labels)[i], i, n_classes);
     return FX_OK;
 }
 
@@ -160,10 +162,10 @@ static enum fx_status mark_images(const struct fx_dataset *ds, const struct fx_t
             return fx_fail(err, FX_EINPUT,
                            "%s: %s: image %" PRId64 " at position %" PRId64
                            ": the training images are 0..%" PRId64,
-                           ds->input.name, tensor->name, image, i, ds->train.n - 1);
+                           ds->file.input.name, tensor->name, image, i, ds->train.n - 1);
         if (marks[image] || (sorted && image < last))
             return fx_fail(err, FX_EINPUT, "%s: %s: image %" PRId64 " at position %" PRId64 ": %s",
-                           ds->input.name, tensor->name, image, i,
+                           ds->file.input.name, tensor->name, image, i,
                            marks[image] ? "stands there twice" : "not in ascending order");
         marks[image] = 1;
         last = image;
@@ -200,7 +202,7 @@ static enum fx_status check_against(const struct fx_dataset *ds, const char *nam
     for (int64_t i = 0; i < list.n; i++)
         if (holdout[list.values[i]] != inside)
             return fx_fail(err, FX_EINPUT, "%s: %s: image %" PRId64 " is %s the fusion holdout",
-                           ds->input.name, name, list.values[i], inside ? "not in" : "in");
+                           ds->file.input.name, name, list.values[i], inside ? "not in" : "in");
     return FX_OK;
 }
 
@@ -211,7 +213,7 @@ static enum fx_status read_experts(struct fx_dataset *ds, const uint8_t *holdout
 
     for (int k = 0; k < FX_MAX_EXPERTS; k++) {
         snprintf(name, sizeof name, "split.expert.%d", k);
-        if (!fx_tensor_set_find(&ds->set, name))
+        if (!fx_tensor_set_find(&ds->file.set, name))
             break;
         FX_TRY(read_list(ds, name, false, marks, &ds->expert[k], err));
         FX_TRY(check_against(ds, name, ds->expert[k], holdout, false, err));
@@ -227,7 +229,7 @@ static enum fx_status read_splits(struct fx_dataset *ds, struct fx_err *err)
     enum fx_status status;
 
     if (!holdout)
-        return fx_fail(err, FX_EFAIL, "%s: out of memory", ds->input.name);
+        return fx_fail(err, FX_EFAIL, "%s: out of memory", ds->file.input.name);
     FX_TRY_OUT(read_list(ds, "split.fusion_holdout", true, holdout, &ds->fusion_holdout, err));
     FX_TRY_OUT(read_list(ds, "split.expert_pool", true, marks, &ds->expert_pool, err));
     FX_TRY_OUT(check_against(ds, "split.expert_pool", ds->expert_pool, holdout, false, err));
@@ -255,11 +257,11 @@ static enum fx_status read_all(struct fx_dataset *ds, struct fx_err *err)
 enum fx_status fx_dataset_open(struct fx_dataset *ds, const char *path, struct fx_err *err)
 {
     *ds = (struct fx_dataset){ 0 };
-    enum fx_status status = fx_safetensors_read(&ds->set, &ds->input, path, err);
+    enum fx_status status = fx_tensor_file_read(&ds->file, path, err);
     if (status == FX_OK)
         status = read_all(ds, err);
     if (status != FX_OK) {
-        status = fx_kind_explain(FX_WANTED_DATASET, &ds->input, err);
+        status = fx_kind_explain(FX_WANTED_DATASET, &ds->file.input, err);
         fx_dataset_close(ds);
     }
     return status;
@@ -267,7 +269,6 @@ enum fx_status fx_dataset_open(struct fx_dataset *ds, const char *path, struct f
 
 void fx_dataset_close(struct fx_dataset *ds)
 {
-    fx_tensor_set_fini(&ds->set);
-    fx_input_close(&ds->input);
+    fx_tensor_file_close(&ds->file);
     *ds = (struct fx_dataset){ 0 };
 }

@@ -2,8 +2,7 @@
 #ifndef FX_DATA_DATASET_H
 #define FX_DATA_DATASET_H
 
-#include "base/io.h"
-#include "tensor/tensor.h"
+#include "tensor/safetensors.h"
 
 enum { FX_IMAGE_SIDE = 32, FX_IMAGE_PIXELS = 32 * 32, FX_IMAGE_BYTES = 3 * 32 * 32 };
 enum { FX_MAX_EXPERTS = 8 };
@@ -24,17 +23,16 @@ struct fx_image_set {
 };
 
 struct fx_dataset {
-    struct fx_input input;    /* owned: the mapped file */
-    struct fx_tensor_set set; /* owned: names, metadata */
+    struct fx_tensor_file file; /* owned */
     struct fx_image_set train, test;
-    /* Sorted image numbers in train; owned by set.  The file keeps split.expert.{k} in the order
-     * in which NumPy drew it; here it is sorted as the others are. */
+    /* Sorted image numbers in train; owned by the file's set.  The file keeps split.expert.{k} in
+     * the order in which NumPy drew it; here it is sorted as the others are. */
     struct fx_index_list fusion_holdout, expert_pool, val;
     struct fx_index_list expert[FX_MAX_EXPERTS];
     int n_experts; /* how many split.expert.{k} there are */
     int n_classes;
     float mean[3], std[3]; /* of pixel / 255, per channel */
-    const char *digest;    /* borrowed from set: see fx_dataset_write */
+    const char *digest;    /* borrowed from file: see fx_dataset_write */
 };
 
 /* fx_dataset_open: maps and checks the data set: tensor names, dtypes, shapes, labels below the

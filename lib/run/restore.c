@@ -35,7 +35,7 @@ static enum fx_status verify(const struct fx_tensor_set *set, const char *path, 
 static enum fx_status parse_state(struct fx_restored *restored, const char *path,
                                   struct fx_err *err)
 {
-    const struct fx_tensor *tensor = fx_tensor_set_find(&restored->set, FX_STATE_TENSOR);
+    const struct fx_tensor *tensor = fx_tensor_set_find(&restored->file.set, FX_STATE_TENSOR);
     json_t *root = tensor ? json_loadb(tensor->data, tensor->n_bytes, 0, NULL) : NULL;
     enum fx_status status;
 
@@ -51,8 +51,8 @@ static enum fx_status read_generation(struct fx_restored *restored, const char *
                                       struct fx_err *err)
 {
     *restored = (struct fx_restored){ 0 };
-    FX_TRY(fx_safetensors_read(&restored->set, &restored->input, path, err));
-    FX_TRY(verify(&restored->set, path, err));
+    FX_TRY(fx_tensor_file_read(&restored->file, path, err));
+    FX_TRY(verify(&restored->file.set, path, err));
     return parse_state(restored, path, err);
 }
 
@@ -77,8 +77,7 @@ enum fx_status fx_restore_last(struct fx_restored *restored, const struct fx_run
 
 void fx_restored_close(struct fx_restored *restored)
 {
-    fx_tensor_set_fini(&restored->set);
-    fx_input_close(&restored->input);
+    fx_tensor_file_close(&restored->file);
     json_decref(restored->settings);
     *restored = (struct fx_restored){ 0 };
 }
@@ -108,12 +107,12 @@ static enum fx_status load_moments(struct fx_engine *engine, const struct fx_ten
 enum fx_status fx_restore_engine(struct fx_engine *engine, const struct fx_restored *restored,
                                  bool sgd, struct fx_err *err)
 {
-    FX_TRY(fx_checkpoint_check(&restored->set, engine->graph, true, err));
-    FX_TRY(fx_engine_load(engine, &restored->set, 0, err));
-    FX_TRY(load_moments(engine, &restored->set, FX_EXP_AVG_PREFIX, FX_ROLE_EXP_AVG, err));
+    FX_TRY(fx_checkpoint_check(&restored->file.set, engine->graph, true, err));
+    FX_TRY(fx_engine_load(engine, &restored->file.set, 0, err));
+    FX_TRY(load_moments(engine, &restored->file.set, FX_EXP_AVG_PREFIX, FX_ROLE_EXP_AVG, err));
     if (sgd)
         return FX_OK;
-    return load_moments(engine, &restored->set, FX_EXP_AVG_SQ_PREFIX, FX_ROLE_EXP_AVG_SQ, err);
+    return load_moments(engine, &restored->file.set, FX_EXP_AVG_SQ_PREFIX, FX_ROLE_EXP_AVG_SQ, err);
 }
 
 /* ---- best ------------------------------------------------------------------------------------ */
@@ -132,21 +131,19 @@ enum best_file { BEST_GONE, BEST_DAMAGED, BEST_AHEAD, BEST_MEANT };
 
 static enum best_file identify(const char *path, const struct fx_best *best)
 {
-    struct fx_tensor_set set = { 0 };
-    struct fx_input input = { 0 };
+    struct fx_tensor_file file = { 0 };
     enum best_file what = BEST_DAMAGED;
 
     if (access(path, F_OK) != 0)
         return BEST_GONE;
-    if (fx_safetensors_read(&set, &input, path, NULL) == FX_OK) {
-        const char *step = fx_tensor_set_meta(&set, "step");
-        if ((int64_t)tensors_crc(&set) == best->crc)
+    if (fx_tensor_file_read(&file, path, NULL) == FX_OK) {
+        const char *step = fx_tensor_set_meta(&file.set, "step");
+        if ((int64_t)tensors_crc(&file.set) == best->crc)
             what = BEST_MEANT;
         else if (step && strtoll(step, NULL, 10) > best->step)
             what = BEST_AHEAD;
     }
-    fx_tensor_set_fini(&set);
-    fx_input_close(&input);
+    fx_tensor_file_close(&file);
     return what;
 }
 
@@ -181,20 +178,18 @@ enum fx_status fx_restore_best_file(struct fx_saver *saver, struct fx_state *sta
 enum fx_status fx_restore_best(struct fx_engine *engine, const struct fx_rundir *rundir,
                                const struct fx_best *best, struct fx_err *err)
 {
-    struct fx_tensor_set set = { 0 };
-    struct fx_input input = { 0 };
+    struct fx_tensor_file file = { 0 };
     enum fx_status status;
 
-    FX_TRY_OUT(fx_safetensors_read(&set, &input, rundir->best, err));
-    if ((int64_t)tensors_crc(&set) != best->crc) {
+    FX_TRY_OUT(fx_tensor_file_read(&file, rundir->best, err));
+    if ((int64_t)tensors_crc(&file.set) != best->crc) {
         status = fx_fail(err, FX_EINPUT, "%s: damaged: not what epoch %lld wrote", rundir->best,
                          (long long)best->epoch);
         goto out;
     }
-    FX_TRY_OUT(fx_checkpoint_check(&set, engine->graph, true, err));
-    FX_TRY_OUT(fx_engine_load(engine, &set, 0, err));
+    FX_TRY_OUT(fx_checkpoint_check(&file.set, engine->graph, true, err));
+    FX_TRY_OUT(fx_engine_load(engine, &file.set, 0, err));
 out:
-    fx_tensor_set_fini(&set);
-    fx_input_close(&input);
+    fx_tensor_file_close(&file);
     return status;
 }

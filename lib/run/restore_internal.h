@@ -8,8 +8,7 @@
 
 /* A checkpoint to resume from: the file stays open until the engine has its tensors. */
 struct fx_restored {
-    struct fx_input input;    /* owned */
-    struct fx_tensor_set set; /* owned */
+    struct fx_tensor_file file; /* owned */
     struct fx_state state;
     json_t *settings; /* owned; what the run was started with */
 };

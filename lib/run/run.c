@@ -89,7 +89,7 @@ static enum fx_status load(struct fx_training_run *run, struct fx_err *err)
         FX_TRY(
             fx_engine_load(&run->engine, &run->plan->initial->set, fx_settings_key(settings), err));
     fx_restored_close(&run->restored);
-    fx_stream_close(run->plan->initial);
+    fx_tensor_file_close(run->plan->initial);
     return FX_OK;
 }
 

@@ -2,7 +2,7 @@
 #ifndef FX_RUN_RUN_H
 #define FX_RUN_RUN_H
 
-#include "checkpoint/stream.h"
+#include "checkpoint/checkpoint.h"
 #include "config/train_options.h"
 #include "run/engine.h"
 #include "run/evaluate.h"
@@ -16,7 +16,7 @@ struct fx_run_plan {
     struct fx_subset val, test;
     /* Initial values of a fresh run, checked; fx_train closes it once the engine has them.  An
      * empty set: everything from the seed. */
-    struct fx_stream *initial;
+    struct fx_tensor_file *initial;
 };
 
 /* fx_train: trains, or goes on training, until the run is finished; metrics on stdout, or where

@@ -26,7 +26,7 @@ static enum fx_status check_restored(const struct fx_training_run *run, struct f
 {
     const struct fx_settings *settings = run->plan->settings;
     const struct fx_state *state = &run->restored.state;
-    const char *version = fx_tensor_set_meta(&run->restored.set, "version");
+    const char *version = fx_tensor_set_meta(&run->restored.file.set, "version");
 
     if (fx_settings_check(settings, run->restored.settings, err) != FX_OK)
         return fx_err_prepend(err, "%s: cannot resume: ", run->options->checkpoint_dir);

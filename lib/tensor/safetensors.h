@@ -12,12 +12,19 @@
 enum fx_status fx_safetensors_parse(struct fx_tensor_set *set, const uint8_t *bytes, size_t n_bytes,
                                     const char *name, struct fx_err *err) FX_MUST_CHECK;
 
-/* fx_safetensors_read: opens path ("-" or NULL: stdin) into *in and parses it.  A regular file is
- * mapped, a stream read into memory owned by *in; memory grows with what arrives, whatever the
- * header announces.  The stream must end where the header says.  A terminal as stdin is FX_EUSAGE.
- * Close *in after the set, also when this fails. */
-enum fx_status fx_safetensors_read(struct fx_tensor_set *set, struct fx_input *in, const char *path,
+/* An open file or stream of tensors. */
+struct fx_tensor_file {
+    struct fx_input input;    /* owned */
+    struct fx_tensor_set set; /* owned; its data lies in input */
+};
+
+/* fx_tensor_file_read: opens path ("-" or NULL: stdin) and parses it as safetensors.  A regular
+ * file is mapped, a stream read into memory; memory grows with what arrives, whatever the header
+ * announces.  The stream must end where the header says.  A terminal as stdin is FX_EUSAGE.  Close
+ * it also when this fails. */
+enum fx_status fx_tensor_file_read(struct fx_tensor_file *file, const char *path,
                                    struct fx_err *err) FX_MUST_CHECK;
+void fx_tensor_file_close(struct fx_tensor_file *file); /* accepts a zeroed or closed record */
 
 /* Produces the bytes of tensor i for a set whose tensor has !data. */
 typedef enum fx_status (*fx_tensor_fetch)(void *ctx, const struct fx_tensor *tensor, void *buf,

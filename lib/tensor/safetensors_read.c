@@ -50,13 +50,20 @@ enum fx_status fx_safetensors_parse(struct fx_tensor_set *set, const uint8_t *by
     return read_input(set, &borrowed, err);
 }
 
-enum fx_status fx_safetensors_read(struct fx_tensor_set *set, struct fx_input *in, const char *path,
+enum fx_status fx_tensor_file_read(struct fx_tensor_file *file, const char *path,
                                    struct fx_err *err)
 {
-    *in = (struct fx_input){ 0 };
+    *file = (struct fx_tensor_file){ 0 };
     if ((!path || strcmp(path, "-") == 0) && isatty(STDIN_FILENO))
         return fx_fail(err, FX_EUSAGE,
                        "stdin: is a terminal; name a file or pipe a safetensors stream in");
-    FX_TRY(fx_input_begin(in, path, err));
-    return read_input(set, in, err);
+    FX_TRY(fx_input_begin(&file->input, path, err));
+    return read_input(&file->set, &file->input, err);
+}
+
+void fx_tensor_file_close(struct fx_tensor_file *file)
+{
+    fx_tensor_set_fini(&file->set);
+    fx_input_close(&file->input);
+    *file = (struct fx_tensor_file){ 0 };
 }

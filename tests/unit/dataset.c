@@ -91,7 +91,7 @@ static void test_written_is_read(void **state)
         for (int64_t i = 1; i < ds.expert[k].n; i++)
             assert_true(ds.expert[k].values[i - 1] < ds.expert[k].values[i]);
     }
-    assert_string_equal(fx_tensor_set_meta(&ds.set, "fine_labels"),
+    assert_string_equal(fx_tensor_set_meta(&ds.file.set, "fine_labels"),
                         "[\"ant\",\"bee \\\"b\\\"\",\"c\xc3\xa9\",\"dog\",\"emu\"]");
     fx_dataset_close(&ds);
 }
@@ -111,8 +111,8 @@ static void test_labels_stay_when_the_file_changes(void **state)
     assert_non_null(file);
     for (int kind = 0; kind < 2; kind++) {
         const char *name = kind == 0 ? "train.fine" : "train.coarse";
-        const uint8_t *mapped = fx_tensor_set_find(&ds.set, name)->data;
-        assert_int_equal(fseek(file, mapped - ds.input.bytes, SEEK_SET), 0);
+        const uint8_t *mapped = fx_tensor_set_find(&ds.file.set, name)->data;
+        assert_int_equal(fseek(file, mapped - ds.file.input.bytes, SEEK_SET), 0);
         assert_int_equal(fwrite(beyond, 1, sizeof beyond, file), sizeof beyond);
         assert_int_equal(fflush(file), 0);
         assert_memory_equal(mapped, beyond, sizeof beyond); /* so it does change */
@@ -135,9 +135,10 @@ static void test_digest(void **state)
     (void)state;
     write_good();
     assert_int_equal(fx_dataset_open(&ds, path, &err), FX_OK);
-    memcpy(&n_header, ds.input.bytes, sizeof n_header);
+    memcpy(&n_header, ds.file.input.bytes, sizeof n_header);
     fx_sha256_init(&hash);
-    fx_sha256_update(&hash, ds.input.bytes + 8 + n_header, ds.input.n_bytes - 8 - n_header);
+    fx_sha256_update(&hash, ds.file.input.bytes + 8 + n_header,
+                     ds.file.input.n_bytes - 8 - n_header);
     fx_sha256_update(&hash, "[0.5071,0.4865,0.4409]", 22);
     fx_sha256_update(&hash, "[0.2673,0.2564,0.2762]", 22);
     fx_sha256_text(&hash, text);
@@ -162,16 +163,16 @@ struct change {
 static enum fx_status copy_changed(const struct fx_dataset *ds, const struct change *change,
                                    struct fx_tensor_set *set, struct fx_err *err)
 {
-    for (size_t i = 0; i < ds->set.n_tensors; i++) {
-        const struct fx_tensor *t = &ds->set.tensors[i];
+    for (size_t i = 0; i < ds->file.set.n_tensors; i++) {
+        const struct fx_tensor *t = &ds->file.set.tensors[i];
         if (strcmp(t->name, change->name) != 0)
             FX_TRY(fx_tensor_set_add(set, t->name, t->dtype, t->n_dims, t->shape, t->data, err));
         else if (change->dtype != FX_N_DTYPES)
             FX_TRY(fx_tensor_set_add(set, t->name, change->dtype, change->n_dims, change->shape,
                                      change->data, err));
     }
-    for (size_t i = 0; i < ds->set.n_meta; i++) {
-        const struct fx_meta *m = &ds->set.meta[i];
+    for (size_t i = 0; i < ds->file.set.n_meta; i++) {
+        const struct fx_meta *m = &ds->file.set.meta[i];
         if (strcmp(m->key, change->name) != 0)
             FX_TRY(fx_tensor_set_put_meta(set, m->key, m->value, err));
         else if (change->value != NULL)

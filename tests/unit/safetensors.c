@@ -234,8 +234,8 @@ static void test_content(void **state)
  */
 
 /* Reads the bytes through a pipe as stdin would come. */
-static enum fx_status read_piped(const uint8_t *bytes, size_t n, struct fx_tensor_set *set,
-                                 struct fx_input *in, struct fx_err *err)
+static enum fx_status read_piped(const uint8_t *bytes, size_t n, struct fx_tensor_file *file,
+                                 struct fx_err *err)
 {
     int ends[2];
 
@@ -252,7 +252,7 @@ static enum fx_status read_piped(const uint8_t *bytes, size_t n, struct fx_tenso
     int saved = dup(STDIN_FILENO);
     dup2(ends[0], STDIN_FILENO);
     close(ends[0]);
-    enum fx_status status = fx_safetensors_read(set, in, "-", err);
+    enum fx_status status = fx_tensor_file_read(file, "-", err);
     dup2(saved, STDIN_FILENO);
     close(saved);
     waitpid(child, NULL, 0);
@@ -261,27 +261,23 @@ static enum fx_status read_piped(const uint8_t *bytes, size_t n, struct fx_tenso
 
 static void test_stream(void **state)
 {
-    struct fx_tensor_set set = { 0 };
-    struct fx_input in;
+    struct fx_tensor_file file;
     struct fx_err err = { 0 };
     size_t n;
     uint8_t *bytes = make_file(A_U8("[300]", "[0,300]"), 300, &n);
 
     (void)state;
-    assert_int_equal(read_piped(bytes, n, &set, &in, &err), FX_OK);
-    assert_memory_equal(set.tensors[0].data, bytes + n - 300, 300);
-    fx_tensor_set_fini(&set);
-    fx_input_close(&in);
+    assert_int_equal(read_piped(bytes, n, &file, &err), FX_OK);
+    assert_memory_equal(file.set.tensors[0].data, bytes + n - 300, 300);
+    fx_tensor_file_close(&file);
 
-    assert_int_equal(read_piped(bytes, n - 1, &set, &in, &err), FX_EINPUT);
+    assert_int_equal(read_piped(bytes, n - 1, &file, &err), FX_EINPUT);
     assert_non_null(strstr(err.msg, "stdin: cut off"));
-    fx_tensor_set_fini(&set);
-    fx_input_close(&in);
+    fx_tensor_file_close(&file);
 
-    assert_int_equal(read_piped(bytes, n + 1, &set, &in, &err), FX_EINPUT);
+    assert_int_equal(read_piped(bytes, n + 1, &file, &err), FX_EINPUT);
     assert_non_null(strstr(err.msg, "stdin: goes on"));
-    fx_tensor_set_fini(&set);
-    fx_input_close(&in);
+    fx_tensor_file_close(&file);
     free(bytes);
 }
 
