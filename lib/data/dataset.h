@@ -13,8 +13,8 @@ struct fx_index_list {
     int64_t n;
 };
 
-/* One labelled part.  images u8 (n, 3, 32, 32), borrowed from the mapping; fine, coarse u8 (n), owned
- * by the set: a file that changes in place changes pixels, but no label. */
+/* One labelled part.  images u8 (n, 3, 32, 32), borrowed from the mapping; fine, coarse u8 (n),
+ * owned by the set: a file that changes in place changes pixels, but no label. */
 struct fx_image_set {
     const uint8_t *images;
     const uint8_t *fine;
