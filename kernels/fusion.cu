@@ -1,5 +1,5 @@
-/* The experts' features become one: product, weighted and gated sum, mean of tokens;
- * lib/ops/fusion.c. */
+/* The experts' features become one: product, weighted and gated sum, mean of tokens; and the
+ * residual of their logits; lib/ops/fusion.c. */
 #include "kernels.h"
 #include "launch.cuh"
 #include "sums.cuh"
@@ -256,4 +256,37 @@ cudaError_t fx_k_token_mean_back(cudaStream_t stream, const float *dy, int rows,
         return cudaSuccess;
     return FX_LAUNCH(token_mean_back, fx_flat_grid(n), FX_FLAT_THREADS, 0, stream, dy, n, tokens, c,
                      dx);
+}
+
+/* ---- residual ------------------------------------------------------------------------------- */
+
+static __global__ void residual(fx_k_inputs in, float *y, size_t n)
+{
+    size_t i = fx_flat_index();
+    double sum = 0;
+
+    for (int k = 1; i < n && k < in.n; k++)
+        sum += (double)in.x[k][i];
+    if (i < n)
+        y[i] = (float)((double)in.x[0][i] + sum / (in.n - 1));
+}
+
+cudaError_t fx_k_residual(cudaStream_t stream, const struct fx_k_inputs *in, float *y, size_t n)
+{
+    return FX_LAUNCH(residual, fx_flat_grid(n), FX_FLAT_THREADS, 0, stream, *in, y, n);
+}
+
+static __global__ void residual_back(fx_k_inputs in, const float *dy, size_t n)
+{
+    size_t i = fx_flat_index();
+
+    for (int k = 0; i < n && k < in.n; k++)
+        if (in.dx[k].data)
+            fx_grad_put(in.dx[k], i, k == 0 ? dy[i] : dy[i] / (float)(in.n - 1));
+}
+
+cudaError_t fx_k_residual_back(cudaStream_t stream, const struct fx_k_inputs *in, const float *dy,
+                               size_t n)
+{
+    return FX_LAUNCH(residual_back, fx_flat_grid(n), FX_FLAT_THREADS, 0, stream, *in, dy, n);
 }

@@ -270,6 +270,10 @@ cudaError_t fx_k_token_mean(cudaStream_t stream, const float *x, int rows, int t
                             float *y);
 cudaError_t fx_k_token_mean_back(cudaStream_t stream, const float *dy, int rows, int tokens, int c,
                                  struct fx_k_grad dx);
+/* y = x_0 + the mean of the other inputs, n values. */
+cudaError_t fx_k_residual(cudaStream_t stream, const struct fx_k_inputs *in, float *y, size_t n);
+cudaError_t fx_k_residual_back(cudaStream_t stream, const struct fx_k_inputs *in, const float *dy,
+                               size_t n);
 /* y (rows, sum of in->c) = inputs side by side. */
 cudaError_t fx_k_concat(cudaStream_t stream, const struct fx_k_inputs *in, int rows, float *y);
 cudaError_t fx_k_concat_back(cudaStream_t stream, const struct fx_k_inputs *in, int rows,

@@ -1,5 +1,5 @@
-/* Cross-entropy with soft targets for every head, distillation between experts, the ensemble, the
- * gradients of the logits, and the sums over the batch.  The mathematics is that of
+/* Cross-entropy with soft targets for every head, distillation from the ensemble and between
+ * experts, the gradients of the logits, and the sums over the batch.  The mathematics is that of
  * lib/ops/loss.c, in double.  A block for an image, a warp for a head; then one block adds
  * the images in their order. */
 #include "kernels.h"
@@ -23,9 +23,10 @@ struct image_losses {
 enum { N_SUMS = sizeof(image_losses) / sizeof(double) };
 
 /* An image's classes with each head's log-probabilities and probabilities; the fused head stands
- * behind the experts. */
+ * behind the experts.  At the temperature: the ensemble's, as teacher. */
 struct image {
     double log_p[MAX_HEADS][MAX_CLASSES], p[MAX_HEADS][MAX_CLASSES];
+    double teacher_log_p[MAX_CLASSES], teacher_p[MAX_CLASSES];
 };
 
 /* The target of an image: of a smoothed one-hot, or of the mix of two. */
@@ -141,6 +142,72 @@ static __device__ double head_loss(const logits &z, const target &t, image *shar
     return fx_warp_sum(ce);
 }
 
+/* log sum_c exp(z_c / T - largest / T); a warp's. */
+static __device__ double soft_norm(const logits &z, double largest, double temperature)
+{
+    double sum = 0;
+
+    for (int c = my_lane(); c < z.heads->n_classes; c += 32)
+        sum += exp((z.of(c) - largest) / temperature);
+    return log(fx_warp_sum(sum));
+}
+
+static __device__ void soften_teacher(const logits &z, int top, double temperature, image *shared)
+{
+    double largest = z.of(top), norm = soft_norm(z, largest, temperature);
+
+    for (int c = my_lane(); c < z.heads->n_classes; c += 32) {
+        double log_p = (z.of(c) - largest) / temperature - norm;
+
+        shared->teacher_log_p[c] = log_p;
+        shared->teacher_p[c] = exp(log_p);
+    }
+}
+
+namespace
+{
+
+/* What distillation from the ensemble does to a head: its part w of the loss (0: none), T, and at T
+ * log softmax(z)_c = (z_c - largest) / T - norm. */
+struct soft_head {
+    double w, temperature, largest, norm, kl;
+
+    __device__ double log_p(double z) const
+    {
+        return (z - largest) / temperature - norm;
+    }
+
+    /* L(z, w) of ops/loss.h, and its slope; without distillation CE's, to the last bit. */
+    __device__ double loss(double ce) const
+    {
+        return w == 0 ? ce : (1 - w) * ce + w * temperature * temperature * kl;
+    }
+
+    __device__ double slope(double ce_slope, double z, double teacher_p) const
+    {
+        return w == 0 ? ce_slope
+                      : (1 - w) * ce_slope + w * temperature * (exp(log_p(z)) - teacher_p);
+    }
+};
+
+} // namespace
+
+static __device__ soft_head soften_head(const logits &z, int top, double w, double temperature,
+                                        const image &shared)
+{
+    soft_head soft = { w, temperature, 0, 0, 0 };
+    double kl = 0;
+
+    if (w == 0)
+        return soft;
+    soft.largest = z.of(top);
+    soft.norm = soft_norm(z, soft.largest, temperature);
+    for (int c = my_lane(); c < z.heads->n_classes; c += 32)
+        kl += shared.teacher_p[c] * (shared.teacher_log_p[c] - soft.log_p(z.of(c)));
+    soft.kl = fx_warp_sum(kl);
+    return soft;
+}
+
 /* The mean over the other experts of KL(p_j || p_k). */
 static __device__ double distillation(const fx_heads &heads, const image &shared, int k)
 {
@@ -154,17 +221,19 @@ static __device__ double distillation(const fx_heads &heads, const image &shared
 }
 
 /* d(CE)/dz = p - target;  d(KL(p_j || p_k))/dz_k = p_k - p_j. */
-static __device__ void write_gradients(const fx_heads &heads, const image &shared, int head,
-                                       const target &t, double alpha, double distill)
+static __device__ void write_gradients(const logits &z, const image &shared, const target &t,
+                                       const soft_head &soft, double alpha, double distill)
 {
-    bool is_expert = head < heads.n_experts;
-    float *out = is_expert ? heads.d_experts[head] : heads.d_fused;
+    const fx_heads &heads = *z.heads;
+    bool is_expert = z.head < heads.n_experts;
+    float *out = is_expert ? heads.d_experts[z.head] : heads.d_fused;
 
-    for (int c = my_lane(); c < heads.n_classes; c += 32) {
-        double p = shared.p[head][c], d = p - t.of(c), others = 0;
+    for (int c = my_lane(); out && c < heads.n_classes; c += 32) {
+        double p = shared.p[z.head][c], others = 0;
+        double d = soft.slope(p - t.of(c), z.of(c), soft.w == 0 ? 0 : shared.teacher_p[c]);
 
         for (int j = 0; is_expert && j < heads.n_experts; j++)
-            others += j != head ? shared.p[j][c] : 0;
+            others += j != z.head ? shared.p[j][c] : 0;
         if (is_expert && heads.n_experts > 1)
             d += distill * (p - others / (heads.n_experts - 1));
         out[(size_t)blockIdx.x * (size_t)heads.n_classes + (size_t)c] =
@@ -177,6 +246,7 @@ static __device__ void write_gradients(const fx_heads &heads, const image &share
 /* What the warps found out. */
 struct findings {
     double ce[MAX_WARPS], kl[MAX_WARPS];
+    double loss[MAX_WARPS]; /* L(z, w) */
     int top[MAX_WARPS];
 };
 
@@ -184,9 +254,9 @@ static __device__ void write_losses(const fx_heads &heads, const target &t, cons
                                     double alpha, double distill, image_losses *out)
 {
     int fused = heads.n_experts + FUSED, ensemble = heads.n_experts + ENSEMBLE;
-    double total = heads.fused ? f.ce[fused] : 0;
+    double total = heads.fused ? f.loss[fused] : 0;
 
-    out->fused = total;
+    out->fused = heads.fused ? f.ce[fused] : 0;
     out->fused_correct = heads.fused && f.top[fused] == t.label;
     for (int k = 0; k < FX_GRAPH_MAX_EXPERTS; k++) {
         bool is_there = k < heads.n_experts;
@@ -194,7 +264,7 @@ static __device__ void write_losses(const fx_heads &heads, const target &t, cons
         out->expert[k] = is_there ? f.ce[k] : 0;
         out->distill[k] = is_there ? f.kl[k] : 0;
         out->expert_correct[k] = is_there && f.top[k] == t.label;
-        total += is_there ? alpha * (f.ce[k] + distill * f.kl[k]) : 0;
+        total += is_there ? alpha * (f.loss[k] + distill * f.kl[k]) : 0;
     }
     out->total = total;
     out->ensemble = f.ce[ensemble];
@@ -209,21 +279,31 @@ static __global__ void __launch_bounds__(32 * MAX_WARPS)
     __shared__ findings found;
     int head = (int)threadIdx.y, largest = -1;
     bool is_expert = head < heads.n_experts;
+    bool is_ensemble = head == heads.n_experts + ENSEMBLE;
     bool is_there = head != heads.n_experts + FUSED || heads.fused;
-    double alpha = heads.fused ? (double)view.batch->loss.alpha : 1.0;
-    double distill = (double)view.batch->loss.distill, ce = 0, kl = 0;
+    const fx_loss_config &config = view.batch->loss;
+    double alpha = heads.fused ? (double)config.alpha : 1.0;
+    double distill = (double)config.distill, ce = 0, kl = 0;
+    double w = is_ensemble ? 0 : (double)(is_expert ? config.kd_experts : config.kd);
     target t = make_target(view, blockIdx.x, heads.n_classes);
+    logits z = { &heads, blockIdx.x, head };
+    soft_head soft = {};
 
     if (is_there)
-        ce = head_loss(logits{ &heads, blockIdx.x, head }, t, &shared, &largest);
+        ce = head_loss(z, t, &shared, &largest);
+    if (is_ensemble && (config.kd != 0 || config.kd_experts != 0))
+        soften_teacher(z, largest, (double)config.kd_temperature, &shared);
     __syncthreads();
     if (is_expert && distill != 0)
         kl = distillation(heads, shared, head);
-    if (is_there && head != heads.n_experts + ENSEMBLE && heads.d_experts[0])
-        write_gradients(heads, shared, head, t, alpha, distill);
+    if (is_there)
+        soft = soften_head(z, largest, w, (double)config.kd_temperature, shared);
+    if (is_there && !is_ensemble)
+        write_gradients(z, shared, t, soft, alpha, distill);
     if (my_lane() == 0) {
         found.ce[head] = ce;
         found.kl[head] = kl;
+        found.loss[head] = soft.loss(ce);
         found.top[head] = largest;
     }
     __syncthreads();

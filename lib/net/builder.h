@@ -70,8 +70,8 @@ int fx_build_globalpool(struct fx_builder *b, int x);
 int fx_build_dropout(struct fx_builder *b, int x, double p);
 
 /* How a Linear starts: the networks' classifiers are Xavier uniform with zero bias, fusion and head
- * use PyTorch's default U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for both. */
-enum fx_linear_init { FX_LINEAR_XAVIER, FX_LINEAR_DEFAULT };
+ * use PyTorch's default U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for both; a residual head is zero. */
+enum fx_linear_init { FX_LINEAR_XAVIER, FX_LINEAR_DEFAULT, FX_LINEAR_ZERO };
 /* Parameters: NAME.weight, NAME.bias. */
 int fx_build_linear(struct fx_builder *b, const char *name, int x, int c_out, bool relu,
                     enum fx_linear_init init);
@@ -87,5 +87,7 @@ int fx_build_gated_sum(struct fx_builder *b, int n, const int *xs, int gate);
 int fx_build_stack(struct fx_builder *b, int n, const int *xs);
 int fx_build_attention(struct fx_builder *b, int qkv, int heads, double p);
 int fx_build_token_mean(struct fx_builder *b, int x);
+/* x + the mean of xs; n below FX_NODE_MAX_INPUTS. */
+int fx_build_residual(struct fx_builder *b, int x, int n, const int *xs);
 
 #endif

@@ -225,14 +225,16 @@ int fx_build_dropout(struct fx_builder *b, int x, double p)
 int fx_build_linear(struct fx_builder *b, const char *name, int x, int c_out, bool relu,
                     enum fx_linear_init init)
 {
+    static const enum fx_param_init weights[] = { [FX_LINEAR_XAVIER] = FX_INIT_XAVIER_UNIFORM,
+                                                  [FX_LINEAR_DEFAULT] = FX_INIT_UNIFORM_FAN_IN,
+                                                  [FX_LINEAR_ZERO] = FX_INIT_ZERO };
     int64_t c_in = shape_of(b, x).c;
-    bool xavier = init == FX_LINEAR_XAVIER;
     char text[FX_BUILDER_PATH_BYTES];
     struct fx_param_spec spec = { .name = text,
                                   .kind = FX_PARAM_TRAINED,
                                   .n_dims = 2,
                                   .shape = { c_out, c_in },
-                                  .init = xavier ? FX_INIT_XAVIER_UNIFORM : FX_INIT_UNIFORM_FAN_IN,
+                                  .init = weights[init],
                                   .fan_in = c_in,
                                   .fan_out = c_out };
     int weight, bias;
@@ -241,7 +243,7 @@ int fx_build_linear(struct fx_builder *b, const char *name, int x, int c_out, bo
     weight = fx_build_param(b, &spec);
     snprintf(text, sizeof text, "%s.bias", name);
     spec.n_dims = 1;
-    spec.init = xavier ? FX_INIT_ZERO : FX_INIT_UNIFORM_FAN_IN;
+    spec.init = init == FX_LINEAR_DEFAULT ? FX_INIT_UNIFORM_FAN_IN : FX_INIT_ZERO;
     bias = fx_build_param(b, &spec);
     return fx_build_linear_with(b, x, relu, weight, bias);
 }
@@ -346,4 +348,20 @@ int fx_build_token_mean(struct fx_builder *b, int x)
 
     node.shape.tokens = 1;
     return append(b, node);
+}
+
+int fx_build_residual(struct fx_builder *b, int x, int n, const int *xs)
+{
+    int inputs[FX_NODE_MAX_INPUTS] = { x };
+
+    if (b->status != FX_OK)
+        return -1;
+    if (n < 1 || n >= FX_NODE_MAX_INPUTS)
+        return fx_builder_fail(b, FX_EUSAGE, "residual of %d values: 1 to %d are possible", n,
+                               FX_NODE_MAX_INPUTS - 1);
+    for (int i = 0; i < n; i++)
+        inputs[i + 1] = xs[i];
+    if (!check_equal(b, "residual", n + 1, inputs))
+        return -1;
+    return append(b, nary(b, FX_NODE_RESIDUAL, n + 1, inputs));
 }

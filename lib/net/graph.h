@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 enum { FX_GRAPH_MAX_EXPERTS = 8, FX_NODE_MAX_PARAMS = 4 };
-enum { FX_NODE_MAX_INPUTS = FX_GRAPH_MAX_EXPERTS + 1 }; /* the experts' vectors, and a gate */
+enum { FX_NODE_MAX_INPUTS = FX_GRAPH_MAX_EXPERTS + 1 }; /* the experts' vectors, and one more */
 enum { FX_LANE_FUSION = -1 };                           /* lane of fusion module and global head */
 enum { FX_HEAD_NUMBER = 0x8000 }; /* first fx_param.number of the global head */
 
@@ -44,6 +44,7 @@ enum fx_node_kind {
                            p on the attention weights, whose mask element is (head * T + query) * T
                            + key; q, k, v are the three C-wide parts of a row */
     FX_NODE_TOKEN_MEAN, /* (T, C) -> (C): mean over tokens */
+    FX_NODE_RESIDUAL,   /* x_0, x_1 .. x_n -> x_0 + the mean of x_1 .. x_n, elementwise */
 };
 
 /* The shape of a value per image: tokens x c x h x w; tokens is 1 except between STACK and
@@ -81,6 +82,8 @@ enum fx_param_init {
     FX_INIT_KAIMING_NORMAL_FAN_OUT, /* std = sqrt(2 / fan_out) */
     FX_INIT_XAVIER_UNIFORM,         /* bound = sqrt(6 / (fan_in + fan_out)) */
     FX_INIT_UNIFORM_FAN_IN,         /* bound = 1 / sqrt(fan_in) */
+    FX_INIT_SLOT,                   /* 1 at every n_slots-th element from `slot`, else 0 */
+    FX_INIT_OTHER_SLOTS,            /* 0 there, else 1 */
 };
 
 struct fx_param {
@@ -93,6 +96,7 @@ struct fx_param {
     int64_t n_elements;
     enum fx_param_init init;
     int64_t fan_in, fan_out;
+    int slot, n_slots;
     int number; /* the `layer` of FX_RNG_INIT: position in its component (expert or fusion module);
                    the head counts from FX_HEAD_NUMBER, so that it shares no draw with the fusion */
 };
@@ -108,7 +112,7 @@ struct fx_graph {
     int input;                          /* node number */
     int features[FX_GRAPH_MAX_EXPERTS]; /* node numbers, each (D) */
     int logits[FX_GRAPH_MAX_EXPERTS];   /* node numbers, each (n_classes) */
-    int fused;                          /* node number of the global head's logits, -1 without */
+    int fused;                          /* node number of the fused logits, -1 without */
     bool input_gradients;               /* backward also computes the gradients of INPUT nodes: for
                                            operator tests */
 };
@@ -117,6 +121,16 @@ void fx_graph_fini(struct fx_graph *graph); /* accepts a zeroed graph */
 
 /* fx_graph_find_param: number by full name, or -1. */
 int fx_graph_find_param(const struct fx_graph *graph, const char *name);
+
+/* Whether the loss writes the gradient of this node's value: the logits of an expert, which other
+ * nodes may read as well, or the fused ones. */
+static inline bool fx_graph_is_head(const struct fx_graph *graph, int node)
+{
+    for (int k = 0; k < graph->n_experts; k++)
+        if (graph->logits[k] == node)
+            return true;
+    return graph->fused == node;
+}
 
 /* Elements of a value per image. */
 static inline int64_t fx_shape_elements(struct fx_value_shape s)

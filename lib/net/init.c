@@ -36,6 +36,13 @@ static void fill_constant(float *values, int64_t n, float value)
         values[i] = value;
 }
 
+/* `there` at every n_slots-th element from `slot`, `elsewhere` at the others. */
+static void fill_slots(const struct fx_param *param, float there, float elsewhere, float *values)
+{
+    for (int64_t i = 0; i < param->n_elements; i++)
+        values[i] = i % param->n_slots == param->slot ? there : elsewhere;
+}
+
 static void fill_normal(const struct fx_param *param, uint64_t seed, double std, float *values)
 {
     for (int64_t i = 0; i < param->n_elements; i += 4) {
@@ -76,6 +83,12 @@ void fx_param_init_fill(const struct fx_param *param, uint64_t seed, float *valu
         break;
     case FX_INIT_XAVIER_UNIFORM:
         fill_uniform(param, seed, sqrt(6.0 / (fan_in + fan_out)), values);
+        break;
+    case FX_INIT_SLOT:
+        fill_slots(param, 1.0f, 0.0f, values);
+        break;
+    case FX_INIT_OTHER_SLOTS:
+        fill_slots(param, 0.0f, 1.0f, values);
         break;
     case FX_INIT_UNIFORM_FAN_IN:
         fill_uniform(param, seed, 1.0 / sqrt(fan_in), values);

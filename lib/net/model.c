@@ -70,6 +70,36 @@ static enum fx_status check_widths(const struct fx_graph *graph, const struct fx
     return FX_OK;
 }
 
+/* norms.k.weight[c] = 1 where c mod K = k, else 0; norms.k.bias so that x + shift is 1 where the
+ * weight is 0. */
+static void start_in_slots(struct fx_graph *graph, const struct fx_node *product)
+{
+    for (int k = 0; k < product->n_inputs; k++) {
+        const struct fx_node *norm = &graph->nodes[product->inputs[k]];
+        struct fx_param *weight = &graph->params[norm->params[0]];
+        struct fx_param *bias = &graph->params[norm->params[1]];
+
+        weight->init = FX_INIT_SLOT;
+        bias->init = product->shift > 0 ? FX_INIT_ZERO : FX_INIT_OTHER_SLOTS;
+        weight->slot = bias->slot = k;
+        weight->n_slots = bias->n_slots = product->n_inputs;
+    }
+}
+
+static enum fx_status set_norm_start(struct fx_graph *graph, const struct fx_model_config *config,
+                                     struct fx_err *err)
+{
+    if (config->norms == FX_NORMS_ONES)
+        return FX_OK;
+    for (int i = 0; i < graph->n_nodes; i++)
+        if (graph->nodes[i].kind == FX_NODE_PRODUCT) {
+            start_in_slots(graph, &graph->nodes[i]);
+            return FX_OK;
+        }
+    return fx_fail(err, FX_EUSAGE, "norms in slots: for fusions with a product, which %s has not",
+                   config->fusion);
+}
+
 static enum fx_status build_fusion(struct fx_builder *b, const struct fx_model_config *config,
                                    struct fx_err *err)
 {
@@ -77,6 +107,7 @@ static enum fx_status build_fusion(struct fx_builder *b, const struct fx_model_c
     const struct fx_fusion *fusion;
     double dropout = config->fusion_dropout < 0 ? fusion_dropout_default : config->fusion_dropout;
     int fused;
+    bool is_residual;
 
     FX_TRY(fx_fusion_find(config->fusion, &fusion, err));
     FX_TRY(check_widths(graph, fusion, err));
@@ -86,9 +117,12 @@ static enum fx_status build_fusion(struct fx_builder *b, const struct fx_model_c
     fused = fusion->module->build(b, graph->n_experts, graph->features, dropout);
     fx_builder_leave(b);
     fx_builder_component(b, FX_GROUP_HEAD, FX_HEAD_NUMBER);
-    graph->fused =
-        fx_build_linear(b, "global_head", fused, config->n_classes, false, FX_LINEAR_DEFAULT);
-    return b->status;
+    is_residual = config->fused == FX_FUSED_RESIDUAL;
+    graph->fused = fx_build_linear(b, "global_head", fused, config->n_classes, false,
+                                   is_residual ? FX_LINEAR_ZERO : FX_LINEAR_DEFAULT);
+    if (is_residual)
+        graph->fused = fx_build_residual(b, graph->fused, graph->n_experts, graph->logits);
+    return b->status != FX_OK ? b->status : set_norm_start(graph, config, err);
 }
 
 enum fx_status fx_model_build(struct fx_graph *graph, const struct fx_model_config *config,

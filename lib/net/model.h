@@ -6,6 +6,17 @@
 
 #include <stdio.h>
 
+/* What the fused logits z are, of the head's h and the experts' z_k: h as in the original, or
+ * h + the mean of all z_k.  Then the head starts at zero, so the model starts as that mean. */
+#define FX_FUSED_FORMS "head|residual"
+enum fx_fused_form { FX_FUSED_HEAD, FX_FUSED_RESIDUAL };
+
+/* How the norms of a fusion with a product start: at ones, or in slots: norm k passes channel c
+ * where c mod K = k and is the product's neutral value elsewhere, so that the product of all K
+ * starts as their interleaving. */
+#define FX_NORM_STARTS "ones|slots"
+enum fx_norm_start { FX_NORMS_ONES, FX_NORMS_SLOTS };
+
 /* What to build; plain data, strings borrowed.
  * arch is FAMILY or FAMILY:KEY=VALUE,... (fusion-tools(7), ARCHITECTURES), or one of those per
  * expert separated by ';'. */
@@ -16,10 +27,13 @@ struct fx_model_config {
     int n_classes;
     double expert_dropout; /* < 0: the architecture's default */
     double fusion_dropout; /* of the fusion module; < 0: 0.2 */
+    enum fx_fused_form fused;
+    enum fx_norm_start norms;
 };
 
 /* fx_model_build: fills *graph.  FX_EUSAGE names the unknown family, key, fusion or a width that
- * the fusion refuses (TransformerBase needs D to be a multiple of 8; all fusions need equal D). */
+ * the fusion refuses (TransformerBase needs D to be a multiple of 8; all fusions need equal D), and
+ * slots for a fusion that has no product. */
 enum fx_status fx_model_build(struct fx_graph *graph, const struct fx_model_config *config,
                               struct fx_err *err) FX_MUST_CHECK;
 

@@ -13,6 +13,7 @@ static const char *const kind_names[] = {
     [FX_NODE_PRODUCT] = "product",       [FX_NODE_WEIGHTED_SUM] = "weightedsum",
     [FX_NODE_GATED_SUM] = "gatedsum",    [FX_NODE_STACK] = "stack",
     [FX_NODE_ATTENTION] = "attention",   [FX_NODE_TOKEN_MEAN] = "tokenmean",
+    [FX_NODE_RESIDUAL] = "residual",
 };
 
 /* One multiply-accumulate for every weight and every output position that it serves. */

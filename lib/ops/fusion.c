@@ -164,3 +164,21 @@ void fx_token_mean_backward(int n, int tokens, int c, const float *dy, float *dx
                 dx[token(tokens, c, i, k) + (size_t)j] +=
                     dy[(size_t)i * (size_t)c + (size_t)j] / (float)tokens;
 }
+
+void fx_residual_forward(int n_values, size_t n_elements, const float *const *x, float *y)
+{
+    for (size_t i = 0; i < n_elements; i++) {
+        double sum = 0;
+
+        for (int k = 1; k < n_values; k++)
+            sum += (double)x[k][i];
+        y[i] = (float)((double)x[0][i] + sum / (n_values - 1));
+    }
+}
+
+void fx_residual_backward(int n_values, size_t n_elements, const float *dy, float *const *dx)
+{
+    for (int k = 0; k < n_values; k++)
+        for (size_t i = 0; dx[k] && i < n_elements; i++)
+            dx[k][i] += k == 0 ? dy[i] : dy[i] / (float)(n_values - 1);
+}

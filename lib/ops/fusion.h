@@ -1,5 +1,6 @@
 /* What fusion modules do to the experts' features: product, weighted and gated sum, stack, mean of
- * tokens.  The modules themselves are compositions of these nodes (net/fusion). */
+ * tokens; and to their logits: the residual.  The modules themselves are compositions of these
+ * nodes (net/fusion). */
 #ifndef FX_OPS_FUSION_H
 #define FX_OPS_FUSION_H
 
@@ -34,5 +35,10 @@ void fx_stack_backward(int n_values, int n, int c, const float *dy, float *const
 /* x.mean(dim=1), y (n, c): the mean over tokens of x (n, tokens, c). */
 void fx_token_mean_forward(int n, int tokens, int c, const float *x, float *y);
 void fx_token_mean_backward(int n, int tokens, int c, const float *dy, float *dx);
+
+/* y = x_0 + the mean of x_1 .. x_{n_values - 1};  dx_0 = dy, the others' dx = dy / (n_values - 1)
+ */
+void fx_residual_forward(int n_values, size_t n_elements, const float *const *x, float *y);
+void fx_residual_backward(int n_values, size_t n_elements, const float *dy, float *const *dx);
 
 #endif

@@ -1,5 +1,5 @@
-/* Cross-entropy with soft targets for every head, distillation between experts, the ensemble, and
- * the gradients of the logits.  One image at a time, in double. */
+/* Cross-entropy with soft targets for every head, distillation from the ensemble and between
+ * experts, and the gradients of the logits.  One image at a time, in double. */
 #include "ops/loss.h"
 
 #include <math.h>
@@ -13,6 +13,12 @@ struct image {
     double log_p[N_HEADS][MAX_CLASSES];
     double p[N_HEADS][MAX_CLASSES];
     int top[N_HEADS];
+    double mean[MAX_CLASSES]; /* of the experts' logits */
+    /* At the temperature: the ensemble's (log-)probabilities, and those of heads that learn from it
+     */
+    double teacher_log_p[MAX_CLASSES], teacher_p[MAX_CLASSES];
+    double soft_p[N_HEADS][MAX_CLASSES];
+    double soft_kl[N_HEADS];
 };
 
 /* t = (1 - eps) * (lam * onehot(label) + (1 - lam) * onehot(partner's label)) + eps / n_classes */
@@ -93,22 +99,94 @@ static void softmax_head(const float *logits, int n, struct image *image, int he
     image->top[head] = top_class(z, n);
 }
 
-/* CE and accuracy of softmax(mean of the experts' logits). */
-static void add_ensemble(const struct fx_heads *heads, int i, int label, const double *target,
-                         struct fx_losses *losses)
+static void find_mean(const struct fx_heads *heads, int i, double *mean)
 {
     int n = heads->n_classes;
-    double mean[MAX_CLASSES] = { 0 }, log_p[MAX_CLASSES], p[MAX_CLASSES];
 
-    for (int k = 0; k < heads->n_experts; k++)
-        for (int c = 0; c < n; c++)
+    for (int c = 0; c < n; c++) {
+        mean[c] = 0;
+        for (int k = 0; k < heads->n_experts; k++)
             mean[c] += (double)heads->experts[k][(size_t)i * (size_t)n + (size_t)c];
-    for (int c = 0; c < n; c++)
         mean[c] /= heads->n_experts;
-    log_softmax(mean, n, log_p, p);
-    losses->ensemble += cross_entropy(target, log_p, n);
-    losses->ensemble_correct += top_class(mean, n) == label;
+    }
 }
+
+/* CE and accuracy of softmax(mean of the experts' logits). */
+static void add_ensemble(const struct image *image, int n, int label, struct fx_losses *losses)
+{
+    double log_p[MAX_CLASSES], p[MAX_CLASSES];
+
+    log_softmax(image->mean, n, log_p, p);
+    losses->ensemble += cross_entropy(image->target, log_p, n);
+    losses->ensemble_correct += top_class(image->mean, n) == label;
+}
+
+/* ---- distillation from the ensemble ---- */
+
+static void soften_teacher(struct image *image, int n, double temperature)
+{
+    double z[MAX_CLASSES];
+
+    for (int c = 0; c < n; c++)
+        z[c] = image->mean[c] / temperature;
+    log_softmax(z, n, image->teacher_log_p, image->teacher_p);
+}
+
+/* KL(teacher || head) at the temperature, and the head's probabilities there. */
+static void soften_head(const float *logits, int n, double temperature, struct image *image,
+                        int head)
+{
+    double z[MAX_CLASSES] = { 0 }, log_p[MAX_CLASSES], sum = 0;
+
+    for (int c = 0; c < n; c++)
+        z[c] = (double)logits[c] / temperature;
+    log_softmax(z, n, log_p, image->soft_p[head]);
+    for (int c = 0; c < n; c++)
+        sum += image->teacher_p[c] * (image->teacher_log_p[c] - log_p[c]);
+    image->soft_kl[head] = sum;
+}
+
+static double head_kd(const struct fx_loss_config *config, int head)
+{
+    return (double)(head == FUSED ? config->kd : config->kd_experts);
+}
+
+static void soften(const struct fx_heads *heads, const struct fx_loss_config *config, int i,
+                   struct image *image)
+{
+    int n = heads->n_classes;
+    size_t row = (size_t)i * (size_t)n;
+
+    if (config->kd == 0 && config->kd_experts == 0)
+        return;
+    soften_teacher(image, n, (double)config->kd_temperature);
+    if (heads->fused)
+        soften_head(heads->fused + row, n, (double)config->kd_temperature, image, FUSED);
+    for (int k = 0; k < heads->n_experts; k++)
+        soften_head(heads->experts[k] + row, n, (double)config->kd_temperature, image, k);
+}
+
+/* L(z, w) of a head; without distillation CE itself, to the last bit. */
+static double head_loss(const struct image *image, const struct fx_loss_config *config, int head,
+                        double ce)
+{
+    double w = head_kd(config, head), t = (double)config->kd_temperature;
+
+    return w == 0 ? ce : (1 - w) * ce + w * t * t * image->soft_kl[head];
+}
+
+/* dL/dz:  d(CE)/dz = p - target;  d(KL(q || softmax(z / T)))/dz = (softmax(z / T) - q) / T */
+static double head_slope(const struct image *image, const struct fx_loss_config *config, int head,
+                         int c)
+{
+    double w = head_kd(config, head), t = (double)config->kd_temperature;
+    double slope = image->p[head][c] - image->target[c];
+
+    return w == 0 ? slope
+                  : (1 - w) * slope + w * t * (image->soft_p[head][c] - image->teacher_p[c]);
+}
+
+/* ---- all of it ---- */
 
 /* The mean over the other experts of KL(stop_gradient(p_j) || p_k). */
 static double distillation(const struct image *image, int k, int n_experts, int n_classes)
@@ -123,9 +201,10 @@ static double distillation(const struct image *image, int k, int n_experts, int 
 
 /* One image's losses; returns its part of the total. */
 static double add_losses(const struct fx_heads *heads, const struct image *image, int label,
-                         double alpha, double distill, struct fx_losses *losses)
+                         const struct fx_loss_config *config, struct fx_losses *losses)
 {
     int n = heads->n_classes;
+    double alpha = heads->fused ? (double)config->alpha : 1.0, distill = (double)config->distill;
     double total = 0;
 
     if (heads->fused) {
@@ -133,7 +212,7 @@ static double add_losses(const struct fx_heads *heads, const struct image *image
 
         losses->fused += ce;
         losses->fused_correct += image->top[FUSED] == label;
-        total += ce;
+        total += head_loss(image, config, FUSED, ce);
     }
     for (int k = 0; k < heads->n_experts; k++) {
         double ce = cross_entropy(image->target, image->log_p[k], n);
@@ -142,28 +221,29 @@ static double add_losses(const struct fx_heads *heads, const struct image *image
         losses->expert[k] += ce;
         losses->expert_correct[k] += image->top[k] == label;
         losses->distill[k] += kl;
-        total += alpha * (ce + distill * kl);
+        total += alpha * (head_loss(image, config, k, ce) + distill * kl);
     }
     return total;
 }
 
-/* d(CE)/dz = p - target;  d(KL(p_j || p_k))/dz_k = p_k - p_j. */
+/* With d(KL(p_j || p_k))/dz_k = p_k - p_j. */
 static void write_gradients(const struct fx_heads *heads, const struct image *image, int i,
-                            double alpha, double distill)
+                            const struct fx_loss_config *config)
 {
     int n = heads->n_classes;
+    double alpha = heads->fused ? (double)config->alpha : 1.0, distill = (double)config->distill;
     size_t row = (size_t)i * (size_t)n;
 
     for (int c = 0; c < n; c++) {
         double mean_p = 0;
 
-        if (heads->fused)
+        if (heads->d_fused)
             heads->d_fused[row + (size_t)c] =
-                (float)((image->p[FUSED][c] - image->target[c]) / heads->n);
+                (float)(head_slope(image, config, FUSED, c) / heads->n);
         for (int k = 0; k < heads->n_experts; k++)
             mean_p += image->p[k][c];
-        for (int k = 0; k < heads->n_experts; k++) {
-            double p = image->p[k][c], d = p - image->target[c];
+        for (int k = 0; k < heads->n_experts && heads->d_experts[k]; k++) {
+            double p = image->p[k][c], d = head_slope(image, config, k, c);
 
             if (heads->n_experts > 1)
                 d += distill * (p - (mean_p - p) / (heads->n_experts - 1));
@@ -175,8 +255,6 @@ static void write_gradients(const struct fx_heads *heads, const struct image *im
 void fx_loss_heads(const struct fx_heads *heads, const struct fx_targets *targets,
                    const struct fx_loss_config *config, struct fx_losses *losses)
 {
-    double alpha = heads->fused ? (double)config->alpha : 1.0;
-    double distill = (double)config->distill;
     double correct = 0;
     int n = heads->n_classes;
 
@@ -190,11 +268,13 @@ void fx_loss_heads(const struct fx_heads *heads, const struct fx_targets *target
             softmax_head(heads->fused + row, n, &image, FUSED);
         for (int k = 0; k < heads->n_experts; k++)
             softmax_head(heads->experts[k] + row, n, &image, k);
-        losses->total += add_losses(heads, &image, label, alpha, distill, losses);
-        add_ensemble(heads, i, label, image.target, losses);
+        find_mean(heads, i, image.mean);
+        soften(heads, config, i, &image);
+        losses->total += add_losses(heads, &image, label, config, losses);
+        add_ensemble(&image, n, label, losses);
         add_correct(targets, i, image.top[heads->fused ? FUSED : 0], &correct);
-        if (heads->d_experts[0])
-            write_gradients(heads, &image, i, alpha, distill);
+        if (heads->d_fused || heads->d_experts[0])
+            write_gradients(heads, &image, i, config);
     }
     losses->n_images += heads->n;
     losses->correct += correct;

@@ -15,13 +15,31 @@ static const struct config {
     struct fx_loss_config loss;
     float lam;
 } configs[] = {
-    { "one expert", 1, 2, 1, false, true, false, { 1, 0, 0 }, 1 },
-    { "an expert, smoothed and mixed", 7, 100, 1, false, true, true, { 0.5f, 0.1f, 0.2f }, 0.3f },
-    { "two experts", 5, 33, 2, true, true, false, { 0.5f, 0, 0 }, 1 },
-    { "experts only, distilled", 9, 10, 4, false, true, false, { 1, 0.1f, 0.5f }, 1 },
-    { "everything", 130, 100, 4, true, true, true, { 0.25f, 0.08f, 0.1f }, 0.6f },
-    { "many", 3, 256, 8, true, true, true, { 1, 0.1f, 0.3f }, 0.9f },
-    { "evaluation", 67, 100, 4, true, false, false, { 1, 0, 0 }, 1 },
+    { "one expert", 1, 2, 1, false, true, false, { 1, 0, 0, 0, 0, 0 }, 1 },
+    { "an expert, smoothed and mixed",
+      7,
+      100,
+      1,
+      false,
+      true,
+      true,
+      { 0.5f, 0.1f, 0.2f, 0, 0, 0 },
+      0.3f },
+    { "two experts", 5, 33, 2, true, true, false, { 0.5f, 0, 0, 0, 0, 0 }, 1 },
+    { "experts only, distilled", 9, 10, 4, false, true, false, { 1, 0.1f, 0.5f, 0, 0, 0 }, 1 },
+    { "everything", 130, 100, 4, true, true, true, { 0.25f, 0.08f, 0.1f, 0, 0, 0 }, 0.6f },
+    { "many", 3, 256, 8, true, true, true, { 1, 0.1f, 0.3f, 0, 0, 0 }, 0.9f },
+    { "from the ensemble", 9, 10, 3, true, true, false, { 1, 0, 0, 0.5f, 0, 2 }, 1 },
+    { "both distillations",
+      5,
+      100,
+      4,
+      true,
+      true,
+      true,
+      { 0.5f, 0.1f, 0.2f, 0.4f, 0.3f, 3 },
+      0.6f },
+    { "evaluation", 67, 100, 4, true, false, false, { 1, 0, 0, 0, 0, 0 }, 1 },
 };
 
 /* Both sides of a test. */

@@ -1,5 +1,5 @@
-/* PRODUCT, WEIGHTED_SUM, GATED_SUM, STACK, TOKEN_MEAN and ATTENTION: every back end against ref,
- * ref against finite differences; and whole fusion modules on small vectors. */
+/* PRODUCT, WEIGHTED_SUM, GATED_SUM, STACK, TOKEN_MEAN, ATTENTION and RESIDUAL: every back end
+ * against ref, ref against finite differences; and whole fusion modules on small vectors. */
 #include "op_case.h"
 
 #include "net/fusion.h"
@@ -81,6 +81,16 @@ static void build_attention(struct fx_builder *b, const void *arg)
     fx_build_attention(b, fx_build_input(b, shape), k->c / 4, k->p);
 }
 
+static void build_residual(struct fx_builder *b, const void *arg)
+{
+    const struct fuse *k = arg;
+    int xs[FX_NODE_MAX_INPUTS];
+
+    inputs(b, k, xs);
+    fx_build_residual(b, fx_build_input(b, (struct fx_value_shape){ 1, k->c, 1, 1 }), k->n_values,
+                      xs);
+}
+
 static void build_module(struct fx_builder *b, const void *arg)
 {
     const struct fuse *k = arg;
@@ -143,6 +153,12 @@ static void attentions_agree(void **state)
     run_all("attention", build_attention);
 }
 
+static void residuals_agree(void **state)
+{
+    (void)state;
+    run_all("residual", build_residual);
+}
+
 /* Every module has a ReLU, so only the back ends are compared. */
 static void whole_modules_agree(void **state)
 {
@@ -186,13 +202,10 @@ static void a_zero_factor_has_a_gradient(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(products_agree),
-        cmocka_unit_test(weighted_sums_agree),
-        cmocka_unit_test(gated_sums_agree),
-        cmocka_unit_test(tokens_agree),
-        cmocka_unit_test(attentions_agree),
-        cmocka_unit_test(whole_modules_agree),
-        cmocka_unit_test(a_zero_factor_has_a_gradient),
+        cmocka_unit_test(products_agree),      cmocka_unit_test(weighted_sums_agree),
+        cmocka_unit_test(gated_sums_agree),    cmocka_unit_test(tokens_agree),
+        cmocka_unit_test(attentions_agree),    cmocka_unit_test(residuals_agree),
+        cmocka_unit_test(whole_modules_agree), cmocka_unit_test(a_zero_factor_has_a_gradient),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

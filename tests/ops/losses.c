@@ -1,5 +1,5 @@
 /* The losses of all heads and the gradients of their logits against a literal implementation: sums
- * directly, gradients by finite differences of it (teachers of a distillation held fixed). */
+ * directly, gradients by finite differences of it (teachers of both distillations held fixed). */
 #include "ops/loss.h"
 
 #include <math.h>
@@ -72,6 +72,32 @@ static double literal_kl(double z[N_HEADS][N * C], int k, int i)
     return sum / (K - 1);
 }
 
+/* KL(softmax(m / T) || softmax(z / T)) of row i, m the mean of the experts' stored logits */
+static double literal_soft_kl(const struct variant *v, const double *z, int i)
+{
+    double t = (double)v->config.kd_temperature;
+    double teacher[C], student[C], m[C] = { 0 }, s[C], sum = 0;
+
+    for (int c = 0; c < C; c++) {
+        for (int k = 0; k < K; k++)
+            m[c] += (double)logits[k][i * C + c] / K / t;
+        s[c] = z[c] / t;
+    }
+    softmax(m, teacher);
+    softmax(s, student);
+    for (int c = 0; c < C; c++)
+        sum += teacher[c] * log(teacher[c] / student[c]);
+    return sum;
+}
+
+/* (1 - w) CE + w T^2 KL */
+static double literal_head(const struct variant *v, const double *z, int i, double w)
+{
+    double t = (double)v->config.kd_temperature;
+
+    return (1 - w) * literal_ce(v, z, i) + (w > 0 ? w * t * t * literal_soft_kl(v, z, i) : 0);
+}
+
 /* The loss of a whole batch, a sum over images; teachers are always the stored logits. */
 static double literal_total(const struct variant *v, double z[N_HEADS][N * C])
 {
@@ -79,9 +105,9 @@ static double literal_total(const struct variant *v, double z[N_HEADS][N * C])
 
     for (int i = 0; i < N; i++) {
         if (v->has_fused)
-            total += literal_ce(v, &z[FUSED][i * C], i);
+            total += literal_head(v, &z[FUSED][i * C], i, (double)v->config.kd);
         for (int k = 0; k < K; k++)
-            total += alpha * (literal_ce(v, &z[k][i * C], i) +
+            total += alpha * (literal_head(v, &z[k][i * C], i, (double)v->config.kd_experts) +
                               (double)v->config.distill * literal_kl(z, k, i));
     }
     return total;
@@ -135,13 +161,16 @@ static void check_gradients(const struct variant *v)
 static void losses_and_gradients_are_the_literal_ones(void **state)
 {
     static const struct variant variants[] = {
-        { "plain", true, false, { 1, 0, 0 }, 1 },
-        { "label smoothing", true, false, { 1, 0.1f, 0 }, 1 },
-        { "mixed", true, true, { 1, 0, 0 }, 0.3f },
-        { "mixed, smoothed, alpha", true, true, { 0.5f, 0.08f, 0 }, 0.7f },
-        { "distillation", true, false, { 1, 0, 0.1f }, 1 },
-        { "everything", true, true, { 0.5f, 0.1f, 0.2f }, 0.6f },
-        { "experts only", false, true, { 0.5f, 0.1f, 0.2f }, 0.6f },
+        { "plain", true, false, { 1, 0, 0, 0, 0, 0 }, 1 },
+        { "label smoothing", true, false, { 1, 0.1f, 0, 0, 0, 0 }, 1 },
+        { "mixed", true, true, { 1, 0, 0, 0, 0, 0 }, 0.3f },
+        { "mixed, smoothed, alpha", true, true, { 0.5f, 0.08f, 0, 0, 0, 0 }, 0.7f },
+        { "distillation", true, false, { 1, 0, 0.1f, 0, 0, 0 }, 1 },
+        { "from the ensemble", true, false, { 1, 0, 0, 0.5f, 0, 2 }, 1 },
+        { "nothing but the ensemble", true, false, { 1, 0.1f, 0, 1, 1, 4 }, 1 },
+        { "into the experts", true, false, { 0.5f, 0.1f, 0, 0, 0.3f, 1.5f }, 1 },
+        { "everything", true, true, { 0.5f, 0.1f, 0.2f, 0.4f, 0.3f, 3 }, 0.6f },
+        { "experts only", false, true, { 0.5f, 0.1f, 0.2f, 0, 0, 0 }, 0.6f },
     };
 
     (void)state;

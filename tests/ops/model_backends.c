@@ -7,7 +7,15 @@
 
 static const struct model_options models[] = {
     { .arch = "resnet18:width=12,blocks=1-1-1", .fusion = "multiplicative", .n_experts = 4 },
-    { .arch = "resnet18:width=20,blocks=2-1", .fusion = "simpleAddition", .n_experts = 3 },
+    { .arch = "resnet18:width=20,blocks=2-1",
+      .fusion = "simpleAddition",
+      .n_experts = 3,
+      .fused = FX_FUSED_RESIDUAL },
+    { .arch = "resnet18:width=8,blocks=1-1",
+      .fusion = "multiplicative",
+      .n_experts = 8,
+      .fused = FX_FUSED_RESIDUAL,
+      .norms = FX_NORMS_SLOTS },
     { .arch = "densenet121:growth=8,blocks=3-2-2",
       .fusion = "multiplicativeShifted",
       .n_experts = 2 },
@@ -65,8 +73,8 @@ static double distance(const float *a, const float *b, size_t n)
     return norm > 0 ? sqrt(difference / norm) : sqrt(difference);
 }
 
-/* Moves norms and biases off their initial values: while those are 1 and 0, a norm behind a norm
- * takes its gradient away, and what is left is rounding. */
+/* Moves norms, biases and a head of zeros off their initial values: while norms are 1 and 0, a norm
+ * behind a norm takes its gradient away, and what is left is rounding. */
 static void disturb(struct model_case *m)
 {
     struct fx_err err = { 0 };
@@ -75,7 +83,7 @@ static void disturb(struct model_case *m)
         const struct fx_param *p = &m->graph.params[i];
         float *values;
 
-        if (p->kind != FX_PARAM_TRAINED || p->n_dims != 1)
+        if (p->kind != FX_PARAM_TRAINED || (p->n_dims != 1 && p->init != FX_INIT_ZERO))
             continue;
         values = calloc((size_t)p->n_elements, sizeof *values);
         assert_non_null(values);

@@ -33,12 +33,15 @@ struct model_case {
     uint8_t labels[MODEL_MAX_N];
     uint32_t numbers[MODEL_MAX_N], partner[MODEL_MAX_N];
     struct fx_mix mix;
+    struct fx_loss_config loss; /* of training */
 };
 
 struct model_options {
     const char *arch, *fusion;
     int n_experts, n;
     double dropout; /* of experts and fusion */
+    enum fx_fused_form fused;
+    enum fx_norm_start norms;
     enum fx_precision precision;
     bool (*should_stop)(void);
     bool only_evaluates;
@@ -107,7 +110,9 @@ static bool model_open(struct model_case *m, const char *device, const struct mo
                                       .n_experts = o->n_experts,
                                       .n_classes = MODEL_CLASSES,
                                       .expert_dropout = o->dropout,
-                                      .fusion_dropout = o->dropout };
+                                      .fusion_dropout = o->dropout,
+                                      .fused = o->fused,
+                                      .norms = o->norms };
     struct fx_err err = { 0 };
     enum fx_status status;
 
@@ -128,6 +133,12 @@ static bool model_open(struct model_case *m, const char *device, const struct mo
     model_check(m->backend->program_create(&m->eval, m->model, FX_EVAL, o->n, &err), &err);
     model_check(m->backend->model_allocate(m->model, &err), &err);
     m->mix = (struct fx_mix){ .kind = FX_MIX_CUTMIX, .lam = 0.7f };
+    m->loss = (struct fx_loss_config){ .alpha = 0.5f,
+                                       .label_smoothing = 0.1f,
+                                       .distill = 0.1f,
+                                       .kd = 0.3f,
+                                       .kd_experts = 0.2f,
+                                       .kd_temperature = 2 };
     model_fill_images(m);
     model_fill_params(m);
     return true;
@@ -150,12 +161,11 @@ static struct fx_batch model_batch(const struct model_case *m, bool is_training)
 /* Forward, loss and backward; the gradients are those of one micro-batch. */
 static enum fx_status model_gradients(struct model_case *m, bool accumulate, struct fx_err *err)
 {
-    struct fx_loss_config loss = { .alpha = 0.5f, .label_smoothing = 0.1f, .distill = 0.1f };
     struct fx_batch batch = model_batch(m, true);
 
     FX_TRY(m->backend->input(m->train, &batch, err));
     FX_TRY(m->backend->forward(m->train, err));
-    FX_TRY(m->backend->loss(m->train, &loss, err));
+    FX_TRY(m->backend->loss(m->train, &m->loss, err));
     return m->backend->backward(m->train, accumulate, err);
 }
 

@@ -1,5 +1,6 @@
 /* Small members of the families under each fusion: training steps and an evaluation on
- * every back end against ref: losses, gradient norms, logits. */
+ * every back end against ref: losses, gradient norms, logits; and residual models at their start.
+ */
 #include "model_case.h"
 
 #include "net/fusion.h"
@@ -89,10 +90,10 @@ static void compare(const struct trace *a, const struct trace *b, double toleran
              tolerance * fmax(1, (double)largest));
 }
 
-static void run_pair(const char *arch, const char *fusion, double dropout)
+static void run_pair(const char *arch, const char *fusion, double dropout, enum fx_fused_form fused)
 {
     struct model_options o = {
-        .arch = arch, .fusion = fusion, .n_experts = 2, .n = 3, .dropout = dropout
+        .arch = arch, .fusion = fusion, .n_experts = 2, .n = 3, .dropout = dropout, .fused = fused
     };
     struct trace ref, other;
 
@@ -112,8 +113,8 @@ static void every_architecture_agrees(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof archs / sizeof *archs; i++) {
-        run_pair(archs[i], "multiplicativeAddition", 0);
-        run_pair(archs[i], "multiplicativeAddition", 0.3);
+        run_pair(archs[i], "multiplicativeAddition", 0, FX_FUSED_HEAD);
+        run_pair(archs[i], "multiplicativeAddition", 0.3, FX_FUSED_RESIDUAL);
     }
 }
 
@@ -121,19 +122,23 @@ static void every_fusion_agrees(void **state)
 {
     (void)state;
     for (int i = 0; fx_fusions[i].name; i++)
-        run_pair(archs[0], fx_fusions[i].name, 0.2);
-    run_pair(archs[0], NULL, 0);
+        run_pair(archs[0], fx_fusions[i].name, 0.2, FX_FUSED_HEAD);
+    run_pair(archs[0], NULL, 0, FX_FUSED_HEAD);
 }
 
 /* The gradient of the whole loss with respect to all parameters: moving them along it by a small
- * step lowers the loss by step * norm^2. */
+ * step lowers the loss by step * norm^2.  Without distillation, whose teachers move as well. */
 static void the_whole_gradient_is_the_slope(void **state)
 {
     (void)state;
     for (size_t a = 0; a < sizeof archs / sizeof *archs; a++) {
-        struct model_options o = { archs[a], "TransformerBase", 2,    4,
-                                   0,        FX_PRECISION_FP32, NULL, false,
-                                   0 };
+        struct model_options o = {
+            .arch = archs[a],
+            .fusion = "TransformerBase",
+            .n_experts = 2,
+            .n = 4,
+            .fused = FX_FUSED_RESIDUAL,
+        };
         struct fx_sgd sgd = { 0 };
         struct fx_update update = { .step = 1, .grad_scale = 1 };
         struct fx_step_result result;
@@ -143,6 +148,7 @@ static void the_whole_gradient_is_the_slope(void **state)
         double drop, expected;
 
         assert_true(model_open(&m, "ref", &o));
+        m.loss = (struct fx_loss_config){ .alpha = 0.5f, .label_smoothing = 0.1f };
         m.backend->step_begin(m.model);
         model_check(model_gradients(&m, false, &err), &err);
         model_check(m.backend->losses_read(m.model, &before, &err), &err);
@@ -161,12 +167,61 @@ static void the_whole_gradient_is_the_slope(void **state)
     }
 }
 
+/* The fused logits of a residual model that was not trained yet are the mean of its experts'. */
+static void starts_as_the_ensemble(const char *device, const struct model_options *o)
+{
+    struct trace t;
+    struct model_case m;
+    struct fx_losses losses;
+    int n_each = o->n * MODEL_CLASSES;
+
+    if (!model_open(&m, device, o)) {
+        model_close(&m);
+        return;
+    }
+    losses = model_evaluate(&m);
+    read_logits(&m, &t);
+    for (int i = 0; i < n_each; i++) {
+        double mean = 0;
+
+        for (int k = 1; k <= o->n_experts; k++)
+            mean += (double)t.logits[k * n_each + i] / o->n_experts;
+        if (!(fabs((double)t.logits[i] - mean) <= 1e-6 * fmax(1, fabs(mean))))
+            fail_msg("%s with %s: fused logit %d is %.9g, the experts' mean %.9g", device,
+                     o->fusion, i, (double)t.logits[i], mean);
+    }
+    assert_float_equal(losses.fused, losses.ensemble, 1e-6 * losses.ensemble);
+    assert_int_equal(losses.fused_correct, losses.ensemble_correct);
+    model_close(&m);
+}
+
+static void residual_models_start_as_the_ensemble(void **state)
+{
+    (void)state;
+    for (int i = 0; fx_fusions[i].name; i++) {
+        struct model_options o = { .arch = archs[0],
+                                   .fusion = fx_fusions[i].name,
+                                   .n_experts = 3,
+                                   .n = 3,
+                                   .fused = FX_FUSED_RESIDUAL };
+
+        starts_as_the_ensemble("ref", &o);
+        for (int d = 0; d < N_MODEL_DEVICES; d++) {
+            o.precision = FX_PRECISION_FP32;
+            starts_as_the_ensemble(model_devices[d], &o);
+            o.precision = FX_PRECISION_BF16;
+            starts_as_the_ensemble(model_devices[d], &o);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_architecture_agrees),
         cmocka_unit_test(every_fusion_agrees),
         cmocka_unit_test(the_whole_gradient_is_the_slope),
+        cmocka_unit_test(residual_models_start_as_the_ensemble),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

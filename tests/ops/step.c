@@ -3,7 +3,12 @@
 #include "model_case.h"
 
 static const struct model_options options = {
-    "resnet18:width=8,blocks=1-1", "multiplicative", 2, 3, 0.2, FX_PRECISION_FP32, NULL, false, 0
+    .arch = "resnet18:width=8,blocks=1-1",
+    .fusion = "multiplicative",
+    .n_experts = 2,
+    .n = 3,
+    .dropout = 0.2,
+    .fused = FX_FUSED_RESIDUAL,
 };
 static const char *const devices[] = { "ref", "cpu", "cuda" };
 enum { N_DEVICES = 3 };

@@ -11,18 +11,20 @@
 #include <string.h>
 #include <cmocka.h>
 
-static void build(struct fx_graph *graph, const char *arch, const char *fusion, int n_experts)
+static void build_config(struct fx_graph *graph, struct fx_model_config config)
 {
-    struct fx_model_config config = { .arch = arch,
-                                      .fusion = fusion,
-                                      .n_experts = n_experts,
-                                      .n_classes = 100,
-                                      .expert_dropout = -1,
-                                      .fusion_dropout = -1 };
     struct fx_err err = { 0 };
 
+    config.n_classes = 100;
+    config.expert_dropout = config.fusion_dropout = -1;
     if (fx_model_build(graph, &config, &err) != FX_OK)
         fail_msg("%s", err.msg);
+}
+
+static void build(struct fx_graph *graph, const char *arch, const char *fusion, int n_experts)
+{
+    build_config(
+        graph, (struct fx_model_config){ .arch = arch, .fusion = fusion, .n_experts = n_experts });
 }
 
 /* The values of the parameter of this name, owned by the caller. */
@@ -200,12 +202,67 @@ static void a_seed_names_one_network(void **state)
     fx_graph_fini(&graph);
 }
 
+static void check_values(const struct fx_graph *graph, const char *name, int period, int at,
+                         float there, float elsewhere)
+{
+    int64_t n;
+    float *v = values_of(graph, name, 1, &n);
+
+    for (int64_t i = 0; i < n; i++)
+        if (v[i] != (i % period == at ? there : elsewhere))
+            fail_msg("%s[%d] is %g", name, (int)i, (double)v[i]);
+    free(v);
+}
+
+/* Slots: each channel of the product is one expert's; what is not passed is neutral. */
+static void norms_start_in_slots(void **state)
+{
+    struct fx_model_config config = { .arch = "resnet18:width=8,blocks=1-1",
+                                      .fusion = "multiplicative",
+                                      .n_experts = 3,
+                                      .norms = FX_NORMS_SLOTS };
+    struct fx_err err = { 0 };
+    struct fx_graph graph;
+
+    (void)state;
+    build_config(&graph, config);
+    check_values(&graph, "fusion_module.norms.1.weight", 3, 1, 1, 0);
+    check_values(&graph, "fusion_module.norms.1.bias", 3, 1, 0, 1);
+    fx_graph_fini(&graph);
+    config.fusion = "multiplicativeShifted";
+    build_config(&graph, config);
+    check_values(&graph, "fusion_module.norms.2.weight", 3, 2, 1, 0);
+    check_values(&graph, "fusion_module.norms.2.bias", 3, 2, 0, 0);
+    fx_graph_fini(&graph);
+    config.fusion = "concatenation";
+    config.n_classes = 100;
+    assert_int_equal(fx_model_build(&graph, &config, &err), FX_EUSAGE);
+    assert_string_equal(err.msg,
+                        "norms in slots: for fusions with a product, which concatenation has not");
+}
+
+static void a_residual_head_starts_at_zero(void **state)
+{
+    struct fx_graph graph;
+
+    (void)state;
+    build_config(&graph, (struct fx_model_config){ .arch = "resnet18:width=8,blocks=1-1",
+                                                   .fusion = "simpleAddition",
+                                                   .n_experts = 2,
+                                                   .fused = FX_FUSED_RESIDUAL });
+    check_values(&graph, "global_head.weight", 1, 0, 0, 0);
+    check_values(&graph, "global_head.bias", 1, 0, 0, 0);
+    fx_graph_fini(&graph);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(distributions_are_the_stated_ones),
         cmocka_unit_test(values_depend_on_nothing_else),
         cmocka_unit_test(a_seed_names_one_network),
+        cmocka_unit_test(norms_start_in_slots),
+        cmocka_unit_test(a_residual_head_starts_at_zero),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -236,6 +236,9 @@ static enum fx_status launch_forward(const struct fx_cuda_exec *exec, const stru
         FX_CUDA(fx_k_token_mean(stream, x.data, n, node_of(exec, node->inputs[0])->shape.tokens, c,
                                 y.data));
         return FX_OK;
+    case FX_NODE_RESIDUAL:
+        FX_CUDA(fx_k_residual(stream, &in, y.data, n_values));
+        return FX_OK;
     case FX_NODE_ADD:
         FX_CUDA(fx_k_add_vectors(stream, in.x[0], in.x[1], y.data, n_values, node->relu));
         return FX_OK;
@@ -303,6 +306,9 @@ static enum fx_status launch_backward(const struct fx_cuda_exec *exec, const str
     case FX_NODE_TOKEN_MEAN:
         FX_CUDA(fx_k_token_mean_back(stream, dy.data, n,
                                      node_of(exec, node->inputs[0])->shape.tokens, c, in.dx[0]));
+        return FX_OK;
+    case FX_NODE_RESIDUAL:
+        FX_CUDA(fx_k_residual_back(stream, &in, dy.data, n_values));
         return FX_OK;
     case FX_NODE_ADD:
         FX_CUDA(fx_k_add_vectors_back(stream, &in, fx_cuda_dense(exec, s->node, false).data,

@@ -87,9 +87,9 @@ struct fx_instr {
     int first;       /* a channel */
     bool accumulate; /* += into the last operand */
     bool sum_relu;   /* NORM_APPLY with a sum */
-    /* DENSE_BACK: an earlier instruction of the backward pass (or an earlier input of this one) has
-     * written the gradient of input i already; false: what lies there is left from the training
-     * step before.  Without meaning where the input has no gradient. */
+    /* DENSE_BACK: the loss, an earlier instruction of the backward pass or an earlier input of this
+     * one has written the gradient of input i already; false: what lies there is left from the
+     * training step before.  Without meaning where the input has no gradient. */
     bool adds[FX_NODE_MAX_INPUTS];
     uint64_t ns; /* time spent, over all runs; for the back end */
 };
@@ -130,7 +130,7 @@ struct fx_mask {
 struct fx_node_state {
     struct fx_view value;     /* buffer -1: not kept, or only for a moment */
     struct fx_view gradient;  /* of dense nodes, outputs and wanted inputs; else buffer -1 */
-    bool is_dense, is_output; /* output: nothing reads it */
+    bool is_dense, is_output; /* output: its gradient comes from outside (loss or test) */
     int norm_stats;           /* BATCHNORM: the node whose `stats` it reads; -1 in evaluation */
     int norm_drop;            /* BATCHNORM: the DROPOUT that is applied with it; -1: none */
     struct fx_stats stats;    /* of the node's value */

@@ -77,7 +77,8 @@ static enum fx_status make_kept(struct fx_lowering *l)
             continue;
         }
         state->is_dense = true;
-        state->is_output = l->uses[i].n_users == 0;
+        state->is_output = l->uses[i].n_users == 0 || fx_graph_is_head(graph, i);
+        l->uses[i].has_dense_grad = state->is_output;
         if (l->lowered->mode == FX_EVAL && graph->nodes[i].kind == FX_NODE_DROPOUT) {
             state->value = l->lowered->nodes[graph->nodes[i].inputs[0]].value;
             continue;

@@ -39,7 +39,7 @@ struct fx_use {
     int chain;       /* number of the buffer of which the value is a prefix, or -1 */
 
     struct fx_view pooled; /* of a pooled convolution: the pooled input */
-    bool has_dense_grad;   /* an instruction of a dense node has written the gradient */
+    bool has_dense_grad; /* the loss, or an instruction of a dense node, has written the gradient */
 };
 
 struct fx_lowering {

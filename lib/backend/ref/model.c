@@ -35,16 +35,21 @@ void fx_ref_model_destroy(struct fx_model *model)
     fx_arena_destroy(&model->activations);
     fx_arena_destroy(&model->workspace);
     fx_store_fini(&model->store);
-    free(model->has_user);
+    free(model->is_output);
     free(model);
 }
 
-/* Fills has_user. */
-static void find_users(struct fx_model *model)
+/* Fills is_output: what nobody reads, and the heads, which the residual reads as well. */
+static void find_outputs(struct fx_model *model)
 {
     for (int i = 0; i < model->graph->n_nodes; i++)
-        for (int j = 0; j < model->graph->nodes[i].n_inputs; j++)
-            model->has_user[model->graph->nodes[i].inputs[j]] = true;
+        model->is_output[i] = true;
+    for (int i = 0; i < model->graph->n_nodes; i++)
+        for (int j = 0; j < model->graph->nodes[i].n_inputs; j++) {
+            int x = model->graph->nodes[i].inputs[j];
+
+            model->is_output[x] = fx_graph_is_head(model->graph, x);
+        }
 }
 
 enum fx_status fx_ref_model_create(struct fx_model **out, struct fx_device *device,
@@ -59,12 +64,12 @@ enum fx_status fx_ref_model_create(struct fx_model **out, struct fx_device *devi
     model->device = device;
     model->graph = graph;
     FX_TRY_OUT(fx_store_init(&model->store, graph, trains, NULL, err));
-    model->has_user = calloc((size_t)graph->n_nodes + 1, sizeof *model->has_user);
-    if (!model->has_user) {
+    model->is_output = calloc((size_t)graph->n_nodes + 1, sizeof *model->is_output);
+    if (!model->is_output) {
         status = fx_fail(err, FX_EFAIL, "device ref: out of memory for the model");
         goto out;
     }
-    find_users(model);
+    find_outputs(model);
     *out = model;
     return FX_OK;
 out:

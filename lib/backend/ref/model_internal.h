@@ -16,7 +16,7 @@ struct fx_device {
 struct fx_model {
     struct fx_device *device;     /* borrowed: outlives the model */
     const struct fx_graph *graph; /* borrowed */
-    bool *has_user;               /* owned; for each node: another node reads it */
+    bool *is_output;              /* owned; for each node: its gradient comes from outside */
     struct fx_store store;
     struct fx_losses losses;                  /* since step_begin */
     struct fx_step_result result;             /* of the last update */

@@ -321,6 +321,16 @@ static void token_mean_backward(const struct fx_operands *o)
     fx_token_mean_backward(o->n, shape_in(o).tokens, o->node->shape.c, o->dy, o->dx[0]);
 }
 
+static void residual_forward(const struct fx_operands *o)
+{
+    fx_residual_forward(o->node->n_inputs, n_elements(o), o->x, o->y);
+}
+
+static void residual_backward(const struct fx_operands *o)
+{
+    fx_residual_backward(o->node->n_inputs, n_elements(o), o->dy, o->dx);
+}
+
 /* ---- dispatch ---- */
 
 /* An INPUT has nothing to compute: input or value_write fills it. */
@@ -344,6 +354,7 @@ static const struct {
     [FX_NODE_STACK] = { stack_forward, stack_backward },
     [FX_NODE_ATTENTION] = { attention_forward, attention_backward },
     [FX_NODE_TOKEN_MEAN] = { token_mean_forward, token_mean_backward },
+    [FX_NODE_RESIDUAL] = { residual_forward, residual_backward },
 };
 
 void fx_node_forward(const struct fx_operands *o)

@@ -120,14 +120,13 @@ static enum fx_status loss(struct fx_program *program, const struct fx_loss_conf
     return check_stop(program, err);
 }
 
-/* Gradients of values start at zero, except those that loss (or a test) has written: the values
- * that no node reads. */
+/* Gradients of values start at zero, except those that loss (or a test) has written. */
 static void clear_gradients(struct fx_program *program, bool accumulate)
 {
     struct fx_model *model = program->model;
 
     for (int i = 0; i < model->graph->n_nodes; i++)
-        if (model->has_user[i] && fx_ref_gradient(program, i))
+        if (!model->is_output[i] && fx_ref_gradient(program, i))
             memset(fx_ref_gradient(program, i), 0, value_bytes(program, i));
     if (!accumulate && model->store.grads)
         memset(model->store.grads, 0, model->store.layout.n_trained * sizeof(float));
