@@ -153,6 +153,56 @@ refuses_piped() {
         "*: $page; get https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz again" \
         cifar-prep -o made page
     fails_with 3 "*; pass the folder that it lies in" cifar-prep -o made pickle
+    fails_with 3 "*: is empty, *; get https://* again" cifar-prep -o made nothing
+    fails_with 3 "*; unpack it and pass the folder" cifar-prep -o made zip
+    fails_with 3 "*; unpack it and pass the folder" cifar-prep -o made xz
+    fails_with 3 "*; nothing is left to do; pass it as --data" cifar-prep -o made dataset
+    fails_with 3 "*; cifar-prep makes one of an extracted archive" cifar-view -o made directory
+    fails_with 3 "*; pass it through cifar-prep" cifar-view -o made tar
+    fails_with 3 "*; the download failed" cifar-view -o made page
+    fails_with 3 "*; pass it through expert-load" "${eval[@]}" expert
+    fails_with 3 "*; name a file in it, as metrics.jsonl" metrics-tensorboard directory
+    fails_with 3 "*; unpack it first" metrics-csv gzip
+    fails_with 3 "*; unpack it first" "${load[@]}" xz
+    fails_with 3 "*; if PyTorch wrote it (2016), load it once *" "${load[@]}" tar
+    fails_with 3 "*; torch.save writes what is read" "${load[@]}" pickle
+}
+
+@test "without better advice it is said where what is wanted comes from" {
+    fails_with 3 "*; get https://*.tar.gz" cifar-prep -o made text
+    fails_with 3 "*; cifar-prep makes one of the archive" cifar-view -o made text
+    fails_with 3 "*; numpy.save and cifar-prep --export-splits write one" \
+        cifar-prep --holdout text -o made gzip
+    fails_with 3 "*; expert-train -o writes one" \
+        expert-load --count 1 --arch "$tiny_arch" -o made text
+    fails_with 3 "*; .pth and .safetensors are" expert-load --list text
+    fails_with 3 "*; ckpt-split writes the parts" \
+        ckpt-join --arch "$tiny_arch" --fusion multiplicative -o made text
+    fails_with 3 "*; expert-load makes one" fusion-train -q --fusion multiplicative \
+        --data dataset --device ref --checkpoint-dir made --experts text
+    fails_with 3 "*; fusion-train writes one, DIR/best.safetensors" ckpt-split -d made text
+    fails_with 3 "*; fusion-train writes one to standard output" metrics-csv text
+    fails_with 3 "*; name the directory it lies in" fusion-top text
+}
+
+@test "other packed files, pictures and pickles are told by their first bytes" {
+    told() { # PHRASE BYTES
+        printf '%b' "$2" >other
+        fails_with 3 "metrics-csv: other: is $1, not a metrics stream; *" metrics-csv other
+    }
+    told "a bzip2 file" 'BZh91'
+    told "a Zstandard file" '\x28\xb5\x2f\xfd'
+    told "a 7z archive" '7z\xbc\xaf\x27\x1c'
+    told "a RAR archive" 'Rar!\x1a\x07'
+    told "a GIF picture" 'GIF89a'
+    told "a PDF document" '%PDF-1.7'
+    told "an HDF5 file" '\x89HDF\r\n\x1a\n'
+    for protocol in 2 3 4 5; do told "a Python pickle" "\x80\x0$protocol}q"; done
+    # torch.save before 1.6, with the pickle protocol that it had, and with a newer one.
+    local magic='\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.'
+    told "a PyTorch file" "\x80\x02$magic"
+    told "a PyTorch file" "\x80\x04\x95\x0d\0\0\0\0\0\0\0$magic"
+    told "a whole model of PyTorch" "\x80\x02${magic}expert_backbones."
 }
 
 @test "a whole model of PyTorch belongs to ckpt-join" {

@@ -103,7 +103,10 @@ judges() {
 
 @test "pointers and sizes are written in one way" {
     finds style 'if (p != NULL)\n'
+    finds style 'if (p == NULL)\n'
     finds style 'n = sizeof(*p);\n'
+    finds style 'n = sizeof(p->x);\n'
+    finds style 'n = sizeof p[0];\n'
     clean style "${product[@]}"
 }
 
@@ -123,6 +126,7 @@ judges() {
     finds homes 'void f(void)\n{\n    exit(1);\n}\n'
     finds homes '    fprintf(stderr, "x");\n'
     finds homes '    return atoi(s);\n'
+    finds homes '    out = open_memstream(&text, &n);\n'
     finds homes '    goto again;\n'
     clean homes "${product[@]}"
 }

@@ -65,6 +65,8 @@ static void test_quote_in_little_room(void **state)
     (void)state;
     fx_quote(quoted, sizeof quoted, "abcd\033");
     assert_string_equal(quoted, "abcd");
+    fx_quote(quoted, sizeof quoted, "abcdef");
+    assert_string_equal(quoted, "abcde");
     fx_quote(quoted, sizeof quoted, "ab\u20ac\u20ac");
     assert_string_equal(quoted, "ab\u20ac");
     fx_quote(quoted, sizeof quoted, "a\033");
