@@ -97,8 +97,8 @@ train() {
     export LOUDNESS=-v
     train run --steps 1 >metrics.jsonl 2>log
     assert_equal "$(events metrics.jsonl end "$(members epoch step best_epoch)")" "(0, 1, 1)"
-    grep -F ": epoch 1/2, up to step 1: loss " log
-    grep -F ": best epoch 1, up to step 1 on " log
+    grep -F ": epoch 1/2, ended by --steps at step 1: loss " log
+    grep -F ": best checkpoint (epoch 1, ended by --steps at step 1), 20 test images: " log
     # The same steps and the rest of the epoch: a whole one.
     train run --steps 3 --resume >metrics.jsonl 2>log
     assert_equal "$(events metrics.jsonl end "$(members epoch step)")" "(1, 3)"

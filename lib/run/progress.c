@@ -89,12 +89,12 @@ static const char *describe(const struct fx_measure *m, char *buf, size_t n_buf)
     return buf;
 }
 
-/* ", up to step 3" of an epoch that --steps ended. */
-static const char *up_to(int64_t last_step, char *buf, size_t n)
+/* ", ended by --steps at step 3" of an epoch that is not whole. */
+static const char *cut_short(int64_t last_step, char *buf, size_t n)
 {
     buf[0] = '\0';
     if (last_step > 0)
-        snprintf(buf, n, ", up to step %lld", (long long)last_step);
+        snprintf(buf, n, ", ended by --steps at step %lld", (long long)last_step);
     return buf;
 }
 
@@ -103,10 +103,10 @@ void fx_progress_epoch(const struct fx_progress *progress, const struct fx_state
                        double seconds)
 {
     double train_loss = state->sums.total / (double)state->sums.n_images;
-    char scores[192], took[32], step_text[48];
+    char scores[192], took[32], cut_text[64];
 
     fx_log_info("epoch %lld/%lld%s: loss %.4f; validation: %s%s; %s", (long long)state->epoch,
-                (long long)progress->epochs, up_to(last_step, step_text, sizeof step_text),
+                (long long)progress->epochs, cut_short(last_step, cut_text, sizeof cut_text),
                 train_loss, describe(val, scores, sizeof scores), is_best ? " (best so far)" : "",
                 duration(seconds, took, sizeof took));
 }
@@ -120,10 +120,10 @@ void fx_progress_initial(const struct fx_measure *measure)
 
 void fx_progress_test(const struct fx_measure *measure, int64_t best_epoch, int64_t last_step)
 {
-    char scores[192], step_text[48];
+    char scores[192], cut_text[64];
 
-    fx_log_info("best epoch %lld%s on %lld test images: %s", (long long)best_epoch,
-                up_to(last_step, step_text, sizeof step_text), (long long)measure->n,
+    fx_log_info("best checkpoint (epoch %lld%s), %lld test images: %s", (long long)best_epoch,
+                cut_short(last_step, cut_text, sizeof cut_text), (long long)measure->n,
                 describe(measure, scores, sizeof scores));
 }
 
