@@ -61,6 +61,7 @@ MISSION := densenet-multiplicative resnet-multiplicativeAddition \
 pair_word = $(word $(1),$(subst -, ,$(2)))
 MISSION_FAMILIES := $(foreach r,$(MISSION),$(call pair_word,1,$(r)))
 MISSION_FUSIONS := $(foreach r,$(MISSION),$(call pair_word,2,$(r)))
+HOLDOUT_HERE := $(OUT)/data.holdout.npy
 DATASET := $(if $(filter %.safetensors,$(DATA)),$(DATA),$(OUT)/data.safetensors)
 
 ifeq ($(.DEFAULT_GOAL),)
@@ -163,9 +164,9 @@ finished = fusion-train --finished $(strip --fusion $(fusion) --arch '$(ARCH_$(f
 # The experts that a run was started with stand in its folder; they may be gone by now.
 started_with = $(if $(wildcard $(run)/experts),$(file <$(run)/experts))
 other_experts = $(and $(started_with),$(INIT)$(wildcard $(call expert,0)),$(subst \
-	x$(started_with),,x$(experts)))
-same_experts = $(if $(other_experts),@echo "make: $(run): the run was started with" \
-	"$(started_with) and not $(experts); other experts need another OUT" >&2; exit 2)
+	x$(started_with),,x$(experts)),$(run): the run was started with $(started_with) and not \
+	$(experts); other experts need another OUT)
+same_experts = $(if $(other_experts),@echo "make: $(other_experts)" >&2; exit 2)
 
 FINISHED := $(wildcard $(ENDS))
 .PHONY: $(FINISHED)
@@ -190,11 +191,12 @@ $(ENDS): | $(TOOL_BINS)
 	  $(OUT)/runs $(OUT); \
 	touch $@; sync $(run)
 
-# One that fails leaves no folder behind.
+# The holdout that it was made with stays beside it, to be compared (inputs.mk).  One that fails
+# leaves no folder behind.
 $(OUT)/data.safetensors: | $(filter-out $(OUT)/data.safetensors,$(wildcard $(DATA))) $(TOOL_BINS)
-	mkdir -p $(@D)
+	mkdir -p $(@D); rm -f $(HOLDOUT_HERE)$(if $(HOLDOUT),; cp $(HOLDOUT) $(HOLDOUT_HERE))
 	cifar-prep $(strip $(call option,--holdout,$(HOLDOUT)) -o $@ $(DATA)) || \
-	  { status=$$?; rmdir $(@D) 2>/dev/null; exit $$status; }
+	  { status=$$?; rm -f $(HOLDOUT_HERE); rmdir $(@D) 2>/dev/null; exit $$status; }
 
 # A data set of the user's own is not made here; inputs.mk says when it is not there.
 $(filter-out $(OUT)/data.safetensors,$(DATASET)): ;
@@ -224,6 +226,8 @@ slim: ## drop what only a longer run needs, last.safetensors, from all finished 
 
 curves: ## learning curves of all runs in OUT as pictures in OUT/curves
 	$(call without,$(OUT)/csv_logs/*/*.csv,logs of runs)
+	@grep -q '^[0-9]' $(OUT)/csv_logs/*/*.csv || { echo "make: $@: no run in $(OUT) has finished" \
+	  "its first epoch yet: nothing to draw"; exit; }; \
 	$(PIPELINES)/plot-curves -d $(OUT)/curves $(OUT)/csv_logs/*/*.csv
 
 .PHONY: all-fusions all-pairs table curves slim

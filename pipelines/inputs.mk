@@ -22,16 +22,20 @@ quoted = '$(subst ','\'',$(1))'
 # The data set that is ready makes the archive superfluous.
 needed_data = $(if $(filter-out $(DATA),$(DATASET)),$(if $(wildcard $(DATASET)),,$(DATA)),$(DATA))
 
-# input_words(targets that do not exist, runs): the words for check-inputs.  Where a RUNNER starts
-# the tools the device is that of another machine.
-input_words = $(if $(1),$(addprefix -u ,$(1)) $(addprefix -r ,$(RUN_TARGETS)),$(if \
-	$(call to_do,$(2)),$(call needs,$(call to_do,$(2)))))
-needs = $(if $(call needed_data),-d $(call quoted,$(needed_data)) $(if $(HOLDOUT),-i $(call \
-	quoted,$(HOLDOUT)))) -x $(call quoted,$(EXPERTS)) $(addprefix -e ,$(call needed_experts,$(1))) \
-	$(if $(RUNNER),-G,-g) $(call quoted,$(DEVICE)) $(if $(TOOL_BINS),,-b $(PIPELINES)/../../bin \
-	$(addprefix -t ,cifar-prep expert-load expert-train fusion-train metrics-csv ckpt-split))
+# input_words(targets that do not exist, runs): the words for check-inputs.  Finished runs need the
+# tools, to be compared, and the data set that is there its holdout.  Where a RUNNER starts the
+# tools the device is that of another machine.
+input_words = $(if $(1),$(addprefix -u ,$(1)) $(addprefix -r ,$(RUN_TARGETS)),$(if $(2),$(if \
+	$(call to_do,$(2)),$(call needs,$(call to_do,$(2)))) $(always_needed)))
+needs = $(if $(call needed_data),-d $(call quoted,$(needed_data))) -x $(call quoted,$(EXPERTS)) \
+	$(addprefix -e ,$(call needed_experts,$(1))) $(if $(RUNNER),-G,-g) $(call quoted,$(DEVICE))
+always_needed = $(if $(HOLDOUT),-i $(call quoted,$(HOLDOUT)) $(ready_data)) $(if $(TOOL_BINS),,-b \
+	$(PIPELINES)/../../bin $(addprefix -t ,cifar-prep expert-load expert-train fusion-train \
+	metrics-csv ckpt-split))
+ready_data = $(if $(filter $(DATASET),$(DATA)),-s $(call quoted,$(DATASET)),$(if $(wildcard \
+	$(DATASET)),-m $(call quoted,$(HOLDOUT_HERE))))
 
-CHECKED_RUNS := $(GOAL_RUNS) $(if $(filter everything,$(MAKECMDGOALS)),$(ALL_PAIRS))
+CHECKED_RUNS := $(strip $(GOAL_RUNS) $(if $(filter everything,$(MAKECMDGOALS)),$(ALL_PAIRS)))
 INPUT_WORDS := $(strip $(call input_words,$(call unknown_runs,$(MAKECMDGOALS)),$(CHECKED_RUNS)))
 # make -n says what would be done, whatever is there.
 ifneq ($(findstring n,$(filter-out -%,$(firstword $(MAKEFLAGS)))),)

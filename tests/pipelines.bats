@@ -1,55 +1,14 @@
 #!/usr/bin/env bats
 # The runs as make targets: which commands they make of the variables, what they leave behind, what
 # happens when one fails or is stopped.  Stand-ins for the tools record how they were called;
-# pipeline_runs.bats uses the real ones.
+# pipeline_inputs.bats has what is asked before, pipeline_runs.bats uses the real tools.
 
 load helper
-
-stand_in() { # NAME COMMANDS
-    printf '#!/bin/bash\n%s\n' "$2" >"bin/$1"
-    chmod +x "bin/$1"
-}
-
-# A stand-in for every tool; fusion-train exits with what EXIT_family says.
-setup() {
-    cd "$BATS_TEST_TMPDIR" || return
-    mkdir bin
-    cat >bin/fusion-train <<'EOF'
-#!/bin/bash
-[ "$1" != --finished ] || exec echo "nothing to be done"
-echo "$*" >>calls
-for word; do [ "$previous" = --checkpoint-dir ] && dir=$word; previous=$word; done
-cat >"$dir/best.safetensors"
-family=${dir##*/}
-name=EXIT_${family%-*}
-echo '{"event":"end"}'
-exit "${!name:-0}"
-EOF
-    stand_in expert-load 'echo "$*"'
-    stand_in metrics-csv 'if [ "$1" = --live ]; then cat >"$3"; exit; fi
-        if [ $# -gt 0 ]; then cat "${!#}"; else cat; fi'
-    stand_in ckpt-split 'mkdir -p "$2" && cp "$3" "$2/parts"'
-    stand_in cifar-prep '[ "$1" = -o ] && echo data >"$2"'
-    stand_in cifar-view true
-    stand_in fusion-eval true
-    chmod +x bin/fusion-train
-    unset_make
-    export PATH=$PWD/bin:$PATH
-    touch archive.tar.gz
-}
-
-# As the installed fragment is used: nothing of the source tree is known to it.
-fusions() {
-    make -f "$ROOT/pipelines/fusions.mk" DATA=archive.tar.gz OUT=out "$@"
-}
+load stand_ins
 
 in_background() { # WORD...: as fusions; sets make to the process
     make -f "$ROOT/pipelines/fusions.mk" DATA=archive.tar.gz OUT=out "$@" >said 2>&1 3>&- &
     make=$!
-}
-
-csv() {
-    echo "out/csv_logs/$1_fusions/$1_$2_training_log.csv"
 }
 
 # column N TABLE: column N of the rows of a table in lib/net.
@@ -79,11 +38,20 @@ column() {
     done
 }
 
-finished() { # NAME
-    assert_exists "out/runs/$1/finished"
-}
-unfinished() { # NAME
-    assert_not_exists "out/runs/$1/finished"
+@test "logs of runs in their first epoch are no error; those that have one are drawn" {
+    mkdir -p out/csv_logs/{resnet,densenet}_fusions
+    echo epoch,val_accuracy >"$(csv resnet concatenation)"
+    : >"$(csv densenet concatenation)"
+    run -0 fusions curves
+    assert_output "make: curves: no run in out has finished its first epoch yet: nothing to draw"
+    assert_not_exists out/curves
+    run -3 "$ROOT/pipelines/plot-curves" out/csv_logs/*/*.csv
+    assert_output "plot-curves: $(csv densenet concatenation): no epoch in it yet, nor in 1 more"
+    echo 1,2 >>"$(csv resnet concatenation)"
+    echo 2,4 >>"$(csv resnet concatenation)"
+    run -0 --separate-stderr "$ROOT/pipelines/plot-curves" -t out/csv_logs/*/*.csv
+    assert_output --partial "resnet concatenation"
+    assert_equal "$stderr" "plot-curves: $(csv densenet concatenation): no epoch in it yet"
 }
 
 @test "all-fusions is the four runs of the mission, each with its task" {
@@ -149,98 +117,6 @@ task-0-densenet-concatenation"
     assert_equal "$(grep -c cifar-prep <<<"$output")" 1
     run -2 fusions INIT=1 DATA=missing.tar.gz resnet-concatenation OUT=out3
     assert_output --partial "DATA=missing.tar.gz: no such file"
-}
-
-# refused WHY WORD...: make says this and nothing else, and nothing is there that was not before.
-refused() {
-    local before
-    before=$(find . ! -name 'separate-stderr*' | sort)
-    fails_with 2 "*/inputs.mk:*: ??? $1.  Stop." fusions "${@:2}"
-    assert_equal "$(find . ! -name 'separate-stderr*' | sort)" "$before"
-}
-
-url=https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz
-
-@test "what is missing is said before anything starts, in one line, with what to do" {
-    local target fresh="make experts trains them, INIT=1 takes fresh ones" none="EXPERTS=none:"
-    none+=" no such file: densenet/expert_0_best.pth and 15 more; $fresh"
-    refused "DATA=x.tar.gz: no such file; get $url; and $none" DATA=x.tar.gz EXPERTS=none \
-        all-fusions
-    refused "$none" -j4 --keep-going EXPERTS=none all-pairs
-    for target in all-fusions all-pairs resnet-concatenation experts resnet-experts \
-        resnet-expert-2 singles resnet-single everything repeats; do
-        refused "DATA=x: no such file; get $url" DATA=x INIT=1 -j4 $target
-    done
-    mkdir -p some/resnet
-    touch some/resnet/expert_{0,1,3}_best.pth
-    refused "EXPERTS=some: no such file: resnet/expert_2_best.pth; $fresh" EXPERTS=some \
-        resnet-concatenation
-    refused "HOLDOUT=x.npy: no such file; *" HOLDOUT=x.npy INIT=1 all-fusions
-    mkfifo pipe
-    refused "DATA=pipe: neither a file nor a folder; get $url" DATA=pipe INIT=1 all-fusions
-    refused "DATA=a b: one file, without blanks" "DATA=a b" INIT=1 all-fusions
-    # What is trained by the same make is not missing, nor what finished runs have read.
-    run -0 fusions -n EXPERTS=some resnet-expert-2 resnet-concatenation
-    fusions INIT=1 resnet-concatenation
-    run -0 fusions EXPERTS=none DATA=x DEVICE=nix resnet-concatenation
-    # The data set is there, so the archive is not missed.
-    run -0 fusions DATA=x INIT=1 resnet-multiplicative
-    # make -n shows the commands all the same.
-    run -0 fusions -n DATA=x OUT=new resnet-concatenation
-    assert_line --partial "expert-load --arch 'resnet18' expert_training/checkpoints/resnet/"
-}
-
-@test "a device that is not there, tools that are not on the PATH" {
-    refused "DEVICE=gpu: unknown; there are auto, cpu, ref, cuda, cuda:N" INIT=1 DEVICE=gpu \
-        all-fusions
-    rm bin/fusion-eval
-    refused "DEVICE=cuda:77: *; DEVICE=cpu needs no GPU" INIT=1 DEVICE=cuda:77 experts
-    # A runner starts the tools where the device is.
-    stand_in there 'shift; exec "$@"'
-    run -0 fusions INIT=1 DEVICE=cuda:77 RUNNER=there resnet-concatenation
-    rm bin/expert-load
-    PATH=$PWD/bin:/usr/bin:/bin refused "expert-load: not found: the tools must be on the PATH" \
-        INIT=1 OUT=new all-fusions
-}
-
-@test "data of the wrong kind is told before anything starts" {
-    rm bin/cifar-*
-    echo '<html>' >page
-    refused "DATA=page: is a web page, not a CIFAR archive; get $url again" DATA=page INIT=1 \
-        -j4 all-fusions
-    echo '<html>' >page.safetensors
-    refused "DATA=page.safetensors: is a web page, not a data set; *" DATA=page.safetensors \
-        INIT=1 experts
-    mkcifar --train 200 --test 20 -o c.tar.gz
-    cifar-prep -q -o ready c.tar.gz
-    refused "DATA=ready: is a data set; call it NAME.safetensors" DATA=ready INIT=1 all-fusions
-    # An extracted archive is as good; what only reading it shows leaves no folder behind.
-    tar -xzf c.tar.gz
-    run -0 fusions DATA=cifar-100-python INIT=1 resnet-concatenation
-    cmp ready out/data.safetensors
-    rm cifar-100-python/meta
-    run -2 fusions DATA=cifar-100-python INIT=1 OUT=new -j4 all-fusions
-    assert_line --partial "cifar-prep: cifar-100-python: meta is missing (cifar-100-python, by "
-    assert_not_exists new
-}
-
-@test "a misspelt run: the names there are, and the likely one" {
-    local pair
-    refused "resnet-concatenate: no such run, perhaps resnet-concatenation; there are *" \
-        resnet-concatenate
-    for pair in {densenet,resnet,improved_wide_resnet,resnext}-{multiplicative,\
-multiplicativeAddition,TransformerBase,concatenation,simpleAddition,multiplicativeShifted}; do
-        assert_regex "$stderr" " ${pair}[ .]"
-    done
-    refused "resnext-multiplcative: no such run, perhaps resnext-multiplicative; there are *" \
-        -n resnext-multiplcative
-    refused "vgg-concatenation: no such run; there are densenet-multiplicative *" vgg-concatenation
-    refused "resnet-expert-7: no such run; there are densenet-expert-0 * resnext-expert-3*" \
-        resnet-expert-7
-    refused "foo-experts: no such run; there are densenet-experts resnet-experts *" foo-experts
-    refused "densnet-single: no such run, perhaps densenet-single; there are *" densnet-single
-    refused "all-fusion: no such run, perhaps all-fusions; there are all-fusions all-pairs" \
-        all-fusion
 }
 
 @test "experts are found in both layouts, and as safetensors" {
@@ -371,6 +247,11 @@ b/best_iid_wideresnet28_10_expert_1.pth"
     assert_line --regexp '^resnet-concatenation +12.00( +-){7} +14.50 +unfinished$'
 }
 
+# The run has waited for the experts of its family.
+last_of_resnet() {
+    assert_equal "$(grep -oE 'task (task-1|expert)-resnet' calls | tail -n 1)" "task task-1-resnet"
+}
+
 @test "experts are trained on request, each in its own run; runs asked for too wait for them" {
     stand_in expert-train '[ "$1" != --finished ] || exit 0
         echo "expert-train $*" >>calls
@@ -383,12 +264,12 @@ b/best_iid_wideresnet28_10_expert_1.pth"
     assert_output --partial "--task expert-resnet-2 --epochs 2 --seed 3 --batch 8"
     run -0 fusions -j4 EXPERTS=ex experts resnet-concatenation
     assert_equal "$(grep -c '^expert-train' calls)" 16
-    assert_equal "$(tail -n 1 calls | grep -o 'task-1-resnet')" task-1-resnet
+    last_of_resnet
     # The experts of one family, too; the table comes last.
     rm calls
     run -0 fusions -j8 EXPERTS=one OUT=one table resnet-multiplicative resnet-experts
     assert_equal "$(grep -c '^expert-train' calls)" 4
-    assert_equal "$(tail -n 1 calls | grep -o 'task-1-resnet')" task-1-resnet
+    last_of_resnet
     assert_line --index $((${#lines[@]} - 1)) --regexp '^resnet-multiplicative  '
     run -0 fusions -n EXPERTS=none densenet-concatenation
     refute_output --partial expert-train
@@ -416,7 +297,7 @@ b/best_iid_wideresnet28_10_expert_1.pth"
     assert_output --partial "resnet concatenation"
     echo "$titles" >empty.csv
     run -3 "$ROOT/pipelines/plot-curves" empty.csv
-    assert_output "plot-curves: empty.csv: no epoch in it"
+    assert_output "plot-curves: empty.csv: no epoch in it yet"
 }
 
 @test "repeats: every seed with every alpha, then mean and standard deviation" {
