@@ -111,6 +111,19 @@ refused() { # STATUS MESSAGE OPTION...
     fails_with "$1" "submit-all-fusions: $2" "$submit" "${@:3}"
 }
 
+@test "a run that was started with other experts is not submitted, nor a seed of it" {
+    local run=runs/resnet-concatenation again=out/repeats/seed-2-alpha-1 said
+    mkdir -p out/$run $again/$run
+    echo '--init 1 --count 4' | tee out/$run/experts >$again/$run/experts
+    said="the run was started with --init 1 --count 4 and not --init 2 --count 4; other experts \
+need another OUT"
+    refused 2 "out/$run: $said" -n INIT=2 OUT=out resnet-concatenation
+    rm -r out/runs
+    refused 2 "$again/$run: $said" -n INIT=2 OUT=out --array --seeds 1,2 resnet-concatenation
+    run -0 calls INIT=1 OUT=out --array --seeds 1,2 resnet-concatenation
+    assert_output --partial " --array=1-2 "
+}
+
 @test "what cannot be is refused before it waits in a queue" {
     refused 2 "resnet: no such run; there are densenet-multiplicative *" -n resnet
     refused 2 "resnet-concatenate: no such run, perhaps resnet-concatenation; *" resnet-concatenate
