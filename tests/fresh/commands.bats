@@ -52,11 +52,14 @@ typed() {
 # Built where the check was, installed where nothing was.
 @test "./bootstrap deb; the package works by itself and leaves nothing" {
     local bare=$MACHINE-bare log=$MACHINE-bare.txt
-    typed "./bootstrap deb build/release/tests/mkcifar"
+    typed "DEBFULLNAME='A Builder' DEBEMAIL=a@builder.example ./bootstrap deb \
+        build/release/tests/mkcifar"
     typed "build/release/tests/mkcifar --classes 10 --train 500 --test 100 -o small.tar.gz"
     local home
     home=$(chroot "$MACHINE" su -l "$FRESH_USER" -c pwd)
     cp "$MACHINE$home"/fusion-tools/{build/*.deb,small.tar.gz,tests/deb-check} "$bare/root"
+    run -0 chroot "$bare" dpkg-deb -f "$(cd "$bare" && ls root/*.deb)" Maintainer
+    assert_output "A Builder <a@builder.example>"
     machine run "$bare" root "./deb-check *.deb small.tar.gz" >"$log" 2>&1 ||
         { tail -n 60 "$log" && fail "deb-check: see $log"; }
     tail -n 1 "$log" | grep -E '^deb-check: installed, ran, removed: fusion-tools [0-9]'
