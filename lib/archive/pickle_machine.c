@@ -27,7 +27,7 @@ enum fx_status fx_machine_bad(struct fx_machine *m, const char *fmt, ...)
 enum fx_status fx_machine_no_room(struct fx_machine *m)
 {
     if (m->pickle->is_full)
-        return fx_machine_bad(m, "more than %d values", FX_PICKLE_CELLS_MAX);
+        return fx_machine_bad(m, "more than %zu values", m->pickle->n_cells_max);
     return fx_fail(m->err, FX_EFAIL, "%s: pickle: out of memory", m->name);
 }
 

@@ -29,7 +29,7 @@ void *fx_pickle_alloc(struct fx_pickle *pickle, size_t n_bytes, size_t n_cells)
 {
     struct fx_pickle_block *block = pickle->blocks;
 
-    pickle->is_full = n_cells > FX_PICKLE_CELLS_MAX - pickle->n_cells;
+    pickle->is_full = n_cells > pickle->n_cells_max - pickle->n_cells;
     if (pickle->is_full || n_bytes > SIZE_MAX / 2)
         return NULL;
     n_bytes = (n_bytes + 15) & ~(size_t)15;
@@ -153,11 +153,14 @@ static int compare_pairs(const void *a, const void *b)
 bool fx_pickle_dict_prune(struct fx_pickle_value *dict)
 {
     struct fx_pickle_value **items = dict->seq.items;
-    struct pair *pairs = malloc(dict->seq.n * sizeof *pairs + 1);
     size_t n_pairs = 0, n_kept = 0;
 
+    if (dict->is_pruned)
+        return true;
+    struct pair *pairs = malloc(dict->seq.n * sizeof *pairs + 1);
     if (!pairs)
         return false;
+    dict->is_pruned = true;
     for (size_t i = 0; i < dict->seq.n; i += 2)
         if (is_plain_key(items[i]))
             pairs[n_pairs++] = (struct pair){ items[i], i };

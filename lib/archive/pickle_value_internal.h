@@ -39,7 +39,8 @@ struct fx_pickle_bytes {
 
 struct fx_pickle_value {
     enum fx_pickle_kind kind;
-    bool is_open; /* for walkers: set while the node is on the current path (finds cycles) */
+    bool is_open;   /* for walkers: set while the node is on the current path (finds cycles) */
+    bool is_pruned; /* of a DICT: no key stands in it twice, as far as fx_pickle_dict_prune looks */
     union {
         int64_t integer;              /* BOOL, INT */
         double real;                  /* REAL */
@@ -64,16 +65,22 @@ struct fx_pickle_value {
 };
 
 /* Limits of one tree: values plus slots in containers (a CIFAR-100 training batch needs 0.4
- * million, a checkpoint with optimizer some 10,000), and the depth of the unpickler's stack. */
-enum { FX_PICKLE_CELLS_MAX = 1 << 22, FX_PICKLE_STACK_MAX = 100000 };
+ * million, a checkpoint with optimizer some 10,000), and the depth of the unpickler's stack.  An
+ * opcode makes a value and a slot for it, slots are made twice over as containers grow, and a dict
+ * made of a list repeats them: CELLS_A_BYTE are enough for every pickle that is spelled out. */
+enum {
+    FX_PICKLE_CELLS_MAX = 1 << 22,
+    FX_PICKLE_CELLS_A_BYTE = 8,
+    FX_PICKLE_STACK_MAX = 100000,
+};
 
 /* A tree and the memory of all its nodes. */
 struct fx_pickle {
     struct fx_pickle_value *root;            /* owned by blocks */
     struct fx_pickle_value *last_persistent; /* head of the list of all of them, or NULL */
     struct fx_pickle_block *blocks;          /* owned */
-    size_t n_cells;                          /* values and slots so far */
-    bool is_full;                            /* n_cells would have passed FX_PICKLE_CELLS_MAX */
+    size_t n_cells, n_cells_max;             /* values and slots so far, and how many may be */
+    bool is_full;                            /* n_cells would have passed n_cells_max */
     size_t n_decode_left;                    /* bytes that _codecs.encode may still make */
 };
 

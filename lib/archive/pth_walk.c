@@ -12,14 +12,21 @@
 #include <string.h>
 
 /* A checkpoint with optimizer state has some thousand values in a depth of five or six; whole
- * pickled modules nest three dicts a level. */
-enum { DEPTH_MAX = 256, VISITS_MAX = 1 << 20, NAME_BYTES_MAX = 1024, SCALAR_BYTES_MAX = 4096 };
+ * pickled modules nest three dicts a level.  Layers that share their parameters are walked under
+ * each name, so a file may be walked STEPS_A_CELL times over, and a few kilobytes in any case. */
+enum {
+    DEPTH_MAX = 256,
+    STEPS_A_CELL = 16,
+    STEPS_MIN = 4096,
+    NAME_BYTES_MAX = 1024,
+    SCALAR_BYTES_MAX = 4096,
+};
 
 struct walk {
     struct fx_pth_file *file; /* borrowed */
     char name[NAME_BYTES_MAX];
     int depth;
-    int n_visits;
+    size_t n_steps_left; /* values that may still be looked at */
     struct fx_err *err;
 };
 
@@ -27,6 +34,15 @@ static enum fx_status bad(const struct walk *w, const char *why)
 {
     return fx_fail(w->err, FX_EINPUT, "%s: %.*s%s%s", w->file->in->name, FX_PTH_SHOWN_BYTES,
                    w->name, w->name[0] ? ": " : "", why);
+}
+
+/* Counts what is about to be looked at. */
+static enum fx_status take_steps(struct walk *w, size_t n)
+{
+    if (n > w->n_steps_left)
+        return bad(w, "the same values are used in too many places");
+    w->n_steps_left -= n;
+    return FX_OK;
 }
 
 /* ---- text ------------------------------------------------------------------------------------ */
@@ -90,6 +106,7 @@ static enum fx_status visit_dict(struct walk *w, struct fx_pickle_value *dict)
 {
     char key[NAME_BYTES_MAX];
 
+    FX_TRY(take_steps(w, dict->seq.n));
     if (!fx_pickle_dict_prune(dict))
         return fx_fail(w->err, FX_EFAIL, "%s: out of memory", w->file->in->name);
     for (size_t i = 0; i < dict->seq.n; i += 2) {
@@ -108,6 +125,7 @@ static enum fx_status visit_list(struct walk *w, struct fx_pickle_value *list)
 {
     char key[24];
 
+    FX_TRY(take_steps(w, list->seq.n));
     for (size_t i = 0; i < list->seq.n; i++) {
         snprintf(key, sizeof key, "%zu", i);
         FX_TRY(visit_child(w, key, list->seq.items[i]));
@@ -126,43 +144,58 @@ bool fx_pth_is_module(const struct fx_pickle_value *value)
            fx_pickle_get(state, "_modules");
 }
 
-/* Whether a module keeps this buffer out of its state dict. */
-static bool is_transient(const struct fx_pickle_value *state, const struct fx_pickle_value *key)
+/* The names of the buffers that a module keeps out of its state dict, or NULL. */
+static const struct fx_pickle_value *transient_names(const struct fx_pickle_value *state)
 {
     const struct fx_pickle_value *names = fx_pickle_get(state, "_non_persistent_buffers_set");
-    char text[NAME_BYTES_MAX];
 
     if (names && names->kind == FX_PICKLE_OBJECT) /* set([...]) of protocol 2 */
         names = fx_pickle_at(names, 0);
-    if (!names || (names->kind != FX_PICKLE_LIST && names->kind != FX_PICKLE_SET) ||
-        !key_text(key, text, sizeof text))
-        return false;
-    for (size_t i = 0; i < names->seq.n; i++)
-        if (fx_pickle_is_text(names->seq.items[i], text))
-            return true;
-    return false;
+    return names && (names->kind == FX_PICKLE_LIST || names->kind == FX_PICKLE_SET) ? names : NULL;
+}
+
+static enum fx_status visit_buffer(struct walk *w, const char *key, struct fx_pickle_value *buffer,
+                                   const struct fx_pickle_value *transient)
+{
+    size_t n = transient ? transient->seq.n : 0;
+
+    FX_TRY(take_steps(w, n));
+    for (size_t i = 0; i < n; i++)
+        if (fx_pickle_is_text(transient->seq.items[i], key))
+            return FX_OK;
+    return visit_child(w, key, buffer);
 }
 
 /* The order of torch's state_dict(): parameters, buffers, then the modules inside. */
 static enum fx_status visit_module(struct walk *w, const struct fx_pickle_value *state)
 {
     struct fx_pickle_value *buffers = fx_pickle_get(state, "_buffers");
+    const struct fx_pickle_value *transient = transient_names(state);
     char key[NAME_BYTES_MAX];
 
     FX_TRY(visit(w, fx_pickle_get(state, "_parameters")));
+    if (buffers->kind == FX_PICKLE_DICT)
+        FX_TRY(take_steps(w, buffers->seq.n));
     for (size_t i = 0; buffers->kind == FX_PICKLE_DICT && i < buffers->seq.n; i += 2)
-        if (key_text(buffers->seq.items[i], key, sizeof key) &&
-            !is_transient(state, buffers->seq.items[i]))
-            FX_TRY(visit_child(w, key, buffers->seq.items[i + 1]));
+        if (key_text(buffers->seq.items[i], key, sizeof key))
+            FX_TRY(visit_buffer(w, key, buffers->seq.items[i + 1], transient));
     return visit(w, fx_pickle_get(state, "_modules"));
+}
+
+/* How many values a look at this one reads: the dict of an object is searched for names. */
+static size_t steps_of(const struct fx_pickle_value *value)
+{
+    const struct fx_pickle_value *state =
+        value->kind == FX_PICKLE_OBJECT ? value->object.state : NULL;
+
+    return state && state->kind == FX_PICKLE_DICT ? 1 + state->seq.n : 1;
 }
 
 static enum fx_status visit(struct walk *w, struct fx_pickle_value *value)
 {
     enum fx_status status = FX_OK;
 
-    if (++w->n_visits > VISITS_MAX)
-        return bad(w, "more than a million values");
+    FX_TRY(take_steps(w, steps_of(value)));
     if (fx_pth_is_tensor(value))
         return fx_pth_add_tensor(w->file, value, w->name[0] ? w->name : "tensor", w->err);
     bool is_module = fx_pth_is_module(value);
@@ -193,7 +226,9 @@ static enum fx_status visit(struct walk *w, struct fx_pickle_value *value)
 enum fx_status fx_pth_walk(struct fx_pth_file *file, struct fx_pickle_value *root,
                            struct fx_err *err)
 {
-    struct walk w = { .file = file, .err = err };
+    struct walk w = { .file = file,
+                      .n_steps_left = STEPS_MIN + STEPS_A_CELL * file->pickle.n_cells,
+                      .err = err };
 
     return visit(&w, root);
 }

@@ -459,7 +459,11 @@ enum fx_status fx_unpickle(struct fx_pickle *pickle, const uint8_t *bytes, size_
     };
     enum fx_status status;
 
-    *pickle = (struct fx_pickle){ .n_decode_left = n_bytes };
+    *pickle =
+        (struct fx_pickle){ .n_decode_left = n_bytes,
+                            .n_cells_max = n_bytes < FX_PICKLE_CELLS_MAX / FX_PICKLE_CELLS_A_BYTE
+                                               ? n_bytes * FX_PICKLE_CELLS_A_BYTE
+                                               : FX_PICKLE_CELLS_MAX };
     status = run(&m);
     if (status == FX_OK && !n_used && m.pos != n_bytes)
         status =

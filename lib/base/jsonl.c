@@ -22,14 +22,21 @@ json_t *fx_json_text(const char *text)
     return string;
 }
 
-/* Whether an allocation of jansson failed in this thread. */
-static _Thread_local bool was_short;
+/* What the value that is being parsed in this thread may still take, and why jansson got none. */
+static _Thread_local size_t n_left = SIZE_MAX;
+static _Thread_local bool was_short, was_too_much;
 
 static void *allocate(size_t n)
 {
-    void *bytes = malloc(n);
+    void *bytes = NULL;
 
+    if (n > n_left) {
+        was_too_much = true;
+        return NULL;
+    }
+    bytes = malloc(n);
     was_short |= !bytes;
+    n_left -= bytes ? n : 0;
     return bytes;
 }
 
@@ -37,10 +44,16 @@ enum fx_status fx_json_parse(const char *bytes, size_t n, size_t flags, json_t *
                              json_error_t *why)
 {
     json_set_alloc_funcs(allocate, free);
-    was_short = false;
+    was_short = was_too_much = false;
+    n_left = n < (SIZE_MAX - FX_JSON_BYTES) / FX_JSON_FACTOR ? FX_JSON_BYTES + n * FX_JSON_FACTOR
+                                                             : SIZE_MAX;
     *value = json_loadb(bytes, n, flags, why);
+    n_left = SIZE_MAX; /* for what is made and changed elsewhere */
     if (!*value && was_short)
         snprintf(why->text, sizeof why->text, "out of memory");
+    else if (!*value && was_too_much)
+        snprintf(why->text, sizeof why->text, "needs more than %d MiB and %d times its size",
+                 FX_JSON_BYTES >> 20, FX_JSON_FACTOR);
     return *value ? FX_OK : was_short ? FX_EFAIL : FX_EINPUT;
 }
 

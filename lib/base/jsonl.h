@@ -12,9 +12,13 @@
  * other.  NULL when memory is short. */
 json_t *fx_json_text(const char *text);
 
+/* A value may take so many times the memory of its text, and so much in any case.  A header of
+ * safetensors takes 10 times its text; "[[],[],[], ..." would take 80 times. */
+enum { FX_JSON_FACTOR = 16, FX_JSON_BYTES = 64 << 20 };
+
 /* fx_json_parse: the value that these bytes spell, owned by the caller.  FX_EINPUT: they are no
- * JSON; FX_EFAIL: memory was short, which jansson alone calls bad JSON.  Either way why->text says
- * it. */
+ * JSON, or need more memory than that; FX_EFAIL: memory was short, which jansson alone calls bad
+ * JSON.  Either way why->text says it. */
 enum fx_status fx_json_parse(const char *bytes, size_t n, size_t flags, json_t **value,
                              json_error_t *why) FX_MUST_CHECK;
 

@@ -61,7 +61,7 @@ struct fx_tensor_set {
     size_t n_meta, cap_meta;
     void **storage; /* owned blocks */
     size_t n_storage, cap_storage;
-    struct fx_name_index names;
+    struct fx_name_index names, keys; /* of tensors and of metadata */
 };
 
 void fx_tensor_set_init(struct fx_tensor_set *set);

@@ -25,6 +25,7 @@ void fx_tensor_set_fini(struct fx_tensor_set *set)
     free(set->meta);
     free(set->storage);
     fx_name_index_fini(&set->names);
+    fx_name_index_fini(&set->keys);
     fx_tensor_set_init(set);
 }
 
@@ -152,12 +153,16 @@ enum fx_status fx_tensor_set_rename(struct fx_tensor_set *set, size_t i, const c
 
 /* ---- metadata -------------------------------------------------------------------------------- */
 
+static const char *key_of(const void *meta, size_t number)
+{
+    return ((const struct fx_meta *)meta)[number].key;
+}
+
 static struct fx_meta *find_meta(const struct fx_tensor_set *set, const char *key)
 {
-    for (size_t i = 0; i < set->n_meta; i++)
-        if (strcmp(set->meta[i].key, key) == 0)
-            return &set->meta[i];
-    return NULL;
+    int64_t found = fx_name_index_find(&set->keys, key, key_of, set->meta);
+
+    return found != FX_NAME_UNKNOWN ? &set->meta[found] : NULL;
 }
 
 const char *fx_tensor_set_meta(const struct fx_tensor_set *set, const char *key)
@@ -180,7 +185,8 @@ enum fx_status fx_tensor_set_put_meta(struct fx_tensor_set *set, const char *key
     }
     char *key_copy = strdup(key);
     if (!key_copy || !value_copy ||
-        !reserve((void **)&set->meta, set->n_meta, &set->cap_meta, sizeof *meta)) {
+        !reserve((void **)&set->meta, set->n_meta, &set->cap_meta, sizeof *meta) ||
+        !fx_name_index_add(&set->keys, key, set->n_meta)) {
         free(key_copy);
         free(value_copy);
         return fx_fail(err, FX_EFAIL, "metadata '%s': out of memory", key);
