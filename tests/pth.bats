@@ -51,3 +51,14 @@ strips '%s' from all names\n" module. _orig_mod. module.)"
     assert_equal "$(head -n 1 said)" \
         "expert-load: variants/beside-a-command.pth: takes the tensors under 'state_dict'"
 }
+
+@test "a view without elements may begin behind its storage" {
+    # torch.empty(2, 0)[1:]
+    PYTHONPATH=$ROOT/tests/bad python3 - <<'END'
+from torchfile import *
+view = tensor(storage(numel=0), offset=1, size=(1, 0), stride=(1, 1))
+open("view.pth", "wb").write(pth(state(view), storages=(b"",)))
+END
+    run -0 expert-load --list view.pth
+    assert_output "$(printf 'weight\tF32\t(1, 0)')"
+}

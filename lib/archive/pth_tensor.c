@@ -57,6 +57,36 @@ static bool unwrap(const struct fx_pickle_value *value, const struct fx_pickle_v
     return is_rebuild(*function);
 }
 
+/* What is a tensor to torch, and holds other things than elements in C order. */
+static const struct {
+    const char *function, *why;
+} foreign[] = {
+    { "_rebuild_qtensor", "is quantised; save the model as it was before" },
+    { "_rebuild_sparse_tensor", "is sparse; save it as to_dense() makes it" },
+    { "_rebuild_nested_tensor", "is a nested tensor; save the tensors in it" },
+    { "_rebuild_meta_tensor_no_storage", "has no elements: it was saved on the device meta" },
+};
+
+static bool begins_with(struct fx_pickle_bytes bytes, const char *word)
+{
+    return bytes.n >= strlen(word) && memcmp(bytes.at, word, strlen(word)) == 0;
+}
+
+const char *fx_pth_why_foreign(const struct fx_pickle_value *value)
+{
+    const struct fx_pickle_value *function = NULL, *args;
+
+    if (unwrap(value, &function, &args) || !function || function->kind != FX_PICKLE_GLOBAL)
+        return NULL;
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
+        if (fx_pickle_is_global(function, "torch._utils", foreign[i].function))
+            return foreign[i].why;
+    if (begins_with(function->global.module, "torch._utils") &&
+        begins_with(function->global.name, "_rebuild_"))
+        return "is a kind of tensor that is not read; save a plain one";
+    return NULL;
+}
+
 bool fx_pth_is_tensor(const struct fx_pickle_value *value)
 {
     const struct fx_pickle_value *function, *args;
@@ -81,23 +111,24 @@ static bool read_counts(const struct fx_pickle_value *tuple, int *n, int64_t *co
     return true;
 }
 
-/* Whether every element of the view lies in its storage. */
+/* Whether every element of the view lies in its storage; one without elements may begin anywhere.
+ */
 static bool is_inside(const struct view *view)
 {
     int64_t last = view->offset, n = view->elements.n;
     bool is_empty = false;
 
+    for (int i = 0; i < view->n_dims; i++)
+        is_empty |= view->shape[i] == 0;
+    if (is_empty)
+        return true;
     for (int i = 0; i < view->n_dims; i++) {
         int64_t reach;
-        if (view->shape[i] == 0) {
-            is_empty = true;
-            continue;
-        }
         if (__builtin_mul_overflow(view->shape[i] - 1, view->stride[i], &reach) ||
             __builtin_add_overflow(last, reach, &last))
             return false;
     }
-    return is_empty ? view->offset <= n : last < n;
+    return last < n;
 }
 
 static enum fx_status read_view(const struct fx_pth_file *file, const struct fx_pickle_value *value,

@@ -112,7 +112,8 @@ static enum fx_status visit_dict(struct walk *w, struct fx_pickle_value *dict)
     for (size_t i = 0; i < dict->seq.n; i += 2) {
         if (key_text(dict->seq.items[i], key, sizeof key))
             FX_TRY(visit_child(w, key, dict->seq.items[i + 1]));
-        else if (fx_pth_is_tensor(dict->seq.items[i + 1]))
+        else if (fx_pth_is_tensor(dict->seq.items[i + 1]) ||
+                 fx_pth_why_foreign(dict->seq.items[i + 1]))
             return bad(w, "a tensor's name is not printable text");
         else
             fx_log_verbose("%s: %s: skipped a key that is not printable text", w->file->in->name,
@@ -198,6 +199,8 @@ static enum fx_status visit(struct walk *w, struct fx_pickle_value *value)
     FX_TRY(take_steps(w, steps_of(value)));
     if (fx_pth_is_tensor(value))
         return fx_pth_add_tensor(w->file, value, w->name[0] ? w->name : "tensor", w->err);
+    if (fx_pth_why_foreign(value))
+        return bad(w, fx_pth_why_foreign(value));
     bool is_module = fx_pth_is_module(value);
     if (!is_module && value->kind != FX_PICKLE_DICT && value->kind != FX_PICKLE_LIST &&
         value->kind != FX_PICKLE_TUPLE) {

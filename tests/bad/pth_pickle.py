@@ -86,6 +86,30 @@ def cyclic():
     ), "*: nested too deeply"
 
 
+def foreign():
+    """A tensor that cannot be read is not passed over, though others beside it could be."""
+    for case, function, why in (
+        ("quantised", "_rebuild_qtensor", "fc.weight: is quantised; *"),
+        ("sparse", "_rebuild_sparse_tensor", "fc.weight: is sparse; *"),
+        ("nested", "_rebuild_nested_tensor", "fc.weight: is a nested tensor; *"),
+        ("meta", "_rebuild_meta_tensor_no_storage", "fc.weight: has no elements: *"),
+        ("other", "_rebuild_of_tomorrow", "fc.weight: is a kind of tensor that is not read; *"),
+    ):
+        made = call("torch._utils", function, storage(kind="QInt8Storage"))
+        kept = call("torch._utils", "_rebuild_parameter", made, FALSE)
+        typed = call(
+            "torch._tensor",
+            "_rebuild_from_type_v2",
+            name("torch._utils", function),
+            name("m", "Tensor"),
+            tup(storage(kind="QInt8Storage")),
+            NONE,
+        )
+        for spelling, value in (("", made), ("-parameter", kept), ("-typed", typed)):
+            pairs = ("fc.bias", tensor()), ("fc.weight", value)
+            yield "foreign-" + case + spelling, pickled(dictionary(*pairs)), why
+
+
 def lying():
     for case, size, stride in (
         ("overflow", (2**62, 4), (4, 1)),
@@ -160,7 +184,7 @@ def misnamed():
 
 
 def cases():
-    for section in (hostile, unreadable, cyclic, lying, misnamed):
+    for section in (hostile, unreadable, cyclic, foreign, lying, misnamed):
         for case, pickle, why in section():
             yield case + ".pth", pth(pickle), why
     yield "storage-short.pth", pth(
