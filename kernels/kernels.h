@@ -333,7 +333,7 @@ struct fx_k_result {
 /* partials[i] = sum of squares of chunk i. */
 cudaError_t fx_k_square_sums(cudaStream_t stream, const struct fx_chunk *chunks, size_t n_chunks,
                              const float *grads, double *partials);
-/* Norms, guards and scales from the partials, as lib/backend/host/update.c; a result->skip that is
+/* Norms, guards and scales from the partials, as lib/backend/host/step.c; a result->skip that is
  * there stays. */
 cudaError_t fx_k_norms(cudaStream_t stream, const struct fx_chunk *chunks, size_t n_chunks,
                        const double *partials, const struct fx_k_update *update,

@@ -1,5 +1,5 @@
 /* The end of a step: norm of the gradients, guards and clip, AdamW or SGD, commit of the running
- * statistics.  The mathematics is that of lib/backend/host/update.c and lib/ops/optimizer.c;
+ * statistics.  The mathematics is that of lib/backend/host/step.c and lib/ops/optimizer.c;
  * nothing comes back to the host in between. */
 #include "kernels.h"
 #include "launch.cuh"

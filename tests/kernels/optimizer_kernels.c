@@ -3,7 +3,7 @@
 #include "bf16_bits.h"
 #include "kernel_case.h"
 
-#include "backend/host/update.h"
+#include "backend/host/step.h"
 #include "net/builder.h"
 
 enum { N_RUNNING = 300, STEPS = 3 };

@@ -1,6 +1,6 @@
 /* Norm, clip, AdamW, SGD, the non-finite guard and the commit, over a store with three groups,
  * against literal implementations in double. */
-#include "backend/host/update.h"
+#include "backend/host/step.h"
 #include "net/builder.h"
 
 #include <math.h>

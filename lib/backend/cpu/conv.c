@@ -119,7 +119,7 @@ enum fx_status fx_cpu_conv_forward(const struct fx_instr *s, const struct fx_cpu
     const struct fx_conv_op *op = &exec->program->convs[s->node];
 
     return run_direction(op, FX_CONV_FORWARD, &s->operands[0],
-                         fx_store_at(&exec->program->model->store, op->param, FX_ROLE_VALUE),
+                         fx_store_at(&exec->program->model->step.store, op->param, FX_ROLE_VALUE),
                          &s->operands[1], exec, err);
 }
 
@@ -129,7 +129,7 @@ enum fx_status fx_cpu_conv_data(const struct fx_instr *s, const struct fx_cpu_ex
     const struct fx_conv_op *op = &exec->program->convs[s->node];
 
     return run_direction(op, FX_CONV_DATA, &s->operands[1],
-                         fx_store_at(&exec->program->model->store, op->param, FX_ROLE_VALUE),
+                         fx_store_at(&exec->program->model->step.store, op->param, FX_ROLE_VALUE),
                          &s->operands[0], exec, err);
 }
 
@@ -138,7 +138,7 @@ enum fx_status fx_cpu_conv_weights(const struct fx_instr *s, const struct fx_cpu
 {
     const struct fx_conv_op *op = &exec->program->convs[s->node];
     size_t workspace = fx_dnnl_conv_workspace(op->directions[FX_CONV_WEIGHTS]);
-    float *grad = fx_store_at(&exec->program->model->store, op->param, FX_ROLE_GRAD);
+    float *grad = fx_store_at(&exec->program->model->step.store, op->param, FX_ROLE_GRAD);
     float *to = grad;
 
     if (exec->accumulate)

@@ -11,7 +11,7 @@
 #include "backend/cpu/workers_internal.h"
 #include "backend/cpu/layout_internal.h"
 #include "ops/dropout.h"
-#include "backend/host/store.h"
+#include "backend/host/step.h"
 #include "backend/lower/lower.h"
 
 struct fx_device {
@@ -22,13 +22,11 @@ struct fx_device {
 };
 
 struct fx_model {
+    struct fx_host_step step;
     struct fx_device *device;     /* borrowed */
     const struct fx_graph *graph; /* borrowed */
     bool trains;
-    struct fx_store store;
-    struct fx_losses losses;      /* since step_begin */
-    struct fx_step_result result; /* of the last update */
-    int n_lanes;                  /* without the head, whose number it is */
+    int n_lanes; /* without the head, whose number it is */
     struct fx_worker_share share;
     struct fx_workers *workers;                           /* owned */
     struct fx_dnnl_stream *streams[FX_GRAPH_MAX_EXPERTS]; /* owned; one for each worker */

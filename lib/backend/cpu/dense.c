@@ -9,7 +9,7 @@
 static struct fx_operands operands_of(const struct fx_instr *s, const struct fx_cpu_exec *exec)
 {
     const struct fx_lowered *lowered = &exec->program->lowered;
-    const struct fx_store *store = &exec->program->model->store;
+    const struct fx_store *store = &exec->program->model->step.store;
     const struct fx_node *node = fx_instr_node(s, exec);
     struct fx_operands o = { .graph = lowered->graph,
                              .node = node,

@@ -105,7 +105,8 @@ static enum fx_status set_layouts(struct fx_model *model, struct fx_err *err)
                                       model->device->loops->block);
         free(model->layouts[node->params[0]]);
         model->layouts[node->params[0]] = layout;
-        fx_store_layout_set_packed(&model->store.layout, node->params[0], fx_weight_floats(layout));
+        fx_store_layout_set_packed(&model->step.store.layout, node->params[0],
+                                   fx_weight_floats(layout));
     }
     return FX_OK;
 }
@@ -134,7 +135,7 @@ enum fx_status fx_cpu_model_create(struct fx_model **out, struct fx_device *devi
     /* Gradients of a shared INPUT are added by one lane after the other. */
     model->share = graph->input_gradients ? (struct fx_worker_share){ 1, threads }
                                           : fx_worker_share_of(model->n_lanes, threads);
-    FX_TRY_OUT(fx_store_init(&model->store, graph, trains, &packing, err));
+    FX_TRY_OUT(fx_store_init(&model->step.store, graph, trains, &packing, err));
     FX_TRY_OUT(set_layouts(model, err));
     FX_TRY_OUT(fx_workers_create(&model->workers, threads, model->share.n_threads, err));
     for (int w = 0; w < model->share.n_workers; w++)
@@ -165,14 +166,14 @@ void fx_cpu_model_destroy(struct fx_model *model)
         free(model->layouts[i]);
     free(model->layouts);
     fx_arena_destroy(&model->activations);
-    fx_store_fini(&model->store);
+    fx_store_fini(&model->step.store);
     free(model);
 }
 
 void fx_cpu_model_memory(const struct fx_model *model, struct fx_memory *memory)
 {
     *memory = (struct fx_memory){ 0 };
-    fx_store_layout_memory(&model->store.layout, memory);
+    fx_store_layout_memory(&model->step.store.layout, memory);
     memory->activations = model->activation_bytes;
     memory->workspace = (size_t)model->share.n_workers * model->workspace_bytes;
 }
@@ -181,9 +182,9 @@ enum fx_status fx_cpu_model_allocate(struct fx_model *model, struct fx_err *err)
 {
     char *base[FX_MAX_LANES_OF_GRAPH];
 
-    if (model->store.is_allocated)
+    if (model->step.store.is_allocated)
         return fx_fail(err, FX_EUSAGE, "device cpu: the model has its memory already");
-    FX_TRY(fx_store_allocate(&model->store, err));
+    FX_TRY(fx_store_allocate(&model->step.store, err));
     FX_TRY(fx_arena_create(&model->activations, model->activation_bytes, "activations", err));
     for (int w = 0; w < model->share.n_workers; w++)
         FX_TRY(fx_arena_create(&model->workspaces[w], model->workspace_bytes, "workspace", err));
@@ -239,7 +240,7 @@ enum fx_status fx_cpu_program_create(struct fx_program **out, struct fx_model *m
     enum fx_status status;
 
     *out = NULL;
-    if (model->store.is_allocated)
+    if (model->step.store.is_allocated)
         return fx_fail(err, FX_EUSAGE, "device cpu: programs are made before the memory");
     if (n < 1 || (mode == FX_TRAIN && !model->trains))
         return fx_fail(err, FX_EUSAGE, "device cpu: no such program (batch %d)", n);

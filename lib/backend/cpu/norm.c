@@ -70,7 +70,7 @@ enum fx_status fx_cpu_norm_stats(const struct fx_instr *s, const struct fx_cpu_e
         for (int block = s->first / loops->block; block < n_blocks; block++)
             block_stats(loops, &s->operands[0], exec->program->lowered.n, block, stats);
     }
-    fx_store_gather((struct fx_store *)&model->store, fx_instr_node(s, exec), stats->mean,
+    fx_store_gather((struct fx_store *)&model->step.store, fx_instr_node(s, exec), stats->mean,
                     stats->unbiased);
     return FX_OK;
 }
@@ -86,7 +86,7 @@ struct coefficients {
 static void coefficients_of(const struct fx_instr *s, const struct fx_cpu_exec *exec, int block,
                             struct coefficients *k)
 {
-    const struct fx_store *store = &exec->program->model->store;
+    const struct fx_store *store = &exec->program->model->step.store;
     const struct fx_node *node = fx_instr_node(s, exec);
     const struct fx_stats *stats = stats_of(s, exec);
     const float *weight = fx_store_at(store, node->params[WEIGHT], FX_ROLE_VALUE);
@@ -157,7 +157,7 @@ enum fx_status fx_cpu_norm_apply(const struct fx_instr *s, const struct fx_cpu_e
 static void block_sums(const struct fx_instr *s, const struct fx_cpu_exec *exec, int block,
                        const struct coefficients *k, struct fx_bn_back *b)
 {
-    const struct fx_store *store = &exec->program->model->store;
+    const struct fx_store *store = &exec->program->model->step.store;
     const struct fx_loops *loops = exec->program->model->device->loops;
     const struct fx_node *node = fx_instr_node(s, exec);
     const struct fx_view *x = &s->operands[0], *dy = &s->operands[1];

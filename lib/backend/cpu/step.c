@@ -1,7 +1,6 @@
 /* The calls of a training step on the cpu, and the back-end table. */
 #include "backend/backends.h"
 #include "backend/cpu/cpu_internal.h"
-#include "backend/host/update.h"
 
 #include <string.h>
 #include <time.h>
@@ -158,7 +157,7 @@ static enum fx_status forward(struct fx_program *program, struct fx_err *err)
     FX_TRY(fx_workers_run(model->workers, model->share.n_workers, lanes_job, &pass, err));
     FX_TRY(fx_workers_run(model->workers, 1, head_job, &pass, err));
     if (program->lowered.mode == FX_TRAIN)
-        fx_store_forward_done(&model->store);
+        fx_store_forward_done(&model->step.store);
     return FX_OK;
 }
 
@@ -182,7 +181,7 @@ static enum fx_status loss(struct fx_program *program, const struct fx_loss_conf
         heads.experts[k] = nodes[graph->logits[k]].value.data;
         heads.d_experts[k] = nodes[graph->logits[k]].gradient.data;
     }
-    fx_loss_heads(&heads, &targets, config, &program->model->losses);
+    fx_loss_heads(&heads, &targets, config, &program->model->step.losses);
     return check_stop(program->model, err);
 }
 
@@ -205,8 +204,8 @@ static void clear_dense(const struct fx_program *program, bool accumulate)
                    (size_t)program->lowered.n * (size_t)fx_shape_elements(node->shape) *
                        sizeof(float));
         for (int p = 0; p < node->n_params && !accumulate; p++)
-            memset(fx_store_at(&program->model->store, node->params[p], FX_ROLE_GRAD), 0,
-                   program->model->store.layout.extents[node->params[p]].n * sizeof(float));
+            memset(fx_store_at(&program->model->step.store, node->params[p], FX_ROLE_GRAD), 0,
+                   program->model->step.store.layout.extents[node->params[p]].n * sizeof(float));
     }
 }
 
@@ -222,7 +221,7 @@ static enum fx_status backward(struct fx_program *program, bool accumulate, stru
     return fx_workers_run(model->workers, model->share.n_workers, lanes_job, &pass, err);
 }
 
-/* ---- update, losses, parameters ---- */
+/* ---- update ---- */
 
 static enum fx_status update(struct fx_program *program, const struct fx_update *config,
                              const struct fx_sgd *sgd, struct fx_err *err)
@@ -230,42 +229,8 @@ static enum fx_status update(struct fx_program *program, const struct fx_update 
     struct fx_model *model = program->model;
     struct fx_parallel parallel = fx_workers_parallel(model->workers);
 
-    return fx_host_update(&model->store, &model->losses, config, sgd, &parallel, &model->result,
-                          err);
-}
-
-static enum fx_status step_end(struct fx_model *model, struct fx_step_result *result,
-                               struct fx_err *err)
-{
-    (void)err;
-    *result = model->result;
-    return FX_OK;
-}
-
-static void step_begin(struct fx_model *model)
-{
-    model->losses = (struct fx_losses){ 0 };
-    fx_store_step_begin(&model->store);
-}
-
-static enum fx_status losses_read(struct fx_model *model, struct fx_losses *losses,
-                                  struct fx_err *err)
-{
-    (void)err;
-    *losses = model->losses;
-    return FX_OK;
-}
-
-static enum fx_status tensor_write(struct fx_model *model, int param, enum fx_tensor_role role,
-                                   const void *data, struct fx_err *err)
-{
-    return fx_store_write(&model->store, param, role, data, err);
-}
-
-static enum fx_status tensor_read(struct fx_model *model, int param, enum fx_tensor_role role,
-                                  void *data, struct fx_err *err)
-{
-    return fx_store_read(&model->store, param, role, data, err);
+    return fx_host_update(&model->step.store, &model->step.losses, config, sgd, &parallel,
+                          &model->step.result, err);
 }
 
 /* ---- values, for tests and logits ---- */
@@ -325,16 +290,16 @@ const struct fx_backend fx_backend_cpu = {
     .model_memory = fx_cpu_model_memory,
     .model_allocate = fx_cpu_model_allocate,
     .program_create = fx_cpu_program_create,
-    .tensor_write = tensor_write,
-    .tensor_read = tensor_read,
+    .tensor_write = fx_host_tensor_write,
+    .tensor_read = fx_host_tensor_read,
     .input = input,
     .forward = forward,
     .loss = loss,
     .backward = backward,
     .update = update,
-    .step_end = step_end,
-    .step_begin = step_begin,
-    .losses_read = losses_read,
+    .step_end = fx_host_step_end,
+    .step_begin = fx_host_step_begin,
+    .losses_read = fx_host_losses_read,
     .value_read = value_read,
     .value_write = value_write,
     .profile_print = profile_print,

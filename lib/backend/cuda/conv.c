@@ -58,41 +58,15 @@ static size_t max_bytes(size_t a, size_t b)
 
 /* ---- products ---- */
 
-/* y = x w^T, dx = dy w or dw = dy^T x (gemm.h); weights' gradients are f32. */
 static struct fx_gemm_shape product_of(const struct fx_cuda_exec *exec, const struct geometry *g,
                                        enum fx_conv_direction direction)
 {
-    int c_in = g->layout.in, c_out = g->layout.out;
     struct fx_gemm_matrix x = { g->x.ld, g->x.lane }, y = { g->y.ld, g->y.lane };
-    struct fx_gemm_matrix w = { c_in, exec->batch->trained_lane };
-    struct fx_gemm_shape p = { .n_lanes = exec->launch.n_lanes,
-                               .m = g->rows,
-                               .n = c_out,
-                               .k = c_in,
-                               .a = x,
-                               .b = w,
-                               .c = y,
-                               .trans_b = true,
-                               .bf16 = exec->launch.bf16,
-                               .c_bf16 = exec->launch.bf16,
-                               .alpha = 1 };
+    struct fx_gemm_shape p =
+        fx_cuda_layer_product(exec, direction, g->rows, g->layout.in, g->layout.out, x, y);
 
-    if (direction == FX_CONV_DATA) {
-        p.n = c_in;
-        p.k = c_out;
-        p.a = y;
-        p.c = x;
-        p.trans_b = false;
-    } else if (direction == FX_CONV_WEIGHTS) {
-        p.m = c_out;
-        p.n = c_in;
-        p.k = g->rows;
-        p.a = y;
-        p.b = x;
-        p.c = w;
-        p.trans_a = true;
-        p.trans_b = p.c_bf16 = false;
-    }
+    p.bf16 = exec->launch.bf16;
+    p.c_bf16 = p.bf16 && direction != FX_CONV_WEIGHTS; /* gradients of weights are f32 */
     return p;
 }
 

@@ -157,6 +157,12 @@ struct fx_k_drop fx_cuda_drop(const struct fx_cuda_exec *exec, int node);
 size_t fx_cuda_value_bytes(const struct fx_device *device);
 /* Pixels of a map in the whole batch. */
 int fx_cuda_rows(const struct fx_cuda_exec *exec, const struct fx_view *view);
+/* A product of a layer over all lanes, in f32: forward y = x w^T of `rows` rows, data dx = dy w,
+ * weights dw = dy^T x; x and y stand for their gradients as well. */
+struct fx_gemm_shape fx_cuda_layer_product(const struct fx_cuda_exec *exec,
+                                           enum fx_conv_direction direction, int rows, int c_in,
+                                           int c_out, struct fx_gemm_matrix x,
+                                           struct fx_gemm_matrix y);
 /* The queue's workspace from byte `offset`, which is rounded up to 256. */
 void *fx_cuda_workspace(const struct fx_cuda_exec *exec, size_t offset);
 

@@ -48,47 +48,19 @@ static struct fx_k_attention_shape attention_of(const struct fx_cuda_exec *exec,
 
 /* ---- LINEAR ---- */
 
-/* The product of a LINEAR node over all lanes: y = x w^T, dx = dz w or dw = dz^T x. */
+/* The product of a LINEAR node over all lanes; with a ReLU, dz takes the place of dy. */
 static struct fx_gemm_shape linear_product(const struct fx_cuda_exec *exec,
                                            const struct fx_node *node,
                                            enum fx_conv_direction direction)
 {
     int c_in = node_of(exec, node->inputs[0])->shape.c, c_out = node->shape.c;
-    int self = (int)(node - exec->program->model->graph->nodes);
+    int self = (int)(node - exec->program->model->graph->nodes), rows = rows_of(exec, node);
     struct fx_gemm_matrix x = { c_in, fx_cuda_dense(exec, node->inputs[0], false).lane };
     struct fx_gemm_matrix y = { c_out, fx_cuda_dense(exec, self, false).lane };
-    struct fx_gemm_matrix w = { c_in, exec->batch->trained_lane };
-    struct fx_gemm_shape p = { .n_lanes = exec->launch.n_lanes,
-                               .m = rows_of(exec, node),
-                               .n = c_out,
-                               .k = c_in,
-                               .a = x,
-                               .b = w,
-                               .c = y,
-                               .trans_b = true,
-                               .alpha = 1 };
 
-    if (direction == FX_CONV_FORWARD)
-        return p;
-    if (node->relu)
-        y.lane = (size_t)p.m * (size_t)c_out; /* dz lies in the workspace */
-    if (direction == FX_CONV_DATA) {
-        p.n = c_in;
-        p.k = c_out;
-        p.a = y;
-        p.c = x;
-        p.trans_b = false;
-        return p;
-    }
-    p.m = c_out;
-    p.n = c_in;
-    p.k = rows_of(exec, node);
-    p.a = y;
-    p.b = x;
-    p.c = w;
-    p.trans_a = true;
-    p.trans_b = false;
-    return p;
+    if (direction != FX_CONV_FORWARD && node->relu)
+        y.lane = (size_t)rows * (size_t)c_out; /* dz lies in the workspace */
+    return fx_cuda_layer_product(exec, direction, rows, c_in, c_out, x, y);
 }
 
 /* Where the products' workspace begins: behind dz, if there is one. */

@@ -97,6 +97,32 @@ int fx_cuda_rows(const struct fx_cuda_exec *exec, const struct fx_view *view)
     return exec->program->lowered.n * view->area;
 }
 
+struct fx_gemm_shape fx_cuda_layer_product(const struct fx_cuda_exec *exec,
+                                           enum fx_conv_direction direction, int rows, int c_in,
+                                           int c_out, struct fx_gemm_matrix x,
+                                           struct fx_gemm_matrix y)
+{
+    struct fx_gemm_matrix w = { c_in, exec->batch->trained_lane };
+    struct fx_gemm_shape p = { .n_lanes = exec->launch.n_lanes,
+                               .m = direction == FX_CONV_WEIGHTS ? c_out : rows,
+                               .n = direction == FX_CONV_FORWARD ? c_out : c_in,
+                               .k = direction == FX_CONV_FORWARD ? c_in : c_out,
+                               .a = direction == FX_CONV_FORWARD ? x : y,
+                               .b = direction == FX_CONV_WEIGHTS ? x : w,
+                               .c = y,
+                               .trans_a = direction == FX_CONV_WEIGHTS,
+                               .trans_b = direction == FX_CONV_FORWARD,
+                               .alpha = 1 };
+
+    if (direction == FX_CONV_DATA)
+        p.c = x;
+    if (direction == FX_CONV_WEIGHTS) {
+        p.k = rows;
+        p.c = w;
+    }
+    return p;
+}
+
 void *fx_cuda_workspace(const struct fx_cuda_exec *exec, size_t offset)
 {
     return exec->program->model->workspace[exec->queue] + fx_device_round(offset);

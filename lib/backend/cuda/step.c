@@ -14,7 +14,6 @@
 #include "backend/backends.h"
 #include "backend/cuda/find_internal.h"
 #include "backend/cuda/graph_capture_internal.h"
-#include "backend/host/update.h"
 
 #include <stdlib.h>
 #include <string.h>

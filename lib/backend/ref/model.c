@@ -34,7 +34,7 @@ void fx_ref_model_destroy(struct fx_model *model)
     }
     fx_arena_destroy(&model->activations);
     fx_arena_destroy(&model->workspace);
-    fx_store_fini(&model->store);
+    fx_store_fini(&model->step.store);
     free(model->is_output);
     free(model);
 }
@@ -63,7 +63,7 @@ enum fx_status fx_ref_model_create(struct fx_model **out, struct fx_device *devi
         return fx_fail(err, FX_EFAIL, "device ref: out of memory for the model");
     model->device = device;
     model->graph = graph;
-    FX_TRY_OUT(fx_store_init(&model->store, graph, trains, NULL, err));
+    FX_TRY_OUT(fx_store_init(&model->step.store, graph, trains, NULL, err));
     model->is_output = calloc((size_t)graph->n_nodes + 1, sizeof *model->is_output);
     if (!model->is_output) {
         status = fx_fail(err, FX_EFAIL, "device ref: out of memory for the model");
@@ -80,16 +80,16 @@ out:
 void fx_ref_model_memory(const struct fx_model *model, struct fx_memory *memory)
 {
     *memory = (struct fx_memory){ 0 };
-    fx_store_layout_memory(&model->store.layout, memory);
+    fx_store_layout_memory(&model->step.store.layout, memory);
     memory->activations = model->activation_bytes;
     memory->workspace = model->workspace_bytes;
 }
 
 enum fx_status fx_ref_model_allocate(struct fx_model *model, struct fx_err *err)
 {
-    if (model->store.is_allocated)
+    if (model->step.store.is_allocated)
         return fx_fail(err, FX_EUSAGE, "device ref: the model has its memory already");
-    FX_TRY(fx_store_allocate(&model->store, err));
+    FX_TRY(fx_store_allocate(&model->step.store, err));
     FX_TRY(fx_arena_create(&model->activations, model->activation_bytes, "activations", err));
     return fx_arena_create(&model->workspace, model->workspace_bytes, "workspace", err);
 }
@@ -154,9 +154,9 @@ enum fx_status fx_ref_program_create(struct fx_program **out, struct fx_model *m
     size_t n_bytes;
 
     *out = NULL;
-    if (model->store.is_allocated)
+    if (model->step.store.is_allocated)
         return fx_fail(err, FX_EUSAGE, "device ref: programs are made before the memory");
-    if (n < 1 || (mode == FX_TRAIN && !model->store.layout.trains))
+    if (n < 1 || (mode == FX_TRAIN && !model->step.store.layout.trains))
         return fx_fail(err, FX_EUSAGE, "device ref: no such program (batch %d)", n);
     program = calloc(1, sizeof *program);
     if (!program)

@@ -7,20 +7,18 @@
 #define FX_BACKEND_REF_MODEL_INTERNAL_H
 
 #include "backend/backend.h"
-#include "backend/host/store.h"
+#include "backend/host/step.h"
 
 struct fx_device {
     struct fx_device_options options;
 };
 
 struct fx_model {
+    struct fx_host_step step;
     struct fx_device *device;     /* borrowed: outlives the model */
     const struct fx_graph *graph; /* borrowed */
     bool *is_output;              /* owned; for each node: its gradient comes from outside */
-    struct fx_store store;
-    struct fx_losses losses;                  /* since step_begin */
-    struct fx_step_result result;             /* of the last update */
-    struct fx_program *programs;              /* owned; a list */
+    struct fx_program *programs;  /* owned; a list */
     size_t activation_bytes, workspace_bytes; /* of the largest program */
     struct fx_arena activations, workspace;
 };

@@ -1,7 +1,6 @@
 /* The calls of a training step: the order of the nodes, what is zeroed when, and the back-end
  * table. */
 #include "backend/backends.h"
-#include "backend/host/update.h"
 #include "backend/ref/model_internal.h"
 #include "backend/ref/node.h"
 #include "ops/batchnorm.h"
@@ -60,9 +59,9 @@ static struct fx_operands operands_of(const struct fx_program *program, int numb
     for (int i = 0; i < node->n_params; i++) {
         int param = node->params[i];
 
-        o.w[i] = fx_store_at(&model->store, param, FX_ROLE_VALUE);
+        o.w[i] = fx_store_at(&model->step.store, param, FX_ROLE_VALUE);
         if (program->mode == FX_TRAIN && model->graph->params[param].kind == FX_PARAM_TRAINED)
-            o.dw[i] = fx_store_at(&model->store, param, FX_ROLE_GRAD);
+            o.dw[i] = fx_store_at(&model->step.store, param, FX_ROLE_GRAD);
     }
     return o;
 }
@@ -79,7 +78,7 @@ static void gather_statistics(struct fx_program *program, int number)
         mean[c] = (float)statistics[c];
         var[c] = (float)fx_batchnorm_unbiased(&k, statistics[k.c + c]);
     }
-    fx_store_gather(&program->model->store, node, mean, var);
+    fx_store_gather(&program->model->step.store, node, mean, var);
 }
 
 static enum fx_status forward(struct fx_program *program, struct fx_err *err)
@@ -95,7 +94,7 @@ static enum fx_status forward(struct fx_program *program, struct fx_err *err)
             gather_statistics(program, i);
     }
     if (program->mode == FX_TRAIN)
-        fx_store_forward_done(&program->model->store);
+        fx_store_forward_done(&program->model->step.store);
     return FX_OK;
 }
 
@@ -116,7 +115,7 @@ static enum fx_status loss(struct fx_program *program, const struct fx_loss_conf
         heads.experts[k] = fx_ref_value(program, graph->logits[k]);
         heads.d_experts[k] = fx_ref_gradient(program, graph->logits[k]);
     }
-    fx_loss_heads(&heads, &targets, config, &program->model->losses);
+    fx_loss_heads(&heads, &targets, config, &program->model->step.losses);
     return check_stop(program, err);
 }
 
@@ -128,8 +127,8 @@ static void clear_gradients(struct fx_program *program, bool accumulate)
     for (int i = 0; i < model->graph->n_nodes; i++)
         if (!model->is_output[i] && fx_ref_gradient(program, i))
             memset(fx_ref_gradient(program, i), 0, value_bytes(program, i));
-    if (!accumulate && model->store.grads)
-        memset(model->store.grads, 0, model->store.layout.n_trained * sizeof(float));
+    if (!accumulate && model->step.store.grads)
+        memset(model->step.store.grads, 0, model->step.store.layout.n_trained * sizeof(float));
 }
 
 static enum fx_status backward(struct fx_program *program, bool accumulate, struct fx_err *err)
@@ -151,42 +150,8 @@ static enum fx_status update(struct fx_program *program, const struct fx_update 
 {
     struct fx_model *model = program->model;
 
-    return fx_host_update(&model->store, &model->losses, config, sgd, &fx_parallel_serial,
-                          &model->result, err);
-}
-
-static enum fx_status step_end(struct fx_model *model, struct fx_step_result *result,
-                               struct fx_err *err)
-{
-    (void)err;
-    *result = model->result;
-    return FX_OK;
-}
-
-static void step_begin(struct fx_model *model)
-{
-    model->losses = (struct fx_losses){ 0 };
-    fx_store_step_begin(&model->store);
-}
-
-static enum fx_status losses_read(struct fx_model *model, struct fx_losses *losses,
-                                  struct fx_err *err)
-{
-    (void)err;
-    *losses = model->losses;
-    return FX_OK;
-}
-
-static enum fx_status tensor_write(struct fx_model *model, int param, enum fx_tensor_role role,
-                                   const void *data, struct fx_err *err)
-{
-    return fx_store_write(&model->store, param, role, data, err);
-}
-
-static enum fx_status tensor_read(struct fx_model *model, int param, enum fx_tensor_role role,
-                                  void *data, struct fx_err *err)
-{
-    return fx_store_read(&model->store, param, role, data, err);
+    return fx_host_update(&model->step.store, &model->step.losses, config, sgd, &fx_parallel_serial,
+                          &model->step.result, err);
 }
 
 /* The memory of a value or gradient that a test asks for. */
@@ -230,16 +195,16 @@ const struct fx_backend fx_backend_ref = {
     .model_memory = fx_ref_model_memory,
     .model_allocate = fx_ref_model_allocate,
     .program_create = fx_ref_program_create,
-    .tensor_write = tensor_write,
-    .tensor_read = tensor_read,
+    .tensor_write = fx_host_tensor_write,
+    .tensor_read = fx_host_tensor_read,
     .input = input,
     .forward = forward,
     .loss = loss,
     .backward = backward,
     .update = update,
-    .step_end = step_end,
-    .step_begin = step_begin,
-    .losses_read = losses_read,
+    .step_end = fx_host_step_end,
+    .step_begin = fx_host_step_begin,
+    .losses_read = fx_host_losses_read,
     .value_read = value_read,
     .value_write = value_write,
 };

@@ -1,8 +1,11 @@
-/* A step's last call: norm of the gradients, guard, clip, optimizer over all chunks, commit of the
- * running statistics.  Everything that can fail comes before the first write. */
-#include "backend/host/update.h"
+/* A step on the host.  Its last call: norm of the gradients, guard, clip, optimizer over all
+ * chunks, commit of the running statistics.  Everything that can fail comes before the first write.
+ */
+#include "backend/host/step.h"
 
 #include <math.h>
+
+/* ---- the last call --------------------------------------------------------------------------- */
 
 /* What the tasks of one update share; a task is one chunk. */
 struct step {
@@ -77,4 +80,45 @@ enum fx_status fx_host_update(struct fx_store *store, const struct fx_losses *lo
     parallel->run(parallel->owner, store->layout.n_chunks, step_task, &step);
     fx_store_commit(store);
     return FX_OK;
+}
+
+/* ---- the back-end table ---------------------------------------------------------------------- */
+
+static struct fx_host_step *step_of(struct fx_model *model)
+{
+    return (struct fx_host_step *)model;
+}
+
+void fx_host_step_begin(struct fx_model *model)
+{
+    step_of(model)->losses = (struct fx_losses){ 0 };
+    fx_store_step_begin(&step_of(model)->store);
+}
+
+enum fx_status fx_host_step_end(struct fx_model *model, struct fx_step_result *result,
+                                struct fx_err *err)
+{
+    (void)err;
+    *result = step_of(model)->result;
+    return FX_OK;
+}
+
+enum fx_status fx_host_losses_read(struct fx_model *model, struct fx_losses *losses,
+                                   struct fx_err *err)
+{
+    (void)err;
+    *losses = step_of(model)->losses;
+    return FX_OK;
+}
+
+enum fx_status fx_host_tensor_write(struct fx_model *model, int param, enum fx_tensor_role role,
+                                    const void *data, struct fx_err *err)
+{
+    return fx_store_write(&step_of(model)->store, param, role, data, err);
+}
+
+enum fx_status fx_host_tensor_read(struct fx_model *model, int param, enum fx_tensor_role role,
+                                   void *data, struct fx_err *err)
+{
+    return fx_store_read(&step_of(model)->store, param, role, data, err);
 }
