@@ -72,7 +72,7 @@ fusion-train"
 @test "an option that may be several names them" {
     run -2 --separate-stderr fusion-train --lr 3
     assert_equal "${stderr_lines[0]}" \
-        "fusion-train: --lr: may be --lr-fusion, --lr-head or --lr-experts"
+        "fusion-train: --lr: may be --lr-experts, --lr-fusion or --lr-head"
     run -2 --separate-stderr fusion-train --ver
     assert_equal "${stderr_lines[0]}" "fusion-train: --ver: may be --version or --verbose"
     fusion-train --vers

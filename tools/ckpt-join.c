@@ -322,13 +322,13 @@ int main(int argc, char **argv)
     struct args args = { .n_experts = 4, .n_classes = 100, .files = argv };
     const struct fx_option options[] = {
         FX_OPTION_OUTPUT(&args.output),
-        { "arch", 0, "NAME", FX_OPT_STRING, &args.arch, 0, 0, fx_arch_choices,
+        { "arch", 0, "NAME", FX_OPT_STRING, &args.arch, 0, 0, FX_ARCHS,
           "architecture of the experts (default: what the files say)", NULL },
         { "classes", 0, "N", FX_OPT_INT, &args.n_classes, 2, 256, NULL,
           "number of classes (default: what the files say, or 100)", &args.has_classes },
         { "count", 0, "N", FX_OPT_INT, &args.n_experts, 1, FX_GRAPH_MAX_EXPERTS, NULL,
           "number of experts (default: what the files say, or 4)", &args.has_experts },
-        { "fusion", 0, "NAME", FX_OPT_CHOICE, &args.fusion, 0, 0, fx_fusion_choices,
+        { "fusion", 0, "NAME", FX_OPT_CHOICE, &args.fusion, 0, 0, FX_FUSIONS,
           "fusion module (default: what the files say)", NULL },
         { .type = FX_OPT_END },
     };

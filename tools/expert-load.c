@@ -232,7 +232,7 @@ int main(int argc, char **argv)
     struct args args = { .n_experts = 4, .n_classes = 100, .files = argv };
     const struct fx_option options[] = {
         FX_OPTION_OUTPUT(&args.output),
-        { "arch", 0, "NAME", FX_OPT_STRING, &args.arch, 0, 0, fx_arch_choices,
+        { "arch", 0, "NAME", FX_OPT_STRING, &args.arch, 0, 0, FX_ARCHS,
           "architecture of the experts (required)", NULL },
         { "classes", 0, "N", FX_OPT_INT, &args.n_classes, 2, 256, NULL,
           "number of classes (default 100)", NULL },

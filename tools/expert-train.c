@@ -77,13 +77,13 @@ static enum fx_status choose_images(const struct args *args, struct inputs *in,
 {
     const struct fx_settings *settings = &args->train.settings;
     bool by_test = settings->val == FX_VAL_TEST;
-    int number = settings->expert[0] - '0';
+    int number = settings->expert;
 
     if (fx_subset_find(&in->dataset, by_test ? "test" : "val", settings->val_limit, &plan->val,
                        err) != FX_OK)
         return fx_err_prepend(err, "--val %s: ", by_test ? "test" : "holdout");
     FX_TRY(fx_subset_find(&in->dataset, "test", settings->val_limit, &plan->test, err));
-    if (strcmp(settings->expert, "all") == 0)
+    if (number == FX_EXPERT_ALL)
         return all_images(in, by_test, &plan->images, err);
     if (number >= in->dataset.n_experts)
         return fx_fail(err, FX_EUSAGE, "--expert %d: %s has the shares of %d experts", number,
@@ -98,9 +98,9 @@ static enum fx_status choose_images(const struct args *args, struct inputs *in,
 static void announce(const struct args *args, const struct fx_run_plan *plan)
 {
     const struct fx_settings *s = &args->train.settings;
-    char rate[FX_NUMBER_BYTES], summary[FX_SETTINGS_SUMMARY_BYTES];
+    char rate[FX_NUMBER_BYTES], summary[FX_SETTINGS_SUMMARY_BYTES], expert[FX_WORD_BYTES];
 
-    fx_log_info("expert %s: %s", s->expert, s->arch);
+    fx_log_info("expert %s: %s", fx_setting_word(s, FX_SET_expert, expert), s->arch);
     fx_log_info("data %s: %lld images to train on; best checkpoint chosen on %lld %s; %lld test "
                 "images",
                 args->train.data, (long long)plan->images.n, (long long)plan->val.n,
@@ -169,7 +169,7 @@ static enum fx_status check(const struct args *args, struct fx_err *err)
 
     if (!settings->arch)
         return fx_fail(err, FX_EUSAGE, "--arch NAME is required");
-    if (!settings->expert)
+    if (settings->expert == FX_NONE)
         return fx_fail(err, FX_EUSAGE, "--expert K or --expert all is required");
     if (strchr(settings->arch, ';'))
         return fx_fail(err, FX_EUSAGE, "--arch %s: one expert has one architecture",
@@ -202,20 +202,17 @@ static enum fx_status run(struct args *args, struct fx_err *err)
 
 static void fill_rows(struct fx_option *rows, struct args *args)
 {
-    struct fx_settings *s = &args->train.settings;
-    const struct fx_option own[] = {
-        { "arch", 0, "NAME", FX_OPT_STRING, &s->arch, 0, 0, fx_arch_choices,
-          "architecture (required)", NULL },
-        { "expert", 0, "K", FX_OPT_CHOICE, &s->expert, 0, 0, "0|1|2|3|4|5|6|7|all",
-          "train on the share of expert K, or on all training images (required)", NULL },
-        { "output", 'o', "FILE", FX_OPT_STRING, &args->output, 0, 0, NULL,
-          "write the best expert to FILE at the end: .pth or .safetensors", NULL },
-    };
-    int n = (int)(sizeof own / sizeof *own);
-
-    for (int i = 0; i < n; i++)
-        rows[i] = own[i];
-    fx_train_rows(rows, n, &args->train);
+    rows[0] = (struct fx_option){ "output",
+                                  'o',
+                                  "FILE",
+                                  FX_OPT_STRING,
+                                  &args->output,
+                                  0,
+                                  0,
+                                  NULL,
+                                  "write the best expert to FILE at the end: .pth or .safetensors",
+                                  NULL };
+    fx_train_rows(rows, 1, &args->train, FX_OF_EXPERT);
 }
 
 int main(int argc, char **argv)
@@ -235,7 +232,7 @@ int main(int argc, char **argv)
     };
     struct fx_err err = { 0 };
 
-    fx_train_args_init(&args.train, "expert-train");
+    fx_train_args_init(&args.train, "expert-train", FX_OF_EXPERT);
     fill_rows(rows, &args);
     int n_operands = fx_tool_start(&tool, argc, argv);
     enum fx_status status = n_operands > 0

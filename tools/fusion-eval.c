@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/tool.h"
 #include "checkpoint/checkpoint.h"
+#include "net/fusion.h"
 #include "run/memory.h"
 #include "run/metrics.h"
 #include "run/progress.h"
@@ -163,7 +164,7 @@ static enum fx_status say_start(const struct args *args, const struct evaluation
     char *line;
 
     settings.arch = ev->info.arch;
-    settings.fusion = ev->info.fusion;
+    settings.fusion = ev->info.fusion ? fx_word_find(FX_FUSIONS, ev->info.fusion) : FX_NONE;
     settings.data_digest = ev->dataset.digest;
     FX_TRY(fx_metrics_start_eval(&settings, &facts, &line, err));
     return say(ev, line, err);

@@ -61,7 +61,7 @@ static enum fx_status read_experts(const struct args *args, struct inputs *in, s
     if (fx_checkpoint_build(&in->graph, &model, err) != FX_OK)
         return fx_err_prepend(err, "%s: ", in->experts.input.name);
     fx_graph_fini(&in->graph);
-    model.fusion = settings->fusion;
+    model.fusion = fx_fusions[settings->fusion].name;
     FX_TRY(fx_model_build(&in->graph, &model, err));
     if (fx_checkpoint_check(&in->experts.set, &in->graph, false, err) != FX_OK ||
         fx_checkpoint_check_values(&in->experts.set, &in->graph, err) != FX_OK)
@@ -111,21 +111,22 @@ static void announce(const struct args *args, const struct inputs *in,
 {
     const struct fx_settings *s = &args->train.settings;
     char rate[FX_N_GROUPS][FX_NUMBER_BYTES], summary[FX_SETTINGS_SUMMARY_BYTES];
+    char recipe[FX_WORD_BYTES];
     double lr[FX_N_GROUPS];
 
     fx_settings_rates(s, lr);
     for (int group = 0; group < FX_N_GROUPS; group++)
         fx_number_text(lr[group], rate[group], sizeof rate[group]);
-    fx_log_info("%d experts %s, fusion %s, width %d", in->info.n_experts, s->arch, s->fusion,
-                width_of(&in->graph));
+    fx_log_info("%d experts %s, fusion %s, width %d", in->info.n_experts, s->arch,
+                fx_fusions[s->fusion].name, width_of(&in->graph));
     fx_log_info("data %s: %lld images to train on; best checkpoint chosen on %lld %s; %lld test "
                 "images",
                 args->train.data, (long long)plan->images.n, (long long)plan->val.n,
                 s->val == FX_VAL_TEST ? "TEST images" : "images of the holdout",
                 (long long)plan->test.n);
-    fx_log_info("recipe %s: rates %s experts, %s fusion, %s head, %s", s->recipe,
-                rate[FX_GROUP_EXPERTS], rate[FX_GROUP_FUSION], rate[FX_GROUP_HEAD],
-                fx_settings_summary(s, summary));
+    fx_log_info("recipe %s: rates %s experts, %s fusion, %s head, %s",
+                fx_setting_word(s, FX_SET_recipe, recipe), rate[FX_GROUP_EXPERTS],
+                rate[FX_GROUP_FUSION], rate[FX_GROUP_HEAD], fx_settings_summary(s, summary));
 }
 
 static enum fx_status train(struct args *args, struct inputs *in, struct fx_err *err)
@@ -141,7 +142,7 @@ static enum fx_status train(struct args *args, struct inputs *in, struct fx_err 
     FX_TRY(check_classes(args, in, err));
     settings->arch = in->arch;
     settings->data_digest = in->dataset.digest;
-    FX_TRY(fx_recipe_fusion(settings, &args->train.given, width_of(&in->graph), err));
+    fx_recipe_fusion(settings, &args->train.given, width_of(&in->graph));
     FX_TRY(choose_images(args, in, &plan, err));
     announce(args, in, &plan);
     FX_TRY(fx_output_open(&in->metrics, args->output, false, err));
@@ -154,7 +155,7 @@ static enum fx_status train(struct args *args, struct inputs *in, struct fx_err 
 static enum fx_status describe(const struct args *args, struct inputs *in, struct fx_err *err)
 {
     struct fx_model_config model = { .arch = args->arch,
-                                     .fusion = args->train.settings.fusion,
+                                     .fusion = fx_fusions[args->train.settings.fusion].name,
                                      .n_experts = 4,
                                      .n_classes = 100,
                                      .expert_dropout = -1,
@@ -170,7 +171,7 @@ static enum fx_status print_tables(struct args *args, struct inputs *in, struct 
 
     FX_TRY(describe(args, in, err));
     settings->arch = args->arch ? args->arch : in->arch;
-    FX_TRY(fx_recipe_fusion(settings, &args->train.given, width_of(&in->graph), err));
+    fx_recipe_fusion(settings, &args->train.given, width_of(&in->graph));
     if (args->print_shapes)
         FX_TRY(fx_model_print_shapes(&in->graph, stdout, err));
     if (args->train.print_schedule)
@@ -186,7 +187,7 @@ static enum fx_status finished(struct args *args, struct inputs *in, struct fx_e
     FX_TRY(fx_train_check(&args->train, err));
     FX_TRY(describe(args, in, err));
     settings->arch = args->arch ? args->arch : in->arch;
-    FX_TRY(fx_recipe_fusion(settings, &args->train.given, width_of(&in->graph), err));
+    fx_recipe_fusion(settings, &args->train.given, width_of(&in->graph));
     if (args->train.data)
         FX_TRY(fx_dataset_open(&in->dataset, args->train.data, err));
     settings->data_digest = in->dataset.digest;
@@ -201,7 +202,7 @@ static enum fx_status run(struct args *args, struct fx_err *err)
 
     fx_stop_catch();
     fx_log_set_task(args->train.run.task);
-    if (!args->train.settings.fusion)
+    if (args->train.settings.fusion == FX_NONE)
         return fx_fail(err, FX_EUSAGE, "--fusion NAME is required");
     if (args->train.print_schedule || args->print_shapes) {
         if (args->output)
@@ -226,44 +227,20 @@ static enum fx_status run(struct args *args, struct fx_err *err)
 
 static void fill_rows(struct fx_option *rows, struct args *args)
 {
-    struct fx_settings *s = &args->train.settings;
-    struct fx_given *g = &args->train.given;
     const struct fx_option own[] = {
-        { "fusion", 0, "NAME", FX_OPT_CHOICE, &s->fusion, 0, 0, fx_fusion_choices,
-          "fusion module (required)", NULL },
-        { "recipe", 0, "NAME", FX_OPT_CHOICE, &s->recipe, 0, 0, "mission|reported",
-          "where the defaults come from (default: mission)", NULL },
         { "experts", 0, "FILE", FX_OPT_STRING, &args->experts, 0, 0, NULL,
           "experts stream (default: standard input)", NULL },
         FX_OPTION_OUTPUT(&args->output),
-        { "arch", 0, "NAME", FX_OPT_STRING, &args->arch, 0, 0, fx_arch_choices,
+        { "arch", 0, "NAME", FX_OPT_STRING, &args->arch, 0, 0, FX_ARCHS,
           "in place of a stream, with --print-shapes, --print-schedule, --finished: architecture",
           NULL },
         { "print-shapes", 0, NULL, FX_OPT_FLAG, &args->print_shapes, 0, 0, NULL,
           "print nodes, shapes, parameters and MACs of the model and exit", NULL },
-        { "alpha", 0, "X", FX_OPT_REAL, &s->alpha, 0, 1e6, NULL,
-          "weight of the experts' own losses (default: 1)", NULL },
-        { "distill", 0, "X", FX_OPT_REAL, &s->distill, 0, 1e6, NULL,
-          "weight of the distillation between experts (default: 0)", NULL },
-        { "dropout", 0, "P", FX_OPT_REAL, &s->dropout, 0, 0.99, NULL,
-          "dropout of the fusion module (default: 0.2)", NULL },
-        { "lr-fusion", 0, "X", FX_OPT_REAL, &s->lr_fusion, 0, 1e3, NULL,
-          "learning rate of fusion module and head (default: the recipe's)", &g->lr_fusion },
-        { "lr-head", 0, "X", FX_OPT_REAL, &s->lr_head, 0, 1e3, NULL,
-          "learning rate of the head alone (default: the recipe's)", &g->lr_head },
-        { "experts-lr-scale", 0, "X", FX_OPT_REAL, &s->experts_lr_scale, 0, 1e3, NULL,
-          "factor of the experts' rate (default: 0.1, and 1 with --lr-experts)",
-          &g->experts_lr_scale },
-        { "clip-experts", 0, "X", FX_OPT_REAL, &s->clip_experts, 0, 1e9, NULL,
-          "limit of the experts' own gradient norm; replaces --clip (default: none)", NULL },
-        { "clip-fusion", 0, "X", FX_OPT_REAL, &s->clip_fusion, 0, 1e9, NULL,
-          "limit of the norms of fusion module and head; replaces --clip (default: none)", NULL },
     };
     int n = (int)(sizeof own / sizeof *own);
 
-    for (int i = 0; i < n; i++)
-        rows[i] = own[i];
-    fx_train_rows(rows, n, &args->train);
+    memcpy(rows, own, sizeof own);
+    fx_train_rows(rows, n, &args->train, FX_OF_FUSION);
 }
 
 int main(int argc, char **argv)
@@ -285,8 +262,7 @@ int main(int argc, char **argv)
     };
     struct fx_err err = { 0 };
 
-    fx_train_args_init(&args.train, "fusion-train");
-    args.train.settings.recipe = "mission";
+    fx_train_args_init(&args.train, "fusion-train", FX_OF_FUSION);
     fill_rows(rows, &args);
     int n_operands = fx_tool_start(&tool, argc, argv);
     enum fx_status status = n_operands > 0

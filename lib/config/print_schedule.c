@@ -11,7 +11,7 @@ void fx_print_schedule(const struct fx_settings *settings, FILE *out)
     struct fx_schedule schedule = { .kind = settings->schedule,
                                     .epochs = settings->epochs,
                                     .floor = settings->lr_floor };
-    int n_groups = settings->fusion ? FX_N_GROUPS : 1;
+    int n_groups = settings->fusion == FX_NONE ? 1 : FX_N_GROUPS;
 
     fx_settings_rates(settings, schedule.lr);
     fputs(n_groups == 1 ? "epoch\tlr_experts\n" : "epoch\tlr_experts\tlr_fusion\tlr_global_head\n",

@@ -6,18 +6,46 @@
 #include "net/fusion.h"
 
 #include <limits.h>
-#include <string.h>
 
-enum { EPOCHS = 100, EXPERT_EPOCHS = 250 };
-static const double experts_lr_scale = 0.1;
+/* What a recipe says of one setting. */
+struct choice {
+    enum fx_setting setting;
+    double value;
+};
+
+#define N_OF(choices) (int)(sizeof(choices) / sizeof *(choices))
+
+static void choose(struct fx_settings *settings, const struct fx_given *given,
+                   const struct choice *choices, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (!given->of[choices[i].setting])
+            fx_setting_put(settings, choices[i].setting, choices[i].value);
+}
+
+/* The smallest batch that one of the experts asks for. */
+static int batch_of(const char *archs)
+{
+    int batch = INT_MAX;
+
+    for (; archs; archs = fx_arch_next(archs)) {
+        const struct fx_arch *arch = fx_arch_find(archs);
+        if (arch && arch->network->recipe.batch < batch)
+            batch = arch->network->recipe.batch;
+    }
+    return batch;
+}
+
+/* ---- fusion runs ----------------------------------------------------------------------------- */
 
 /* What the published runs of the original used, for every fusion. */
-static const struct fx_fusion_recipe reported = { .lr_experts = 1e-4,
-                                                  .lr_fusion = 1e-3,
-                                                  .weight_decay = 1e-4,
-                                                  .label_smoothing = 0.1,
-                                                  .augment = FX_AUGMENT_LIGHT,
-                                                  .mixup_alpha = 0.2 };
+static const struct choice reported[] = {
+    { FX_SET_lr_experts, 1e-4 },     { FX_SET_lr_fusion, 1e-3 },
+    { FX_SET_lr_head, 1e-3 },        { FX_SET_weight_decay, 1e-4 },
+    { FX_SET_label_smoothing, 0.1 }, { FX_SET_augment, FX_AUGMENT_LIGHT },
+    { FX_SET_mixup_alpha, 0.2 },     { FX_SET_schedule, FX_SCHEDULE_CONSTANT },
+    { FX_SET_val, FX_VAL_TEST },
+};
 
 /* The rates of the mission, adapted to the width of the features in this order. */
 static void adapt_rates(int width, struct fx_fusion_recipe *r, double *lr_head)
@@ -36,75 +64,51 @@ static void adapt_rates(int width, struct fx_fusion_recipe *r, double *lr_head)
         r->lr_experts = fx_number_times(r->lr_experts, r->lr_experts_narrow);
 }
 
-/* The smallest batch that one of the experts asks for. */
-static int64_t batch_of(const char *archs)
+/* What the mission says of a fusion (lib/net/fusion). */
+static void choose_mission(struct fx_settings *settings, const struct fx_given *given, int width)
 {
-    int batch = INT_MAX;
-
-    for (; archs; archs = fx_arch_next(archs)) {
-        const struct fx_arch *arch = fx_arch_find(archs);
-        if (arch && arch->network->recipe.batch < batch)
-            batch = arch->network->recipe.batch;
-    }
-    return batch;
-}
-
-static void set_int(int64_t *dst, bool given, int64_t value)
-{
-    if (!given)
-        *dst = value;
-}
-
-static void set_real(double *dst, bool given, double value)
-{
-    if (!given)
-        *dst = value;
-}
-
-/* A short run by --steps is a trial: it does not spend a validation before its first step. */
-static void set_initial(struct fx_settings *settings, const struct fx_given *given)
-{
-    if (!given->initial)
-        settings->initial = settings->steps == 0;
-}
-
-enum fx_status fx_recipe_fusion(struct fx_settings *settings, const struct fx_given *given,
-                                int width, struct fx_err *err)
-{
-    bool is_reported = strcmp(settings->recipe, "reported") == 0;
-    const struct fx_fusion *fusion;
-
-    FX_TRY(fx_fusion_find(settings->fusion, &fusion, err));
-    struct fx_fusion_recipe r = is_reported ? reported : fusion->module->recipe;
+    struct fx_fusion_recipe r = fx_fusions[settings->fusion].module->recipe;
     double lr_head = r.lr_fusion;
-    if (!is_reported)
-        adapt_rates(width, &r, &lr_head);
 
-    set_real(&settings->lr_experts, given->lr_experts, r.lr_experts);
-    /* A given rate is the one that trains; a scale beside it was meant for it. */
-    set_real(&settings->experts_lr_scale, given->experts_lr_scale,
-             given->lr_experts ? 1 : experts_lr_scale);
-    if (!given->lr_head)
-        settings->lr_head = given->lr_fusion ? settings->lr_fusion : lr_head;
-    set_real(&settings->lr_fusion, given->lr_fusion, r.lr_fusion);
-    set_real(&settings->weight_decay, given->weight_decay, r.weight_decay);
-    set_real(&settings->label_smoothing, given->label_smoothing, r.label_smoothing);
-    if (!given->augment)
-        settings->augment = r.augment;
-    if (!given->mix)
-        settings->mix = FX_MIX_CUTMIX;
-    set_real(&settings->mixup_alpha, given->mixup_alpha, r.mixup_alpha);
-    set_real(&settings->cutmix_alpha, given->cutmix_alpha, 1.0);
-    if (!given->schedule)
-        settings->schedule = is_reported ? FX_SCHEDULE_CONSTANT : FX_SCHEDULE_COSINE;
-    if (!given->val)
-        settings->val = is_reported ? FX_VAL_TEST : FX_VAL_HOLDOUT;
-    set_int(&settings->epochs, given->epochs, EPOCHS);
-    set_int(&settings->batch, given->batch, batch_of(settings->arch));
-    settings->lr_floor = 0.1;
-    set_initial(settings, given);
-    return FX_OK;
+    adapt_rates(width, &r, &lr_head);
+    const struct choice mission[] = {
+        { FX_SET_lr_experts, r.lr_experts },
+        { FX_SET_lr_fusion, r.lr_fusion },
+        { FX_SET_lr_head, lr_head },
+        { FX_SET_weight_decay, r.weight_decay },
+        { FX_SET_label_smoothing, r.label_smoothing },
+        { FX_SET_augment, r.augment },
+        { FX_SET_mixup_alpha, r.mixup_alpha },
+        { FX_SET_schedule, FX_SCHEDULE_COSINE },
+        { FX_SET_val, FX_VAL_HOLDOUT },
+    };
+    choose(settings, given, mission, N_OF(mission));
 }
+
+void fx_recipe_fusion(struct fx_settings *settings, const struct fx_given *given, int width)
+{
+    const struct choice all[] = {
+        { FX_SET_epochs, 100 },
+        { FX_SET_batch, batch_of(settings->arch) },
+        { FX_SET_patience, 0 },
+        /* A given rate is the one that trains; a scale beside it was meant for it. */
+        { FX_SET_experts_lr_scale, given->of[FX_SET_lr_experts] ? 1 : 0.1 },
+        /* A short run by --steps is a trial: it does not spend a validation before its first step.
+         */
+        { FX_SET_initial, settings->steps < 1 },
+    };
+
+    choose(settings, given, all, N_OF(all));
+    if (settings->recipe == FX_RECIPE_REPORTED)
+        choose(settings, given, reported, N_OF(reported));
+    else
+        choose_mission(settings, given, width);
+    if (given->of[FX_SET_lr_fusion] && !given->of[FX_SET_lr_head])
+        settings->lr_head = settings->lr_fusion;
+    settings->lr_floor = 0.1;
+}
+
+/* ---- one expert ------------------------------------------------------------------------------ */
 
 enum fx_status fx_recipe_expert(struct fx_settings *settings, const struct fx_given *given,
                                 struct fx_err *err)
@@ -114,28 +118,26 @@ enum fx_status fx_recipe_expert(struct fx_settings *settings, const struct fx_gi
     if (!arch)
         return fx_fail(err, FX_EUSAGE, "--arch %s: no such architecture", settings->arch);
     const struct fx_arch_recipe *r = &arch->network->recipe;
-    set_real(&settings->lr_experts, given->lr_experts, 0.1);
-    settings->experts_lr_scale = 1.0;
+    const struct choice choices[] = {
+        { FX_SET_lr_experts, 0.1 },
+        { FX_SET_experts_lr_scale, 1 },
+        { FX_SET_weight_decay, r->weight_decay },
+        { FX_SET_label_smoothing, r->label_smoothing },
+        { FX_SET_expert_dropout, r->dropout },
+        { FX_SET_augment, r->augment },
+        { FX_SET_mixup_alpha, 0.2 },
+        { FX_SET_schedule, FX_SCHEDULE_COSINE },
+        { FX_SET_val, FX_VAL_HOLDOUT },
+        { FX_SET_epochs, 250 },
+        { FX_SET_batch, r->batch },
+        { FX_SET_patience, 30 },
+        { FX_SET_initial, settings->steps < 1 },
+    };
+
+    choose(settings, given, choices, N_OF(choices));
     settings->lr_fusion = settings->lr_head = settings->lr_experts;
-    set_real(&settings->weight_decay, given->weight_decay, r->weight_decay);
-    set_real(&settings->label_smoothing, given->label_smoothing, r->label_smoothing);
-    set_real(&settings->expert_dropout, given->expert_dropout, r->dropout);
-    if (!given->augment)
-        settings->augment = r->augment;
-    if (!given->mix)
-        settings->mix = FX_MIX_CUTMIX;
-    set_real(&settings->cutmix_alpha, given->cutmix_alpha, 1.0);
-    set_real(&settings->mixup_alpha, given->mixup_alpha, 0.2);
-    if (!given->schedule)
-        settings->schedule = FX_SCHEDULE_COSINE;
-    if (!given->val)
-        settings->val = FX_VAL_HOLDOUT;
-    set_int(&settings->epochs, given->epochs, EXPERT_EPOCHS);
-    set_int(&settings->batch, given->batch, r->batch);
-    set_int(&settings->patience, given->patience, 30);
     settings->patience_above = 75;
     settings->lr_floor = 0;
     settings->sgd = true;
-    set_initial(settings, given);
     return FX_OK;
 }

@@ -6,19 +6,16 @@
 
 /* Which settings stood on the command line; the others are the recipe's. */
 struct fx_given {
-    bool epochs, batch, val, augment, mix, schedule, patience;
-    bool cutmix_alpha, mixup_alpha, label_smoothing, expert_dropout;
-    bool lr_experts, lr_fusion, lr_head, experts_lr_scale, weight_decay, steps, initial;
+    bool of[FX_N_SETTINGS];
 };
 
-/* fx_recipe_fusion: completes the settings of a fusion run from the table of the chosen recipe.
+/* fx_recipe_fusion: completes the settings of a fusion run by the chosen recipe.
  *   settings  in, out  arch, fusion and recipe are set
- *   width     in       D of the experts: the mission's rates adapt to it, unless given
- * FX_EUSAGE on an unknown recipe or fusion. */
-enum fx_status fx_recipe_fusion(struct fx_settings *settings, const struct fx_given *given,
-                                int width, struct fx_err *err) FX_MUST_CHECK;
+ *   width     in       D of the experts: the mission's rates adapt to it, unless given */
+void fx_recipe_fusion(struct fx_settings *settings, const struct fx_given *given, int width);
 
-/* fx_recipe_expert: the same for the training of one expert, by the family of its architecture. */
+/* fx_recipe_expert: the same for the training of one expert, by the family of its architecture.
+ * FX_EUSAGE on an unknown one. */
 enum fx_status fx_recipe_expert(struct fx_settings *settings, const struct fx_given *given,
                                 struct fx_err *err) FX_MUST_CHECK;
 

@@ -1,11 +1,13 @@
 /* The settings of a run: every choice that decides its result, after recipe and defaults.
  *
- * Options fill the record, recipe.h completes what was not given, the loop reads it.  It is written
- * into the checkpoint, so that a resumed run can name the setting that was changed. */
+ * A setting is a field here and a row in settings.def, from which everything else follows.  Options
+ * fill the record (train_options.h), recipe.h completes what was not given, the loop reads it.  It
+ * is written into the checkpoint, so that a resumed run can name the setting that was changed. */
 #ifndef FX_CONFIG_SETTINGS_H
 #define FX_CONFIG_SETTINGS_H
 
 #include "backend/backend.h"
+#include "base/words.h"
 #include "config/schedule.h"
 
 #include <jansson.h>
@@ -16,13 +18,37 @@
 #define FX_VALS "holdout|test"
 enum fx_val { FX_VAL_HOLDOUT, FX_VAL_TEST };
 
+/* Where the values come from that are not given (recipe.h). */
+#define FX_RECIPES "mission|reported"
+enum fx_recipe { FX_RECIPE_NONE = -1, FX_RECIPE_MISSION, FX_RECIPE_REPORTED };
+
+/* Whose images train: the share of an expert, by its number, or all. */
+#define FX_EXPERTS "0|1|2|3|4|5|6|7|all"
+enum { FX_EXPERT_ALL = 8 };
+
+/* Which of fusion-train and expert-train have an option. */
+enum fx_owner { FX_OF_NONE = 0, FX_OF_FUSION = 1, FX_OF_EXPERT = 2, FX_OF_BOTH = 3 };
+
+/* The numbers of the settings: FX_SET_arch, ... */
+enum fx_setting {
+#define FX_SETTING(field, name, owner, kind, help) FX_SET_##field,
+#define FX_FREE FX_SETTING
+#include "config/settings.def"
+#undef FX_SETTING
+#undef FX_FREE
+    FX_N_SETTINGS
+};
+
+/* A choice that a tool does not have, or that is required and was not made. */
+enum { FX_NONE = -1 };
+
 /* Plain data; strings borrowed from argv, the experts' metadata or constants. */
 struct fx_settings {
-    const char *tool;   /* "fusion-train", "expert-train" */
-    const char *arch;   /* of the experts; one for each, separated by ';', where they differ */
-    const char *fusion; /* NULL: one expert alone */
-    const char *recipe; /* "mission", "reported"; NULL: an expert's */
-    const char *expert; /* expert-train: "0" .. "7" or "all"; else NULL */
+    const char *tool;      /* "fusion-train", "expert-train" */
+    const char *arch;      /* of the experts; one for each, separated by ';', where they differ */
+    int fusion;            /* row of fx_fusions; FX_NONE: one expert alone */
+    int expert;            /* of expert-train: 0 .. 7 or FX_EXPERT_ALL; else FX_NONE */
+    enum fx_recipe recipe; /* of fusion-train; else FX_RECIPE_NONE */
     const char *data_digest;
     enum fx_precision precision;
     enum fx_val val;
@@ -30,10 +56,9 @@ struct fx_settings {
     enum fx_mix_kind mix;
     enum fx_schedule_kind schedule;
     int64_t epochs, batch, seed;
-    int64_t accumulate;    /* micro-batches of an optimiser step */
-    int64_t patience;      /* epochs without gain before the run ends early; 0: never */
-    double patience_above; /* percent: early stopping only above this accuracy */
-    int64_t val_limit;     /* images of every measurement; 0: all */
+    int64_t accumulate; /* micro-batches of an optimiser step */
+    int64_t patience;   /* epochs without gain before the run ends early; 0: never */
+    int64_t val_limit;  /* images of every measurement; 0: all */
     double alpha, label_smoothing, distill;
     double cutmix_alpha, mixup_alpha;
     double dropout, expert_dropout;   /* < 0: the architecture's default */
@@ -41,13 +66,29 @@ struct fx_settings {
     double clip_experts, clip_fusion; /* > 0: clips of the groups, in place of the common one */
     double lr_experts;                /* before experts_lr_scale */
     double lr_fusion, lr_head, experts_lr_scale, weight_decay;
-    double lr_floor; /* the schedule ends at this part of a group's rate */
-    bool shuffle, log_steps, sgd;
+    bool shuffle, log_steps;
+
+    /* Without an option: the recipe alone decides. */
+    double patience_above; /* percent: early stopping only above this accuracy */
+    double lr_floor;       /* the schedule ends at this part of a group's rate */
+    bool sgd;              /* else AdamW */
 
     /* Not part of the state: a resumed run may change them. */
-    int64_t steps; /* optimiser steps of the run; 0: all epochs */
+    int64_t steps; /* optimiser steps of the run; < 1: all epochs */
     bool initial;  /* measure once before the first step */
 };
+
+/* fx_settings_init: the defaults of settings.def; owner is the tool's: a choice that only the other
+ * has is FX_NONE. */
+void fx_settings_init(struct fx_settings *settings, const char *tool, enum fx_owner owner);
+
+/* fx_setting_put: sets a setting that is no text: a whole number, a real one, an enumeration's
+ * value, or 0 and 1. */
+void fx_setting_put(struct fx_settings *settings, enum fx_setting setting, double value);
+
+/* fx_setting_word: the word of a choice into buf: "mission"; NULL where it is FX_NONE. */
+const char *fx_setting_word(const struct fx_settings *settings, enum fx_setting setting,
+                            char buf[FX_WORD_BYTES]);
 
 /* The rates that the schedule starts from: final, with experts_lr_scale. */
 void fx_settings_rates(const struct fx_settings *settings, double lr[FX_N_GROUPS]);
@@ -72,7 +113,8 @@ uint64_t fx_settings_key(const struct fx_settings *settings);
 json_t *fx_settings_json(const struct fx_settings *settings);
 
 /* fx_settings_check: compares the settings with those a run was started with.  FX_EUSAGE names the
- * first one that differs: "alpha: the run was started with 1, not 0.5; ..." and what to do. */
+ * first one that differs: "alpha: the run was started with 1, not 0.5; ..." and what to do.  A run
+ * that knows nothing of a setting had its default. */
 enum fx_status fx_settings_check(const struct fx_settings *settings, const json_t *started,
                                  struct fx_err *err) FX_MUST_CHECK;
 

@@ -1,4 +1,4 @@
-/* The option rows that fusion-train and expert-train share. */
+/* The options of fusion-train and expert-train: of a run, and of the settings. */
 #ifndef FX_CONFIG_TRAIN_OPTIONS_H
 #define FX_CONFIG_TRAIN_OPTIONS_H
 
@@ -17,6 +17,10 @@ struct fx_run_options {
     bool resume;
 };
 
+/* A row for each setting and its negation, for the tool's own and for those of struct
+ * fx_run_options. */
+enum { FX_TRAIN_ROWS_MAX = 2 * FX_N_SETTINGS + 32, FX_TRAIN_HELP_BYTES = 128 };
+
 /* What the rows fill. */
 struct fx_train_args {
     struct fx_settings settings;
@@ -25,16 +29,15 @@ struct fx_train_args {
     const char *data;
     bool print_schedule;
     bool finished;
+    char help[FX_N_SETTINGS][FX_TRAIN_HELP_BYTES]; /* of the settings' rows */
 };
 
 /* The values of options that no recipe decides. */
-void fx_train_args_init(struct fx_train_args *args, const char *tool);
+void fx_train_args_init(struct fx_train_args *args, const char *tool, enum fx_owner owner);
 
-enum { FX_TRAIN_ROWS_MAX = 64 };
-
-/* fx_train_rows: appends the shared rows and the end mark to rows[n..], which has
- * FX_TRAIN_ROWS_MAX places, and returns the new number.  args outlives the parsing. */
-int fx_train_rows(struct fx_option *rows, int n, struct fx_train_args *args);
+/* fx_train_rows: appends the rows of a run, those of the owner's settings and the end mark to
+ * rows[n..], which has FX_TRAIN_ROWS_MAX places.  args outlives the parsing. */
+void fx_train_rows(struct fx_option *rows, int n, struct fx_train_args *args, enum fx_owner owner);
 
 /* fx_train_check: what the rows alone cannot check.  FX_EUSAGE. */
 enum fx_status fx_train_check(const struct fx_train_args *args, struct fx_err *err) FX_MUST_CHECK;

@@ -16,11 +16,10 @@ const struct fx_arch fx_archs[] = {
 #undef FX_ARCH
 
 #define FX_ARCH(file, name, folder, flat) "|" #name
-static const char choices[] =
+const char fx_arch_list[] =
 #include "net/architectures.def"
     ;
 #undef FX_ARCH
-const char *const fx_arch_choices = choices + 1;
 
 #define FX_ARCH(file, name, folder, flat) ", " #name
 static const char names[] =

@@ -58,8 +58,9 @@ struct fx_arch {
     const char *folder; /* "resnet": how folders and files of its models are called */
     const struct fx_network *network;
 };
-extern const struct fx_arch fx_archs[];   /* ends before the first without a name */
-extern const char *const fx_arch_choices; /* "densenet121|...", for option tables */
+extern const struct fx_arch fx_archs[]; /* ends before the first without a name */
+extern const char fx_arch_list[];       /* "|densenet121|..." */
+#define FX_ARCHS (fx_arch_list + 1)     /* "densenet121|...", for option tables */
 
 /* fx_arch_next: what follows the first ';' of a list of architectures, or NULL. */
 const char *fx_arch_next(const char *list);

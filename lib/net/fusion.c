@@ -15,11 +15,10 @@ const struct fx_fusion fx_fusions[] = {
 #undef FX_FUSION
 
 #define FX_FUSION(file, name) "|" #name
-static const char choices[] =
+const char fx_fusion_list[] =
 #include "net/fusions.def"
     ;
 #undef FX_FUSION
-const char *const fx_fusion_choices = choices + 1;
 
 #define FX_FUSION(file, name) ", " #name
 static const char names[] =

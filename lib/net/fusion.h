@@ -33,7 +33,8 @@ struct fx_fusion {
     const struct fx_fusion_module *module;
 };
 extern const struct fx_fusion fx_fusions[]; /* ends before the first without a name */
-extern const char *const fx_fusion_choices; /* "multiplicative|...", for option tables */
+extern const char fx_fusion_list[];         /* "|multiplicative|..." */
+#define FX_FUSIONS (fx_fusion_list + 1)     /* "multiplicative|...", for option tables */
 
 /* fx_fusion_find: by name; FX_EUSAGE lists the names. */
 enum fx_status fx_fusion_find(const char *name, const struct fx_fusion **fusion,

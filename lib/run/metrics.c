@@ -134,6 +134,7 @@ static void put_tool(struct event *event, const struct fx_settings *settings, co
                      const struct fx_start_facts *facts)
 {
     const struct fx_graph *graph = facts->graph;
+    char word[FX_WORD_BYTES];
 
     put_text(event, "tool", settings->tool);
     put_text(event, "version", fx_version);
@@ -141,8 +142,8 @@ static void put_tool(struct event *event, const struct fx_settings *settings, co
     put_text(event, "task", facts->task);
     put_timestamp(event);
     put_text(event, "arch", settings->arch);
-    put_text(event, "fusion", settings->fusion);
-    put_text(event, "expert", settings->expert);
+    put_text(event, "fusion", fx_setting_word(settings, FX_SET_fusion, word));
+    put_text(event, "expert", fx_setting_word(settings, FX_SET_expert, word));
     put_int(event, "experts", graph->n_experts);
     put_int(event, "classes", graph->n_classes);
     put_int(event, "parameters", n_trained(graph));
@@ -171,8 +172,10 @@ static void put_images(struct event *event, const struct fx_settings *settings,
 static void put_recipe(struct event *event, const struct fx_settings *settings,
                        const struct fx_start_facts *facts)
 {
+    char word[FX_WORD_BYTES];
+
     put_int(event, "seed", settings->seed);
-    put_text(event, "recipe", settings->recipe);
+    put_text(event, "recipe", fx_setting_word(settings, FX_SET_recipe, word));
     put_int(event, "epochs", settings->epochs);
     if (settings->steps > 0)
         put_int(event, "steps", settings->steps);
@@ -184,7 +187,7 @@ static void put_recipe(struct event *event, const struct fx_settings *settings,
     put_word(event, "mix", FX_MIX_KINDS, settings->mix);
     if (settings->mix != FX_MIX_NONE)
         put_real(event, "mix_alpha", fx_settings_mix_alpha(settings));
-    if (settings->fusion) {
+    if (settings->fusion != FX_NONE) {
         put_real(event, "alpha", settings->alpha);
         put_real(event, "distill", settings->distill);
         put_real(event, "dropout", settings->dropout);
@@ -207,7 +210,7 @@ static void put_optimizer(struct event *event, const struct fx_settings *setting
     put_real(event, "weight_decay", settings->weight_decay);
     put_word(event, "schedule", FX_SCHEDULE_KINDS, settings->schedule);
     put_int(event, "patience", settings->patience);
-    if (settings->fusion)
+    if (settings->fusion != FX_NONE)
         put_real(event, "experts_lr_scale", settings->experts_lr_scale);
     put_real(event, "lr_experts", lr[FX_GROUP_EXPERTS]);
     put_real(event, "lr_fusion", lr[FX_GROUP_FUSION]);

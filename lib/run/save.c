@@ -5,6 +5,7 @@
 #include "base/number.h"
 #include "base/tool.h"
 #include "checkpoint/checkpoint.h"
+#include "net/fusion.h"
 #include "tensor/safetensors.h"
 
 #include <errno.h>
@@ -68,8 +69,8 @@ static enum fx_status describe(const struct fx_saver *saver, struct fx_tensor_se
     char number[FX_NUMBER_BYTES];
 
     FX_TRY(fx_tensor_set_put_meta(set, "arch", settings->arch, err));
-    if (settings->fusion)
-        FX_TRY(fx_tensor_set_put_meta(set, "fusion", settings->fusion, err));
+    if (settings->fusion != FX_NONE)
+        FX_TRY(fx_tensor_set_put_meta(set, "fusion", fx_fusions[settings->fusion].name, err));
     FX_TRY(put_int(set, "experts", graph->n_experts, err));
     FX_TRY(put_int(set, "classes", graph->n_classes, err));
     FX_TRY(put_int(set, "epoch", epoch, err));

@@ -11,24 +11,30 @@
 #include <string.h>
 
 #include "config/recipe.h"
+#include "net/fusion.h"
 
 static struct fx_settings resolve(const char *fusion, const char *arch, int width,
                                   const struct fx_given *given, struct fx_settings start)
 {
-    struct fx_err err = { 0 };
-
-    start.fusion = fusion;
+    start.fusion = fx_word_find(FX_FUSIONS, fusion);
     start.arch = arch;
-    start.recipe = start.recipe != NULL ? start.recipe : "mission";
-    assert_int_equal(fx_recipe_fusion(&start, given, width, &err), FX_OK);
+    fx_recipe_fusion(&start, given, width);
     return start;
+}
+
+static struct fx_settings initial(void)
+{
+    struct fx_settings settings;
+
+    fx_settings_init(&settings, "fusion-train", FX_OF_FUSION);
+    return settings;
 }
 
 static struct fx_settings defaults(const char *fusion, int width)
 {
     const struct fx_given none = { 0 };
 
-    return resolve(fusion, "resnet18", width, &none, (struct fx_settings){ 0 });
+    return resolve(fusion, "resnet18", width, &none, initial());
 }
 
 static void assert_rates(const struct fx_settings *s, double experts, double fusion, double head)
@@ -39,8 +45,8 @@ static void assert_rates(const struct fx_settings *s, double experts, double fus
     if (fabs(lr[FX_GROUP_EXPERTS] - experts) > 1e-12 * experts ||
         fabs(lr[FX_GROUP_FUSION] - fusion) > 1e-12 * fusion ||
         fabs(lr[FX_GROUP_HEAD] - head) > 1e-12 * head)
-        fail_msg("%s: rates %g %g %g, expected %g %g %g", s->fusion, lr[0], lr[1], lr[2], experts,
-                 fusion, head);
+        fail_msg("%s: rates %g %g %g, expected %g %g %g", fx_fusions[s->fusion].name, lr[0], lr[1],
+                 lr[2], experts, fusion, head);
 }
 
 static void test_mission_of_each_fusion(void **state)
@@ -103,9 +109,10 @@ static void test_adaptive_rates(void **state)
 static void test_reported_is_the_same_for_all(void **state)
 {
     const struct fx_given none = { 0 };
-    const struct fx_settings reported = { .recipe = "reported" };
+    struct fx_settings reported = initial();
 
     (void)state;
+    reported.recipe = FX_RECIPE_REPORTED;
     for (int width = 64; width <= 1024; width *= 4) {
         struct fx_settings s = resolve("TransformerBase", "resnet18", width, &none, reported);
         assert_rates(&s, 1e-5, 1e-3, 1e-3);
@@ -118,11 +125,13 @@ static void test_reported_is_the_same_for_all(void **state)
 
 static void test_given_rates_are_final(void **state)
 {
-    const struct fx_given given = { .lr_experts = true, .lr_fusion = true };
-    const struct fx_given scaled = { .lr_experts = true, .experts_lr_scale = true };
-    const struct fx_given scale = { .experts_lr_scale = true };
+    const struct fx_given given = { { [FX_SET_lr_experts] = true, [FX_SET_lr_fusion] = true } };
+    const struct fx_given scaled = {
+        { [FX_SET_lr_experts] = true, [FX_SET_experts_lr_scale] = true }
+    };
+    const struct fx_given scale = { { [FX_SET_experts_lr_scale] = true } };
     const struct fx_settings both = { .lr_experts = 2e-3, .experts_lr_scale = 0.5 };
-    const struct fx_given with_head = { .lr_fusion = true, .lr_head = true };
+    const struct fx_given with_head = { { [FX_SET_lr_fusion] = true, [FX_SET_lr_head] = true } };
     const struct fx_settings chosen = { .lr_experts = 2e-3, .lr_fusion = 3e-3, .lr_head = 4e-3 };
 
     (void)state;
@@ -138,16 +147,8 @@ static void test_given_rates_are_final(void **state)
 
 static void test_given_values_stay(void **state)
 {
-    const struct fx_given given = { .epochs = true,
-                                    .batch = true,
-                                    .val = true,
-                                    .augment = true,
-                                    .mix = true,
-                                    .schedule = true,
-                                    .weight_decay = true,
-                                    .label_smoothing = true,
-                                    .initial = true };
-    const struct fx_settings chosen = { .recipe = "reported",
+    struct fx_given given;
+    const struct fx_settings chosen = { .recipe = FX_RECIPE_REPORTED,
                                         .epochs = 3,
                                         .batch = 5,
                                         .val = FX_VAL_HOLDOUT,
@@ -160,6 +161,8 @@ static void test_given_values_stay(void **state)
                                         .initial = true };
 
     (void)state;
+    for (int i = 0; i < FX_N_SETTINGS; i++)
+        given.of[i] = true;
     struct fx_settings s = resolve("concatenation", "densenet121", 1024, &given, chosen);
     assert_true(s.epochs == 3 && s.batch == 5 && s.weight_decay == 7 && s.label_smoothing == 0.5);
     assert_int_equal(s.val, FX_VAL_HOLDOUT);
@@ -172,7 +175,7 @@ static void test_given_values_stay(void **state)
 static void test_batch_of_densenet(void **state)
 {
     const struct fx_given none = { 0 };
-    const struct fx_settings start = { 0 };
+    const struct fx_settings start = initial();
 
     (void)state;
     assert_int_equal(resolve("concatenation", "densenet121", 1024, &none, start).batch, 64);
@@ -181,15 +184,13 @@ static void test_batch_of_densenet(void **state)
     assert_int_equal(resolve("concatenation", "resnet18", 512, &none, start).batch, 128);
 }
 
-static void test_unknown_names(void **state)
+static void test_unknown_architecture(void **state)
 {
     const struct fx_given none = { 0 };
-    struct fx_settings s = { .recipe = "mission", .fusion = "sum", .arch = "resnet18" };
+    struct fx_settings s = { .arch = "resnet1" };
     struct fx_err err = { 0 };
 
     (void)state;
-    assert_int_equal(fx_recipe_fusion(&s, &none, 512, &err), FX_EUSAGE);
-    s.arch = "resnet1";
     assert_int_equal(fx_recipe_expert(&s, &none, &err), FX_EUSAGE);
 }
 
@@ -231,7 +232,7 @@ int main(void)
         cmocka_unit_test(test_given_rates_are_final),
         cmocka_unit_test(test_given_values_stay),
         cmocka_unit_test(test_batch_of_densenet),
-        cmocka_unit_test(test_unknown_names),
+        cmocka_unit_test(test_unknown_architecture),
         cmocka_unit_test(test_experts),
     };
 

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "config/settings.h"
+#include "net/fusion.h"
 #include "run/state.h"
 
 static struct fx_state some_state(void)
@@ -80,8 +81,9 @@ static struct fx_settings some_settings(void)
     return (struct fx_settings){
         .tool = "fusion-train",
         .arch = "resnet18",
-        .fusion = "concatenation",
-        .recipe = "mission",
+        .fusion = fx_word_find(FX_FUSIONS, "concatenation"),
+        .expert = FX_NONE,
+        .recipe = FX_RECIPE_MISSION,
         .data_digest = "d",
         .precision = FX_PRECISION_FP32,
         .val = FX_VAL_HOLDOUT,
@@ -146,7 +148,7 @@ static void test_changes_are_named(void **state)
     s.lr_experts = 1e-4;
     assert_named(&s, started, "lr-experts: the run was started with 7e-05, not 0.0001");
     s = some_settings();
-    s.fusion = NULL;
+    s.fusion = FX_NONE;
     assert_named(&s, started, "fusion: the run was started with concatenation, not nothing");
     s = some_settings();
     s.epochs = 10;
@@ -156,6 +158,25 @@ static void test_changes_are_named(void **state)
     started = fx_settings_json(&s);
     s.epochs = 20;
     assert_int_equal(fx_settings_check(&s, started, NULL), FX_OK);
+    json_decref(started);
+}
+
+/* A run from before there was a setting had its default. */
+static void test_unknown_settings_had_their_default(void **state)
+{
+    struct fx_settings s = some_settings();
+    json_t *started = fx_settings_json(&s);
+
+    (void)state;
+    json_object_del(started, "distill");
+    json_object_del(started, "mix");
+    json_object_del(started, "shuffle");
+    assert_int_equal(fx_settings_check(&s, started, NULL), FX_OK);
+    s.distill = 0.5;
+    assert_named(&s, started, "distill: the run was started with 0, not 0.5");
+    s = some_settings();
+    s.mix = FX_MIX_MIXUP;
+    assert_named(&s, started, "mix: the run was started with cutmix, not mixup");
     json_decref(started);
 }
 
@@ -206,7 +227,9 @@ static void test_command(void **state)
     command = fx_settings_command(&s);
     assert_non_null(strstr(command, " --no-shuffle --log-steps"));
     free(command);
-    s = (struct fx_settings){ .tool = "expert-train", .arch = "resnet18", .expert = "2" };
+    fx_settings_init(&s, "expert-train", FX_OF_EXPERT);
+    s.arch = "resnet18";
+    s.expert = 2;
     command = fx_settings_command(&s);
     assert_non_null(strstr(command, "expert-train --arch resnet18 --expert 2 "));
     assert_null(strstr(command, "lr-fusion"));
@@ -215,24 +238,28 @@ static void test_command(void **state)
 
 static void test_key_of_experts(void **state)
 {
-    struct fx_settings s = { .seed = 42 };
+    struct fx_settings s = { .seed = 42, .expert = FX_NONE };
 
     (void)state;
     assert_true(fx_settings_key(&s) == 42);
-    s.expert = "all";
+    s.expert = FX_EXPERT_ALL;
     assert_true(fx_settings_key(&s) == 42);
-    s.expert = "0";
+    s.expert = 0;
     assert_true(fx_settings_key(&s) == 0x10000002au);
-    s.expert = "3";
+    s.expert = 3;
     assert_true(fx_settings_key(&s) == 0x40000002au);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_state_survives_exactly), cmocka_unit_test(test_state_refuses),
-        cmocka_unit_test(test_equal_settings_pass),    cmocka_unit_test(test_changes_are_named),
-        cmocka_unit_test(test_started_from_metrics),   cmocka_unit_test(test_command),
+        cmocka_unit_test(test_state_survives_exactly),
+        cmocka_unit_test(test_state_refuses),
+        cmocka_unit_test(test_equal_settings_pass),
+        cmocka_unit_test(test_changes_are_named),
+        cmocka_unit_test(test_unknown_settings_had_their_default),
+        cmocka_unit_test(test_started_from_metrics),
+        cmocka_unit_test(test_command),
         cmocka_unit_test(test_key_of_experts),
     };
 
