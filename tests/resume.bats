@@ -325,3 +325,44 @@ END
     assert_equal "$(sha256sum <often/last.safetensors)" "$sum"
     assert_not_exists often/last.previous.safetensors
 }
+
+@test "without hard links, a save that fails twice leaves the only generation there is" {
+    stop_at_line 9
+    cc -shared -fPIC -o "$BATS_TEST_TMPDIR/links.so" -xc - <<'END'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <string.h>
+int link(const char *from, const char *to)
+{
+    (void)from, (void)to;
+    errno = EPERM;
+    return -1;
+}
+int rename(const char *from, const char *to)
+{
+    int (*real)(const char *, const char *) =
+        (int (*)(const char *, const char *))dlsym(RTLD_NEXT, "rename");
+    errno = ENOSPC;
+    return strstr(from, ".tmp") ? -1 : real(from, to);
+}
+END
+    under="env LD_PRELOAD=$BATS_TEST_TMPDIR/links.so" run -1 train often
+    assert_file_exist often/last.previous.safetensors
+    train whole >whole.jsonl
+    train often >often.jsonl
+    same_run whole often
+}
+
+@test "a run whose checkpoints are gone is not begun anew" {
+    stop_at_line 9
+    grep -q '"epoch":2' often/history.jsonl
+    rm often/last*.safetensors
+    cp -r often kept
+    fails_with 3 "*: often: cannot go on: last.safetensors and the one before it are gone, *" \
+        train often
+    diff -r kept often
+    rm often/history.jsonl
+    fails_with 3 "*: often: cannot go on: *" train often
+    rm -r often
+}

@@ -59,10 +59,14 @@ struct fx_output {
     bool is_stdout;
     char *path;      /* owned; final name, symbolic links resolved; NULL: stdout or not open */
     char *temp_path; /* owned; NULL: written in place */
+    bool is_synced;  /* by fx_output_sync: nothing was written since */
 };
 enum fx_status fx_output_open(struct fx_output *out, const char *path, bool binary,
                               struct fx_err *err) FX_MUST_CHECK;
 enum fx_status fx_output_commit(struct fx_output *out, struct fx_err *err) FX_MUST_CHECK;
+/* fx_output_sync: the first part of the commit alone, for who has to do something between the two:
+ * the bytes are on the disk, under the temporary name. */
+enum fx_status fx_output_sync(struct fx_output *out, struct fx_err *err) FX_MUST_CHECK;
 /* Removes the temporary file; no-op after commit and on a zeroed record. */
 void fx_output_abandon(struct fx_output *out);
 

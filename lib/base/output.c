@@ -177,16 +177,21 @@ void fx_sync_dir_of(const char *path)
     free(copy);
 }
 
+enum fx_status fx_output_sync(struct fx_output *out, struct fx_err *err)
+{
+    if (out->temp_path && !out->is_synced && fsync(out->fd) != 0)
+        return fx_fail_errno(err, "%s", out->path);
+    out->is_synced = true;
+    return FX_OK;
+}
+
 enum fx_status fx_output_commit(struct fx_output *out, struct fx_err *err)
 {
-    enum fx_status status = FX_OK;
-
     if (!out->path) {
         *out = (struct fx_output){ .fd = -1 };
         return FX_OK;
     }
-    if (out->temp_path && fsync(out->fd) != 0)
-        status = fx_fail_errno(err, "%s", out->path);
+    enum fx_status status = fx_output_sync(out, err);
     if (close(out->fd) != 0 && status == FX_OK)
         status = fx_fail_errno(err, "%s", out->path);
     out->fd = -1;

@@ -2,6 +2,7 @@
 #include "run/finished.h"
 
 #include "base/io.h"
+#include "base/jsonl.h"
 #include "base/log.h"
 #include "run/trainer_internal.h"
 
@@ -13,36 +14,56 @@
 /* The events at both ends of a history; owned, NULL where a line is none. */
 struct ends {
     json_t *start, *end;
-    int64_t lines;
+    int64_t lines;    /* one that is cut counts, and is no event */
+    int64_t at_epoch; /* of the last one that is whole */
 };
 
-static json_t *event_of(const struct fx_input *in, size_t from, size_t to)
+/* NULL where the line is no JSON. */
+static enum fx_status read_event(const struct fx_input *in, size_t from, size_t to, json_t **event,
+                                 struct fx_err *err)
 {
-    return json_loadb((const char *)in->bytes + from, to - from, 0, NULL);
+    json_error_t why;
+
+    if (fx_json_parse((const char *)in->bytes + from, to - from, 0, event, &why) == FX_EFAIL)
+        return fx_fail(err, FX_EFAIL, "%s: %s", in->name, why.text);
+    return FX_OK;
 }
 
-/* A line that is cut counts as the last one, and is no event. */
+static enum fx_status read_lines(struct ends *ends, const struct fx_input *in, struct fx_err *err)
+{
+    size_t first = 0, whole = 0, end = 0;
+    json_t *last = NULL;
+
+    for (size_t at = 0; at < in->n_bytes; ends->lines++) {
+        const uint8_t *newline = memchr(in->bytes + at, '\n', in->n_bytes - at);
+        if (newline) {
+            whole = at;
+            end = (size_t)(newline - in->bytes) + 1;
+        }
+        at = newline ? end : in->n_bytes;
+        first = first == 0 ? at : first;
+    }
+    FX_TRY(read_event(in, 0, first, &ends->start, err));
+    FX_TRY(read_event(in, whole, end, &last, err));
+    ends->at_epoch = json_integer_value(json_object_get(last, "epoch"));
+    if (ends->lines > 1 && end == in->n_bytes)
+        ends->end = last;
+    else
+        json_decref(last);
+    return FX_OK;
+}
+
 static enum fx_status read_ends(struct ends *ends, const char *path, struct fx_err *err)
 {
     struct fx_input in = { 0 };
-    size_t first = 0, last = 0;
 
     *ends = (struct ends){ 0 };
     if (access(path, F_OK) != 0 && errno == ENOENT)
         return FX_OK;
     FX_TRY(fx_input_open(&in, path, err));
-    for (size_t at = 0; at < in.n_bytes; ends->lines++) {
-        const uint8_t *newline = memchr(in.bytes + at, '\n', in.n_bytes - at);
-        last = at;
-        at = !newline ? in.n_bytes : (size_t)(newline - in.bytes) + 1;
-        first = first == 0 ? at : first;
-    }
-    if (ends->lines > 1 && in.bytes[in.n_bytes - 1] == '\n') {
-        ends->start = event_of(&in, 0, first);
-        ends->end = event_of(&in, last, in.n_bytes);
-    }
+    enum fx_status status = read_lines(ends, &in, err);
     fx_input_close(&in);
-    return FX_OK;
+    return status;
 }
 
 static bool is_text(const json_t *event, const char *member, const char *text)
@@ -97,13 +118,14 @@ enum fx_status fx_finished_look(struct fx_finished *found, const char *dir,
     if (asprintf(&path, "%s/history.jsonl", dir) < 0)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", dir);
     enum fx_status status = read_ends(&ends, path, err);
+    found->lines = ends.lines;
+    found->at_epoch = ends.at_epoch;
     found->was_finished = status == FX_OK && is_text(ends.start, "event", "start") &&
                           is_text(ends.end, "event", "end") && is_text(ends.end, "status", "done");
     if (found->was_finished) {
         struct fx_state state = state_of(&ends);
         found->epochs = state.epochs_done;
         found->steps = state.step;
-        found->lines = ends.lines;
         found->is_finished = fx_trainer_is_finished(settings, &state);
         status = compare(&ends, dir, settings, &state, err);
     }

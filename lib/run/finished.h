@@ -10,6 +10,7 @@ struct fx_finished {
     bool is_finished;      /* and these settings want no more than that */
     int64_t epochs, steps; /* done */
     int64_t lines;         /* of the history */
+    int64_t at_epoch;      /* of its last whole line; 0 where there is none */
 };
 
 /* fx_finished_look: reads DIR/history.jsonl; one that is not there is of no finished run.

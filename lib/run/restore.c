@@ -1,6 +1,7 @@
 /* Verified reading, generation by generation. */
 #include "run/restore_internal.h"
 
+#include "base/jsonl.h"
 #include "base/log.h"
 #include "checkpoint/checkpoint.h"
 
@@ -36,9 +37,14 @@ static enum fx_status parse_state(struct fx_restored *restored, const char *path
                                   struct fx_err *err)
 {
     const struct fx_tensor *tensor = fx_tensor_set_find(&restored->file.set, FX_STATE_TENSOR);
-    json_t *root = tensor ? json_loadb(tensor->data, tensor->n_bytes, 0, NULL) : NULL;
-    enum fx_status status;
+    enum fx_status status = FX_OK;
+    json_t *root = NULL;
+    json_error_t why;
 
+    if (tensor)
+        status = fx_json_parse(tensor->data, tensor->n_bytes, 0, &root, &why);
+    if (status != FX_OK)
+        return fx_fail(err, status, "%s: train.state: %s", path, why.text);
     restored->settings = json_incref(json_object_get(root, "settings"));
     status = fx_state_parse(&restored->state, json_object_get(root, "state"), err);
     json_decref(root);
@@ -61,7 +67,8 @@ enum fx_status fx_restore_last(struct fx_restored *restored, const struct fx_run
 {
     enum fx_status status = read_generation(restored, rundir->last, err);
 
-    if (status == FX_OK || status == FX_ESTOPPED)
+    /* Only what is missing or damaged is given up, not what could not be read this time. */
+    if (status != FX_EINPUT && access(rundir->last, F_OK) == 0)
         return status;
     fx_log_warn("%s; going back to the checkpoint before it", err->msg);
     fx_restored_close(restored);

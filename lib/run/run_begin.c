@@ -2,6 +2,7 @@
 #include "run/run_internal.h"
 
 #include "base/clock.h"
+#include "base/jsonl.h"
 #include "base/log.h"
 #include "base/tool.h"
 #include "run/finished.h"
@@ -9,6 +10,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- resuming -------------------------------------------------------------------------------- */
 
@@ -16,8 +18,12 @@
 static void add_seconds(void *ctx, const char *text)
 {
     struct fx_training_run *run = ctx;
-    json_t *line = json_loads(text, 0, NULL);
+    json_error_t why;
+    json_t *line;
 
+    /* Seconds that memory is short for are no reason to end a run. */
+    if (fx_json_parse(text, strlen(text), 0, &line, &why) != FX_OK)
+        return;
     run->trainer.seconds_before += json_number_value(json_object_get(line, "seconds"));
     json_decref(line);
 }
@@ -45,13 +51,29 @@ static void say_finished(const struct fx_training_run *run, int64_t epochs, int6
     fx_rundir_drop_last_previous(&run->rundir);
 }
 
+/* Without a checkpoint a run begins anew, and what it had so far is written over.  That is right
+ * where it was killed before the first one, which is written at the end of epoch 1 at the latest.
+ */
+static enum fx_status check_nothing_is_lost(const struct fx_training_run *run,
+                                            const struct fx_finished *found, struct fx_err *err)
+{
+    bool has_best = access(run->rundir.best, F_OK) == 0;
+
+    if (found->at_epoch <= 1 && (found->lines > 0 || !has_best))
+        return FX_OK;
+    return fx_fail(err, FX_EINPUT,
+                   "%s: cannot go on: last.safetensors and the one before it are gone, of a run "
+                   "that has come to epoch %lld; another --checkpoint-dir begins anew",
+                   run->rundir.dir, (long long)found->at_epoch);
+}
+
 enum fx_status fx_run_repeat(struct fx_training_run *run, bool *ended, struct fx_err *err)
 {
     struct fx_finished found;
 
     FX_TRY(fx_finished_look(&found, run->rundir.dir, run->plan->settings, err));
     if (!found.was_finished)
-        return FX_OK;
+        return check_nothing_is_lost(run, &found, err);
     if (!found.is_finished)
         return fx_fail(err, FX_EUSAGE,
                        "%s: cannot go on: last.safetensors is gone, the run was finished and made "

@@ -156,11 +156,13 @@ void fx_rundir_close(struct fx_rundir *rundir)
 
 enum fx_status fx_rundir_keep(const char *newer, const char *older, struct fx_err *err)
 {
+    if (!exists(newer))
+        return FX_OK; /* `older` may be the only one there is */
     if (unlink(older) != 0 && errno != ENOENT)
         return fx_fail_errno(err, "%s", older);
-    if (link(newer, older) == 0 || errno == ENOENT)
+    if (link(newer, older) == 0)
         return FX_OK;
-    /* A file system without hard links: for an instant only `older` exists, which is enough. */
+    /* A file system without hard links: until the next rename only `older` exists. */
     return rename(newer, older) == 0 ? FX_OK : fx_fail_errno(err, "%s", older);
 }
 

@@ -26,7 +26,7 @@ enum fx_status fx_rundir_open(struct fx_rundir *rundir, const char *dir, bool re
 void fx_rundir_close(struct fx_rundir *rundir);
 
 /* fx_rundir_keep: makes `older` name what `newer` names now, so that the rename that replaces
- * `newer` leaves its content reachable.  Nothing to do when there is no `newer`. */
+ * `newer` leaves its content reachable.  Nothing is done when there is no `newer`. */
 enum fx_status fx_rundir_keep(const char *newer, const char *older,
                               struct fx_err *err) FX_MUST_CHECK;
 

@@ -162,6 +162,7 @@ static enum fx_status write_set(const struct fx_tensor_set *set, struct fetch *c
         fx_checksum_add_meta(&ctx->sum, set->meta[i].key, set->meta[i].value);
     FX_TRY(fx_output_open(&out, path, true, err));
     FX_TRY_OUT(fx_safetensors_write(set, out.fd, path, fetch, ctx, err));
+    FX_TRY_OUT(fx_output_sync(&out, err));
     FX_TRY_OUT(fx_rundir_keep(path, older, err));
     FX_TRY_OUT(fx_output_commit(&out, err));
 out:
