@@ -31,6 +31,13 @@ TENSORBOARD ?=#                             a folder: event files of TensorBoard
 RUNNER ?=#                                  starts the tools of a run: RUNNER NAME TOOL OPTION...
 # ARCH_FAMILY: a small member of a family, as ARCH_resnet=resnet18:width=16.
 
+# What make itself cannot take for a name, before rules are made of it.
+not_a_name = $(or $(word 2,[$(1)]),$(findstring :,$(1)),$(findstring %,$(1)),$(if $(1),,it is empty))
+$(foreach v,OUT EXPERTS,$(if $(call not_a_name,$($(v))),$(error $(v)=$($(v)): one folder, without \
+	blanks and without : and %)))
+$(foreach v,DATA HOLDOUT WANDB TENSORBOARD,$(if $(word 2,[$($(v))]),$(error $(v)=$($(v)): one name, \
+	without blanks)))
+
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -ec
 .DELETE_ON_ERROR:
@@ -194,9 +201,10 @@ $(ENDS): | $(TOOL_BINS)
 # The holdout that it was made with stays beside it, to be compared (inputs.mk).  One that fails
 # leaves no folder behind.
 $(OUT)/data.safetensors: | $(filter-out $(OUT)/data.safetensors,$(wildcard $(DATA))) $(TOOL_BINS)
-	mkdir -p $(@D); rm -f $(HOLDOUT_HERE)$(if $(HOLDOUT),; cp $(HOLDOUT) $(HOLDOUT_HERE))
+	mkdir -p $(@D)$(if $(HOLDOUT),; cp $(HOLDOUT) $(HOLDOUT_HERE),$(if $(wildcard \
+	  $(HOLDOUT_HERE)),; rm $(HOLDOUT_HERE)))
 	cifar-prep $(strip $(call option,--holdout,$(HOLDOUT)) -o $@ $(DATA)) || \
-	  { status=$$?; rm -f $(HOLDOUT_HERE); rmdir $(@D) 2>/dev/null; exit $$status; }
+	  { status=$$?; $(if $(HOLDOUT),rm -f $(HOLDOUT_HERE); )rmdir $(@D) 2>/dev/null; exit $$status; }
 
 # A data set of the user's own is not made here; inputs.mk says when it is not there.
 $(filter-out $(OUT)/data.safetensors,$(DATASET)): ;

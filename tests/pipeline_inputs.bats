@@ -9,7 +9,7 @@ load stand_ins
 refused() {
     local before
     before=$(find . ! -name 'separate-stderr*' | sort)
-    fails_with 2 "*/inputs.mk:*: ??? $1.  Stop." fusions "${@:2}"
+    fails_with 2 "*/*.mk:*: ??? $1.  Stop." fusions "${@:2}"
     assert_equal "$(find . ! -name 'separate-stderr*' | sort)" "$before"
 }
 
@@ -32,7 +32,6 @@ url=https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz
     refused "HOLDOUT=x.npy: no such file; *" HOLDOUT=x.npy INIT=1 all-fusions
     mkfifo pipe
     refused "DATA=pipe: neither a file nor a folder; get $url" DATA=pipe INIT=1 all-fusions
-    refused "DATA=a b: one file, without blanks" "DATA=a b" INIT=1 all-fusions
     # What is trained by the same make is not missing, nor what finished runs have read.
     run -0 fusions -n EXPERTS=some resnet-expert-2 resnet-concatenation
     fusions INIT=1 resnet-concatenation
@@ -42,6 +41,27 @@ url=https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz
     # make -n shows the commands all the same.
     run -0 fusions -n DATA=x OUT=new resnet-concatenation
     assert_line --partial "expert-load --arch 'resnet18' expert_training/checkpoints/resnet/"
+}
+
+@test "names that make cannot take, and folders that cannot be written" {
+    local name
+    for name in "a b" "a " a:b a%b ""; do
+        refused "OUT=$name: one folder, without blanks and without : and %" OUT="$name" INIT=1 \
+            all-fusions
+    done
+    refused "EXPERTS=a b: one folder, *" EXPERTS="a b" experts
+    for name in DATA HOLDOUT WANDB TENSORBOARD; do
+        refused "$name=a b: one name, without blanks" "$name=a b" INIT=1 all-fusions
+    done
+    refused "OUT=archive.tar.gz/out: archive.tar.gz is no folder; give another OUT" \
+        OUT=archive.tar.gz/out INIT=1 -j4 all-fusions
+    refused "EXPERTS=archive.tar.gz/a/b: archive.tar.gz is no folder; give another EXPERTS" \
+        EXPERTS=archive.tar.gz/a/b experts
+    [ "$(id -u)" != 0 ] || return 0 # who may write everywhere
+    mkdir mine
+    chmod a-w mine
+    refused "OUT=mine/out: no permission to write in mine; give another OUT" OUT=mine/out INIT=1 \
+        -j4 all-fusions
 }
 
 @test "a device that is not there, tools that are not on the PATH" {
@@ -77,7 +97,6 @@ url=https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz
     touch ready.safetensors
     refused "HOLDOUT=one.npy: DATA=ready.safetensors has its own already; give the archive as \
 DATA" INIT=1 DATA=ready.safetensors HOLDOUT=one.npy all-fusions
-    refused "HOLDOUT=a b.npy: one file, without blanks" "HOLDOUT=a b.npy" INIT=1 all-fusions
     stand_in cifar-prep 'echo data >"${@: -2:1}"'
     fusions INIT=1 HOLDOUT=one.npy resnet-concatenation
     local other="out/data.safetensors was made with another one; another holdout needs another OUT"
