@@ -32,11 +32,11 @@ RUNNER ?=#                                  starts the tools of a run: RUNNER NA
 # ARCH_FAMILY: a small member of a family, as ARCH_resnet=resnet18:width=16.
 
 # What make itself cannot take for a name, before rules are made of it.
-not_a_name = $(or $(word 2,[$(1)]),$(findstring :,$(1)),$(findstring %,$(1)),$(if $(1),,it is empty))
-$(foreach v,OUT EXPERTS,$(if $(call not_a_name,$($(v))),$(error $(v)=$($(v)): one folder, without \
-	blanks and without : and %)))
-$(foreach v,DATA HOLDOUT WANDB TENSORBOARD,$(if $(word 2,[$($(v))]),$(error $(v)=$($(v)): one name, \
-	without blanks)))
+not_a_name = $(or $(word 2,[$(1)]),$(findstring :,$(1)),$(findstring %,$(1)),$(if $(1),,empty))
+$(foreach v,OUT EXPERTS,$(if $(call not_a_name,$($(v))),$(error $(v)=$($(v)): one folder, \
+	without blanks and without : and %)))
+$(foreach v,DATA HOLDOUT WANDB TENSORBOARD,$(if $(word 2,[$($(v))]),$(error $(v)=$($(v)): one \
+	name, without blanks)))
 
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -ec

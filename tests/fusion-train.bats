@@ -234,11 +234,13 @@ END
 @test "a stream that holds fusion module and head starts from them" {
     train first --lr-experts 0.001 --lr-fusion 0.01 >/dev/null
     fusion-eval -q --data "$data" --device ref --split val first/last.safetensors >eval.jsonl
-    train second --experts first/last.safetensors --epochs 1 >metrics.jsonl
+    LOUDNESS=-v train second --experts first/last.safetensors --epochs 1 >metrics.jsonl 2>log
+    grep -F "; fusion module and head begin as they are in the stream" log
     assert_equal "$(events metrics.jsonl eval "$(members accuracy loss ensemble_loss)")" \
         "$(events eval.jsonl eval "$(members accuracy loss ensemble_loss)")"
     # Without them the seed decides.
-    train third --epochs 1 >third.jsonl
+    LOUDNESS=-v train third --epochs 1 >third.jsonl 2>log
+    run -1 grep -F "; fusion module and head" log
     run -1 diff <(events third.jsonl eval 'e["loss"]') <(events eval.jsonl eval 'e["loss"]')
     # Half of them is neither.
     run -3 --separate-stderr train fourth --experts first/last.safetensors --fusion concatenation

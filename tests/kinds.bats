@@ -164,6 +164,8 @@ refuses_piped() {
     fails_with 3 "*; name a file in it, as metrics.jsonl" metrics-tensorboard directory
     fails_with 3 "*; unpack it first" metrics-csv gzip
     fails_with 3 "*; unpack it first" "${load[@]}" xz
+    fails_with 3 "*: is a checkpoint, not an expert; ckpt-split takes its experts out" \
+        expert-load --arch "$tiny_arch" checkpoint
     fails_with 3 "*; if PyTorch wrote it (2016), load it once *" "${load[@]}" tar
     fails_with 3 "*; torch.save writes what is read" "${load[@]}" pickle
 }

@@ -69,6 +69,11 @@ fusion-train"
     done < <(fusion-train --help | grep -E '^  [a-z0-9_]+:')
 }
 
+@test "--version names the compiler" {
+    run -0 fusion-train --version
+    assert_line --regexp '^compiler: .*(gcc|[Cc]lang) [0-9]+[.][0-9]'
+}
+
 @test "an option that may be several names them" {
     run -2 --separate-stderr fusion-train --lr 3
     assert_equal "${stderr_lines[0]}" \

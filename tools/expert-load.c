@@ -1,6 +1,7 @@
 /* expert-load: expert checkpoints of other programs in, one checked experts stream out
  * (expert-load(1)). */
 #include "base/io.h"
+#include "base/kind.h"
 #include "base/log.h"
 #include "base/quote.h"
 #include "base/tool.h"
@@ -179,6 +180,22 @@ static enum fx_status write_stream(struct source *source, struct fx_output *out,
 
 /* ---- run ------------------------------------------------------------------------------------- */
 
+/* The number of files is wrong; perhaps because one of them, a checkpoint, has all the experts. */
+static enum fx_status wrong_count(const struct args *args, struct fx_err *err)
+{
+    struct fx_input in;
+
+    for (int i = 0; i < args->n_files; i++) {
+        FX_TRY(fx_input_begin(&in, args->files[i], err));
+        fx_input_peek(&in, FX_KIND_BYTES);
+        enum fx_status status = fx_kind_check(FX_WANTED_EXPERT, in.name, in.bytes, in.n_bytes, err);
+        fx_input_close(&in);
+        FX_TRY(status);
+    }
+    return fx_fail(err, FX_EUSAGE, "%d files given, %" PRId64 " experts wanted (--count)",
+                   args->n_files, args->n_experts);
+}
+
 static enum fx_status check_usage(const struct args *args, struct fx_err *err)
 {
     if (args->list)
@@ -190,8 +207,7 @@ static enum fx_status check_usage(const struct args *args, struct fx_err *err)
     if (args->init && args->n_files > 0)
         return fx_fail(err, FX_EUSAGE, "%s: no files with --init", args->files[0]);
     if (!args->init && args->n_files != args->n_experts)
-        return fx_fail(err, FX_EUSAGE, "%d files given, %" PRId64 " experts wanted (--count)",
-                       args->n_files, args->n_experts);
+        return wrong_count(args, err);
     return FX_OK;
 }
 

@@ -85,6 +85,14 @@ static int width_of(const struct fx_graph *graph)
     return graph->nodes[graph->features[0]].shape.c;
 }
 
+/* Whether fusion module and head came with the experts: in a checkpoint. */
+static bool brings_head(const struct inputs *in)
+{
+    const struct fx_graph *graph = &in->graph;
+
+    return fx_tensor_set_find(&in->experts.set, graph->params[graph->n_params - 1].name);
+}
+
 /* Which images train, choose and test. */
 static enum fx_status choose_images(struct args *args, struct inputs *in, struct fx_run_plan *plan,
                                     struct fx_err *err)
@@ -117,8 +125,9 @@ static void announce(const struct args *args, const struct inputs *in,
     fx_settings_rates(s, lr);
     for (int group = 0; group < FX_N_GROUPS; group++)
         fx_number_text(lr[group], rate[group], sizeof rate[group]);
-    fx_log_info("%d experts %s, fusion %s, width %d", in->info.n_experts, s->arch,
-                fx_fusions[s->fusion].name, width_of(&in->graph));
+    fx_log_info("%d experts %s, fusion %s, width %d%s", in->info.n_experts, s->arch,
+                fx_fusions[s->fusion].name, width_of(&in->graph),
+                brings_head(in) ? "; fusion module and head begin as they are in the stream" : "");
     fx_log_info("data %s: %lld images to train on; best checkpoint chosen on %lld %s; %lld test "
                 "images",
                 args->train.data, (long long)plan->images.n, (long long)plan->val.n,

@@ -83,9 +83,15 @@ static void reserve_standard_descriptors(void)
             _exit(FX_EFAIL); /* nobody can be told */
 }
 
+#ifdef __clang__
+static const char compiler[] = __VERSION__; /* with its name */
+#else
+static const char compiler[] = "gcc " __VERSION__;
+#endif
+
 static void print_version(const struct fx_tool *tool)
 {
-    printf("%s (fusion-tools) %s\ncompiler: %s\n", tool->name, fx_version, __VERSION__);
+    printf("%s (fusion-tools) %s\ncompiler: %s\n", tool->name, fx_version, compiler);
     if (tool->built_with)
         printf("%s\n", tool->built_with);
 }
