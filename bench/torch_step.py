@@ -65,7 +65,7 @@ def total_loss():
     kind = "cuda" if ON_GPU else "cpu"
     with torch.autocast(kind, dtype=torch.bfloat16, enabled=args.precision == "bf16"):
         pairs = [expert(images) for expert in model.expert_backbones]
-    logits = [model.fuse([features.float() for features, _ in pairs])]
+    logits = [model.fuse([f.float() for f, _ in pairs], [z.float() for _, z in pairs])]
     logits += [own.float() for _, own in pairs]
     return sum(F.cross_entropy(x, labels, label_smoothing=0.1) for x in logits)
 

@@ -52,6 +52,20 @@ END
     assert_equal "$(for x in a c d e; do weights $x.safetensors; done | sort -u | wc -l)" 4
 }
 
+@test "--share: its own images, the pool of all experts, or all that train" {
+    for share in iid pool all; do
+        train $share --share $share --steps 1 --val-limit 1 >$share.jsonl
+        events $share.jsonl start 'e["train_images"], e.get("share")'
+    done >out.txt
+    assert_equal "$(cat out.txt)" "(88, None)
+(160, 'pool')
+(196, 'all')"
+    fails_with 2 "expert-train: --share: of expert K; --expert all has all images" \
+        train single --expert all --share pool
+    fails_with 2 "*cannot resume: share: the run was started with pool, not iid; *" \
+        train pool --steps 1 --val-limit 1 --resume
+}
+
 @test "the recipe follows the family" {
     for family in resnet18:width=2 densenet121:growth=4,blocks=1-1-1-1; do
         expert-train -q --arch $family --expert 0 --data "$data" --checkpoint-dir "$family" \

@@ -64,6 +64,75 @@ END
     check 'all(not near(y["grad_norm"], x["grad_norm"]) for x, y in zip(a, b))'
 }
 
+@test "--kd takes its part of the fused loss and leaves the losses that are said" {
+    still a
+    still b --kd 0.5
+    still c --kd 0.5 --kd-temperature 5
+    check 'all(x[k] == y[k] for x, y in zip(a, b) for k in ("loss_global", "loss_individual"))'
+    check 'all(y["loss_total"] < x["loss_total"] for x, y in zip(a, b))'
+    check 'all(y["loss_total"] != z["loss_total"] for y, z in zip(b, c))'
+    fails_with 2 "fusion-train: --kd-temperature: for --kd or --kd-experts, which are 0" \
+        still d --kd-temperature 5
+}
+
+@test "--kd-experts 1 leaves the experts nothing but the ensemble" {
+    still a --alpha 1
+    still b --alpha 1 --kd-experts 1
+    # Experts that were never trained agree with their mean: KL is small, the cross-entropy is not.
+    check 'all(y["loss_total"] < x["loss_total"] - 0.5 * x["loss_individual"]
+        for x, y in zip(a, b))'
+}
+
+@test "--fused residual starts as the ensemble, --fused head does not" {
+    for fusion in multiplicative concatenation; do
+        still "$fusion" --fusion "$fusion" --fused residual --steps 1 --initial --val-limit 4
+        run -0 events "$fusion.jsonl" eval 'abs(e["loss"] - e["ensemble_loss"]) < 1e-6'
+        assert_output True
+    done
+    still head --steps 1 --initial --val-limit 4
+    run -0 events head.jsonl eval 'abs(e["loss"] - e["ensemble_loss"]) > 1e-3'
+    assert_output True
+    fails_with 2 "*: norms slots: for fusions with a product; concatenation has none" \
+        still no --fusion concatenation --norms slots
+}
+
+@test "a head goes on in the form that it was trained in" {
+    still a --fused residual --steps 1
+    fails_with 2 "fusion-train: a/best.safetensors: its head was trained with --fused residual" \
+        still b --experts a/best.safetensors
+    still b --experts a/best.safetensors --fused residual --steps 1
+}
+
+@test "--train all: every image but those that choose" {
+    still a --steps 1
+    still b --steps 1 --train all
+    still c --steps 1 --train all --val test
+    run -0 events a.jsonl start 'e["train_images"]'
+    assert_output 36
+    run -0 events b.jsonl start 'e["train_images"], e["train"], e["val_images"]'
+    assert_output "(196, 'all', 1)"
+    run -0 events c.jsonl start 'e["train_images"]'
+    assert_output 200
+}
+
+@test "--choose last keeps the last epoch, however accurate" {
+    still a --epochs 4
+    still b --epochs 4 --choose last
+    run -0 events a.jsonl end 'e["best_epoch"] < e["epoch"]' # weights do not move
+    assert_output True
+    run -0 events b.jsonl end 'e["best_epoch"], e["epoch"]'
+    assert_output "(4, 4)"
+    assert_equal "$(meta b/best.safetensors epoch)" 4
+    assert_equal "$(meta b/best.safetensors fused)" None
+}
+
+@test "--recipe ensemble is its settings, one by one" {
+    still a --recipe ensemble --steps 2
+    still b --fused residual --norms slots --kd 0.5 --train all --choose last --weight-decay 1e-4 \
+        --label-smoothing 0.1 --steps 2
+    cmp <(events a.jsonl step 'e["loss_total"]') <(events b.jsonl step 'e["loss_total"]')
+}
+
 @test "--alpha weighs the experts' losses in the total" {
     still a
     still b --alpha 0.5

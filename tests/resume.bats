@@ -33,6 +33,11 @@ setup() {
     kill_often 8 KILL TERM
 }
 
+@test "with the recipe that starts from the ensemble" {
+    settings+=(--recipe ensemble --train holdout --kd-experts 0.2)
+    kill_often 8 KILL TERM
+}
+
 @test "on two threads of the cpu back end" {
     [ "${HAVE_DNNL:-1}" = 1 ] || skip "no oneDNN"
     settings=(--device cpu --threads 2)
@@ -212,7 +217,8 @@ END
         "lr-experts 1" "lr-fusion 1" "experts-lr-scale 1" "weight-decay 1" "schedule constant" \
         "epochs 9" "val test" "val-limit 3" "clip 2" "clip-experts 2" "accumulate 2" "distill 1" \
         "dropout 0.3" "expert-dropout 0.3" "patience 3" "precision bf16" "cutmix-alpha 2" \
-        "fusion concatenation" "recipe reported"; do
+        "fusion concatenation" "recipe reported" "fused residual" "norms slots" "kd 0.5" \
+        "kd-experts 0.1" "train all" "choose last"; do
         # shellcheck disable=SC2086
         run -2 --separate-stderr train often --steps 2 --$option
         assert_regex "${stderr_lines[0]}" \

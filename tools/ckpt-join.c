@@ -2,6 +2,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/tool.h"
+#include "checkpoint/checkpoint.h"
 #include "checkpoint/component.h"
 #include "checkpoint/state_dict.h"
 #include "net/arch.h"
@@ -16,7 +17,8 @@
 #include <string.h>
 
 struct args {
-    const char *arch, *fusion, *output; /* arch, fusion: NULL when the files say it */
+    const char *arch, *fusion, *fused; /* NULL when the files say it */
+    const char *output;
     int64_t n_experts, n_classes;
     bool has_experts, has_classes; /* given */
     char **files;                  /* borrowed from argv */
@@ -39,6 +41,7 @@ struct join {
     int number[N_FILES_MAX];              /* which expert a file says it is, or -1 */
     bool is_placed[FX_GRAPH_MAX_EXPERTS]; /* a file says, or was found, to be this expert */
     struct fx_state_dict dict;
+    enum fx_fused_form fused;
     enum fx_status opened; /* of the file that could not be opened */
 };
 
@@ -185,6 +188,9 @@ static enum fx_status settle(struct join *join, struct fx_err *err)
         if (!args->fusion)
             return fx_fail(err, FX_EUSAGE, "--fusion: which fusion module? no file says it");
     }
+    if (!args->fused)
+        FX_TRY(fx_facts_fused(list, &args->fused, err));
+    FX_TRY(fx_fused_form_parse(args->fused, &join->fused, err));
     if (!args->has_classes)
         FX_TRY(fx_facts_classes(list, &args->n_classes, err));
     if (!args->has_experts)
@@ -209,6 +215,7 @@ static enum fx_status build_model(struct join *join, struct fx_err *err)
 {
     struct fx_model_config config = { .arch = join->args->arch,
                                       .fusion = join->args->fusion,
+                                      .fused = join->fused,
                                       .n_experts = (int)join->args->n_experts,
                                       .n_classes = (int)join->args->n_classes,
                                       .expert_dropout = -1,
@@ -262,6 +269,8 @@ static enum fx_status put_metadata(const struct join *join, struct fx_tensor_set
 
     FX_TRY(fx_tensor_set_put_meta(set, "arch", join->args->arch, err));
     FX_TRY(fx_tensor_set_put_meta(set, "fusion", join->args->fusion, err));
+    if (join->fused != FX_FUSED_HEAD)
+        FX_TRY(fx_tensor_set_put_meta(set, "fused", join->args->fused, err));
     FX_TRY(put_number(set, "experts", join->args->n_experts, err));
     FX_TRY(put_number(set, "classes", join->args->n_classes, err));
     for (size_t i = 0; i < sizeof agreed / sizeof *agreed; i++)
@@ -330,6 +339,8 @@ int main(int argc, char **argv)
           "number of experts (default: what the files say, or 4)", &args.has_experts },
         { "fusion", 0, "NAME", FX_OPT_CHOICE, &args.fusion, 0, 0, FX_FUSIONS,
           "fusion module (default: what the files say)", NULL },
+        { "fused", 0, "NAME", FX_OPT_CHOICE, &args.fused, 0, 0, FX_FUSED_FORMS,
+          "logits of the fused model (default: what the files say, or head)", NULL },
         { .type = FX_OPT_END },
     };
     const struct fx_tool tool = {

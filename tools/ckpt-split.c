@@ -48,6 +48,7 @@ static enum fx_status read_checkpoint(struct checkpoint *c, const char *path, st
     FX_TRY(fx_checkpoint_open(&c->file, path, FX_WANTED_CHECKPOINT, &c->info, err));
     config.arch = c->info.arch;
     config.fusion = c->info.fusion;
+    config.fused = c->info.fused;
     config.n_experts = c->info.n_experts;
     config.n_classes = c->info.n_classes;
     if (fx_checkpoint_build(&c->graph, &config, err) != FX_OK ||
@@ -126,8 +127,8 @@ static void list(const struct checkpoint *c, const char *format)
 /* ---- writing --------------------------------------------------------------------------------- */
 
 /* What the checkpoint says about the run, for each component: the keys with their own place. */
-static const char *const run_keys[] = { "fusion", "experts", "classes",     "epoch",
-                                        "step",   "seed",    "data_digest", "val_accuracy" };
+static const char *const run_keys[] = { "fusion", "fused", "experts",     "classes",     "epoch",
+                                        "step",   "seed",  "data_digest", "val_accuracy" };
 enum { N_RUN_KEYS = sizeof run_keys / sizeof *run_keys };
 
 /* The component's tensors under their bare names, in the graph's order, and its metadata. */

@@ -52,39 +52,33 @@ static enum fx_status build(const struct args *args, struct inputs *in, int n_cl
     return fx_model_build(&in->graph, &model, err);
 }
 
-/* Every training image but those that choose the best checkpoint. */
-static enum fx_status all_images(struct inputs *in, bool by_test, struct fx_index_list *images,
-                                 struct fx_err *err)
-{
-    struct fx_index_list none = { 0 }, all = { .n = in->dataset.train.n };
-    int64_t *numbers = malloc((size_t)all.n * sizeof *numbers);
-
-    if (!numbers)
-        return fx_fail(err, FX_EFAIL, "out of memory for the list of images");
-    for (int64_t i = 0; i < all.n; i++)
-        numbers[i] = i;
-    all.values = numbers;
-    enum fx_status status =
-        fx_index_difference(all, by_test ? none : in->dataset.val, &in->images, &images->n, err);
-    free(numbers);
-    images->values = in->images;
-    return status;
-}
-
 /* Which images train, choose and test. */
 static enum fx_status choose_images(const struct args *args, struct inputs *in,
                                     struct fx_run_plan *plan, struct fx_err *err)
 {
     const struct fx_settings *settings = &args->train.settings;
-    bool by_test = settings->val == FX_VAL_TEST;
+    bool by_test = settings->val == FX_VAL_TEST, is_single = settings->expert == FX_EXPERT_ALL;
+    struct fx_index_list none = { 0 };
     int number = settings->expert;
 
     if (fx_subset_find(&in->dataset, by_test ? "test" : "val", settings->val_limit, &plan->val,
                        err) != FX_OK)
         return fx_err_prepend(err, "--val %s: ", by_test ? "test" : "holdout");
     FX_TRY(fx_subset_find(&in->dataset, "test", settings->val_limit, &plan->test, err));
-    if (number == FX_EXPERT_ALL)
-        return all_images(in, by_test, &plan->images, err);
+    if (is_single && settings->share != FX_SHARE_IID)
+        return fx_fail(err, FX_EUSAGE, "--share: of expert K; --expert all has all images");
+    if (is_single || settings->share == FX_SHARE_ALL) {
+        FX_TRY(fx_index_but(&in->dataset, by_test ? none : in->dataset.val, &in->images,
+                            &plan->images.n, err));
+        plan->images.values = in->images;
+        return FX_OK;
+    }
+    if (settings->share == FX_SHARE_POOL) {
+        plan->images = in->dataset.expert_pool;
+        return plan->images.n > 0 ? FX_OK
+                                  : fx_fail(err, FX_EUSAGE, "--share pool: the pool of %s is empty",
+                                            args->train.data);
+    }
     if (number >= in->dataset.n_experts)
         return fx_fail(err, FX_EUSAGE, "--expert %d: %s has the shares of %d experts", number,
                        args->train.data, in->dataset.n_experts);
@@ -101,9 +95,8 @@ static void announce(const struct args *args, const struct fx_run_plan *plan)
     char rate[FX_NUMBER_BYTES], summary[FX_SETTINGS_SUMMARY_BYTES], expert[FX_WORD_BYTES];
 
     fx_log_info("expert %s: %s", fx_setting_word(s, FX_SET_expert, expert), s->arch);
-    fx_log_info("data %s: %lld images to train on; best checkpoint chosen on %lld %s; %lld test "
-                "images",
-                args->train.data, (long long)plan->images.n, (long long)plan->val.n,
+    fx_log_info("data %s: %lld images to train on; %s %lld %s; %lld test images", args->train.data,
+                (long long)plan->images.n, fx_settings_choice(s), (long long)plan->val.n,
                 s->val == FX_VAL_TEST ? "TEST images" : "images of the holdout",
                 (long long)plan->test.n);
     fx_log_info("rate %s, %s", fx_number_text(s->lr_experts, rate, sizeof rate),

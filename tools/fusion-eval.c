@@ -111,6 +111,7 @@ static enum fx_status open_inputs(const struct args *args, struct evaluation *ev
                        ev->info.n_classes, args->data, ev->dataset.n_classes);
     struct fx_model_config model = { .arch = ev->info.arch,
                                      .fusion = ev->info.fusion,
+                                     .fused = ev->info.fused,
                                      .n_experts = ev->info.n_experts,
                                      .n_classes = ev->info.n_classes,
                                      .expert_dropout = -1,

@@ -4,6 +4,7 @@
 #include "base/number.h"
 #include "base/stop.h"
 #include "base/tool.h"
+#include "base/words.h"
 #include "checkpoint/checkpoint.h"
 #include "config/print_schedule.h"
 #include "config/train_options.h"
@@ -46,8 +47,52 @@ static void inputs_close(struct inputs *in)
     fx_dataset_close(&in->dataset);
 }
 
+static int width_of(const struct fx_graph *graph)
+{
+    return graph->nodes[graph->features[0]].shape.c;
+}
+
+/* The whole model: the recipe asks for the experts' width, and says how the fused part looks.  The
+ * experts alone are in in->graph. */
+static enum fx_status build(struct args *args, struct inputs *in, struct fx_model_config model,
+                            struct fx_err *err)
+{
+    struct fx_settings *settings = &args->train.settings;
+    const struct fx_given *given = &args->train.given;
+
+    settings->arch = model.arch;
+    fx_recipe_fusion(settings, given, width_of(&in->graph));
+    if (given->of[FX_SET_kd_temperature] && settings->kd == 0 && settings->kd_experts == 0)
+        return fx_fail(err, FX_EUSAGE, "--kd-temperature: for --kd or --kd-experts, which are 0");
+    fx_graph_fini(&in->graph);
+    model.fusion = fx_fusions[settings->fusion].name;
+    model.fused = settings->fused;
+    model.norms = settings->norms;
+    return fx_model_build(&in->graph, &model, err);
+}
+
+/* Whether fusion module and head came with the experts: in a checkpoint. */
+static bool brings_head(const struct inputs *in)
+{
+    const struct fx_graph *graph = &in->graph;
+
+    return fx_tensor_set_find(&in->experts.set, graph->params[graph->n_params - 1].name);
+}
+
+/* A head that the stream brings was trained for one form of the fused logits. */
+static enum fx_status check_start(const struct args *args, const struct inputs *in,
+                                  struct fx_err *err)
+{
+    char form[FX_WORD_BYTES];
+
+    if (!brings_head(in) || in->info.fused == args->train.settings.fused)
+        return FX_OK;
+    return fx_fail(err, FX_EUSAGE, "%s: its head was trained with --fused %s",
+                   in->experts.input.name, fx_word_text(FX_FUSED_FORMS, in->info.fused, form));
+}
+
 /* The experts' metadata and tensors, and the graph they must fit. */
-static enum fx_status read_experts(const struct args *args, struct inputs *in, struct fx_err *err)
+static enum fx_status read_experts(struct args *args, struct inputs *in, struct fx_err *err)
 {
     const struct fx_settings *settings = &args->train.settings;
 
@@ -60,14 +105,16 @@ static enum fx_status read_experts(const struct args *args, struct inputs *in, s
     /* Experts that cannot be are bad input, a fusion that does not suit them is bad usage. */
     if (fx_checkpoint_build(&in->graph, &model, err) != FX_OK)
         return fx_err_prepend(err, "%s: ", in->experts.input.name);
-    fx_graph_fini(&in->graph);
-    model.fusion = fx_fusions[settings->fusion].name;
-    FX_TRY(fx_model_build(&in->graph, &model, err));
+    in->arch = strdup(in->info.arch);
+    if (!in->arch)
+        return fx_fail(err, FX_EFAIL, "out of memory");
+    model.arch = in->arch;
+    FX_TRY(build(args, in, model, err));
+    FX_TRY(check_start(args, in, err));
     if (fx_checkpoint_check(&in->experts.set, &in->graph, false, err) != FX_OK ||
         fx_checkpoint_check_values(&in->experts.set, &in->graph, err) != FX_OK)
         return fx_err_prepend(err, "%s: ", in->experts.input.name);
-    in->arch = strdup(in->info.arch);
-    return in->arch ? FX_OK : fx_fail(err, FX_EFAIL, "out of memory");
+    return FX_OK;
 }
 
 static enum fx_status check_classes(const struct args *args, const struct inputs *in,
@@ -78,19 +125,6 @@ static enum fx_status check_classes(const struct args *args, const struct inputs
     return fx_fail(err, FX_EINPUT, "%s: the experts have %d classes, the data set %s has %d",
                    in->experts.input.name, in->info.n_classes, args->train.data,
                    in->dataset.n_classes);
-}
-
-static int width_of(const struct fx_graph *graph)
-{
-    return graph->nodes[graph->features[0]].shape.c;
-}
-
-/* Whether fusion module and head came with the experts: in a checkpoint. */
-static bool brings_head(const struct inputs *in)
-{
-    const struct fx_graph *graph = &in->graph;
-
-    return fx_tensor_set_find(&in->experts.set, graph->params[graph->n_params - 1].name);
 }
 
 /* Which images train, choose and test. */
@@ -105,8 +139,12 @@ static enum fx_status choose_images(struct args *args, struct inputs *in, struct
                        err) != FX_OK)
         return fx_err_prepend(err, "--val %s: ", by_test ? "test" : "holdout");
     FX_TRY(fx_subset_find(&in->dataset, "test", settings->val_limit, &plan->test, err));
-    FX_TRY(fx_index_difference(in->dataset.fusion_holdout, by_test ? none : in->dataset.val,
-                               &in->images, &plan->images.n, err));
+    if (settings->train == FX_TRAIN_ALL)
+        FX_TRY(fx_index_but(&in->dataset, by_test ? none : in->dataset.val, &in->images,
+                            &plan->images.n, err));
+    else
+        FX_TRY(fx_index_difference(in->dataset.fusion_holdout, by_test ? none : in->dataset.val,
+                                   &in->images, &plan->images.n, err));
     plan->images.values = in->images;
     if (plan->images.n == 0)
         return fx_fail(err, FX_EUSAGE, "%s: no images to train on: the holdout is empty",
@@ -128,9 +166,8 @@ static void announce(const struct args *args, const struct inputs *in,
     fx_log_info("%d experts %s, fusion %s, width %d%s", in->info.n_experts, s->arch,
                 fx_fusions[s->fusion].name, width_of(&in->graph),
                 brings_head(in) ? "; fusion module and head begin as they are in the stream" : "");
-    fx_log_info("data %s: %lld images to train on; best checkpoint chosen on %lld %s; %lld test "
-                "images",
-                args->train.data, (long long)plan->images.n, (long long)plan->val.n,
+    fx_log_info("data %s: %lld images to train on; %s %lld %s; %lld test images", args->train.data,
+                (long long)plan->images.n, fx_settings_choice(s), (long long)plan->val.n,
                 s->val == FX_VAL_TEST ? "TEST images" : "images of the holdout",
                 (long long)plan->test.n);
     fx_log_info("recipe %s: rates %s experts, %s fusion, %s head, %s",
@@ -149,9 +186,7 @@ static enum fx_status train(struct args *args, struct inputs *in, struct fx_err 
     FX_TRY(fx_dataset_open(&in->dataset, args->train.data, err));
     FX_TRY(read_experts(args, in, err));
     FX_TRY(check_classes(args, in, err));
-    settings->arch = in->arch;
     settings->data_digest = in->dataset.digest;
-    fx_recipe_fusion(settings, &args->train.given, width_of(&in->graph));
     FX_TRY(choose_images(args, in, &plan, err));
     announce(args, in, &plan);
     FX_TRY(fx_output_open(&in->metrics, args->output, false, err));
@@ -161,26 +196,26 @@ static enum fx_status train(struct args *args, struct inputs *in, struct fx_err 
 }
 
 /* The whole model without weights: of --arch, or of the stream. */
-static enum fx_status describe(const struct args *args, struct inputs *in, struct fx_err *err)
+static enum fx_status describe(struct args *args, struct inputs *in, struct fx_err *err)
 {
     struct fx_model_config model = { .arch = args->arch,
-                                     .fusion = fx_fusions[args->train.settings.fusion].name,
                                      .n_experts = 4,
                                      .n_classes = 100,
                                      .expert_dropout = -1,
                                      .fusion_dropout = -1 };
 
-    return args->arch ? fx_model_build(&in->graph, &model, err) : read_experts(args, in, err);
+    if (!args->arch)
+        return read_experts(args, in, err);
+    FX_TRY(fx_model_build(&in->graph, &model, err));
+    return build(args, in, model, err);
 }
 
 /* The tables that need no data: nothing is trained. */
 static enum fx_status print_tables(struct args *args, struct inputs *in, struct fx_err *err)
 {
-    struct fx_settings *settings = &args->train.settings;
+    const struct fx_settings *settings = &args->train.settings;
 
     FX_TRY(describe(args, in, err));
-    settings->arch = args->arch ? args->arch : in->arch;
-    fx_recipe_fusion(settings, &args->train.given, width_of(&in->graph));
     if (args->print_shapes)
         FX_TRY(fx_model_print_shapes(&in->graph, stdout, err));
     if (args->train.print_schedule)
@@ -195,8 +230,6 @@ static enum fx_status finished(struct args *args, struct inputs *in, struct fx_e
 
     FX_TRY(fx_train_check(&args->train, err));
     FX_TRY(describe(args, in, err));
-    settings->arch = args->arch ? args->arch : in->arch;
-    fx_recipe_fusion(settings, &args->train.given, width_of(&in->graph));
     if (args->train.data)
         FX_TRY(fx_dataset_open(&in->dataset, args->train.data, err));
     settings->data_digest = in->dataset.digest;

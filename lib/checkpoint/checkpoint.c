@@ -2,6 +2,7 @@
 #include "checkpoint/checkpoint.h"
 
 #include "base/log.h"
+#include "base/words.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,17 @@ static enum fx_status get_text(const struct fx_tensor_set *set, const char *key,
     if (!*value || **value == '\0')
         return fx_fail(err, FX_EINPUT, "metadata: no \"%s\": not an experts stream or checkpoint",
                        key);
+    return FX_OK;
+}
+
+enum fx_status fx_fused_form_parse(const char *text, enum fx_fused_form *form, struct fx_err *err)
+{
+    int number = text ? fx_word_find(FX_FUSED_FORMS, text) : FX_FUSED_HEAD;
+
+    if (number < 0)
+        return fx_fail(err, FX_EINPUT, "metadata: fused is \"%s\", not one of " FX_FUSED_FORMS,
+                       text);
+    *form = (enum fx_fused_form)number;
     return FX_OK;
 }
 
@@ -42,7 +54,7 @@ static enum fx_status get_info(const struct fx_tensor_set *set, struct fx_checkp
     FX_TRY(get_count(set, "experts", 1, FX_GRAPH_MAX_EXPERTS, &info->n_experts, err));
     FX_TRY(get_count(set, "classes", 2, 256, &info->n_classes, err));
     info->fusion = fx_tensor_set_meta(set, "fusion");
-    return FX_OK;
+    return fx_fused_form_parse(fx_tensor_set_meta(set, "fused"), &info->fused, err);
 }
 
 /* Components have the same metadata; their tensors would only be compared in vain. */

@@ -21,17 +21,23 @@ bool fx_param_fits(const struct fx_param *param, const struct fx_tensor *tensor)
 struct fx_checkpoint_info {
     const char *arch;   /* "resnet18:width=16", or one per expert separated by ';' */
     const char *fusion; /* NULL in an experts stream */
+    enum fx_fused_form fused;
     int n_experts;
     int n_classes;
 };
 
 /* fx_checkpoint_open: reads path ("-" or NULL: stdin) and its metadata: the keys arch,
- * fusion, experts and classes; info borrows from the file.  wanted is FX_WANTED_EXPERTS or
+ * fusion, fused, experts and classes; info borrows from the file.  wanted is FX_WANTED_EXPERTS or
  * FX_WANTED_CHECKPOINT.  FX_EINPUT: "FILE: what: why".  Call fx_tensor_file_close also after a
  * failure. */
 enum fx_status fx_checkpoint_open(struct fx_tensor_file *file, const char *path,
                                   enum fx_wanted wanted, struct fx_checkpoint_info *info,
                                   struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_fused_form_parse: the value of the metadata key fused; NULL, where there is none: the head's
+ * logits alone, as models were before there was another form.  FX_EINPUT names an unknown one. */
+enum fx_status fx_fused_form_parse(const char *text, enum fx_fused_form *form,
+                                   struct fx_err *err) FX_MUST_CHECK;
 
 /* fx_checkpoint_build: fx_model_build of what the metadata names; what is wrong with that is wrong
  * with the input (FX_EINPUT). */

@@ -89,10 +89,9 @@ static const char *text_of(const json_t *root, const char *key, char *buf, size_
 
 enum fx_status fx_component_read_beside(struct fx_tensor_file *file, struct fx_err *err)
 {
-    static const char *const keys[] = {
-        "component", "arch", "fusion", "classes",     "experts",
-        "epoch",     "step", "seed",   "data_digest", "val_accuracy"
-    };
+    static const char *const keys[] = { "component", "arch",        "fusion",      "fused",
+                                        "classes",   "experts",     "epoch",       "step",
+                                        "seed",      "data_digest", "val_accuracy" };
     struct fx_tensor_set *set = &file->set;
     enum fx_status status = FX_OK;
     char number[32];
@@ -154,6 +153,14 @@ static bool knows_fusion(const struct fx_tensor_file *file)
     return is_of_model(file) || starts_with(component, "fusion_module");
 }
 
+/* The form of the fused logits belongs to the head that was trained in it. */
+static bool knows_fused(const struct fx_tensor_file *file)
+{
+    const char *component = fx_tensor_set_meta(&file->set, "component");
+
+    return is_of_model(file) || starts_with(component, "global_head");
+}
+
 /* An expert that was trained alone says 1. */
 static bool knows_experts(const struct fx_tensor_file *file)
 {
@@ -209,6 +216,11 @@ enum fx_status fx_facts_fusion(struct fx_component_list list, const char **fusio
                                struct fx_err *err)
 {
     return ask(list, knows_fusion, "fusion", "--fusion", fusion, err);
+}
+
+enum fx_status fx_facts_fused(struct fx_component_list list, const char **fused, struct fx_err *err)
+{
+    return ask(list, knows_fused, "fused", "--fused", fused, err);
 }
 
 static enum fx_status ask_number(struct fx_component_list list,

@@ -44,6 +44,11 @@ enum fx_status fx_facts_arch(struct fx_component_list list, char *arch, size_t n
 enum fx_status fx_facts_fusion(struct fx_component_list list, const char **fusion,
                                struct fx_err *err) FX_MUST_CHECK;
 
+/* fx_facts_fused: the form of the fused logits, as the file of the head or of the whole model says;
+ * NULL: none says it. */
+enum fx_status fx_facts_fused(struct fx_component_list list, const char **fused,
+                              struct fx_err *err) FX_MUST_CHECK;
+
 /* fx_facts_classes, fx_facts_experts: the numbers; *value stays as it is when no file says one. */
 enum fx_status fx_facts_classes(struct fx_component_list list, int64_t *value,
                                 struct fx_err *err) FX_MUST_CHECK;

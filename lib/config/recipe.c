@@ -1,4 +1,5 @@
-/* The recipes of the original system: those of fusions and architectures stand in their files. */
+/* The recipes of the original system, and the one that starts from the ensemble: those of the
+ * mission's fusions and of architectures stand in their files. */
 #include "config/recipe.h"
 
 #include "base/number.h"
@@ -46,6 +47,38 @@ static const struct choice reported[] = {
     { FX_SET_mixup_alpha, 0.2 },     { FX_SET_schedule, FX_SCHEDULE_CONSTANT },
     { FX_SET_val, FX_VAL_TEST },
 };
+
+/* The fused model starts as the ensemble of its experts and learns to be better, on all images. */
+static const struct choice ensemble[] = {
+    { FX_SET_lr_fusion, 3e-4 },
+    { FX_SET_lr_head, 3e-4 },
+    { FX_SET_experts_lr_scale, 1 },
+    { FX_SET_weight_decay, 1e-4 },
+    { FX_SET_label_smoothing, 0.1 },
+    { FX_SET_augment, FX_AUGMENT_BASIC },
+    { FX_SET_mix, FX_MIX_NONE },
+    { FX_SET_mixup_alpha, 0.2 },
+    { FX_SET_schedule, FX_SCHEDULE_COSINE },
+    { FX_SET_val, FX_VAL_HOLDOUT },
+    { FX_SET_epochs, 20 },
+    { FX_SET_fused, FX_FUSED_RESIDUAL },
+    { FX_SET_kd, 0.5 },
+    { FX_SET_train, FX_TRAIN_ALL },
+    { FX_SET_choose, FX_CHOOSE_LAST },
+};
+
+static void choose_ensemble(struct fx_settings *settings, const struct fx_given *given)
+{
+    bool has_product = fx_fusions[settings->fusion].module->has_product;
+
+    choose(settings, given, ensemble, N_OF(ensemble));
+    const struct choice more[] = {
+        { FX_SET_norms, has_product ? FX_NORMS_SLOTS : FX_NORMS_ONES },
+        /* Experts that see all their images again may move further. */
+        { FX_SET_lr_experts, settings->train == FX_TRAIN_ALL ? 1e-3 : 3e-4 },
+    };
+    choose(settings, given, more, N_OF(more));
+}
 
 /* The rates of the mission, adapted to the width of the features in this order. */
 static void adapt_rates(int width, struct fx_fusion_recipe *r, double *lr_head)
@@ -101,6 +134,8 @@ void fx_recipe_fusion(struct fx_settings *settings, const struct fx_given *given
     choose(settings, given, all, N_OF(all));
     if (settings->recipe == FX_RECIPE_REPORTED)
         choose(settings, given, reported, N_OF(reported));
+    else if (settings->recipe == FX_RECIPE_ENSEMBLE)
+        choose_ensemble(settings, given);
     else
         choose_mission(settings, given, width);
     if (given->of[FX_SET_lr_fusion] && !given->of[FX_SET_lr_head])

@@ -15,7 +15,8 @@ struct fx_setting_row {
     const char *name;
     size_t offset; /* in struct fx_settings */
     enum fx_owner owner;
-    bool decides; /* the result */
+    bool decides;  /* the result */
+    bool is_quiet; /* nothing is written of its default */
     enum fx_setting_kind kind;
     double standard;               /* default; FX_NONE, FX_BY_RECIPE: there is none */
     double min, max;               /* INT, REAL */

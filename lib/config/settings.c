@@ -27,6 +27,8 @@
       .help = (says),                                                                              \
       __VA_ARGS__ },
 #define FX_SETTING(field, name, owner, kind, help) ROW(field, name, owner, true, help, kind)
+#define FX_QUIET(field, name, owner, kind, help)                                                   \
+    ROW(field, name, owner, true, help, kind, .is_quiet = true)
 #define FX_FREE(field, name, owner, kind, help) ROW(field, name, owner, false, help, kind)
 
 const struct fx_setting_row fx_setting_rows[FX_N_SETTINGS] = {
@@ -94,6 +96,12 @@ const char *fx_settings_summary(const struct fx_settings *settings,
              fx_word_text(FX_AUGMENT_POLICIES, settings->augment, augment),
              fx_word_text(FX_MIX_KINDS, settings->mix, mix));
     return buf;
+}
+
+const char *fx_settings_choice(const struct fx_settings *settings)
+{
+    return settings->choose == FX_CHOOSE_LAST ? "the last epoch is kept; validated on"
+                                              : "best checkpoint chosen on";
 }
 
 uint64_t fx_settings_key(const struct fx_settings *settings)

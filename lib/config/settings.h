@@ -9,6 +9,7 @@
 #include "backend/backend.h"
 #include "base/words.h"
 #include "config/schedule.h"
+#include "net/model.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -19,8 +20,26 @@
 enum fx_val { FX_VAL_HOLDOUT, FX_VAL_TEST };
 
 /* Where the values come from that are not given (recipe.h). */
-#define FX_RECIPES "mission|reported"
-enum fx_recipe { FX_RECIPE_NONE = -1, FX_RECIPE_MISSION, FX_RECIPE_REPORTED };
+#define FX_RECIPES "mission|reported|ensemble"
+enum fx_recipe {
+    FX_RECIPE_NONE = -1,
+    FX_RECIPE_MISSION,
+    FX_RECIPE_REPORTED,
+    FX_RECIPE_ENSEMBLE,
+};
+
+/* Which images train a fusion: the holdout, or all but those that choose. */
+#define FX_TRAINS "holdout|all"
+enum fx_train_images { FX_TRAIN_HOLDOUT, FX_TRAIN_ALL };
+
+/* Which images train expert K: its share, the whole pool of the experts, or all but those that
+ * choose.  Experts of the latter two differ by their random numbers. */
+#define FX_SHARES "iid|pool|all"
+enum fx_share { FX_SHARE_IID, FX_SHARE_POOL, FX_SHARE_ALL };
+
+/* Which epoch best.safetensors is of: the most accurate on the images that choose, or the last. */
+#define FX_CHOICES "accuracy|last"
+enum fx_choose { FX_CHOOSE_ACCURACY, FX_CHOOSE_LAST };
 
 /* Whose images train: the share of an expert, by its number, or all. */
 #define FX_EXPERTS "0|1|2|3|4|5|6|7|all"
@@ -32,9 +51,11 @@ enum fx_owner { FX_OF_NONE = 0, FX_OF_FUSION = 1, FX_OF_EXPERT = 2, FX_OF_BOTH =
 /* The numbers of the settings: FX_SET_arch, ... */
 enum fx_setting {
 #define FX_SETTING(field, name, owner, kind, help) FX_SET_##field,
+#define FX_QUIET FX_SETTING
 #define FX_FREE FX_SETTING
 #include "config/settings.def"
 #undef FX_SETTING
+#undef FX_QUIET
 #undef FX_FREE
     FX_N_SETTINGS
 };
@@ -55,11 +76,18 @@ struct fx_settings {
     enum fx_augment_policy augment;
     enum fx_mix_kind mix;
     enum fx_schedule_kind schedule;
+    enum fx_fused_form fused;
+    enum fx_norm_start norms;
+    enum fx_train_images train;
+    enum fx_share share;
+    enum fx_choose choose;
     int64_t epochs, batch, seed;
     int64_t accumulate; /* micro-batches of an optimiser step */
     int64_t patience;   /* epochs without gain before the run ends early; 0: never */
     int64_t val_limit;  /* images of every measurement; 0: all */
     double alpha, label_smoothing, distill;
+    double kd, kd_experts; /* part of the heads' losses that is distillation from the ensemble */
+    double kd_temperature;
     double cutmix_alpha, mixup_alpha;
     double dropout, expert_dropout;   /* < 0: the architecture's default */
     double clip;                      /* over all parameters; 0: none */
@@ -103,6 +131,9 @@ static inline double fx_settings_mix_alpha(const struct fx_settings *settings)
 enum { FX_SETTINGS_SUMMARY_BYTES = 192 };
 const char *fx_settings_summary(const struct fx_settings *settings,
                                 char buf[FX_SETTINGS_SUMMARY_BYTES]);
+
+/* What is done with the images that choose, for the log. */
+const char *fx_settings_choice(const struct fx_settings *settings);
 
 /* The key of the random numbers: the seed; with an expert's number K it is seed + (K + 1) * 2^32,
  * so that experts of one seed differ in everything. */

@@ -38,10 +38,26 @@ static json_t *setting_value(const struct fx_settings *settings, const struct fx
     return NULL;
 }
 
+static bool is_standard(const void *at, const struct fx_setting_row *row)
+{
+    switch (row->kind) {
+    case FX_KIND_CHOICE:
+        return *(const int *)at == (int)row->standard;
+    case FX_KIND_REAL:
+        return *(const double *)at == row->standard;
+    case FX_KIND_FLAG:
+        return *(const bool *)at == (row->standard != 0);
+    default:
+        return false;
+    }
+}
+
 static bool setting_applies(const struct fx_settings *settings, const struct fx_setting_row *row)
 {
     const void *at = field(settings, row);
 
+    if (row->is_quiet && is_standard(at, row))
+        return false;
     if (row->kind == FX_KIND_TEXT)
         return *(const char *const *)at;
     return row->kind != FX_KIND_CHOICE || *(const int *)at != FX_NONE;
@@ -220,7 +236,7 @@ static json_t *command_value(const char *command, enum fx_setting setting)
     const char *at = behind_option(command, no, row->name);
 
     if (!at)
-        return standard_value(setting);
+        return row->is_quiet ? NULL : standard_value(setting);
     switch (row->kind) {
     case FX_KIND_TEXT:
     case FX_KIND_CHOICE:
@@ -238,14 +254,15 @@ static json_t *command_value(const char *command, enum fx_setting setting)
 static json_t *started_value(const struct fx_settings *settings, const json_t *start,
                              enum fx_setting setting)
 {
+    const struct fx_setting_row *row = &fx_setting_rows[setting];
     const char *command = json_string_value(json_object_get(start, "command_line"));
 
     if (setting == FX_SET_arch)
         return json_incref(json_object_get(start, "arch"));
     if (setting == FX_SET_data_digest && settings->data_digest)
         return json_incref(json_object_get(start, "data_digest"));
-    if (!command || !is_option(settings, &fx_setting_rows[setting]))
-        return setting_value(settings, &fx_setting_rows[setting]);
+    if (!command || !is_option(settings, row))
+        return setting_applies(settings, row) ? setting_value(settings, row) : NULL;
     return command_value(command, setting);
 }
 

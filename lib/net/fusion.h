@@ -22,6 +22,7 @@ struct fx_fusion_recipe {
 struct fx_fusion_module {
     const char *summary; /* what it is, for --help */
     int width_divisor;   /* D must be a multiple */
+    bool has_product;    /* of norms, which may start in slots (net/model.h) */
     struct fx_fusion_recipe recipe;
     /* Appends the module under the current path; returns the fused node. */
     int (*build)(struct fx_builder *b, int n_experts, const int *features, double dropout);

@@ -86,18 +86,18 @@ static void start_in_slots(struct fx_graph *graph, const struct fx_node *product
     }
 }
 
-static enum fx_status set_norm_start(struct fx_graph *graph, const struct fx_model_config *config,
-                                     struct fx_err *err)
+static enum fx_status set_norm_start(struct fx_graph *graph, const struct fx_fusion *fusion,
+                                     enum fx_norm_start norms, struct fx_err *err)
 {
-    if (config->norms == FX_NORMS_ONES)
+    if (norms == FX_NORMS_ONES)
         return FX_OK;
+    if (!fusion->module->has_product)
+        return fx_fail(err, FX_EUSAGE, "norms slots: for fusions with a product; %s has none",
+                       fusion->name);
     for (int i = 0; i < graph->n_nodes; i++)
-        if (graph->nodes[i].kind == FX_NODE_PRODUCT) {
+        if (graph->nodes[i].kind == FX_NODE_PRODUCT)
             start_in_slots(graph, &graph->nodes[i]);
-            return FX_OK;
-        }
-    return fx_fail(err, FX_EUSAGE, "norms in slots: for fusions with a product, which %s has not",
-                   config->fusion);
+    return FX_OK;
 }
 
 static enum fx_status build_fusion(struct fx_builder *b, const struct fx_model_config *config,
@@ -122,7 +122,8 @@ static enum fx_status build_fusion(struct fx_builder *b, const struct fx_model_c
                                    is_residual ? FX_LINEAR_ZERO : FX_LINEAR_DEFAULT);
     if (is_residual)
         graph->fused = fx_build_residual(b, graph->fused, graph->n_experts, graph->logits);
-    return b->status != FX_OK ? b->status : set_norm_start(graph, config, err);
+    FX_TRY(b->status);
+    return set_norm_start(graph, fusion, config->norms, err);
 }
 
 enum fx_status fx_model_build(struct fx_graph *graph, const struct fx_model_config *config,

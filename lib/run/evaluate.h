@@ -44,6 +44,10 @@ enum fx_status fx_evaluate(struct fx_engine *engine, const struct fx_dataset *da
 enum fx_status fx_subset_find(const struct fx_dataset *dataset, const char *name, int64_t limit,
                               struct fx_subset *subset, struct fx_err *err) FX_MUST_CHECK;
 
+/* All training images but those in `drop` (sorted); *numbers is malloc'ed. */
+enum fx_status fx_index_but(const struct fx_dataset *dataset, struct fx_index_list drop,
+                            int64_t **numbers, int64_t *n, struct fx_err *err) FX_MUST_CHECK;
+
 /* The numbers of `from` that are not in `drop` (both sorted); *numbers is malloc'ed. */
 enum fx_status fx_index_difference(struct fx_index_list from, struct fx_index_list drop,
                                    int64_t **numbers, int64_t *n, struct fx_err *err) FX_MUST_CHECK;

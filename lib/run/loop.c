@@ -63,13 +63,15 @@ static double decisive_accuracy(const struct fx_measure *measure)
     return measure->has_fused ? measure->fused.accuracy : measure->expert[0].accuracy;
 }
 
-/* Keeps the parameters when they are the best so far; ties go to the earlier epoch. */
+/* Keeps the parameters when they are the best so far, ties go to the earlier epoch; or each time,
+ * where the last epoch is wanted. */
 static enum fx_status keep_best(struct fx_trainer *trainer, double accuracy, bool *is_best,
                                 struct fx_err *err)
 {
     struct fx_state next = trainer->state;
 
-    *is_best = next.best.epoch == 0 || accuracy > next.best.accuracy;
+    *is_best = trainer->settings->choose == FX_CHOOSE_LAST || next.best.epoch == 0 ||
+               accuracy > next.best.accuracy;
     trainer->best = next.best;
     if (!*is_best)
         return FX_OK;

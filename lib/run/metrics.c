@@ -36,6 +36,13 @@ static void put_word(struct event *event, const char *key, const char *words, in
     put_text(event, key, fx_word_text(words, number, word));
 }
 
+/* Nothing of the first word, which is what runs without such a setting do. */
+static void put_word_if(struct event *event, const char *key, const char *words, int number)
+{
+    if (number != 0)
+        put_word(event, key, words, number);
+}
+
 static void put_int(struct event *event, const char *key, int64_t value)
 {
     put(event, key, json_integer(value));
@@ -143,6 +150,10 @@ static void put_tool(struct event *event, const struct fx_settings *settings, co
     put_timestamp(event);
     put_text(event, "arch", settings->arch);
     put_text(event, "fusion", fx_setting_word(settings, FX_SET_fusion, word));
+    if (settings->fusion != FX_NONE) {
+        put_word_if(event, "fused", FX_FUSED_FORMS, settings->fused);
+        put_word_if(event, "norms", FX_NORM_STARTS, settings->norms);
+    }
     put_text(event, "expert", fx_setting_word(settings, FX_SET_expert, word));
     put_int(event, "experts", graph->n_experts);
     put_int(event, "classes", graph->n_classes);
@@ -165,6 +176,9 @@ static void put_images(struct event *event, const struct fx_settings *settings,
     put_int(event, "val_images", facts->val_images);
     put_int(event, "test_images", facts->test_images);
     put_word(event, "val", FX_VALS, settings->val);
+    put_word_if(event, "train", FX_TRAINS, settings->train);
+    put_word_if(event, "share", FX_SHARES, settings->share);
+    put_word_if(event, "choose", FX_CHOICES, settings->choose);
     if (settings->val_limit > 0)
         put_int(event, "val_limit", settings->val_limit);
 }
@@ -192,6 +206,12 @@ static void put_recipe(struct event *event, const struct fx_settings *settings,
         put_real(event, "distill", settings->distill);
         put_real(event, "dropout", settings->dropout);
     }
+    if (settings->kd > 0)
+        put_real(event, "kd", settings->kd);
+    if (settings->kd_experts > 0)
+        put_real(event, "kd_experts", settings->kd_experts);
+    if (settings->kd > 0 || settings->kd_experts > 0)
+        put_real(event, "kd_temperature", settings->kd_temperature);
     put_real(event, "label_smoothing", settings->label_smoothing);
     put_real(event, "expert_dropout", expert_dropout(facts->graph));
 }

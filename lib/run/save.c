@@ -4,6 +4,7 @@
 
 #include "base/number.h"
 #include "base/tool.h"
+#include "base/words.h"
 #include "checkpoint/checkpoint.h"
 #include "net/fusion.h"
 #include "tensor/safetensors.h"
@@ -66,11 +67,14 @@ static enum fx_status describe(const struct fx_saver *saver, struct fx_tensor_se
 {
     const struct fx_settings *settings = saver->settings;
     const struct fx_graph *graph = saver->engine->graph;
-    char number[FX_NUMBER_BYTES];
+    char number[FX_NUMBER_BYTES], word[FX_WORD_BYTES];
 
     FX_TRY(fx_tensor_set_put_meta(set, "arch", settings->arch, err));
     if (settings->fusion != FX_NONE)
         FX_TRY(fx_tensor_set_put_meta(set, "fusion", fx_fusions[settings->fusion].name, err));
+    if (settings->fusion != FX_NONE && settings->fused != FX_FUSED_HEAD)
+        FX_TRY(fx_tensor_set_put_meta(set, "fused",
+                                      fx_word_text(FX_FUSED_FORMS, settings->fused, word), err));
     FX_TRY(put_int(set, "experts", graph->n_experts, err));
     FX_TRY(put_int(set, "classes", graph->n_classes, err));
     FX_TRY(put_int(set, "epoch", epoch, err));

@@ -14,7 +14,10 @@ static enum fx_status micro_batch(struct fx_trainer *trainer, bool accumulate,
     const struct fx_settings *settings = trainer->settings;
     struct fx_loss_config loss = { .alpha = (float)settings->alpha,
                                    .label_smoothing = (float)settings->label_smoothing,
-                                   .distill = (float)settings->distill };
+                                   .distill = (float)settings->distill,
+                                   .kd = (float)settings->kd,
+                                   .kd_experts = (float)settings->kd_experts,
+                                   .kd_temperature = (float)settings->kd_temperature };
     struct fx_batch batch;
 
     fx_data_loader_next(trainer->loader, &batch);

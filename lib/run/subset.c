@@ -23,6 +23,22 @@ enum fx_status fx_index_difference(struct fx_index_list from, struct fx_index_li
     return FX_OK;
 }
 
+enum fx_status fx_index_but(const struct fx_dataset *dataset, struct fx_index_list drop,
+                            int64_t **numbers, int64_t *n, struct fx_err *err)
+{
+    int64_t n_all = dataset->train.n;
+    int64_t *all = malloc((size_t)n_all * sizeof *all);
+
+    if (!all)
+        return fx_fail(err, FX_EFAIL, "out of memory for the list of images");
+    for (int64_t i = 0; i < n_all; i++)
+        all[i] = i;
+    enum fx_status status = fx_index_difference((struct fx_index_list){ .values = all, .n = n_all },
+                                                drop, numbers, n, err);
+    free(all);
+    return status;
+}
+
 enum fx_status fx_subset_find(const struct fx_dataset *dataset, const char *name, int64_t limit,
                               struct fx_subset *subset, struct fx_err *err)
 {

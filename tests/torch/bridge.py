@@ -65,7 +65,7 @@ def join(model, arch, fusion, path, save=torch.save):
     """The whole model as a checkpoint of ours at path: through a .pth and ckpt-join."""
     pth = f"{path}.pth"
     save(model.state_dict(), pth)
-    run("ckpt-join", "--arch", arch, "--fusion", fusion, "-o", path, pth)
+    run("ckpt-join", "--arch", arch, "--fusion", fusion, "--fused", model.fused, "-o", path, pth)
     os.remove(pth)
 
 

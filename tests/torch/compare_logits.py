@@ -68,7 +68,7 @@ class Answers:
     def fused(self):
         self.model.eval()
         with torch.no_grad():
-            return self.model.fuse(self.features)
+            return self.model.fuse(self.features, self.experts)
 
 
 def compare(verdict, what, answers, args, device, checkpoint):
@@ -113,6 +113,7 @@ def main():
     for i, fusion in enumerate(models.FUSIONS):
         model.set_fusion(fusion)
         models.randomise(model, 11)
+        model.fused = "residual" if i % 2 else "head"
         checkpoint = os.path.join(args.dir, "whole.safetensors")
         join(model, args.arch, fusion, checkpoint, FORMS[i % len(FORMS)])
         for device in args.device.split(","):

@@ -25,7 +25,9 @@ LOSSES = ("loss_total", "loss_global", "loss_individual")
 def train_ours(args, s, start, folder, *more):
     options = []
     for key, value in vars(s).items():
-        if not (key.startswith("clip_") and value == 0):  # none, which the option cannot say
+        no_limit = key.startswith("clip_") and value == 0  # which the option cannot say
+        no_teacher = key == "kd_temperature" and not (s.kd or s.kd_experts)  # of which it is
+        if not (no_limit or no_teacher):
             options += ["--" + key.replace("_", "-"), value]
     return run_events(
         *("fusion-train", "--experts", start, "--data", args.data, "--checkpoint-dir", folder),
@@ -126,7 +128,9 @@ def compare_models(verdict, folder, model, s, slack):
 
 def compare(verdict, args, s):
     torch.manual_seed(2)
-    model = models.FusionModel(args.arch, args.fusion, expert_dropout=0.0, fusion_dropout=0.0)
+    model = models.FusionModel(
+        args.arch, args.fusion, expert_dropout=0.0, fusion_dropout=0.0, fused=s.fused
+    )
     models.randomise(model, 12, strong_fusion=False)
     with tempfile.TemporaryDirectory(dir=args.dir) as folder:
         start, run_dir = (os.path.join(folder, x) for x in ("start.safetensors", "run"))

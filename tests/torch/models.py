@@ -426,12 +426,21 @@ FUSIONS = {
 
 
 class FusionModel(nn.Module):
-    """K experts, a fusion module and the global head; returns (fused logits, [K logits])."""
+    """K experts, a fusion module and the global head; returns (fused logits, [K logits]).  fused:
+    "head" or "residual", as the metadata of a checkpoint says; the original knows the first only."""
 
     def __init__(
-        self, arch, fusion, n_classes=100, n_experts=4, expert_dropout=None, fusion_dropout=0.2
+        self,
+        arch,
+        fusion,
+        n_classes=100,
+        n_experts=4,
+        expert_dropout=None,
+        fusion_dropout=0.2,
+        fused="head",
     ):
         super().__init__()
+        self.fused = fused
         self.arch, self.fusion, self.n_classes = arch, fusion, n_classes
         self.expert_backbones = nn.ModuleList(
             make_expert(arch, n_classes, expert_dropout) for _ in range(n_experts)
@@ -448,10 +457,11 @@ class FusionModel(nn.Module):
 
     def forward(self, x):
         features, logits = zip(*(expert(x) for expert in self.expert_backbones))
-        return self.fuse(features), list(logits)
+        return self.fuse(features, logits), list(logits)
 
-    def fuse(self, features):
-        return self.global_head(self.fusion_module(list(features)))
+    def fuse(self, features, logits):
+        z = self.global_head(self.fusion_module(list(features)))
+        return z + sum(logits) / len(logits) if self.fused == "residual" else z
 
 
 def randomise(model, seed, strong_fusion=True):

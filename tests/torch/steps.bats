@@ -67,6 +67,19 @@ knobs() {
     knobs "$TINY_DENSENET" concatenation --alpha 2 --distill 0.7
 }
 
+@test "fused logits beside the experts' mean" {
+    knobs "$TINY_RESNET" multiplicative --fused residual
+    knobs "$TINY_DENSENET" concatenation --fused residual --alpha 0.5 --accumulate 2 --steps 4
+}
+
+@test "distillation from the ensemble, into the fused logits and into the experts" {
+    knobs "$TINY_RESNET" multiplicative --kd 0.5
+    knobs "$TINY_WIDERESNET" TransformerBase --fused residual --kd 0.5 --kd-temperature 4
+    knobs "$TINY_RESNET" simpleAddition --fused residual --kd 0.3 --kd-experts 0.7 --distill 0.2
+    DEVICE=ref
+    knobs "$TINY_RESNET" concatenation --fused residual --kd 0.5 --kd-experts 0.2
+}
+
 @test "one clip over everything, clips of the groups, none" {
     knobs "$TINY_DENSENET" concatenation --clip 0.01
     knobs "$TINY_RESNET" multiplicativeShifted --clip-experts 0.5 --clip-fusion 0.1

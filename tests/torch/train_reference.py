@@ -23,6 +23,10 @@ DEFAULTS = {
     "alpha": 1.0,
     "label_smoothing": 0.1,
     "distill": 0.0,
+    "fused": "head",
+    "kd": 0.0,
+    "kd_experts": 0.0,
+    "kd_temperature": 2.0,
     "clip": 1.0,
     "clip_experts": 0.0,
     "clip_fusion": 0.0,
@@ -53,12 +57,32 @@ def distillation(experts):
     return total
 
 
-def losses(fused, experts, labels, alpha, smoothing=0.0, distill=0.0):
-    """(total, global, plain sum over experts)"""
-    loss_global = F.cross_entropy(fused, labels, label_smoothing=smoothing)
-    individual = sum(F.cross_entropy(e, labels, label_smoothing=smoothing) for e in experts)
-    extra = distill * distillation(experts) if distill else 0.0
-    return loss_global + alpha * (individual + extra), loss_global, individual
+def from_ensemble(student, experts, weight, temperature):
+    """What distillation from the ensemble adds to a cross-entropy of which 1 - weight is left."""
+    if not weight:
+        return 0.0
+    teacher = (sum(experts) / len(experts)).detach()
+    divergence = F.kl_div(
+        (student / temperature).log_softmax(1),
+        (teacher / temperature).softmax(1),
+        reduction="batchmean",
+    )
+    return weight * temperature**2 * divergence
+
+
+def losses(fused, experts, labels, alpha, s=None):
+    """(total, global, plain sum over experts); s: settings of a training, None in a validation."""
+    s = s or settings(label_smoothing=0.0)
+    loss_global, *own = (
+        F.cross_entropy(z, labels, label_smoothing=s.label_smoothing) for z in (fused, *experts)
+    )
+    total = (1 - s.kd) * loss_global + from_ensemble(fused, experts, s.kd, s.kd_temperature)
+    for z, loss in zip(experts, own):
+        kd = from_ensemble(z, experts, s.kd_experts, s.kd_temperature)
+        total = total + alpha * ((1 - s.kd_experts) * loss + kd)
+    if s.distill:
+        total = total + alpha * s.distill * distillation(experts)
+    return total, loss_global, sum(own)
 
 
 def make_optimizer(model, s):
@@ -120,7 +144,7 @@ def train_step(model, optimizer, batches, s):
     sums = [0.0, 0.0, 0.0]
     for images, labels in batches:
         fused, experts = model(images)
-        parts = losses(fused, experts, labels, s.alpha, s.label_smoothing, s.distill)
+        parts = losses(fused, experts, labels, s.alpha, s)
         (parts[0] / len(batches)).backward()
         for i, part in enumerate(parts):
             sums[i] += part.item() * len(labels) / n_images
@@ -202,7 +226,9 @@ def main():
     for name, value in DEFAULTS.items():
         parser.add_argument("--" + name.replace("_", "-"), type=type(value), default=value)
     args = parser.parse_args()
-    model = models.FusionModel(args.arch, args.fusion, expert_dropout=0.0, fusion_dropout=0.0)
+    model = models.FusionModel(
+        args.arch, args.fusion, expert_dropout=0.0, fusion_dropout=0.0, fused=args.fused
+    )
     model.load_state_dict(torch.load(args.start))
     for event in train(model, Data(args.data), args):
         print(json.dumps(event))

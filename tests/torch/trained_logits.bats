@@ -9,11 +9,11 @@ setup_file() {
     with_torch 40 16
 }
 
-# trained FAMILY ARCH FUSION: two steps of training, then there and back.
+# trained FAMILY ARCH FUSION OPTION...: two steps of training, then there and back.
 trained() {
     expert-load --arch "$2" --init 5 |
         fusion-train --fusion "$3" --data "$DATA" --checkpoint-dir run --epochs 2 --batch 4 \
-            --augment none --device "$DEVICE" >metrics.jsonl
+            --augment none --device "$DEVICE" "${@:4}" >metrics.jsonl
     judge trained_logits --family "$1" --checkpoint run/best.safetensors \
         --device "$DEVICE"
 }
@@ -32,6 +32,10 @@ trained() {
 
 @test "a trained small DenseNet with gated" {
     trained densenet "$SMALL_DENSENET" gated
+}
+
+@test "a trained small ResNet with a product beside the experts' mean" {
+    trained resnet "$SMALL_RESNET" multiplicative --recipe ensemble
 }
 
 @test "a trained small ResNeXt with concatenation" {

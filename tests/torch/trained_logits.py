@@ -77,13 +77,15 @@ def main():
     logits, _ = read_safetensors(out)
 
     state, metadata = read_state(args.checkpoint)
-    whole = models.FusionModel(metadata["arch"], metadata["fusion"])
+    kind = {"arch": metadata["arch"], "fusion": metadata["fusion"]}
+    kind["fused"] = metadata.get("fused", "head")
+    whole = models.FusionModel(**kind)
     whole.load_state_dict(state, strict=True)
     compare_logits(verdict, "whole", whole, data, logits)
 
     folder = args.dir / "parts"
     run("ckpt-split", "-d", folder, args.checkpoint)
-    parts = models.FusionModel(metadata["arch"], metadata["fusion"])
+    parts = models.FusionModel(**kind)
     load_parts(verdict, parts, args.family, folder)
     compare_logits(verdict, "parts", parts, data, logits)
 
@@ -94,7 +96,8 @@ def main():
         files.append(path)
     joined = args.dir / "joined.safetensors"
     run(
-        *("ckpt-join", "--arch", metadata["arch"], "--fusion", metadata["fusion"]),
+        *("ckpt-join", "--arch", kind["arch"], "--fusion", kind["fusion"]),
+        *("--fused", kind["fused"]),
         *("-o", joined, *files),
     )
     again, _ = read_state(joined)

@@ -123,6 +123,33 @@ static void test_reported_is_the_same_for_all(void **state)
     }
 }
 
+static void test_ensemble(void **state)
+{
+    const struct fx_given none = { 0 }, holdout = { { [FX_SET_train] = true } };
+    const struct fx_given head = {
+        { [FX_SET_fused] = true, [FX_SET_norms] = true, [FX_SET_kd] = true, [FX_SET_choose] = true }
+    };
+    struct fx_settings ensemble = initial();
+
+    (void)state;
+    ensemble.recipe = FX_RECIPE_ENSEMBLE;
+    struct fx_settings s = resolve("multiplicative", "resnet18", 64, &none, ensemble);
+    assert_rates(&s, 1e-3, 3e-4, 3e-4);
+    assert_true(s.weight_decay == 1e-4 && s.label_smoothing == 0.1 && s.lr_floor == 0.1);
+    assert_true(s.kd == 0.5 && s.kd_temperature == 2 && s.kd_experts == 0 && s.epochs == 20);
+    assert_true(s.fused == FX_FUSED_RESIDUAL && s.norms == FX_NORMS_SLOTS);
+    assert_true(s.train == FX_TRAIN_ALL && s.choose == FX_CHOOSE_LAST && !s.sgd);
+    assert_true(s.augment == FX_AUGMENT_BASIC && s.mix == FX_MIX_NONE);
+    assert_int_equal(s.schedule, FX_SCHEDULE_COSINE);
+    assert_int_equal(s.val, FX_VAL_HOLDOUT);
+    s = resolve("concatenation", "resnet18", 1024, &holdout, ensemble);
+    assert_rates(&s, 3e-4, 3e-4, 3e-4);
+    assert_true(s.train == FX_TRAIN_HOLDOUT && s.norms == FX_NORMS_ONES);
+    s = resolve("multiplicativeShifted", "resnet18", 512, &head, ensemble);
+    assert_true(s.fused == FX_FUSED_HEAD && s.norms == FX_NORMS_ONES && s.kd == 0);
+    assert_true(s.choose == FX_CHOOSE_ACCURACY);
+}
+
 static void test_given_rates_are_final(void **state)
 {
     const struct fx_given given = { { [FX_SET_lr_experts] = true, [FX_SET_lr_fusion] = true } };
@@ -229,6 +256,7 @@ int main(void)
         cmocka_unit_test(test_mission_of_each_fusion),
         cmocka_unit_test(test_adaptive_rates),
         cmocka_unit_test(test_reported_is_the_same_for_all),
+        cmocka_unit_test(test_ensemble),
         cmocka_unit_test(test_given_rates_are_final),
         cmocka_unit_test(test_given_values_stay),
         cmocka_unit_test(test_batch_of_densenet),

@@ -85,6 +85,7 @@ static struct fx_settings some_settings(void)
         .expert = FX_NONE,
         .recipe = FX_RECIPE_MISSION,
         .data_digest = "d",
+        .kd_temperature = 2,
         .precision = FX_PRECISION_FP32,
         .val = FX_VAL_HOLDOUT,
         .augment = FX_AUGMENT_STRONG,
@@ -180,6 +181,30 @@ static void test_unknown_settings_had_their_default(void **state)
     json_decref(started);
 }
 
+/* Settings that came later are not written where they have their default. */
+static void test_quiet_settings(void **state)
+{
+    struct fx_settings s = some_settings();
+    json_t *started = fx_settings_json(&s);
+    char *command = fx_settings_command(&s);
+
+    (void)state;
+    assert_null(json_object_get(started, "fused"));
+    assert_null(json_object_get(started, "kd-temperature"));
+    assert_null(strstr(command, "--fused"));
+    s.fused = FX_FUSED_RESIDUAL;
+    assert_named(&s, started, "fused: the run was started with head, not residual");
+    free(command);
+    json_decref(started);
+    started = fx_settings_json(&s);
+    command = fx_settings_command(&s);
+    assert_non_null(strstr(command, " --fused residual"));
+    s.fused = FX_FUSED_HEAD;
+    assert_named(&s, started, "fused: the run was started with residual, not head");
+    free(command);
+    json_decref(started);
+}
+
 /* The start event says the same, as far as it goes. */
 static void test_started_from_metrics(void **state)
 {
@@ -258,6 +283,7 @@ int main(void)
         cmocka_unit_test(test_equal_settings_pass),
         cmocka_unit_test(test_changes_are_named),
         cmocka_unit_test(test_unknown_settings_had_their_default),
+        cmocka_unit_test(test_quiet_settings),
         cmocka_unit_test(test_started_from_metrics),
         cmocka_unit_test(test_command),
         cmocka_unit_test(test_key_of_experts),

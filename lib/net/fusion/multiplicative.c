@@ -13,6 +13,7 @@ static int build(struct fx_builder *b, int n, const int *features, double dropou
 const struct fx_fusion_module fx_fusion_multiplicative = {
     .summary = "mlp of the product of all LN(f)",
     .width_divisor = 1,
+    .has_product = true,
     .recipe = { .lr_experts = 1e-4,
                 .lr_fusion = 5e-4,
                 .weight_decay = 1e-4,

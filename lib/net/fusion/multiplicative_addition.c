@@ -17,6 +17,7 @@ static int build(struct fx_builder *b, int n, const int *features, double dropou
 const struct fx_fusion_module fx_fusion_multiplicative_addition = {
     .summary = "mlp of the product of all LN(f) plus a weighted sum",
     .width_divisor = 1,
+    .has_product = true,
     .recipe = { .lr_experts = 1e-4,
                 .lr_fusion = 1e-3,
                 .weight_decay = 1e-4,
