@@ -95,3 +95,24 @@ END
     assert_line --regexp "^'-2\+3,done,.*,-1.5,"
     assert_line --regexp "^plain,done,"
 }
+
+@test "an output may have the longest name there is, and keeps the permissions of what it replaces" {
+    local name
+    name=$(printf 'n%.0s' {1..255})
+    mkcifar --train 20 --test 20 -o "$name"
+    chmod 600 "$name"
+    mkcifar --train 20 --test 20 -o "$name"
+    assert_equal "$(stat -c %a "$name")" 600
+    name=$(printf '\xe2\x82\xac%.0s' {1..85}) # 255 bytes, 3 a character
+    mkcifar --train 20 --test 20 -o "$name"
+    assert_equal "$(find . -type f | wc -l)" 2
+}
+
+@test "the reason is said behind a path of any length" {
+    local folder path
+    folder=$(printf 'd%.0s' {1..250})
+    path=$folder/$folder/$folder/none
+    fails_with 1 "metrics-csv: $path: No such file or directory" metrics-csv "$path"
+    fails_with 1 "cifar-prep: $path: No such file or directory" cifar-prep -o made "$path"
+    fails_with 1 "cifar-prep: $path: No such file or directory" cifar-prep -o "$path" "$data"
+}

@@ -1,13 +1,13 @@
 /* cifar-view: a data set in, a PNG contact sheet out, plain or as an epoch of training sees it
  * (cifar-view(1)). */
 #include "base/io.h"
+#include "base/jsonl.h"
 #include "base/tool.h"
 #include "data/augment.h"
 #include "data/dataset.h"
 #include "data/png.h"
 #include "data/sheet.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,7 +164,11 @@ static enum fx_status draw_sheet(struct fx_sheet *sheet, const struct batch *bat
 
     FX_TRY(fx_sheet_init(sheet, batch->n, n_columns, (int)args->scale,
                          batch->mix.kind == FX_MIX_NONE ? 1 : 2, err));
-    json_t *names = names_text ? json_loads(names_text, 0, NULL) : NULL;
+    json_t *names = NULL;
+    json_error_t why;
+    if (names_text && fx_json_parse(names_text, strlen(names_text), 0, &names, &why) == FX_EFAIL)
+        return fx_fail(err, FX_EFAIL, "%s: %s: %s", ds->file.input.name, selection->names_key,
+                       why.text);
     for (int i = 0; i < batch->n; i++)
         draw_cell(sheet, i, batch, ds, selection, names);
     json_decref(names);

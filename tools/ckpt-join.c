@@ -26,6 +26,7 @@ struct args {
 };
 
 enum {
+    ABSENT_BYTES = 256,
     KEY_BYTES = 64,
     PREFIX_BYTES = 48,
     ARCH_BYTES = 1024,
@@ -126,7 +127,7 @@ static enum fx_status require_all(struct join *join, struct fx_err *err)
 {
     const char *file = join->args->n_files == 1 ? join->files[0].input.name : "the files together";
     struct fx_differences diffs = { 0 };
-    char prefix[PREFIX_BYTES], absent[FX_ERR_MSG_BYTES / 2] = "";
+    char prefix[PREFIX_BYTES], absent[ABSENT_BYTES] = "";
 
     for (int i = 0; i < join->args->n_experts + 2; i++) {
         size_t at = strlen(absent);

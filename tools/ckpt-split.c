@@ -164,10 +164,12 @@ static json_t *json_value(const char *key, const char *text)
     static const char *const numbers[] = { "experts", "classes", "epoch",
                                            "step",    "seed",    "val_accuracy" };
     json_t *value = NULL;
+    json_error_t why;
 
     for (size_t i = 0; !value && i < sizeof numbers / sizeof *numbers; i++)
-        if (strcmp(key, numbers[i]) == 0)
-            value = json_loads(text, JSON_DECODE_ANY, NULL);
+        if (strcmp(key, numbers[i]) == 0 &&
+            fx_json_parse(text, strlen(text), JSON_DECODE_ANY, &value, &why) == FX_EFAIL)
+            return NULL;
     if (value && json_is_number(value))
         return value;
     json_decref(value);

@@ -79,6 +79,12 @@ enum fx_status fx_machine_push(struct fx_machine *m, struct fx_pickle_value *val
     return FX_OK;
 }
 
+/* Where a height of the stack is; NULL before there is one. */
+static struct fx_pickle_value **stack_at(const struct fx_machine *m, size_t height)
+{
+    return m->stack ? m->stack + height : NULL;
+}
+
 /* The height below which pop does not reach. */
 static size_t stack_floor(const struct fx_machine *m)
 {
@@ -91,7 +97,7 @@ enum fx_status fx_machine_pop_n(struct fx_machine *m, size_t n, struct fx_pickle
         return fx_machine_bad(m, "needs %zu values from the stack, has %zu", n,
                               m->n_stack - stack_floor(m));
     m->n_stack -= n;
-    *items = m->stack + m->n_stack;
+    *items = stack_at(m, m->n_stack);
     return FX_OK;
 }
 
@@ -128,7 +134,7 @@ enum fx_status fx_machine_pop_mark(struct fx_machine *m, struct fx_pickle_value 
     if (m->n_marks == 0)
         return fx_machine_bad(m, "no MARK on the stack");
     size_t floor = m->marks[--m->n_marks];
-    *items = m->stack + floor;
+    *items = stack_at(m, floor);
     *n = m->n_stack - floor;
     m->n_stack = floor;
     return FX_OK;

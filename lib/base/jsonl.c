@@ -65,7 +65,10 @@ char *fx_json_line(const json_t *object)
 
     if (!line)
         return NULL;
-    json_dumpb(object, line, n, flags);
+    if (json_dumpb(object, line, n, flags) != n) { /* it needs memory, too */
+        free(line);
+        return NULL;
+    }
     memcpy(line + n, "\n", 2);
     return line;
 }

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 /* Quoted, a byte may take four. */
-enum { TEXT_BYTES = 1024, LINE_BYTES = 4096, COLUMNS_DEFAULT = 80 };
+enum { TEXT_BYTES = FX_ERR_MSG_BYTES + 256, LINE_BYTES = 4 * TEXT_BYTES, COLUMNS_DEFAULT = 80 };
 
 static const double REDRAW_SECONDS = 0.1;
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_ROWS_MAX = 96, LONG_BASE = 256 };
+enum { N_ROWS_MAX = 96, LONG_BASE = 256, NAMES_BYTES = 256 };
 
 /* getopt's view of a tool's rows followed by the shared ones. */
 struct row_table {
@@ -180,7 +180,7 @@ static enum fx_status unknown_word(const struct row_table *table, const char *wo
                                    struct fx_err *err)
 {
     int n_word = (int)strcspn(word, "="), n_found = 0, last = 0;
-    char names[FX_ERR_MSG_BYTES / 2] = "";
+    char names[NAMES_BYTES] = "";
 
     for (int i = 0; i < table->n_rows; i++)
         if (strncmp(table->rows[i]->name, word + 2, (size_t)n_word - 2) == 0) {

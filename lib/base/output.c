@@ -19,7 +19,8 @@
 /* ---- the table of temporary files -------------------------------------------------------------
  */
 
-enum { N_TEMPS_MAX = 64 };
+/* A name has at most 255 bytes, and what is put round it some 35. */
+enum { N_TEMPS_MAX = 64, NAME_BYTES_SHOWN = 200 };
 static _Atomic(const char *) temps[N_TEMPS_MAX]; /* borrowed from open records */
 
 static bool temp_enter(const char *path)
@@ -102,23 +103,30 @@ static enum fx_status open_stdout(struct fx_output *out, bool binary, struct fx_
     return FX_OK;
 }
 
-/* "DIR/.NAME.PID-RANDOM.tmp"; NULL when memory is short. */
+/* "DIR/.NAME.PID-RANDOM.tmp", of a long name only the beginning; NULL when memory is short. */
 static char *temp_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
     int n_dir = slash ? (int)(slash - path) + 1 : 0;
+    int n_name = (int)strlen(path + n_dir);
     uint32_t random = 0;
     char *name = NULL;
 
+    if (n_name > NAME_BYTES_SHOWN)
+        for (n_name = NAME_BYTES_SHOWN; n_name > 0 && (path[n_dir + n_name] & 0xc0) == 0x80;)
+            n_name--; /* not within a character */
+
     if (getrandom(&random, sizeof random, 0) != sizeof random)
         random = 0;
-    if (asprintf(&name, "%.*s.%s.%ld-%08x.tmp", n_dir, path, path + n_dir, (long)getpid(), random) <
-        0)
+    if (asprintf(&name, "%.*s.%.*s.%ld-%08x.tmp", n_dir, path, n_name, path + n_dir, (long)getpid(),
+                 random) < 0)
         return NULL;
     return name;
 }
 
-static enum fx_status open_temp(struct fx_output *out, struct fx_err *err)
+/* What replaces a file has the permissions of that one; `before` is NULL where there is none. */
+static enum fx_status open_temp(struct fx_output *out, const struct stat *before,
+                                struct fx_err *err)
 {
     out->temp_path = temp_name(out->path);
     if (!out->temp_path)
@@ -126,10 +134,15 @@ static enum fx_status open_temp(struct fx_output *out, struct fx_err *err)
     if (!temp_enter(out->temp_path))
         return fx_fail(err, FX_EFAIL, "%s: more than %d files open for writing", out->path,
                        N_TEMPS_MAX);
-    out->fd = open(out->temp_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (out->fd < 0) {
+    out->fd = open(out->temp_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, before ? 0600 : 0666);
+    if (out->fd < 0 || (before && fchmod(out->fd, before->st_mode & 0777) != 0)) {
+        enum fx_status status = fx_fail_errno(err, "%s", out->path);
+        if (out->fd >= 0) {
+            close(out->fd);
+            unlink(out->temp_path);
+        }
         temp_leave(out->temp_path);
-        return fx_fail_errno(err, "%s", out->path);
+        return status;
     }
     return FX_OK;
 }
@@ -155,7 +168,7 @@ enum fx_status fx_output_open(struct fx_output *out, const char *path, bool bina
         out->fd = open(path, O_WRONLY | O_CLOEXEC);
         status = out->fd < 0 ? fx_fail_errno(err, "%s", path) : FX_OK;
     } else {
-        status = open_temp(out, err);
+        status = open_temp(out, exists ? &st : NULL, err);
     }
     if (status != FX_OK)
         forget(out);

@@ -17,7 +17,8 @@ enum fx_status {
     FX_EDEVICE = 77,  /* no such device, or it lacks what was asked of it */
 };
 
-enum { FX_ERR_MSG_BYTES = 512 };
+/* A path, what another one is about, and a reason. */
+enum { FX_ERR_MSG_BYTES = 8192 };
 
 /* Plain data, no ownership: initialise with { 0 }. */
 struct fx_err {

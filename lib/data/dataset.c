@@ -1,10 +1,10 @@
 /* Opening a data set: maps the file, checks everything a trainer relies on (see dataset.h). */
 #include "data/dataset.h"
 
+#include "base/jsonl.h"
 #include "base/kind.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,10 +43,13 @@ static enum fx_status read_channels(struct fx_dataset *ds, const char *key, doub
                                     float values[3], struct fx_err *err)
 {
     const char *text;
+    json_error_t why;
+    json_t *array;
     double v[3];
 
     FX_TRY(need_meta(ds, key, &text, err));
-    json_t *array = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    if (fx_json_parse(text, strlen(text), JSON_REJECT_DUPLICATES, &array, &why) == FX_EFAIL)
+        return fx_fail(err, FX_EFAIL, "%s: metadata '%s': %s", ds->file.input.name, key, why.text);
     bool good = json_unpack(array, "[FFF!]", &v[0], &v[1], &v[2]) == 0;
     for (int c = 0; good && c < 3; c++) {
         values[c] = (float)v[c];

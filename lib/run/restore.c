@@ -95,6 +95,8 @@ static enum fx_status load_moments(struct fx_engine *engine, const struct fx_ten
                                    const char *prefix, enum fx_tensor_role role, struct fx_err *err)
 {
     const struct fx_graph *graph = engine->graph;
+    enum fx_status status = FX_OK;
+    float *copy = NULL; /* a foreign header need not align what follows it */
     char name[256];
 
     for (int i = 0; i < graph->n_params; i++) {
@@ -104,11 +106,21 @@ static enum fx_status load_moments(struct fx_engine *engine, const struct fx_ten
         snprintf(name, sizeof name, "%s%s", prefix, param->name);
         const struct fx_tensor *tensor = fx_tensor_set_find(set, name);
         if (!tensor || tensor->dtype != FX_F32 ||
-            tensor->n_bytes != (size_t)param->n_elements * sizeof(float))
-            return fx_fail(err, FX_EINPUT, "%s: missing, or not as its parameter", name);
-        FX_TRY(engine->backend->tensor_write(engine->model, i, role, tensor->data, err));
+            tensor->n_bytes != (size_t)param->n_elements * sizeof(float)) {
+            status = fx_fail(err, FX_EINPUT, "%s: missing, or not as its parameter", name);
+            goto out;
+        }
+        void *grown = realloc(copy, tensor->n_bytes);
+        if (!grown) {
+            status = fx_fail(err, FX_EFAIL, "%s: out of memory", name);
+            goto out;
+        }
+        copy = memcpy(grown, tensor->data, tensor->n_bytes);
+        FX_TRY_OUT(engine->backend->tensor_write(engine->model, i, role, copy, err));
     }
-    return FX_OK;
+out:
+    free(copy);
+    return status;
 }
 
 enum fx_status fx_restore_engine(struct fx_engine *engine, const struct fx_restored *restored,

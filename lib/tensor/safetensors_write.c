@@ -121,7 +121,10 @@ static uint8_t *header_bytes(json_t *root, size_t *n)
     for (int i = 0; i < FX_SAFETENSORS_LENGTH_BYTES; i++)
         bytes[i] = (uint8_t)((uint64_t)n_padded >> (8 * i));
     char *json = (char *)bytes + FX_SAFETENSORS_LENGTH_BYTES;
-    json_dumpb(root, json, n_json, JSON_COMPACT);
+    if (json_dumpb(root, json, n_json, JSON_COMPACT) != n_json) { /* it needs memory, too */
+        free(bytes);
+        return NULL;
+    }
     memset(json + n_json, ' ', n_padded - n_json);
     *n = FX_SAFETENSORS_LENGTH_BYTES + n_padded;
     return bytes;
