@@ -3,19 +3,22 @@
 #
 #   make -j4 experts           all sixteen, as EXPERTS/FAMILY/expert_K_best.pth
 #   make -j4 resnet-experts    the four of a family; resnet-expert-2 is one of them
-#   make -j4 singles           of every family one network on all images, to compare with
+#   make -j4 singles           of every family two networks on all images, to compare with: one like
+#                              an expert, and one with about as many parameters as four of them
 #   make -j4 everything        the experts, then every family with every fusion
 #
 # A stopped run goes on when the same command is given again, a finished one is left alone, and so
 # is an expert that was not trained here.
 EXPERT_EPOCHS ?=
+SHARE ?=#                                   images of an expert: iid, pool or all
+SINGLE_EPOCHS ?=#                           of singles; by default EXPERT_EPOCHS
 EXPERT_FLAGS ?=#                            any further options of expert-train
 
 MEMBERS := 0 1 2 3
 EXPERT_RUNS :=
 EXPERT_FILES :=
 
-# define one file: family, number or "all", name of the target, file.
+# define one file: family, number or "all" or "wide", name of the target, file.
 define expert_run
 .PHONY: $(3)
 $(3): $(4)
@@ -23,20 +26,26 @@ FILE_$(3) := $(4)
 $(4): name := $(3)
 $(4): family := $(1)
 $(4): member := $(2)
-$(4): slot := $(patsubst all,$(SLOT_$(1)),$(2))
+$(4): slot := $(if $(filter $(MEMBERS),$(2)),$(2),$(SLOT_$(1)))
 $(4): task := expert-$(1)-$(2)
 EXPERT_RUNS += $(3)
 EXPERT_FILES += $(4)
 endef
 $(foreach f,$(FAMILIES),$(foreach k,$(MEMBERS),$(eval \
 	$(call expert_run,$(f),$(k),$(f)-expert-$(k),$(EXPERTS)/$(f)/expert_$(k)_best.pth)))\
-	$(eval $(call expert_run,$(f),all,$(f)-single,$(EXPERTS)/$(f)/single_best.pth)))
+	$(eval $(call expert_run,$(f),all,$(f)-single,$(EXPERTS)/$(f)/single_best.pth))\
+	$(eval $(call expert_run,$(f),wide,$(f)-wide,$(EXPERTS)/$(f)/wide_best.pth)))
 
 expert_run = $(EXPERTS)/runs/$(family)-$(member)
-expert_settings = $(strip $(call option,--epochs,$(EXPERT_EPOCHS)) $(call option,--seed,$(SEED)) \
-	$(EXPERT_FLAGS))
-expert_finished = expert-train --finished $(strip --arch '$(ARCH_$(family))' --expert $(member) \
-	--checkpoint-dir $(expert_run) $(at_hand) $(expert_settings))
+is_member = $(filter $(MEMBERS),$(member))
+expert_epochs = $(if $(is_member),$(EXPERT_EPOCHS),$(or $(SINGLE_EPOCHS),$(EXPERT_EPOCHS)))
+expert_settings = $(strip $(call option,--epochs,$(expert_epochs)) $(call option,--seed,$(SEED)) \
+	$(if $(is_member),$(call option,--share,$(SHARE))) $(EXPERT_FLAGS))
+wide_arch = "$$($(PIPELINES)/wider-arch '$(ARCH_$(family))' 4)"
+network = --arch $(if $(filter wide,$(member)),$(wide_arch),'$(ARCH_$(family))') \
+	--expert $(if $(is_member),$(member),all)
+expert_finished = expert-train --finished $(strip $(network) --checkpoint-dir $(expert_run) \
+	$(at_hand) $(expert_settings))
 # The expert that is there already: not trained here, or finished.
 unless_there = $(if $(wildcard $@),$(if $(wildcard $(expert_run)),$(call \
 	unless_finished,$(expert_run)/finished,$(expert_finished)),@exit; ))
@@ -48,9 +57,9 @@ $(filter-out $(THERE),$(EXPERT_FILES)): | $(DATASET)
 # As with the fusions, the file that says it is finished comes last.
 $(EXPERT_FILES): | $(TOOL_BINS)
 	$(unless_there)mkdir -p $(expert_run) $(@D); rm -f $(expert_run)/.$(@F).*.tmp; \
-	$(start)expert-train $(strip --arch '$(ARCH_$(family))' --expert $(member) --data $(DATASET) \
-	  --checkpoint-dir $(expert_run) --resume -o $(expert_run)/$(@F) --device $(device) \
-	  --threads $(threads) --task $(task) $(expert_settings)) | \
+	$(start)expert-train $(strip $(network) --data $(DATASET) --checkpoint-dir $(expert_run) \
+	  --resume -o $(expert_run)/$(@F) --device $(device) --threads $(threads) --task $(task) \
+	  $(expert_settings)) | \
 	  $(call keep,$(expert_run)) | metrics-csv --live -o $(expert_run)/training_log.csv; \
 	sync $(expert_run)/metrics.jsonl $(expert_run) $(EXPERTS)/runs $(EXPERTS); \
 	mv $(expert_run)/$(@F) $@; sync $(@D); \
@@ -59,7 +68,7 @@ $(EXPERT_FILES): | $(TOOL_BINS)
 FAMILY_EXPERTS := $(FAMILIES:%=%-experts)
 $(FAMILY_EXPERTS): %-experts: %-expert-0 %-expert-1 %-expert-2 %-expert-3
 experts: $(MISSION_FAMILIES:%=%-experts) ## the sixteen experts: DATA= EXPERTS= EXPERT_EPOCHS= ...
-singles: $(MISSION_FAMILIES:%=%-single) ## of every family one network on all the images
+singles: $(foreach f,$(MISSION_FAMILIES),$(f)-single $(f)-wide) ## of a family two on all images
 everything: experts all-pairs ## from the archive to the sixteen fused models
 
 .PHONY: experts singles everything $(FAMILY_EXPERTS)

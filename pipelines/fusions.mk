@@ -22,6 +22,7 @@ BATCH ?=
 STEPS ?=
 SEED ?=
 ALPHA ?=
+TRAIN ?=#                                   images to fuse on: holdout or all
 VAL ?=
 VAL_LIMIT ?=
 AUGMENT ?=
@@ -108,7 +109,8 @@ GOAL_RUNS := $(sort $(filter $(PAIRS) $(EXPERT_RUNS),$(MAKECMDGOALS)) \
 	$(if $(filter all-fusions,$(MAKECMDGOALS)),$(MISSION)) \
 	$(if $(filter all-pairs,$(MAKECMDGOALS)),$(ALL_PAIRS)) \
 	$(if $(filter repeats,$(MAKECMDGOALS)),$(foreach r,$(RUNS),$(REPEATS:%=%/$(r)))) \
-	$(if $(filter singles,$(MAKECMDGOALS)),$(MISSION_FAMILIES:%=%-single)) \
+	$(if $(filter singles,$(MAKECMDGOALS)),$(MISSION_FAMILIES:%=%-single) \
+	$(MISSION_FAMILIES:%=%-wide)) \
 	$(foreach f,$(FAMILIES),$(if $(filter $(f)-experts,$(MAKECMDGOALS)),\
 	$(MEMBERS:%=$(f)-expert-%))) \
 	$(if $(filter experts everything,$(MAKECMDGOALS)),$(foreach f,$(MISSION_FAMILIES),\
@@ -147,7 +149,7 @@ device = $(DEVICE:cuda=cuda:auto)$(if $(filter auto cuda,$(DEVICE)),:$(slot))
 settings = $(strip $(call option,--recipe,$(RECIPE)) $(call option,--epochs,$(EPOCHS)) \
 	$(call option,--batch,$(BATCH)) $(call option,--steps,$(STEPS)) \
 	$(call option,--seed,$(SEED)) $(call option,--alpha,$(ALPHA)) \
-	$(call option,--val,$(VAL)) $(call option,--val-limit,$(VAL_LIMIT)) \
+	$(call option,--train,$(TRAIN)) $(call option,--val,$(VAL)) $(call option,--val-limit,$(VAL_LIMIT)) \
 	$(call option,--augment,$(AUGMENT)) $(TRAIN_FLAGS))
 train_options = $(strip --fusion $(fusion) --data $(DATASET) --checkpoint-dir $(run) --resume \
 	--device $(device) --threads $(threads) --task $(task) $(settings))

@@ -3,7 +3,7 @@
 
 # Names that look like runs but are none.  What else make does not know, it says itself.
 LOOKS_LIKE_RUN := $(addsuffix -%,$(FAMILIES)) $(addprefix %-,$(FUSIONS) expert experts \
-	single) all-%
+	single wide) all-%
 RUN_TARGETS := $(PAIRS) $(EXPERT_RUNS) $(FAMILY_EXPERTS) all-fusions all-pairs
 unknown_runs = $(filter-out $(RUN_TARGETS),$(filter $(LOOKS_LIKE_RUN),$(1)) \
 	$(foreach t,$(1),$(if $(findstring -expert-,$(t)),$(t))))

@@ -24,9 +24,13 @@ measure() { # OPTION...
     assert_equal "$(events eval.jsonl eval "$(members split images)")" "('test', 20)"
     assert_equal \
         "$(events eval.jsonl eval "$(members accuracy loss ece \
-            expert_accuracy ensemble_accuracy)")" \
+            expert_accuracy ensemble_accuracy fused_only ensemble_only)")" \
         "$(events "$run.jsonl" end "$(members test_accuracy test_loss test_ece \
-            test_expert_accuracy test_ensemble_accuracy)")"
+            test_expert_accuracy test_ensemble_accuracy test_fused_only test_ensemble_only)")"
+    # What one has that the other has not is what they differ by.
+    run -0 events eval.jsonl eval 'abs((e["fused_only"] - e["ensemble_only"]) / 20 * 100 -
+        (e["accuracy"] - e["ensemble_accuracy"])) < 1e-9'
+    assert_output True
     assert_equal "$(events eval.jsonl end 'e["status"]')" "done"
 }
 

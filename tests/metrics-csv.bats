@@ -76,19 +76,21 @@ loss_total,grad_norm,alpha,fusion_type,model_architecture"
     local rest='resnet18:width=8,task-1,2026-01-02 03:04:05'
     assert_equal "$output" "run,epoch,split,images,loss,accuracy,ece,expert_0_accuracy,\
 expert_1_accuracy,expert_0_loss,expert_1_loss,expert_0_ece,expert_1_ece,ensemble_accuracy,\
-ensemble_loss,ensemble_ece,images_per_second,seconds,fusion_type,model_architecture,task,timestamp
-metrics.jsonl,,test,40,,,,9,8.5,4.25,4.75,,,11,,,25.5,3,multiplicative,$rest
-metrics.jsonl,1,test,40,2,,1.5,9,8.5,4.25,4.75,1,2,11,3.5,2.5,25.5,3,multiplicative,$rest"
+ensemble_loss,ensemble_ece,images_per_second,seconds,fusion_type,model_architecture,task,timestamp,\
+fused_only,ensemble_only
+metrics.jsonl,,test,40,,,,9,8.5,4.25,4.75,,,11,,,25.5,3,multiplicative,$rest,,
+metrics.jsonl,1,test,40,2,,1.5,9,8.5,4.25,4.75,1,2,11,3.5,2.5,25.5,3,multiplicative,$rest,,"
     run -0 --separate-stderr metrics-csv --events end metrics.jsonl
     assert_equal "$output" "run,status,epoch,step,best_epoch,best_val_accuracy,test_images,\
 test_loss,test_accuracy,test_ece,test_expert_0_accuracy,test_expert_1_accuracy,\
-test_ensemble_accuracy,val,alpha,fusion_type,model_architecture,task,seconds,timestamp
-metrics.jsonl,done,1,,,,,,12.5,3.5,10,11,,holdout,0.5,multiplicative,resnet18:width=8,task-1,,"
+test_ensemble_accuracy,test_fused_only,test_ensemble_only,train_images,val,alpha,fusion_type,\
+model_architecture,task,seconds,timestamp
+metrics.jsonl,done,1,,,,,,12.5,3.5,10,11,,,,,holdout,0.5,multiplicative,resnet18:width=8,task-1,,"
     # A run that was stopped before its first epoch has none of the results.
     stream "$start" '{"event":"end","status":"stopped"}'
     run -0 --separate-stderr metrics-csv --events end <metrics.jsonl
     assert_equal "${lines[1]}" \
-        "stdin,stopped,,,,,,,,,,,,holdout,0.5,multiplicative,resnet18:width=8,,,"
+        "stdin,stopped,,,,,,,,,,,,,,,holdout,0.5,multiplicative,resnet18:width=8,,,"
 }
 
 # Three runs with 2, 4 and 1 experts: a folder of fusion-train, one of a pipe, a file.

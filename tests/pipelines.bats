@@ -221,30 +221,34 @@ b/best_iid_wideresnet28_10_expert_1.pth"
     mkdir -p out/runs/{resnet-concatenation,densenet-concatenation,resnext-concatenation}
     local start='{"event":"start","arch":"densenet121:growth=8,blocks=2-2","experts":4}'
     local end='{"event":"end","status":"done","test_images":40,"test_accuracy":12.5,'
-    end+='"test_expert_accuracy":[10,11,12,13.25],"test_ensemble_accuracy":15}'
+    end+='"test_expert_accuracy":[10,11,12,13.25],"test_ensemble_accuracy":15,'
+    end+='"test_fused_only":3,"test_ensemble_only":4}'
     printf '%s\n' "$start" "$end" >out/runs/densenet-concatenation/metrics.jsonl
     printf '%s\n' "$start" '{"event":"end","status":"stopped"}' \
         >out/runs/resnet-concatenation/metrics.jsonl
     echo "$start" >out/runs/resnext-concatenation/metrics.jsonl
     run -0 fusions table
-    assert_line --regexp '^densenet-concatenation +- +10.00 +11.00 +12.00 +13.25 +11.56 +15.00'
-    assert_line --regexp ' 12.50 +- +40$'
-    assert_line --regexp '^resnet-concatenation( +-){9} +stopped$'
-    assert_line --regexp '^resnext-concatenation( +-){9} +unfinished$'
+    assert_line --regexp '^densenet-concatenation +- +10.00 +11.00 +12.00 +13.25 +11.56 +13.25 +15.'
+    # 7 of 40 images differ: 196 sqrt((7/40 - (1/40)^2) / 40)
+    assert_line --regexp ' 12.50 +-2.50 \+-12.94( +-){4} +40$'
+    assert_line --regexp '^resnet-concatenation( +-){14} +stopped$'
+    assert_line --regexp '^resnext-concatenation( +-){14} +unfinished$'
 }
 
 @test "the table shows the experts before, and the single network, where they were trained here" {
     rm bin/metrics-csv
-    local start='{"event":"start","arch":"resnet18","experts":4}' k=0
-    for member in 0 1 2 3 all; do
+    local start='{"event":"start","arch":"resnet18","experts":4,"train_images":2000}' k=0
+    for member in 0 1 2 3 all wide; do
         mkdir -p ex/runs/resnet-$member
-        printf '%s\n' "$start" '{"event":"end","status":"done","test_accuracy":'$((10 + k++))'.5}' \
+        k=$((k + 1))
+        printf '%s\n' "$start" \
+            '{"event":"end","status":"done","epoch":'$k',"test_accuracy":'$((9 + k))'.5}' \
             >ex/runs/resnet-$member/metrics.jsonl
     done
     mkdir -p out/runs/resnet-concatenation
     echo "$start" >out/runs/resnet-concatenation/metrics.jsonl
     run -0 fusions EXPERTS=ex table
-    assert_line --regexp '^resnet-concatenation +12.00( +-){7} +14.50 +unfinished$'
+    assert_line --regexp '^resnet-concatenation +12.00( +-){9} +2 +14.50 +10 +15.50 +unfinished$'
 }
 
 # The run has waited for the experts of its family.
@@ -322,4 +326,26 @@ last_of_resnet() {
     assert_equal "$(wc -l <calls)" 6
     assert_line --regexp '^resnet-concatenation +0.5 +3 +2.50 \+- +0.00 +2.33 \+- +1.53 +12.33 \+-'
     assert_line --regexp '^resnet-concatenation +2 +3 +2.50 '
+}
+
+@test "the wide network has about the parameters of four experts, in every family" {
+    rm bin/fusion-train
+    parameters() {
+        fusion-train --print-shapes --fusion concatenation --arch "$1" |
+            sed -n 's/^expert 0: \([0-9]*\) .*/\1/p'
+    }
+    for arch in resnet18:width=16,blocks=1-1-1-1 densenet121 improved_wideresnet28_10:width=2 \
+        preact_resnext29_8x64d:depth=11,cardinality=4,base_width=16,width=16; do
+        wide=$("$ROOT/pipelines/wider-arch" "$arch" 4)
+        assert_equal "${wide%%:*}" "${arch%%:*}"
+        ratio=$((100 * $(parameters "$wide") / $(parameters "$arch")))
+        [ $ratio -gt 330 ] && [ $ratio -lt 470 ] || fail "$arch: $wide: $ratio % of its parameters"
+    done
+    run -0 fusions -n EXPERTS=ex SHARE=pool EXPERT_EPOCHS=4 SINGLE_EPOCHS=2 ARCH_resnet="$arch" \
+        resnet-wide resnet-single resnet-expert-0
+    assert_line --partial "wider-arch '$arch' 4)\" --expert all "
+    assert_equal "$(grep -c -- '--expert all .*--epochs 2 *|* ' <<<"$output")" 2
+    assert_line --regexp '--expert 0 .*--epochs 4 --share pool'
+    run -0 fusions -n EXPERTS=ex singles
+    assert_equal "$(grep -c '^expert-train' <<<"$output")" 8
 }

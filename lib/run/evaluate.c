@@ -21,7 +21,9 @@ struct evaluation {
     int64_t *numbers;    /* owned; (eval_n) */
     uint8_t *labels;     /* owned; (eval_n) */
     uint32_t *positions; /* owned; (eval_n) */
+    bool *is_right;      /* owned; (eval_n): of the head that was read last, the fused one */
     struct fx_metric_accumulator fused, expert[FX_GRAPH_MAX_EXPERTS], ensemble;
+    int64_t fused_only, ensemble_only;
 };
 
 static enum fx_status evaluation_init(struct evaluation *ev, struct fx_err *err)
@@ -34,7 +36,9 @@ static enum fx_status evaluation_init(struct evaluation *ev, struct fx_err *err)
     ev->numbers = malloc(n * sizeof *ev->numbers);
     ev->labels = malloc(n);
     ev->positions = malloc(n * sizeof *ev->positions);
-    if (!ev->pixels || !ev->logits || !ev->numbers || !ev->labels || !ev->positions)
+    ev->is_right = malloc(n * sizeof *ev->is_right);
+    if (!ev->pixels || !ev->logits || !ev->numbers || !ev->labels || !ev->positions ||
+        !ev->is_right)
         return fx_fail(err, FX_EFAIL, "out of memory for an evaluation batch");
     return FX_OK;
 }
@@ -46,6 +50,7 @@ static void evaluation_fini(struct evaluation *ev)
     free(ev->numbers);
     free(ev->labels);
     free(ev->positions);
+    free(ev->is_right);
 }
 
 static float *head_logits(struct evaluation *ev, int head)
@@ -90,7 +95,8 @@ static enum fx_status read_head(struct evaluation *ev, int head, int node, int64
 
     FX_TRY(ev->engine->backend->value_read(ev->engine->eval, node, false, logits, err));
     for (int i = 0; i < n; i++)
-        fx_metric_add(sums, logits + (size_t)i * (size_t)classes, classes, ev->labels[i]);
+        ev->is_right[i] =
+            fx_metric_add(sums, logits + (size_t)i * (size_t)classes, classes, ev->labels[i]);
     return !ev->sink ? FX_OK : ev->sink(ev->ctx, head, first, n, logits, err);
 }
 
@@ -107,8 +113,13 @@ static void accumulate_ensemble(struct evaluation *ev, int n)
             sum += head_logits(ev, k)[i];
         mean[i] = (float)(sum / graph->n_experts);
     }
-    for (int i = 0; i < n; i++)
-        fx_metric_add(&ev->ensemble, mean + (size_t)i * classes, (int)classes, ev->labels[i]);
+    for (int i = 0; i < n; i++) {
+        bool is_right =
+            fx_metric_add(&ev->ensemble, mean + (size_t)i * classes, (int)classes, ev->labels[i]);
+
+        ev->fused_only += ev->is_right[i] && !is_right;
+        ev->ensemble_only += !ev->is_right[i] && is_right;
+    }
 }
 
 static enum fx_status evaluate_batch(struct evaluation *ev, int64_t first, int n,
@@ -142,8 +153,11 @@ static void evaluation_result(const struct evaluation *ev, double seconds,
                                     .has_fused = graph->fused >= 0,
                                     .ensemble = score(&ev->ensemble),
                                     .seconds = seconds };
-    if (measure->has_fused)
+    if (measure->has_fused) {
         measure->fused = score(&ev->fused);
+        measure->fused_only = ev->fused_only;
+        measure->ensemble_only = ev->ensemble_only;
+    }
     for (int k = 0; k < graph->n_experts; k++)
         measure->expert[k] = score(&ev->expert[k]);
 }

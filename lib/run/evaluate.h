@@ -22,6 +22,8 @@ struct fx_measure {
     int n_experts;
     bool has_fused;
     struct fx_score fused, expert[FX_GRAPH_MAX_EXPERTS], ensemble;
+    int64_t fused_only, ensemble_only; /* images on which one of the two is right and the other not:
+                                          what McNemar's test asks for */
     double seconds;
 };
 

@@ -14,7 +14,7 @@ static int top_class(const float *logits, int classes)
     return best;
 }
 
-void fx_metric_add(struct fx_metric_accumulator *sums, const float *logits, int classes, int label)
+bool fx_metric_add(struct fx_metric_accumulator *sums, const float *logits, int classes, int label)
 {
     int best = top_class(logits, classes);
     double sum = 0;
@@ -31,6 +31,7 @@ void fx_metric_add(struct fx_metric_accumulator *sums, const float *logits, int 
     sums->bins[bin].n++;
     sums->bins[bin].n_correct += best == label;
     sums->bins[bin].confidence += confidence;
+    return best == label;
 }
 
 double fx_metric_loss(const struct fx_metric_accumulator *sums)

@@ -2,6 +2,7 @@
 #ifndef FX_RUN_METRIC_ACCUMULATOR_INTERNAL_H
 #define FX_RUN_METRIC_ACCUMULATOR_INTERNAL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { FX_ECE_BINS = 15 };
@@ -16,8 +17,8 @@ struct fx_metric_accumulator {
     } bins[FX_ECE_BINS];   /* by the largest probability, (i/15, (i+1)/15] */
 };
 
-/* fx_metric_add: one image.  logits (classes), label below classes. */
-void fx_metric_add(struct fx_metric_accumulator *sums, const float *logits, int classes, int label);
+/* fx_metric_add: one image; true: it is right.  logits (classes), label below classes. */
+bool fx_metric_add(struct fx_metric_accumulator *sums, const float *logits, int classes, int label);
 
 double fx_metric_loss(const struct fx_metric_accumulator *sums);     /* mean */
 double fx_metric_accuracy(const struct fx_metric_accumulator *sums); /* percent */

@@ -351,6 +351,10 @@ enum fx_status fx_metrics_eval(const struct fx_measure *measure, const char *spl
     put_real(&event, "ensemble_accuracy", measure->ensemble.accuracy);
     put_real(&event, "ensemble_loss", measure->ensemble.loss);
     put_real(&event, "ensemble_ece", measure->ensemble.ece);
+    if (measure->has_fused) {
+        put_int(&event, "fused_only", measure->fused_only);
+        put_int(&event, "ensemble_only", measure->ensemble_only);
+    }
     put_real(&event, "images_per_second", (double)measure->n / measure->seconds);
     put_real(&event, "seconds", measure->seconds);
     put_timestamp(&event);
@@ -365,6 +369,10 @@ static void put_test(struct event *event, const struct fx_measure *test)
     put_real(event, "test_ece", head_score(test)->ece);
     put_experts(event, "test_expert_accuracy", test, accuracy_of);
     put_real(event, "test_ensemble_accuracy", test->ensemble.accuracy);
+    if (test->has_fused) {
+        put_int(event, "test_fused_only", test->fused_only);
+        put_int(event, "test_ensemble_only", test->ensemble_only);
+    }
 }
 
 enum fx_status fx_metrics_end(const struct fx_end_facts *facts, char **line, struct fx_err *err)

@@ -97,6 +97,8 @@ static const struct column eval_columns[] = {
     { "model_architecture", START, "arch" },
     { "task", START, "task" },
     { "timestamp", EVENT, "timestamp" },
+    { "fused_only", OPTIONAL, "fused_only" },
+    { "ensemble_only", OPTIONAL, "ensemble_only" },
     { NULL, EVENT, NULL },
 };
 
@@ -113,6 +115,9 @@ static const struct column end_columns[] = {
     { "test_ece", OPTIONAL, "test_ece" },
     { "test_expert_%d_accuracy", OPTIONAL_EXPERT, "test_expert_accuracy" },
     { "test_ensemble_accuracy", OPTIONAL, "test_ensemble_accuracy" },
+    { "test_fused_only", OPTIONAL, "test_fused_only" },
+    { "test_ensemble_only", OPTIONAL, "test_ensemble_only" },
+    { "train_images", START, "train_images" },
     { "val", START, "val" },
     { "alpha", START, "alpha" },
     { "fusion_type", START, "fusion" },
