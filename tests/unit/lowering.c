@@ -24,7 +24,7 @@ static const char *const archs[] = {
     "preact_resnet18:width=12",
 };
 
-/* One model, lowered and with places. */
+/* One model, lowered and planned. */
 struct lowering_case {
     struct fx_graph graph;
     struct fx_lowered lowered;

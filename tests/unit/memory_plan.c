@@ -1,5 +1,5 @@
 /* The memory plan never lays two living buffers on each other, neither on the regions of workers
- * nor on those of lanes, and equal lanes get equal places. */
+ * nor on those of lanes, and equal lanes get equal offsets. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
