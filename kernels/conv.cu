@@ -2,23 +2,24 @@
 #include "launch.cuh"
 #include "map_grid.cuh"
 
-static __host__ __device__ __forceinline__ unsigned weight_blocks(const fx_k_weight &w)
+static __host__ __device__ __forceinline__ unsigned weight_blocks(const fx_weight_layout &w)
 {
-    return (unsigned)(w.groups * w.out * w.taps) * (unsigned)(w.in / FX_K_BLOCK);
+    return (unsigned)(w.merged * w.out * w.kernel * w.kernel) * (unsigned)(w.in / FX_K_BLOCK);
 }
 
 /* A thread for eight input channels of a tap of an output channel. */
 template <class T>
-static __global__ void weight_grad(fx_k_weight w, const T *fresh, size_t fresh_lane,
+static __global__ void weight_grad(fx_weight_layout w, const T *fresh, size_t fresh_lane,
                                    fx_k_array grad, bool accumulate)
 {
     unsigned i = blockIdx.x * FX_MAP_THREADS + threadIdx.x, in_blocks = w.in / FX_K_BLOCK;
 
     if (i >= weight_blocks(w))
         return;
-    int out = (int)(i / in_blocks / w.taps % w.out);
+    int per_out = w.c_out / w.groups, per_in = w.c_in / w.groups;
+    int out = (int)(i / in_blocks / (unsigned)(w.kernel * w.kernel) % (unsigned)w.out);
     /* the first input channel as counted in the graph group of the output channel */
-    int in = (int)(i % in_blocks) * FX_K_BLOCK - out / w.per_out * w.per_in;
+    int in = (int)(i % in_blocks) * FX_K_BLOCK - out / per_out * per_in;
     size_t at = (size_t)i * FX_K_BLOCK;
     float *to = grad.data + blockIdx.z * grad.lane + at;
     fx_map_block g = fx_map_load(fresh + blockIdx.z * fresh_lane + at), old = {};
@@ -27,11 +28,11 @@ static __global__ void weight_grad(fx_k_weight w, const T *fresh, size_t fresh_l
         old = fx_map_load((const float *)to);
 #pragma unroll
     for (int j = 0; j < FX_K_BLOCK; j++)
-        g.c[j] = in + j >= 0 && in + j < w.per_in ? old.c[j] + g.c[j] : 0.0f;
+        g.c[j] = in + j >= 0 && in + j < per_in ? old.c[j] + g.c[j] : 0.0f;
     fx_map_store(to, g);
 }
 
-cudaError_t fx_k_weight_grad(const struct fx_k_launch *l, const struct fx_k_weight *w,
+cudaError_t fx_k_weight_grad(const struct fx_k_launch *l, const struct fx_weight_layout *w,
                              const void *fresh, size_t fresh_lane, struct fx_k_array grad,
                              bool accumulate)
 {

@@ -13,6 +13,7 @@
 #define FX_KERNELS_KERNELS_H
 
 #include "data/augment.h"
+#include "net/blocks.h"
 #include "ops/loss.h"
 #include "ops/optimizer.h"
 
@@ -194,15 +195,9 @@ cudaError_t fx_k_globalpool_back(const struct fx_k_launch *l, struct fx_k_array 
 
 /* ---- conv.cu: convolution weights -------------------------------------------------------- */
 
-/* A weight as cuDNN sees it: (groups * out, taps, in) with padded channels, and what it stands for.
- * Where several graph groups were merged into one, what lies between them is held at zero:
- * per_out, per_in are the channels of a graph group. */
-struct fx_k_weight {
-    int groups, out, in, taps;
-    int per_out, per_in;
-};
-/* grad = (or +=, if accumulate) fresh, which is bf16 if l->bf16; zeros between merged groups. */
-cudaError_t fx_k_weight_grad(const struct fx_k_launch *l, const struct fx_k_weight *w,
+/* grad = (or +=, if accumulate) fresh, which is bf16 if l->bf16; a weight is (merged * out, taps,
+ * in), and what lies between groups of the graph that were merged is held at zero. */
+cudaError_t fx_k_weight_grad(const struct fx_k_launch *l, const struct fx_weight_layout *w,
                              const void *fresh, size_t fresh_lane, struct fx_k_array grad,
                              bool accumulate);
 /* to (bf16) = from, n values: the shadow of the masters after a load. */

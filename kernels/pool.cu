@@ -2,6 +2,13 @@
 #include "launch.cuh"
 #include "map_grid.cuh"
 
+static __device__ __forceinline__ void add_block(fx_map_block &sum, const fx_map_block &v)
+{
+#pragma unroll
+    for (int i = 0; i < FX_K_BLOCK; i++)
+        sum.c[i] += v.c[i];
+}
+
 /* ---- 2x2 ------------------------------------------------------------------------------------- */
 
 struct pool_shape {
@@ -27,12 +34,8 @@ static __global__ void avgpool(fx_k_map x, fx_k_map y, int rows, int n_blocks, p
     int rows4[4] = { corner, corner + 1, corner + s.w, corner + s.w + 1 };
     fx_map_block sum = {};
 #pragma unroll
-    for (int j = 0; j < 4; j++) {
-        fx_map_block v = fx_map_load(fx_map_at<T>(x, at.lane, (size_t)rows4[j], at.first));
-#pragma unroll
-        for (int i = 0; i < FX_K_BLOCK; i++)
-            sum.c[i] += v.c[i];
-    }
+    for (int j = 0; j < 4; j++)
+        add_block(sum, fx_map_load(fx_map_at<T>(x, at.lane, (size_t)rows4[j], at.first)));
 #pragma unroll
     for (int i = 0; i < FX_K_BLOCK; i++)
         sum.c[i] = at.first + i < x.c ? sum.c[i] * 0.25f : 0.0f;
@@ -98,10 +101,7 @@ static __device__ __forceinline__ fx_map_block slice_sum(const fx_k_map &x, int 
 #pragma unroll 4
     for (int p = slice; p < area; p += POOL_SLICES) {
         size_t row = (size_t)image * (size_t)area + (size_t)p;
-        fx_map_block v = fx_map_load(fx_map_at<T>(x, blockIdx.z, row, first));
-#pragma unroll
-        for (int i = 0; i < FX_K_BLOCK; i++)
-            sum.c[i] += v.c[i];
+        add_block(sum, fx_map_load(fx_map_at<T>(x, blockIdx.z, row, first)));
     }
     return sum;
 }

@@ -10,14 +10,18 @@ static const struct shape {
     { 2, 4, 12, 2, 3 }, { 1, 5, 3, 3, 3 },  { 2, 2, 4, 12, 1 },
 };
 
-static struct fx_k_weight weight_of(const struct shape *s)
+static struct fx_weight_layout weight_of(const struct shape *s)
 {
-    return (struct fx_k_weight){ .groups = s->groups,
-                                 .out = map_padded(s->merged * s->c_out),
-                                 .in = map_padded(s->merged * s->c_in),
-                                 .taps = s->kernel * s->kernel,
-                                 .per_out = s->c_out,
-                                 .per_in = s->c_in };
+    int groups = s->groups * s->merged;
+
+    return (struct fx_weight_layout){ .block = FX_K_BLOCK,
+                                      .kernel = s->kernel,
+                                      .groups = groups,
+                                      .c_in = groups * s->c_in,
+                                      .c_out = groups * s->c_out,
+                                      .merged = s->groups,
+                                      .in = map_padded(s->merged * s->c_in),
+                                      .out = map_padded(s->merged * s->c_out) };
 }
 
 /* Something stands for this value of (groups, out, taps, in): neither in the padding nor between
@@ -35,8 +39,8 @@ static bool is_padding(const struct shape *s, int o, int i)
 
 static void one_gradient(const struct fx_k_launch *l, const struct shape *s, bool accumulate)
 {
-    struct fx_k_weight w = weight_of(s);
-    int rows = w.groups * w.out * w.taps;
+    struct fx_weight_layout w = weight_of(s);
+    int taps = s->kernel * s->kernel, rows = s->groups * w.out * taps;
     struct map fresh;
     struct vec grad;
 
@@ -45,7 +49,7 @@ static void one_gradient(const struct fx_k_launch *l, const struct shape *s, boo
     for (int k = 0; k < l->n_lanes; k++) {
         for (int r = 0; r < rows; r++) {
             for (int i = 0; i < w.in; i++) {
-                int o = r / w.taps % w.out, at = r * w.in + i;
+                int o = r / taps % w.out, at = r * w.in + i;
                 bool real = is_real(s, o, i);
 
                 if (is_padding(s, o, i))

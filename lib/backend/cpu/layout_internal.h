@@ -2,12 +2,12 @@
  *
  * A map is nChw{b}c: blocks of b channels, each pixel's b channels side by side; the last block is
  * padded with zeros.  A convolution's weights are [groups]OIhw{b}i{b}o, padded with zeros in both
- * channel counts (backend/host/blocks.h). */
+ * channel counts (net/blocks.h). */
 #ifndef FX_BACKEND_CPU_LAYOUT_INTERNAL_H
 #define FX_BACKEND_CPU_LAYOUT_INTERNAL_H
 
 #include "backend/cpu/loops_internal.h"
-#include "backend/host/blocks.h"
+#include "net/blocks.h"
 
 /* plain: (c_out, c_in / groups, kernel, kernel) in C order.  pack also writes the zeros. */
 void fx_weight_pack(const struct fx_weight_layout *l, const float *plain, float *packed);

@@ -219,93 +219,55 @@ static enum fx_status launch_cudnn_weights(const struct fx_cuda_exec *exec,
     size_t value = fx_cuda_value_bytes(exec->program->model->device);
     char *fresh = fx_cuda_workspace(exec, (size_t)count_sides(exec, g) * compiled->side_bytes);
     size_t fresh_lane = fresh_bytes(exec, g) / value;
-    const struct fx_weight_layout *l = &g->layout;
-    struct fx_k_weight weight = { .groups = l->merged,
-                                  .out = l->out,
-                                  .in = l->in,
-                                  .taps = l->kernel * l->kernel,
-                                  .per_out = l->c_out / l->groups,
-                                  .per_in = l->c_in / l->groups };
 
     FX_TRY(launch_cudnn(exec, g, fresh, fresh_lane, compiled, err));
-    FX_CUDA(fx_k_weight_grad(&exec->launch, &weight, fresh, fresh_lane,
+    FX_CUDA(fx_k_weight_grad(&exec->launch, &g->layout, fresh, fresh_lane,
                              fx_cuda_param(exec, g->param, FX_ROLE_GRAD), exec->accumulate));
     return FX_OK;
 }
 
 /* ---- the instructions ---- */
 
-static enum fx_status compile(const struct fx_cuda_exec *exec, const struct geometry *g,
-                              enum fx_conv_direction direction, struct fx_compiled *compiled,
-                              size_t *workspace, struct fx_err *err)
+static enum fx_conv_direction direction_of(const struct fx_instr *s)
 {
-    return is_product(g) ? compile_product(exec, g, direction, compiled, workspace, err)
-                         : compile_cudnn(exec, g, direction, compiled, workspace, err);
+    switch (s->op) {
+    case FX_INSTR_CONV_BACK_DATA:
+        return FX_CONV_DATA;
+    case FX_INSTR_CONV_BACK_WEIGHTS:
+        return FX_CONV_WEIGHTS;
+    default:
+        return FX_CONV_FORWARD;
+    }
 }
 
-static enum fx_status launch(const struct fx_cuda_exec *exec, const struct geometry *g,
-                             enum fx_conv_direction direction, const struct fx_compiled *compiled,
-                             struct fx_err *err)
+/* The operands are x and y, or, for data, dy and dx. */
+static struct geometry geometry_of_instr(const struct fx_cuda_exec *exec, const struct fx_instr *s)
 {
-    if (is_product(g))
-        return launch_product(exec, g, direction, compiled, err);
-    if (direction == FX_CONV_WEIGHTS)
-        return launch_cudnn_weights(exec, g, compiled, err);
-    return launch_cudnn(exec, g, fx_cuda_weight(exec, g->param), exec->batch->trained_lane,
+    int x = direction_of(s) == FX_CONV_DATA ? 1 : 0;
+
+    return geometry_of(exec, s, &s->operands[x], &s->operands[1 - x]);
+}
+
+static enum fx_status compile(const struct fx_cuda_exec *exec, const struct fx_instr *s,
+                              struct fx_compiled *compiled, size_t *workspace, struct fx_err *err)
+{
+    struct geometry g = geometry_of_instr(exec, s);
+
+    return is_product(&g) ? compile_product(exec, &g, direction_of(s), compiled, workspace, err)
+                          : compile_cudnn(exec, &g, direction_of(s), compiled, workspace, err);
+}
+
+static enum fx_status launch(const struct fx_cuda_exec *exec, const struct fx_instr *s,
+                             const struct fx_compiled *compiled, struct fx_err *err)
+{
+    struct geometry g = geometry_of_instr(exec, s);
+
+    if (is_product(&g))
+        return launch_product(exec, &g, direction_of(s), compiled, err);
+    if (direction_of(s) == FX_CONV_WEIGHTS)
+        return launch_cudnn_weights(exec, &g, compiled, err);
+    return launch_cudnn(exec, &g, fx_cuda_weight(exec, g.param), exec->batch->trained_lane,
                         compiled, err);
 }
 
-static enum fx_status compile_forward(const struct fx_cuda_exec *exec, const struct fx_instr *s,
-                                      struct fx_compiled *compiled, size_t *workspace,
-                                      struct fx_err *err)
-{
-    struct geometry g = geometry_of(exec, s, &s->operands[0], &s->operands[1]);
-
-    return compile(exec, &g, FX_CONV_FORWARD, compiled, workspace, err);
-}
-
-static enum fx_status launch_forward(const struct fx_cuda_exec *exec, const struct fx_instr *s,
-                                     const struct fx_compiled *compiled, struct fx_err *err)
-{
-    struct geometry g = geometry_of(exec, s, &s->operands[0], &s->operands[1]);
-
-    return launch(exec, &g, FX_CONV_FORWARD, compiled, err);
-}
-
-static enum fx_status compile_data(const struct fx_cuda_exec *exec, const struct fx_instr *s,
-                                   struct fx_compiled *compiled, size_t *workspace,
-                                   struct fx_err *err)
-{
-    struct geometry g = geometry_of(exec, s, &s->operands[1], &s->operands[0]);
-
-    return compile(exec, &g, FX_CONV_DATA, compiled, workspace, err);
-}
-
-static enum fx_status launch_data(const struct fx_cuda_exec *exec, const struct fx_instr *s,
-                                  const struct fx_compiled *compiled, struct fx_err *err)
-{
-    struct geometry g = geometry_of(exec, s, &s->operands[1], &s->operands[0]);
-
-    return launch(exec, &g, FX_CONV_DATA, compiled, err);
-}
-
-static enum fx_status compile_weights(const struct fx_cuda_exec *exec, const struct fx_instr *s,
-                                      struct fx_compiled *compiled, size_t *workspace,
-                                      struct fx_err *err)
-{
-    struct geometry g = geometry_of(exec, s, &s->operands[0], &s->operands[1]);
-
-    return compile(exec, &g, FX_CONV_WEIGHTS, compiled, workspace, err);
-}
-
-static enum fx_status launch_weights(const struct fx_cuda_exec *exec, const struct fx_instr *s,
-                                     const struct fx_compiled *compiled, struct fx_err *err)
-{
-    struct geometry g = geometry_of(exec, s, &s->operands[0], &s->operands[1]);
-
-    return launch(exec, &g, FX_CONV_WEIGHTS, compiled, err);
-}
-
-const struct fx_cuda_operator fx_cuda_conv_forward = { compile_forward, launch_forward };
-const struct fx_cuda_operator fx_cuda_conv_data = { compile_data, launch_data };
-const struct fx_cuda_operator fx_cuda_conv_weights = { compile_weights, launch_weights };
+const struct fx_cuda_operator fx_cuda_conv = { compile, launch };

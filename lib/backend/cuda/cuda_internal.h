@@ -183,8 +183,7 @@ struct fx_cuda_operator {
     fx_cuda_launch_fn *launch;
 };
 
-extern const struct fx_cuda_operator fx_cuda_conv_forward, fx_cuda_conv_data,
-    fx_cuda_conv_weights; /* conv.c */
+extern const struct fx_cuda_operator fx_cuda_conv; /* conv.c */
 extern const struct fx_cuda_operator fx_cuda_norm_stats, fx_cuda_norm_apply, fx_cuda_norm_back,
     fx_cuda_norm_gather, fx_cuda_norm_settle;                           /* norm.c */
 extern const struct fx_cuda_operator fx_cuda_copy_out, fx_cuda_copy_in; /* concat.c */

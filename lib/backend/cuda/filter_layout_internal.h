@@ -2,7 +2,7 @@
 #ifndef FX_BACKEND_CUDA_FILTER_LAYOUT_INTERNAL_H
 #define FX_BACKEND_CUDA_FILTER_LAYOUT_INTERNAL_H
 
-#include "backend/host/blocks.h"
+#include "net/blocks.h"
 
 /* plain: (c_out, c_in / groups, kernel, kernel) in C order; packed: (merged, out, kernel, kernel,
  * in), fx_weight_floats(l) values.  pack also writes the zeros. */

@@ -1,14 +1,14 @@
 /* The parameters on the device: arenas by role, laid out by backend/host/store_layout.h.
  *
  * A convolution's weight is (merged groups, out, kernel, kernel, in), channels padded with zeros
- * (host/blocks.h), everything else C order.  In bf16 a shadow arena holds a bf16 copy of all
+ * (net/blocks.h), everything else C order.  In bf16 a shadow arena holds a bf16 copy of all
  * trained values, which the convolutions read; the masters stay f32.  Counters live on the host. */
 #ifndef FX_BACKEND_CUDA_STORE_INTERNAL_H
 #define FX_BACKEND_CUDA_STORE_INTERNAL_H
 
-#include "backend/host/blocks.h"
 #include "backend/host/store_layout.h"
 #include "kernels/kernels.h"
+#include "net/blocks.h"
 
 struct fx_device_store {
     struct fx_store_layout layout;

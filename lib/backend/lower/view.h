@@ -8,7 +8,7 @@
 #ifndef FX_BACKEND_LOWER_VIEW_H
 #define FX_BACKEND_LOWER_VIEW_H
 
-#include "backend/host/blocks.h"
+#include "net/blocks.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
 /* Channels in blocks: maps and the weights of convolutions are padded with zeros to whole blocks,
  * so that vendor kernels never see a width that they are slow at and sums over arenas need no
  * masks. */
-#ifndef FX_BACKEND_HOST_BLOCKS_H
-#define FX_BACKEND_HOST_BLOCKS_H
+#ifndef FX_NET_BLOCKS_H
+#define FX_NET_BLOCKS_H
 
 #include "net/graph.h"
 

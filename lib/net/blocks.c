@@ -1,5 +1,5 @@
 /* How the groups of a convolution are merged and padded. */
-#include "backend/host/blocks.h"
+#include "net/blocks.h"
 
 struct fx_weight_layout fx_weight_layout_of(const struct fx_node *conv, int c_in, int block)
 {
