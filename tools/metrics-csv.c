@@ -145,7 +145,7 @@ int main(int argc, char **argv)
         .name = "metrics-csv",
         .synopsis = "[options] [METRICS|RUN...]",
         .summary = "Turn the metrics of runs (JSON Lines, or the directories of the runs) into a "
-                   "CSV table,\nrow by row while they run.",
+                   "CSV table, row by row while they run.",
         .options = options,
         .example = "metrics-csv -o training_log.csv run/metrics.jsonl",
     };

@@ -1,6 +1,5 @@
-/* A text that is told again from its beginning, in a file that others follow: what stands there
- * already is left as it is, so that `tail -f` sees every line once, however often the writer was
- * stopped and started anew. */
+/* A file that others follow, written again from its beginning by a writer that was restarted: what
+ * the file has already is left as it is, so that `tail -f` sees every line once. */
 #ifndef FX_BASE_LIVE_FILE_H
 #define FX_BASE_LIVE_FILE_H
 

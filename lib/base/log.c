@@ -2,6 +2,7 @@
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/env.h"
 #include "base/quote.h"
 #include "base/utf8.h"
 
@@ -130,7 +131,7 @@ void fx_log_error(const char *fmt, ...)
 
 bool fx_log_progress_wanted(void)
 {
-    const char *terminal = getenv("TERM");
+    const char *terminal = fx_env("TERM");
 
     return level >= FX_LOG_NORMAL && isatty(STDERR_FILENO) && terminal &&
            strcmp(terminal, "dumb") != 0;

@@ -1,4 +1,4 @@
-/* Messages for people, on stderr, each line "TOOL: message", with the run's task in front when one
+/* Log messages on stderr, each line "TOOL: message", with the run's task in front when one
  * is set, by FUSION_TASK or --task: "[task-0-densenet-multiplicative] TOOL: message".  A line is
  * one write, so that the lines of parallel runs do not mix. */
 #ifndef FX_BASE_LOG_H

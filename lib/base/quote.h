@@ -1,4 +1,4 @@
-/* Text that came from a file or the command line, on its way to a terminal: the one way there. */
+/* Escaping text from a file or the command line before it is printed to a terminal. */
 #ifndef FX_BASE_QUOTE_H
 #define FX_BASE_QUOTE_H
 

@@ -1,5 +1,5 @@
-/* The whole terminal for a while: an alternate screen, single keys, and everything as it was when
- * the tool ends, whichever way it does. */
+/* A full-screen terminal: the alternate screen and single keys; the terminal is restored when the
+ * tool ends, however it ends. */
 #ifndef FX_BASE_SCREEN_H
 #define FX_BASE_SCREEN_H
 

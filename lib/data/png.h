@@ -1,4 +1,4 @@
-/* Pictures out: PNG, 8 bits per channel, RGB (W3C PNG specification, second edition). */
+/* A PNG writer: 8 bits per channel, RGB (W3C PNG specification, second edition). */
 #ifndef FX_DATA_PNG_H
 #define FX_DATA_PNG_H
 

@@ -1,4 +1,4 @@
-/* Which image serves what: the fusion holdout, the pool of the experts, their shares, validation.
+/* The splits: the fusion holdout, the pool of the experts, their shares, validation.
  *
  * The rule is the original's, in NumPy's random numbers: default_rng(seed) shuffles all training
  * images, the first part is the holdout that no expert sees, the rest the pool; default_rng(seed)

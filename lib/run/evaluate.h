@@ -1,4 +1,4 @@
-/* Measuring: one forward pass serves the fused head, every expert and their ensemble. */
+/* Evaluation: one forward pass serves the fused head, every expert and their ensemble. */
 #ifndef FX_RUN_EVALUATE_H
 #define FX_RUN_EVALUATE_H
 

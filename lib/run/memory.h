@@ -1,4 +1,4 @@
-/* Whether a run fits into the machine, before it allocates anything large. */
+/* The memory that a run needs, compared with what is free before anything large is allocated. */
 #ifndef FX_RUN_MEMORY_H
 #define FX_RUN_MEMORY_H
 

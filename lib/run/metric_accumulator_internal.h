@@ -1,4 +1,4 @@
-/* Counting what logits are worth: cross-entropy, accuracy, calibration. */
+/* Sums over logits: cross-entropy, accuracy, calibration. */
 #ifndef FX_RUN_METRIC_ACCUMULATOR_INTERNAL_H
 #define FX_RUN_METRIC_ACCUMULATOR_INTERNAL_H
 

@@ -1,4 +1,4 @@
-/* What people watch while a run works: one line redrawn on a terminal, plain lines elsewhere. */
+/* The progress of a run on stderr: one line redrawn on a terminal, plain lines elsewhere. */
 #ifndef FX_RUN_PROGRESS_H
 #define FX_RUN_PROGRESS_H
 

@@ -1,4 +1,4 @@
-/* What a tool of this library has, and what a run has used. */
+/* The back ends of the build, and the time and memory that a run has used. */
 #ifndef FX_RUN_USAGE_H
 #define FX_RUN_USAGE_H
 

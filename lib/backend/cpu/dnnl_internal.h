@@ -1,4 +1,5 @@
-/* The only door to oneDNN: what the cpu back end needs of it, the same for oneDNN 2.6 and 3.x.
+/* The interface to oneDNN, which no other file includes: what the cpu back end needs of it, the
+ * same for oneDNN 2.6 and 3.x.
  *
  * Every value that passes here is packed nChw{b}c, every weight [groups]OIhw{b}i{b}o in f32 (b the
  * block of layout_internal.h), with channel counts that are multiples of b: oneDNN never sees
