@@ -96,7 +96,7 @@ END
     assert_line --regexp "^plain,done,"
 }
 
-@test "an output may have the longest name there is, and keeps the permissions of what it replaces" {
+@test "an output may have the longest name, and keeps the permissions of what it replaces" {
     local name
     name=$(printf 'n%.0s' {1..255})
     mkcifar --train 20 --test 20 -o "$name"
