@@ -66,6 +66,9 @@ check-fresh: ## README.md's commands on a fresh Debian, as root and as a user: S
 check-bats: all unit
 	$(call SUITE_ENV,$(B)) env --default-signal bats $(T)
 
+check-attack: all unit ## every call and allocation that can fail does, in every tool
+	FX_ATTACK=0 $(call SUITE_ENV,$(B)) bats tests/attack
+
 $(BATS_SUITES:%=$(CHECK)/%.tap): $(CHECK)/%.tap: tests/%.bats
 	@$(call SUITE_ENV,$(B)) tests/run-suite $* $@ bats --tap $<
 
@@ -97,4 +100,4 @@ lint: ## the tests of the source text: style, cppcheck, shellcheck, man pages
 format: ## clang-format every C file in place
 	clang-format -i $(C_FILES)
 
-.PHONY: check suites check-fresh check-bats lint format
+.PHONY: check suites check-fresh check-bats check-attack lint format

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK_BYTES = 1 << 18, MEMBER_BYTES_FIRST = 1 << 20 };
+enum { BLOCK_BYTES = 1 << 18, MEMBER_BYTES_FIRST = 1 << 20, RESERVE_BYTES = 1 << 20 };
 
 /* What libarchive calls for more input.  A failure is kept in the record: libarchive would replace
  * its message with a guess about the tar. */
@@ -35,6 +35,11 @@ enum fx_status fx_tar_open(struct fx_tar *tar, const char *path, struct fx_err *
 {
     *tar = (struct fx_tar){ 0 };
     FX_TRY(fx_gunzip_open(&tar->input, path, err));
+    /* libarchive does not look whether it gets the memory of a reader. */
+    void *reserve = malloc(RESERVE_BYTES);
+    if (!reserve)
+        return fx_fail(err, FX_EFAIL, "%s: out of memory", tar->input.name);
+    free(reserve);
     tar->block = malloc(BLOCK_BYTES);
     tar->reader = archive_read_new();
     if (!tar->block || !tar->reader || archive_read_support_format_tar(tar->reader) != ARCHIVE_OK)

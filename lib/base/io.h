@@ -70,8 +70,9 @@ enum fx_status fx_output_sync(struct fx_output *out, struct fx_err *err) FX_MUST
 /* Removes the temporary file; no-op after commit and on a zeroed record. */
 void fx_output_abandon(struct fx_output *out);
 
-/* Temporary files still open are removed when the process is ended by SIGINT, SIGTERM, SIGHUP or
- * SIGPIPE (fx_output_guard, called by fx_tool_start, installs fx_output_die as their handler)... */
+/* Temporary files still open are removed when the process is ended by SIGINT, SIGTERM, SIGHUP,
+ * SIGPIPE, SIGABRT or SIGSEGV (fx_output_guard, called by fx_tool_start, installs fx_output_die as
+ * their handler), or by a library... */
 void fx_output_guard(void);
 /* ... which removes them and ends the process by that signal.  Async-signal-safe. */
 void fx_output_die(int signal_number);

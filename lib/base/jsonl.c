@@ -49,9 +49,14 @@ enum fx_status fx_json_parse(const char *bytes, size_t n, size_t flags, json_t *
                                                              : SIZE_MAX;
     *value = json_loadb(bytes, n, flags, why);
     n_left = SIZE_MAX; /* for what is made and changed elsewhere */
-    if (!*value && was_short)
+    /* jansson passes over some failures and leaves members out. */
+    if (was_short || was_too_much) {
+        json_decref(*value);
+        *value = NULL;
+    }
+    if (was_short)
         snprintf(why->text, sizeof why->text, "out of memory");
-    else if (!*value && was_too_much)
+    else if (was_too_much)
         snprintf(why->text, sizeof why->text, "needs more than %d MiB and %d times its size",
                  FX_JSON_BYTES >> 20, FX_JSON_FACTOR);
     return *value ? FX_OK : was_short ? FX_EFAIL : FX_EINPUT;

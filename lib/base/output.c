@@ -66,14 +66,15 @@ void fx_output_die(int signal_number)
 
 void fx_output_guard(void)
 {
-    static const int fatal[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE };
+    static const int fatal[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGABRT, SIGSEGV };
     struct sigaction action = { .sa_handler = fx_output_die };
 
+    atexit(fx_output_sweep); /* a library may end the process */
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++) {
         struct sigaction old;
-        /* A signal ignored by the parent (nohup) stays ignored. */
-        if (sigaction(fatal[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+        /* A signal ignored by the parent (nohup) stays ignored, one of a sanitizer its own. */
+        if (sigaction(fatal[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
             sigaction(fatal[i], &action, NULL);
     }
 }

@@ -1,0 +1,52 @@
+#!/usr/bin/env bats
+# Calls to the system and allocations that fail, one at a time, in every tool (faults.py): a dozen
+# of each here, FX_ATTACK=N of them, or with FX_ATTACK=0 all (make check-attack).
+
+load ../helper
+load ../tiny
+
+setup_file() {
+    strace -o /dev/null true || skip_file "no strace that may trace"
+    export OMP_NUM_THREADS=1
+    tiny_data
+    cc -shared -fPIC -o nth.so "$ROOT/tests/attack/nth_malloc.c" -ldl
+    expert-train -q --arch "$tiny_arch" --expert 0 --steps 1 --batch 8 --device ref \
+        --data data.safetensors --checkpoint-dir expert -o expert.pth >expert.jsonl
+    fusion-train -q --fusion multiplicative --steps 1 --batch 8 --device ref \
+        --data data.safetensors --checkpoint-dir run >run.jsonl <experts.safetensors
+    ckpt-split -q -d parts --format safetensors run/best.safetensors
+}
+
+attack() { # TOOL...
+    local tool
+    export OMP_NUM_THREADS=1
+    for tool; do
+        python3 "$ROOT/tests/attack/faults.py" "$BATS_FILE_TMPDIR" "$BATS_FILE_TMPDIR/nth.so" \
+            "${FX_ATTACK:-12}" "$tool" | sed 's/^/# /' >&3
+        assert_equal "${PIPESTATUS[0]}" 0
+    done
+}
+
+@test "data" {
+    attack cifar-prep cifar-view
+}
+
+@test "checkpoints" {
+    attack expert-load ckpt-split ckpt-join
+}
+
+@test "metrics" {
+    attack metrics-csv metrics-wandb metrics-tensorboard runs-report fusion-top
+}
+
+@test "measuring" {
+    attack fusion-eval
+}
+
+@test "training an expert" {
+    attack expert-train
+}
+
+@test "training a fusion" {
+    attack fusion-train
+}

@@ -1,0 +1,177 @@
+"""faults.py INPUTS SHIM LIMIT TOOL: every call of a tool to the system fails once, and every
+allocation; after each there is nothing under a final name but whole files, one line says why, the
+exit status is right, and a run goes on to the same bytes.
+
+INPUTS is the folder that faults.bats makes, SHIM nth_malloc.c compiled; at most LIMIT calls and as
+many allocations are tried, spread evenly, or all with 0.  System calls are made to fail by
+strace(1)."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+ERRORS = {
+    "write": "ENOSPC",
+    "fsync": "EIO",
+    "fdatasync": "EIO",
+    "ftruncate": "EIO",
+    "rename": "EIO",
+    "link": "EPERM",
+    "unlink": "EACCES",
+    "mkdir": "ENOSPC",
+    "openat": "EMFILE",
+    "read": "EIO",
+    "mmap": "ENOMEM",
+}
+ARCH = "resnet18:width=2,blocks=1-1-1-1"
+TRAIN = "-q --device ref --batch 16 --epochs 2 --checkpoint-minutes 0 --resume --data D/data.safetensors"
+
+TOOLS = {
+    "cifar-prep": "cifar-prep -q -o made/data D/cifar.tar.gz",
+    "cifar-view": "cifar-view -q -o made/sheet D/data.safetensors",
+    "expert-train": f"expert-train {TRAIN} --arch {ARCH} --expert 0 --checkpoint-dir made/run"
+    " -o made/expert.pth",
+    "expert-load": f"expert-load -q --count 1 --arch {ARCH} --classes 5 -o made/stream D/expert.pth",
+    "fusion-train": f"fusion-train {TRAIN} --fusion concatenation --experts D/experts.safetensors"
+    " --checkpoint-dir made/run -o made/metrics.jsonl",
+    "fusion-eval": "fusion-eval -q --device ref --data D/data.safetensors -o made/eval.jsonl"
+    " --logits made/logits D/run/best.safetensors",
+    "ckpt-split": "ckpt-split -q -d made/parts D/run/best.safetensors",
+    "ckpt-join": "ckpt-join -q -o made/joined D/parts/*/*.safetensors",
+    "metrics-csv": "metrics-csv -q -o made/table.csv D/run.jsonl",
+    "metrics-wandb": "metrics-wandb -q -d made --run-id same D/run.jsonl",
+    "metrics-tensorboard": "metrics-tensorboard -q -d made D/run.jsonl",
+    "runs-report": "runs-report -q -o made/page.html D/run",
+    "fusion-top": "fusion-top -q D/run",
+}
+RESUMES = ("expert-train", "fusion-train")
+# libarchive writes through the NULL that two of its allocations give, and may end the process.
+CRASHES = ("cifar-prep",)
+STREAMS = ("metrics-wandb", "metrics-tensorboard")  # written record by record, for those who watch
+TIMES = re.compile(
+    rb'"(timestamp|seconds|val_seconds|images_per_second)": ?("[^"]*"|[0-9.e+-]+)|20\d\d-\d\d-\d\d[ T][\d:]+'
+)
+
+
+def content():
+    """Path to digest of what lies in made, without what the clock decides."""
+    files = {}
+    for folder, _, names in os.walk("made"):
+        for name in names:
+            path = os.path.join(folder, name)
+            if name in ("clock", "lock") or os.path.islink(path):
+                continue
+            with open(path, "rb") as file:
+                digest = hashlib.sha256(TIMES.sub(b"", file.read())).hexdigest()
+            files[re.sub(r"\d{8,}\S*?(?=/|$)", "TIME", path)] = digest
+    return files
+
+
+def run(command, *before, **environment):
+    """Exit status, lines on stderr, and what is there then."""
+    done = subprocess.run(
+        [*before, *command],
+        stdin=subprocess.DEVNULL,
+        stdout=open("out", "wb"),
+        stderr=subprocess.PIPE,
+        timeout=120,
+        env={**os.environ, **environment},
+    )
+    return done.returncode, done.stderr.decode(errors="replace").splitlines(), content()
+
+
+def begin():
+    shutil.rmtree("made", ignore_errors=True)
+    os.mkdir("made")
+
+
+def calls(command):
+    """How often the tool makes each call, and how often the loader did before."""
+    begin()
+    run(command, "strace", "-o", "trace", "-e", "trace=munmap," + ",".join(ERRORS))
+    counts, before = dict.fromkeys(ERRORS, 0), {}
+    with open("trace", errors="replace") as trace:
+        for line in trace:
+            name = line.split("(")[0]
+            if name == "munmap" and not before:  # of ld.so.cache: everything is loaded
+                before = dict(counts)
+            elif name in counts:
+                counts[name] += 1
+    return [(name, n) for name in ERRORS for n in range(before[name] + 1, counts[name] + 1)]
+
+
+def sample(things, limit):
+    n = len(things)
+    return [things[(2 * i + 1) * n // (2 * limit)] for i in range(limit)] if 0 < limit < n else things
+
+
+class Attack:
+    def __init__(self, tool, inputs):
+        words = TOOLS[tool].replace("D/", inputs + "/")
+        self.tool = tool
+        self.command = subprocess.check_output(["bash", "-c", f"printf '%s\\n' {words}"], text=True)
+        self.command = self.command.splitlines()
+        self.n, self.wrong = 0, []
+        begin()
+        status, said, self.whole = run(self.command)
+        assert status == 0 and not said, said
+
+    def complain(self, fault, *what):
+        self.wrong.append(f"{self.tool}: {fault}: " + " ".join(str(word) for word in what))
+
+    def judge(self, fault, status, said, files):
+        self.n += 1
+        if status == 0:
+            if files != self.whole and self.tool not in STREAMS:
+                self.complain(fault, "exit status 0, but", self.difference(files))
+            return
+        if status == -11 and self.tool in CRASHES and fault.startswith("malloc") and not files:
+            return
+        if status not in (1, 3):
+            self.complain(fault, "exit status", status, said[-3:])
+        if len([line for line in said if ": warning: " not in line]) != 1:
+            self.complain(fault, "lines:", said[:5])
+        if self.tool in RESUMES:
+            again, more, files = run(self.command)
+            if again != 0 or files != self.whole:
+                self.complain(fault, "resumed:", again, more[:2], self.difference(files))
+        elif self.tool not in STREAMS and set(files.items()) - set(self.whole.items()):
+            self.complain(fault, "left", self.difference(files))
+
+    def difference(self, files):
+        names = set(files) | set(self.whole)
+        return sorted(name for name in names if files.get(name) != self.whole.get(name))
+
+    def system(self, limit):
+        for name, n in sample(calls(self.command), limit):
+            begin()
+            inject = f"inject={name}:error={ERRORS[name]}:when={n}"
+            command = ["strace", "-o", "trace", "-e", f"trace={name}", "-e", inject]
+            self.judge(f"{name} {n}", *run(self.command, *command))
+
+    def memory(self, shim, limit):
+        begin()
+        run(self.command, LD_PRELOAD=shim, FAIL_COUNT=os.path.abspath("count"))
+        with open("count") as file:
+            n_allocations = int(file.read())
+        for n in sample(range(1, n_allocations + 1), limit):
+            begin()
+            self.judge(f"malloc {n}", *run(self.command, LD_PRELOAD=shim, FAIL_AT=str(n)))
+
+
+def main():
+    inputs, shim, limit, tool = sys.argv[1:]
+    attack = Attack(tool, inputs)
+    attack.system(int(limit))
+    n_calls = attack.n
+    attack.memory(shim, int(limit))
+    print(f"{tool}: {n_calls} calls and {attack.n - n_calls} allocations failed")
+    for line in attack.wrong:
+        print(line, file=sys.stderr)
+    sys.exit(1 if attack.wrong else 0)
+
+
+main()
