@@ -118,8 +118,14 @@ static size_t address_space_left(void)
     return limit.rlim_cur > used ? limit.rlim_cur - used : 0;
 }
 
+/* What nobody plans: libraries that are loaded later, code that oneDNN makes, what they do not look
+ * for and crash without.  Of address space, a stack of 8 MiB and an arena of 64 MiB of malloc for
+ * the first thread as well. */
+enum { RESERVE_BYTES = 32 << 20, RESERVE_SPACE_BYTES = RESERVE_BYTES + (72 << 20) };
+
 size_t fx_memory_available(const char **limit)
 {
+    size_t reserve = RESERVE_BYTES;
     size_t kib = read_number("/proc/meminfo", "MemAvailable:");
     size_t least = kib == SIZE_MAX ? SIZE_MAX : kib * 1024;
     size_t group = cgroup_left(), space = address_space_left();
@@ -131,9 +137,10 @@ size_t fx_memory_available(const char **limit)
     }
     if (space < least) {
         least = space;
+        reserve = RESERVE_SPACE_BYTES;
         *limit = "the address space limit (ulimit -v)";
     }
-    return least;
+    return least > reserve ? least - reserve : 0;
 }
 
 /* "51 MiB", "1.52 GiB". */

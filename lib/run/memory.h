@@ -18,9 +18,10 @@ struct fx_memory_plan {
 size_t fx_memory_plan_model(const struct fx_memory_plan *plan);
 size_t fx_memory_plan_total(const struct fx_memory_plan *plan);
 
-/* fx_memory_available: what this process may still allocate: the least of MemAvailable, what the
- * control groups leave, and RLIMIT_AS.  *limit names the one that decided ("free memory", "the
- * control group's limit", "the address space limit (ulimit -v)"). */
+/* fx_memory_available: what this process may plan to allocate: the least of MemAvailable, what the
+ * control groups leave, and RLIMIT_AS, without a reserve for what is not planned.  *limit names the
+ * one that decided ("free memory", "the control group's limit", "the address space limit (ulimit
+ * -v)"). */
 size_t fx_memory_available(const char **limit);
 
 /* fx_memory_check: prints the plan on the log.  FX_EFAIL with the numbers and what to reduce when

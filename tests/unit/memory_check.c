@@ -7,8 +7,10 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "run/memory.h"
@@ -97,6 +99,27 @@ static void test_the_address_space_limit_counts(void **state)
     assert_true(fx_memory_available(&limit) > 0);
 }
 
+/* The last 100 MiB of address space are for threads and for what libraries allocate. */
+static void test_some_address_space_is_kept_back(void **state)
+{
+    struct rlimit before, near;
+    long pages = 0;
+    const char *limit;
+
+    (void)state;
+    FILE *in = fopen("/proc/self/statm", "r");
+    assert_non_null(in);
+    assert_int_equal(fscanf(in, "%ld", &pages), 1);
+    fclose(in);
+    assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+    near = before;
+    near.rlim_cur = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + (100 << 20);
+    assert_int_equal(setrlimit(RLIMIT_AS, &near), 0);
+    size_t left = fx_memory_available(&limit);
+    assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
+    assert_int_equal(left, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -105,6 +128,7 @@ int main(void)
         cmocka_unit_test(test_a_device_with_memory_of_its_own_is_asked),
         cmocka_unit_test(test_what_is_small_fits),
         cmocka_unit_test(test_the_address_space_limit_counts),
+        cmocka_unit_test(test_some_address_space_is_kept_back),
     };
 
     fx_log_set("memory_check", FX_LOG_QUIET);
