@@ -87,7 +87,7 @@ judges() {
 }
 
 @test "internal headers stay in their folder" {
-    finds internal '#include "run/run_internal.h"\n'
+    finds internal '#include "run/phases_internal.h"\n'
     clean internal "${c_files[@]}"
 }
 

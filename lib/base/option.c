@@ -2,13 +2,15 @@
 #include "base/option.h"
 
 #include "base/words.h"
+
+#include <assert.h>
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_ROWS_MAX = 96, LONG_BASE = 256, NAMES_BYTES = 256 };
+enum { N_ROWS_MAX = 128, LONG_BASE = 256, NAMES_BYTES = 256 };
 
 /* getopt's view of a tool's rows followed by the shared ones. */
 struct row_table {
@@ -22,9 +24,10 @@ static void row_table_add(struct row_table *table, const struct fx_option *rows)
 {
     size_t n_letters = strlen(table->letters);
 
-    for (; rows->type != FX_OPT_END && table->n_rows < N_ROWS_MAX; rows++) {
+    for (; rows->type != FX_OPT_END; rows++) {
         int i = table->n_rows++;
         bool has_arg = rows->type != FX_OPT_FLAG && rows->type != FX_OPT_CLEAR;
+        assert(i < N_ROWS_MAX);
         table->rows[i] = rows;
         table->longs[i] = (struct option){ .name = rows->name,
                                            .has_arg = has_arg ? required_argument : no_argument,

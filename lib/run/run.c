@@ -1,10 +1,11 @@
 /* The life of a run: directory, state, engine, loop, test, end. */
-#include "run/run_internal.h"
+#include "run/run.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/stop.h"
 #include "run/memory.h"
+#include "run/phases_internal.h"
 
 #include <string.h>
 

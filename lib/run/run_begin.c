@@ -1,5 +1,5 @@
 /* How a run begins: afresh, or where an earlier process left it. */
-#include "run/run_internal.h"
+#include "run/phases_internal.h"
 
 #include "base/clock.h"
 #include "base/jsonl.h"

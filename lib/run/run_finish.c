@@ -1,5 +1,5 @@
 /* How a run ends: with a test, or early and ready to be resumed. */
-#include "run/run_internal.h"
+#include "run/phases_internal.h"
 
 #include "base/clock.h"
 #include "base/log.h"

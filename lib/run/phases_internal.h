@@ -1,8 +1,8 @@
 /* The phases of a training run, which run.c puts in order; used by the files run*.c only. */
-#ifndef FX_RUN_RUN_INTERNAL_H
-#define FX_RUN_RUN_INTERNAL_H
+#ifndef FX_RUN_PHASES_INTERNAL_H
+#define FX_RUN_PHASES_INTERNAL_H
 
-#include "run/run.h"
+#include "run/plan.h"
 #include "run/trainer_internal.h"
 
 #include <unistd.h>
