@@ -103,6 +103,24 @@ END
     still b --experts a/best.safetensors --fused residual --steps 1
 }
 
+@test "--freeze: the experts stay as they are, and have no optimizer state" {
+    still a --freeze --lr-experts 0.1 --lr-fusion 0.01 --epochs 2 --initial
+    run -0 events a.jsonl epoch 'e["expert_loss"]'
+    assert_equal "${lines[0]}" "$(events a.jsonl eval 'e["expert_loss"]')"
+    assert_equal "${lines[1]}" "${lines[0]}"
+    check 'a[4]["loss_global"] < a[0]["loss_global"] and near(a[4]["loss_individual"],
+        a[0]["loss_individual"])'
+    run -0 python3 -c 'import json, struct
+f = open("a/last.safetensors", "rb")
+n, = struct.unpack("<Q", f.read(8))
+print(sorted({k.split(".")[2] for k in json.loads(f.read(n)) if k.startswith("optimizer.")}))'
+    assert_output "['fusion_module', 'global_head']"
+    ckpt-split -q -d parts a/best.safetensors
+    fusion-eval -q --device ref --data "$data" --limit 4 a/best.safetensors >eval.jsonl
+    run -0 events eval.jsonl start 'e["fusion"], e.get("expert")'
+    assert_output "('multiplicative', None)"
+}
+
 @test "--train all: every image but those that choose" {
     still a --steps 1
     still b --steps 1 --train all

@@ -38,6 +38,11 @@ setup() {
     kill_often 8 KILL TERM
 }
 
+@test "with experts that are frozen" {
+    settings+=(--freeze --fused residual)
+    kill_often 4 KILL TERM
+}
+
 @test "on two threads of the cpu back end" {
     [ "${HAVE_DNNL:-1}" = 1 ] || skip "no oneDNN"
     settings=(--device cpu --threads 2)
@@ -226,6 +231,8 @@ END
     done
     fails_with 2 "*: expert-dropout: the run was started with its default, not 0.1; *" \
         train often --expert-dropout 0.1
+    fails_with 2 "*cannot resume: freeze: the run was started with no, not yes; *" \
+        train often --steps 2 --freeze
     fails_with 2 "*cannot resume: shuffle: the run was started with yes, not no; *" \
         train often --steps 2 --no-shuffle
     fails_with 2 "fusion-train: --steps 1: the run has done 2 already" train often --steps 1

@@ -247,11 +247,13 @@ static enum fx_status run(const struct args *args, struct fx_err *err)
 
 int main(int argc, char **argv)
 {
-    struct args args = {
-        .settings = { .tool = "fusion-eval", .precision = FX_PRECISION_FP32, .batch = 128 },
-        .run = { .device = "auto", .task = fx_env("FUSION_TASK") },
-        .split = "test"
-    };
+    struct args args = { .settings = { .tool = "fusion-eval",
+                                       .expert = FX_NONE,
+                                       .recipe = FX_RECIPE_NONE,
+                                       .precision = FX_PRECISION_FP32,
+                                       .batch = 128 },
+                         .run = { .device = "auto", .task = fx_env("FUSION_TASK") },
+                         .split = "test" };
     const struct fx_option rows[] = {
         FX_OPTION_OUTPUT(&args.output),
         { "data", 0, "FILE", FX_OPT_STRING, &args.data, 0, 0, NULL,

@@ -68,6 +68,7 @@ static enum fx_status build(struct args *args, struct inputs *in, struct fx_mode
     model.fusion = fx_fusions[settings->fusion].name;
     model.fused = settings->fused;
     model.norms = settings->norms;
+    model.freeze = settings->freeze;
     return fx_model_build(&in->graph, &model, err);
 }
 

@@ -95,6 +95,7 @@ struct fx_settings {
     double lr_experts;                /* before experts_lr_scale */
     double lr_fusion, lr_head, experts_lr_scale, weight_decay;
     bool shuffle, log_steps;
+    bool freeze; /* the experts stay as they are */
 
     /* Without an option: the recipe alone decides. */
     double patience_above; /* percent: early stopping only above this accuracy */

@@ -89,7 +89,7 @@ static bool grow_params(struct fx_graph *graph)
 static struct fx_param param_from_spec(const struct fx_builder *b, const struct fx_param_spec *spec)
 {
     struct fx_param param = {
-        .kind = spec->kind,
+        .kind = b->is_fixed && spec->kind == FX_PARAM_TRAINED ? FX_PARAM_FIXED : spec->kind,
         .group = b->group,
         .lane = b->lane,
         .n_dims = spec->n_dims,

@@ -16,6 +16,7 @@ struct fx_builder {
     enum fx_status status;  /* of the first failure, else FX_OK */
     int lane;               /* lane and group of what follows */
     enum fx_param_group group;
+    bool is_fixed;                    /* weights that follow do not train */
     int next_number;                  /* fx_param.number of the next parameter */
     int next_dropout;                 /* fx_node.dropout_layer of the next dropout of the lane */
     char path[FX_BUILDER_PATH_BYTES]; /* prefix of parameter names: empty or ends with '.' */

@@ -71,6 +71,8 @@ struct fx_node {
 
 enum fx_param_kind {
     FX_PARAM_TRAINED,      /* f32, has gradient and optimizer state */
+    FX_PARAM_FIXED,        /* f32, a weight that does not train; a BATCHNORM of them is in training
+                              as in evaluation */
     FX_PARAM_RUNNING_MEAN, /* f32, updated at the commit of a step */
     FX_PARAM_RUNNING_VAR,  /* f32, unbiased */
     FX_PARAM_COUNTER,      /* i64 scalar num_batches_tracked */
@@ -130,6 +132,18 @@ static inline bool fx_graph_is_head(const struct fx_graph *graph, int node)
         if (graph->logits[k] == node)
             return true;
     return graph->fused == node;
+}
+
+/* A weight, trained or not: neither a running statistic nor a counter. */
+static inline bool fx_param_is_weight(const struct fx_param *param)
+{
+    return param->kind == FX_PARAM_TRAINED || param->kind == FX_PARAM_FIXED;
+}
+
+/* Whether the node has parameters, and they do not train. */
+static inline bool fx_graph_is_fixed(const struct fx_graph *graph, const struct fx_node *node)
+{
+    return node->n_params > 0 && graph->params[node->params[0]].kind == FX_PARAM_FIXED;
 }
 
 /* Elements of a value per image. */

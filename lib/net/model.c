@@ -36,9 +36,12 @@ static enum fx_status build_expert(struct fx_builder *b, int k,
     double dropout = config->expert_dropout;
 
     FX_TRY(fx_arch_parse(text, n, &arch, values, err));
-    if (dropout < 0)
+    if (config->freeze)
+        dropout = 0;
+    else if (dropout < 0)
         dropout = arch->network->dropout;
     fx_builder_lane(b, k);
+    b->is_fixed = config->freeze;
     fx_builder_component(b, FX_GROUP_EXPERTS, 0);
     fx_builder_enter(b, "expert_backbones.%d", k);
     maps = arch->network->build(b, b->graph->input, dropout, values);
@@ -46,6 +49,7 @@ static enum fx_status build_expert(struct fx_builder *b, int k,
     b->graph->logits[k] = fx_build_linear(b, arch->network->classifier, b->graph->features[k],
                                           config->n_classes, false, FX_LINEAR_XAVIER);
     fx_builder_leave(b);
+    b->is_fixed = false;
     return b->status;
 }
 

@@ -29,6 +29,7 @@ struct fx_model_config {
     double fusion_dropout; /* of the fusion module; < 0: 0.2 */
     enum fx_fused_form fused;
     enum fx_norm_start norms;
+    bool freeze; /* the experts do not train and are as in evaluation, without dropout */
 };
 
 /* fx_model_build: fills *graph.  FX_EUSAGE names the unknown family, key, fusion or a width that

@@ -37,7 +37,7 @@ static int64_t node_parameters(const struct fx_graph *graph, const struct fx_nod
     int64_t n = 0;
 
     for (int i = 0; i < node->n_params; i++)
-        if (graph->params[node->params[i]].kind == FX_PARAM_TRAINED)
+        if (fx_param_is_weight(&graph->params[node->params[i]]))
             n += graph->params[node->params[i]].n_elements;
     return n;
 }
@@ -56,7 +56,7 @@ void fx_model_measure(const struct fx_graph *graph, int lane, struct fx_model_si
         if (lane != FX_LANE_ALL && param->lane != lane)
             continue;
         size->entries++;
-        if (param->kind == FX_PARAM_TRAINED)
+        if (fx_param_is_weight(param))
             size->parameters += param->n_elements;
     }
     for (int i = 0; i < graph->n_nodes; i++) {

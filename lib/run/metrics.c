@@ -153,6 +153,8 @@ static void put_tool(struct event *event, const struct fx_settings *settings, co
     if (settings->fusion != FX_NONE) {
         put_word_if(event, "fused", FX_FUSED_FORMS, settings->fused);
         put_word_if(event, "norms", FX_NORM_STARTS, settings->norms);
+        if (settings->freeze)
+            put(event, "freeze", json_true());
     }
     put_text(event, "expert", fx_setting_word(settings, FX_SET_expert, word));
     put_int(event, "experts", graph->n_experts);

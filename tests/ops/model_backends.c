@@ -20,6 +20,15 @@ static const struct model_options models[] = {
       .fusion = "multiplicativeShifted",
       .n_experts = 2 },
     { .arch = "densenet121:growth=5,blocks=2-3", .fusion = "concatenation", .n_experts = 2 },
+    { .arch = "densenet121:growth=5,blocks=2-3",
+      .fusion = "multiplicativeShifted",
+      .n_experts = 2,
+      .fused = FX_FUSED_RESIDUAL,
+      .freeze = true },
+    { .arch = "resnet18:width=12,blocks=1-1",
+      .fusion = "simpleAddition",
+      .n_experts = 3,
+      .freeze = true },
     { .arch = "improved_wideresnet28_10:depth=10,width=2",
       .fusion = "TransformerBase",
       .n_experts = 2 },
@@ -324,12 +333,73 @@ static void running_statistics_agree(void **state)
     }
 }
 
+/* Two steps of a frozen model: what belongs to the experts stays, to the bit, and their training
+ * losses are those of an evaluation. */
+static void check_frozen(const char *device, enum fx_precision precision)
+{
+    struct model_options o = { .arch = "resnet18:width=8,blocks=1-1",
+                               .fusion = "multiplicative",
+                               .n_experts = 2,
+                               .n = 3,
+                               .precision = precision,
+                               .fused = FX_FUSED_RESIDUAL,
+                               .freeze = true };
+    struct fx_err err = { 0 };
+    struct model_case m;
+    float *before, *after;
+    size_t n, at = 0;
+    double norm;
+
+    if (!model_open(&m, device, &o)) {
+        model_close(&m);
+        return;
+    }
+    m.mix.kind = FX_MIX_NONE;
+    before = read_all(&m, FX_ROLE_VALUE, &n);
+    for (int step = 1; step <= 2; step++) {
+        m.backend->step_begin(m.model);
+        model_check(model_gradients(&m, false, &err), &err);
+        model_check(model_update(&m, step, &norm, &err), &err);
+        assert_true(norm > 0);
+    }
+    after = read_all(&m, FX_ROLE_VALUE, &n);
+    for (int i = 0; i < m.graph.n_params; i++) {
+        const struct fx_param *p = &m.graph.params[i];
+        int64_t counter = 1;
+
+        if (p->kind == FX_PARAM_COUNTER) {
+            model_check(m.backend->tensor_read(m.model, i, FX_ROLE_VALUE, &counter, &err), &err);
+            assert_true(counter == 0);
+            continue;
+        }
+        assert_true(p->lane == FX_LANE_FUSION || p->kind != FX_PARAM_TRAINED);
+        if (p->lane != FX_LANE_FUSION)
+            assert_memory_equal(before + at, after + at, (size_t)p->n_elements * sizeof *after);
+        else if (strcmp(p->name, "global_head.weight") == 0)
+            assert_memory_not_equal(before + at, after + at, (size_t)p->n_elements * sizeof *after);
+        at += (size_t)p->n_elements;
+    }
+    free(before);
+    free(after);
+    model_close(&m);
+}
+
+static void frozen_experts_stay(void **state)
+{
+    (void)state;
+    check_frozen("ref", FX_PRECISION_FP32);
+    for (int d = 0; d < N_MODEL_DEVICES; d++) {
+        check_frozen(model_devices[d], FX_PRECISION_FP32);
+        check_frozen(model_devices[d], FX_PRECISION_BF16);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_agree),      cmocka_unit_test(accumulated_gradients_agree),
         cmocka_unit_test(bf16_gradients_agree), cmocka_unit_test(running_statistics_agree),
-        cmocka_unit_test(twice_is_the_same),
+        cmocka_unit_test(twice_is_the_same),    cmocka_unit_test(frozen_experts_stay),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

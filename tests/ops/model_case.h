@@ -42,6 +42,7 @@ struct model_options {
     double dropout; /* of experts and fusion */
     enum fx_fused_form fused;
     enum fx_norm_start norms;
+    bool freeze;
     enum fx_precision precision;
     bool (*should_stop)(void);
     bool only_evaluates;
@@ -112,7 +113,8 @@ static bool model_open(struct model_case *m, const char *device, const struct mo
                                       .expert_dropout = o->dropout,
                                       .fusion_dropout = o->dropout,
                                       .fused = o->fused,
-                                      .norms = o->norms };
+                                      .norms = o->norms,
+                                      .freeze = o->freeze };
     struct fx_err err = { 0 };
     enum fx_status status;
 

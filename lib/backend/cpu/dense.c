@@ -25,7 +25,7 @@ static struct fx_operands operands_of(const struct fx_instr *s, const struct fx_
     }
     for (int i = 0; i < node->n_params; i++) {
         o.w[i] = fx_store_at(store, node->params[i], FX_ROLE_VALUE);
-        if (lowered->mode == FX_TRAIN)
+        if (lowered->mode == FX_TRAIN && !fx_graph_is_fixed(lowered->graph, node))
             o.dw[i] = fx_store_at(store, node->params[i], FX_ROLE_GRAD);
     }
     return o;

@@ -12,7 +12,7 @@ enum { WEIGHT, BIAS, RUNNING_MEAN, RUNNING_VAR }; /* numbers in node->params */
 
 /* ---- statistics ---- */
 
-/* The batch's, of the map that the norm reads; NULL in evaluation. */
+/* The batch's, of the map that the norm reads; NULL: the running ones. */
 static const struct fx_stats *stats_of(const struct fx_instr *s, const struct fx_cpu_exec *exec)
 {
     const struct fx_node_state *nodes = exec->program->lowered.nodes;

@@ -58,12 +58,12 @@ static bool params_match(struct pair *p, const struct fx_node *x, const struct f
     for (int i = 0; i < x->n_params; i++) {
         size_t from = layout->extents[x->params[i]].offset,
                to = layout->extents[y->params[i]].offset;
-        bool is_trained = layout->graph->params[x->params[i]].kind == FX_PARAM_TRAINED;
+        bool is_weight = fx_param_is_weight(&layout->graph->params[x->params[i]]);
 
         if (layout->extents[x->params[i]].n != layout->extents[y->params[i]].n)
             return false;
-        if (is_trained ? !same_distance(&p->trained, &p->has_trained, from, to)
-                       : !same_distance(&p->running, &p->has_running, from, to))
+        if (is_weight ? !same_distance(&p->trained, &p->has_trained, from, to)
+                      : !same_distance(&p->running, &p->has_running, from, to))
             return false;
     }
     return true;

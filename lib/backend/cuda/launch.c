@@ -151,10 +151,10 @@ static enum fx_status update(const struct fx_program *program, struct fx_err *er
     FX_CUDA(fx_k_norms(stream, store->chunks, layout->n_chunks, store->partials, model->update,
                        model->losses, model->not_finite, model->result));
     FX_CUDA(fx_k_optimize(stream, store->chunks, layout->n_chunks, model->update, model->result,
-                          store->roles[FX_ROLE_VALUE], store->roles[FX_ROLE_GRAD],
+                          store->roles[FX_ROLE_VALUE] + layout->n_fixed, store->roles[FX_ROLE_GRAD],
                           store->roles[FX_ROLE_EXP_AVG], store->roles[FX_ROLE_EXP_AVG_SQ],
-                          store->shadow));
-    if (layout->n_running > 0)
+                          fx_device_store_trained_shadow(store)));
+    if (layout->gathers)
         FX_CUDA(fx_k_running_commit(stream, model->result, store->pending, store->running,
                                     layout->n_running));
     return FX_OK;

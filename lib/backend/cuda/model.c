@@ -162,7 +162,7 @@ static enum fx_status load_running(struct fx_program *program, struct fx_err *er
     for (int i = 0; i < lowered->graph->n_nodes; i++) {
         const struct fx_node *node = &lowered->graph->nodes[i];
 
-        if (node->kind != FX_NODE_BATCHNORM)
+        if (node->kind != FX_NODE_BATCHNORM || lowered->nodes[i].norm_stats < 0)
             continue;
         const struct fx_stats *stats = &lowered->nodes[lowered->nodes[i].norm_stats].stats;
         table[n++] =

@@ -35,7 +35,7 @@ static struct fx_k_norm norm_of(const struct fx_cuda_exec *exec, int node)
         .relu = n->relu,
     };
 
-    if (lowered->mode == FX_TRAIN) {
+    if (lowered->nodes[node].norm_stats >= 0) {
         const struct fx_stats *stats = stats_of(exec, node);
 
         norm.mean = stats_array(exec, stats, stats->mean);

@@ -56,11 +56,11 @@ struct fx_k_array fx_cuda_param(const struct fx_cuda_exec *exec, int param,
                                 enum fx_tensor_role role)
 {
     const struct fx_model *model = exec->program->model;
-    bool is_trained = model->graph->params[param].kind == FX_PARAM_TRAINED;
+    bool is_weight = fx_param_is_weight(&model->graph->params[param]);
 
     return (struct fx_k_array){
         .data = fx_device_store_at(&model->store, param, role),
-        .lane = is_trained ? exec->batch->trained_lane : exec->batch->running_lane,
+        .lane = is_weight ? exec->batch->trained_lane : exec->batch->running_lane,
     };
 }
 

@@ -120,7 +120,7 @@ static enum fx_status keep_running(const struct fx_model *model, struct fx_err *
 {
     const struct fx_device_store *store = &model->store;
 
-    if (model->n_forwards == 0 && store->layout.n_running > 0)
+    if (model->n_forwards == 0 && store->layout.gathers)
         FX_CUDA(cudaMemcpyAsync(store->pending, store->running,
                                 store->layout.n_running * sizeof(float), cudaMemcpyDeviceToDevice,
                                 model->device->main));
@@ -185,7 +185,7 @@ static enum fx_status step_end(struct fx_model *model, struct fx_step_result *re
     result->losses = *staging->losses;
     if (staging->result->skip)
         return refuse(model, staging->result->skip, err);
-    for (size_t i = 0; i < store->layout.n_counters; i++)
+    for (size_t i = 0; store->layout.gathers && i < store->layout.n_counters; i++)
         store->counters[i] += staging->n_forwards;
     model->n_ended++;
     return FX_OK;

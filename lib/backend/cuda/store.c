@@ -54,7 +54,7 @@ void fx_device_store_memory(const struct fx_device_store *store, struct fx_memor
 {
     fx_store_layout_memory(&store->layout, memory);
     if (store->bf16)
-        memory->parameters += 2 * store->layout.n_trained;
+        memory->parameters += 2 * (store->layout.n_fixed + store->layout.n_trained);
     if (store->layout.trains)
         memory->optimizer += store->layout.n_chunks * (sizeof(struct fx_chunk) + sizeof(double));
 }
@@ -89,12 +89,14 @@ enum fx_status fx_device_store_allocate(struct fx_device_store *store, cudaStrea
 {
     const struct fx_store_layout *layout = &store->layout;
     size_t trained = layout->n_trained * sizeof(float), running = layout->n_running * sizeof(float);
+    size_t n_weights = layout->n_fixed + layout->n_trained;
     int last = layout->trains ? FX_ROLE_EXP_AVG_SQ : FX_ROLE_VALUE;
 
-    for (int role = 0; role <= last; role++)
+    FX_TRY(make_zeros(&store->roles[FX_ROLE_VALUE], n_weights * sizeof(float), stream, err));
+    for (int role = FX_ROLE_VALUE + 1; role <= last; role++)
         FX_TRY(make_zeros(&store->roles[role], trained, stream, err));
     if (store->bf16)
-        FX_TRY(make_zeros(&store->shadow, 2 * layout->n_trained, stream, err));
+        FX_TRY(make_zeros(&store->shadow, 2 * n_weights, stream, err));
     FX_TRY(make_zeros(&store->running, running, stream, err));
     if (layout->trains && layout->n_chunks > 0) {
         FX_TRY(make_zeros(&store->pending, running, stream, err));
@@ -109,10 +111,11 @@ enum fx_status fx_device_store_allocate(struct fx_device_store *store, cudaStrea
 
 float *fx_device_store_at(const struct fx_device_store *store, int param, enum fx_tensor_role role)
 {
-    bool is_trained = store->layout.graph->params[param].kind == FX_PARAM_TRAINED;
-    float *base = is_trained ? store->roles[role] : store->running;
+    bool is_weight = fx_param_is_weight(&store->layout.graph->params[param]);
+    float *base = is_weight ? store->roles[role] : store->running;
+    size_t before = is_weight && role != FX_ROLE_VALUE ? store->layout.n_fixed : 0;
 
-    return base ? base + store->layout.extents[param].offset : NULL;
+    return base ? base + store->layout.extents[param].offset - before : NULL;
 }
 
 void *fx_device_store_shadow(const struct fx_device_store *store, int param)
@@ -150,16 +153,16 @@ static void unpack(const struct fx_device_store *store, int param, const float *
         memcpy(plain, packed, store->layout.extents[param].n * sizeof *plain);
 }
 
-/* Packed values to the device, and the shadow of trained ones. */
+/* Packed values to the device, and the shadow of weights. */
 static enum fx_status send(struct fx_device_store *store, cudaStream_t stream, int param,
                            enum fx_tensor_role role, const float *packed, struct fx_err *err)
 {
-    bool is_trained = store->layout.graph->params[param].kind == FX_PARAM_TRAINED;
+    bool is_weight = fx_param_is_weight(&store->layout.graph->params[param]);
     float *to = fx_device_store_at(store, param, role);
     size_t n = store->layout.extents[param].n;
 
     FX_CUDA(cudaMemcpyAsync(to, packed, n * sizeof *packed, cudaMemcpyHostToDevice, stream));
-    if (store->bf16 && is_trained && role == FX_ROLE_VALUE)
+    if (store->bf16 && is_weight && role == FX_ROLE_VALUE)
         FX_CUDA(fx_k_to_bf16(stream, to, fx_device_store_shadow(store, param), n));
     FX_CUDA(cudaStreamSynchronize(stream));
     return FX_OK;

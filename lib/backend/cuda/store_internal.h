@@ -30,6 +30,12 @@ static inline size_t fx_device_round(size_t n_bytes)
     return (n_bytes + FX_DEVICE_ALIGN - 1) / FX_DEVICE_ALIGN * FX_DEVICE_ALIGN;
 }
 
+/* The bf16 copy of the first trained weight; NULL in fp32. */
+static inline void *fx_device_store_trained_shadow(const struct fx_device_store *store)
+{
+    return store->shadow ? (char *)store->shadow + 2 * store->layout.n_fixed : NULL;
+}
+
 enum fx_status fx_device_store_init(struct fx_device_store *store, const struct fx_graph *graph,
                                     bool trains, bool bf16, struct fx_err *err) FX_MUST_CHECK;
 void fx_device_store_fini(struct fx_device_store *store); /* accepts a zeroed store */

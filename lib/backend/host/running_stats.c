@@ -34,7 +34,7 @@ void fx_store_gather(struct fx_store *store, const struct fx_node *batchnorm, co
 
 void fx_store_forward_done(struct fx_store *store)
 {
-    store->n_forwards++;
+    store->n_forwards += store->layout.gathers;
 }
 
 bool fx_store_pending_is_finite(const struct fx_store *store)

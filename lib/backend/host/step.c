@@ -29,13 +29,14 @@ static void step_task(void *ctx, size_t i)
     struct fx_store *store = step->store;
     const struct fx_chunk *chunk = &store->layout.chunks[i];
     size_t at = chunk->begin, n = chunk->end - at;
+    float *values = store->values + store->layout.n_fixed + at;
 
     if (step->is_sgd)
-        fx_sgd_momentum_step(&step->sgd[chunk->group], n, store->values + at, store->grads + at,
+        fx_sgd_momentum_step(&step->sgd[chunk->group], n, values, store->grads + at,
                              store->exp_avg + at);
     else
-        fx_adamw_step(&step->adamw[chunk->group], n, store->values + at, store->grads + at,
-                      store->exp_avg + at, store->exp_avg_sq + at);
+        fx_adamw_step(&step->adamw[chunk->group], n, values, store->grads + at, store->exp_avg + at,
+                      store->exp_avg_sq + at);
 }
 
 /* The norm of each group's gradients (times grad_scale) and of all. */

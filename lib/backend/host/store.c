@@ -35,8 +35,9 @@ enum fx_status fx_store_allocate(struct fx_store *store, struct fx_err *err)
     if (!store->partials)
         return fx_fail(err, FX_EFAIL, "out of memory for the optimizer's table");
     for (int role = 0; role < n_roles; role++) {
-        FX_TRY(fx_arena_create(&store->arenas[role], store->layout.n_trained * sizeof(float),
-                               names[role], err));
+        size_t n = store->layout.n_trained + (role == FX_ROLE_VALUE ? store->layout.n_fixed : 0);
+
+        FX_TRY(fx_arena_create(&store->arenas[role], n * sizeof(float), names[role], err));
         *floats[role] = store->arenas[role].base;
     }
     FX_TRY(fx_arena_create(&store->statistics, fx_store_layout_statistics_bytes(&store->layout),
@@ -45,8 +46,8 @@ enum fx_status fx_store_allocate(struct fx_store *store, struct fx_err *err)
     if (store->running) {
         float *end = store->running + store->layout.n_running;
 
-        store->pending = store->layout.trains ? end : NULL;
-        store->counters = (int64_t *)(store->layout.trains ? end + store->layout.n_running : end);
+        store->pending = store->layout.gathers ? end : NULL;
+        store->counters = (int64_t *)(store->layout.gathers ? end + store->layout.n_running : end);
     }
     store->is_allocated = true;
     return FX_OK;
@@ -57,9 +58,9 @@ float *fx_store_at(const struct fx_store *store, int param, enum fx_tensor_role 
     float *const arenas[] = { store->values, store->grads, store->exp_avg, store->exp_avg_sq };
     size_t offset = store->layout.extents[param].offset;
 
-    if (store->layout.graph->params[param].kind != FX_PARAM_TRAINED)
+    if (!fx_param_is_weight(&store->layout.graph->params[param]))
         return store->running + offset;
-    return arenas[role] + offset;
+    return arenas[role] + offset - (role == FX_ROLE_VALUE ? 0 : store->layout.n_fixed);
 }
 
 /* A role other than VALUE exists only for trained parameters of a model that trains. */
@@ -77,7 +78,7 @@ static enum fx_status check_role(const struct fx_store *store, int param, enum f
 
 static bool is_packed(const struct fx_store *store, int param)
 {
-    return store->packing.pack && store->layout.graph->params[param].kind == FX_PARAM_TRAINED;
+    return store->packing.pack && fx_param_is_weight(&store->layout.graph->params[param]);
 }
 
 enum fx_status fx_store_write(struct fx_store *store, int param, enum fx_tensor_role role,

@@ -21,6 +21,10 @@ enum fx_status fx_store_layout_init(struct fx_store_layout *layout, const struct
         return fx_fail(err, FX_EFAIL, "out of memory for the parameter table");
     for (int i = 0; i < graph->n_params; i++)
         layout->extents[i].n = (size_t)graph->params[i].n_elements;
+    layout->gathers = trains;
+    for (int i = 0; i < graph->n_nodes; i++)
+        if (graph->nodes[i].kind == FX_NODE_BATCHNORM && fx_graph_is_fixed(graph, &graph->nodes[i]))
+            layout->gathers = false; /* norms of a graph are all of a kind */
     return FX_OK;
 }
 
@@ -64,7 +68,7 @@ static size_t count_counters(const struct fx_store_layout *layout)
 size_t fx_store_layout_statistics_bytes(const struct fx_store_layout *layout)
 {
     size_t n_running = sum_extents(layout, FX_PARAM_RUNNING_MEAN, FX_PARAM_RUNNING_VAR);
-    size_t n_copies = layout->trains ? 2 : 1;
+    size_t n_copies = layout->gathers ? 2 : 1;
 
     return n_copies * n_running * sizeof(float) + count_counters(layout) * sizeof(int64_t);
 }
@@ -73,7 +77,9 @@ void fx_store_layout_memory(const struct fx_store_layout *layout, struct fx_memo
 {
     size_t trained = sum_extents(layout, FX_PARAM_TRAINED, FX_PARAM_TRAINED) * sizeof(float);
 
-    memory->parameters = trained + fx_store_layout_statistics_bytes(layout);
+    size_t fixed = sum_extents(layout, FX_PARAM_FIXED, FX_PARAM_FIXED) * sizeof(float);
+
+    memory->parameters = fixed + trained + fx_store_layout_statistics_bytes(layout);
     memory->gradients = layout->trains ? trained : 0;
     memory->optimizer = layout->trains ? 2 * trained : 0;
 }
@@ -81,19 +87,24 @@ void fx_store_layout_memory(const struct fx_store_layout *layout, struct fx_memo
 /* Gives every parameter its extent in the arena of its kind. */
 static void place_extents(struct fx_store_layout *layout)
 {
+    size_t n_weights = 0;
+
     for (int i = 0; i < layout->graph->n_params; i++) {
         struct fx_extent *extent = &layout->extents[i];
         size_t *used = &layout->n_running;
 
-        if (layout->graph->params[i].kind == FX_PARAM_TRAINED)
-            used = &layout->n_trained;
+        if (fx_param_is_weight(&layout->graph->params[i]))
+            used = &n_weights;
         if (layout->graph->params[i].kind == FX_PARAM_COUNTER) {
             extent->offset = layout->n_counters++;
             continue;
         }
         extent->offset = *used;
         *used += round_floats(extent->n);
+        if (layout->graph->params[i].kind == FX_PARAM_FIXED)
+            layout->n_fixed = n_weights;
     }
+    layout->n_trained = n_weights - layout->n_fixed;
 }
 
 /* Appends [begin, end) in pieces of FX_CHUNK_FLOATS to the chunks, or only counts them. */
@@ -124,7 +135,7 @@ static size_t cut_chunks(const struct fx_store_layout *layout, struct fx_chunk *
             group = graph->params[i].group;
             begin = end;
         }
-        end = layout->extents[i].offset + round_floats(layout->extents[i].n);
+        end = layout->extents[i].offset + round_floats(layout->extents[i].n) - layout->n_fixed;
     }
     return cut_range(chunks, n, begin, end, group);
 }

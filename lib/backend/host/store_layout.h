@@ -1,10 +1,11 @@
 /* Where the parameters of a model lie in their arenas, whoever's memory the arenas are.
  *
- * Trained parameters lie one after the other in the graph's order, hence group after group; each
- * starts on a cache line.  The same offsets serve all roles (values, gradients, exp_avg,
- * exp_avg_sq).  A back end may keep a parameter in a packed layout that takes more floats than it
- * has elements: the rest holds zeros in every role, so norms and optimizer steps run over whole
- * arenas without masks.  Running statistics have an arena of their own, and so have counters.
+ * Weights lie one after the other in the graph's order, hence group after group, those that do not
+ * train before the others; each starts on a cache line.  The arenas of the other roles (gradients,
+ * exp_avg, exp_avg_sq) hold the trained ones only, in the same order.  A back end may keep a
+ * parameter in a packed layout that takes more floats than it has elements: the rest holds zeros in
+ * every role, so norms and optimizer steps run over whole arenas without masks.  Running statistics
+ * have an arena of their own, and so have counters.
  *
  * Life: init -> set_packed (as layouts become known) -> memory -> place. */
 #ifndef FX_BACKEND_HOST_STORE_LAYOUT_H
@@ -18,7 +19,8 @@ struct fx_extent {
     size_t n; /* packed size; counters: 1 */
 };
 
-/* The trained arenas are cut into chunks of at most so many floats, each a task of update. */
+/* The trained arenas are cut into chunks of at most so many floats, each a task of update; chunks
+ * count from the first trained float. */
 enum { FX_CHUNK_FLOATS = 16384 };
 
 struct fx_store_layout {
@@ -26,9 +28,11 @@ struct fx_store_layout {
     bool trains;
     struct fx_extent *extents; /* owned; one for each parameter of the graph */
     /* after place: */
-    size_t n_trained; /* floats in each trained arena */
+    size_t n_fixed;   /* floats of weights that do not train: so many come first among the values */
+    size_t n_trained; /* floats of those that train, in every role */
     size_t n_running; /* floats of running means and variances */
     size_t n_counters;
+    bool gathers; /* a training forward gathers running statistics, an update commits them */
     struct fx_chunk *chunks; /* owned */
     size_t n_chunks;
 };

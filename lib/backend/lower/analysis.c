@@ -108,7 +108,7 @@ static void find_wanted_gradients(struct fx_lowering *l)
 
     for (int i = 0; i < graph->n_nodes; i++) {
         const struct fx_node *node = &graph->nodes[i];
-        bool wants = node->n_params > 0;
+        bool wants = node->n_params > 0 && !fx_graph_is_fixed(graph, node);
 
         if (node->kind == FX_NODE_INPUT)
             wants = graph->input_gradients;

@@ -131,7 +131,7 @@ struct fx_node_state {
     struct fx_view value;     /* buffer -1: not kept, or only for a moment */
     struct fx_view gradient;  /* of dense nodes, outputs and wanted inputs; else buffer -1 */
     bool is_dense, is_output; /* output: its gradient comes from outside (loss or test) */
-    int norm_stats;           /* BATCHNORM: the node whose `stats` it reads; -1 in evaluation */
+    int norm_stats;           /* BATCHNORM: the node whose `stats` it reads; -1: running ones */
     int norm_drop;            /* BATCHNORM: the DROPOUT that is applied with it; -1: none */
     struct fx_stats stats;    /* of the node's value */
     struct fx_mask mask;      /* of a DROPOUT of maps, in training */

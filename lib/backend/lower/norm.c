@@ -33,7 +33,7 @@ enum fx_status fx_lower_norm(struct fx_lowering *l, int node)
     struct fx_view y;
 
     state->norm_drop = l->uses[node].fused_drop;
-    if (l->lowered->mode == FX_TRAIN) {
+    if (l->lowered->mode == FX_TRAIN && !fx_graph_is_fixed(l->graph, &l->graph->nodes[node])) {
         struct fx_instr instr = { .op = FX_INSTR_NORM_STATS, .node = node };
 
         FX_TRY(stats_of(l, x, &state->norm_stats, &instr.first));

@@ -103,11 +103,18 @@ static size_t take(size_t *used, size_t n_bytes)
     return at;
 }
 
-/* Nothing asks for the gradient of the images, except operator tests. */
+/* A gradient is wanted where something that trains lies behind it.  Nothing asks for that of the
+ * images, except operator tests.  Those of the inputs are decided. */
 static bool wants_gradient(const struct fx_program *program, const struct fx_node *node)
 {
-    return program->mode == FX_TRAIN &&
-           (node->kind != FX_NODE_INPUT || program->model->graph->input_gradients);
+    const struct fx_graph *graph = program->model->graph;
+    bool wants = node->n_params > 0 && !fx_graph_is_fixed(graph, node);
+
+    if (node->kind == FX_NODE_INPUT)
+        wants = graph->input_gradients;
+    for (int i = 0; i < node->n_inputs; i++)
+        wants = wants || program->offsets[node->inputs[i]].gradient != FX_REF_NONE;
+    return wants && program->mode == FX_TRAIN;
 }
 
 /* Gives every node its offsets; returns the bytes of the whole arena. */

@@ -82,10 +82,11 @@ static void batchnorm_forward(const struct fx_operands *o)
 {
     struct fx_batchnorm k = fx_node_batchnorm(o->node, o->n);
     double *mean = o->statistics, *var = mean + k.c;
+    bool is_running = o->mode == FX_EVAL || fx_graph_is_fixed(o->graph, o->node);
 
-    if (o->mode == FX_TRAIN)
+    if (!is_running)
         fx_batchnorm_stats(&k, o->x[0], mean, var);
-    for (int c = 0; o->mode == FX_EVAL && c < k.c; c++) {
+    for (int c = 0; is_running && c < k.c; c++) {
         mean[c] = (double)o->w[2][c];
         var[c] = (double)o->w[3][c];
     }

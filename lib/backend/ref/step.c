@@ -90,7 +90,8 @@ static enum fx_status forward(struct fx_program *program, struct fx_err *err)
 
         FX_TRY(check_stop(program, err));
         fx_node_forward(&o);
-        if (program->mode == FX_TRAIN && graph->nodes[i].kind == FX_NODE_BATCHNORM)
+        if (program->mode == FX_TRAIN && graph->nodes[i].kind == FX_NODE_BATCHNORM &&
+            !fx_graph_is_fixed(graph, &graph->nodes[i]))
             gather_statistics(program, i);
     }
     if (program->mode == FX_TRAIN)
@@ -140,7 +141,8 @@ static enum fx_status backward(struct fx_program *program, bool accumulate, stru
         struct fx_operands o = operands_of(program, i);
 
         FX_TRY(check_stop(program, err));
-        fx_node_backward(&o);
+        if (o.dy)
+            fx_node_backward(&o);
     }
     return FX_OK;
 }
