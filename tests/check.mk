@@ -69,6 +69,20 @@ check-bats: all unit
 check-attack: all unit ## every call and allocation that can fail does, in every tool
 	FX_ATTACK=0 $(call SUITE_ENV,$(B)) bats tests/attack
 
+# The parsers under libFuzzer; what it found stays in build/fuzz/corpus, and is where it goes on.
+FUZZ_SECONDS := 60
+FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer-no-link
+fuzz: ## the parsers of strangers' files under libFuzzer (clang): FUZZ_SECONDS=3600
+	@$(MAKE) --no-print-directory $(PARALLEL) CC=clang CFLAGS='$(FUZZ_FLAGS)' \
+	  SAN=address$(comma)undefined HAVE_CUDA=0 HAVE_DNNL=0 B=build/fuzz build/fuzz/libfusion.a
+	clang -std=c17 -D_GNU_SOURCE -Ilib -O1 -g -fsanitize=fuzzer$(comma)address$(comma)undefined \
+	  -o build/fuzz/parsers tests/attack/parsers.c build/fuzz/libfusion.a \
+	  -larchive -ljansson -lz -lmd -lm -lpthread
+	@mkdir -p build/fuzz/corpus
+	@python3 tests/attack/seeds.py build/fuzz/seeds
+	build/fuzz/parsers -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=10 \
+	  -artifact_prefix=build/fuzz/ -print_final_stats=1 build/fuzz/corpus build/fuzz/seeds
+
 $(BATS_SUITES:%=$(CHECK)/%.tap): $(CHECK)/%.tap: tests/%.bats
 	@$(call SUITE_ENV,$(B)) tests/run-suite $* $@ bats --tap $<
 
@@ -100,4 +114,4 @@ lint: ## the tests of the source text: style, cppcheck, shellcheck, man pages
 format: ## clang-format every C file in place
 	clang-format -i $(C_FILES)
 
-.PHONY: check suites check-fresh check-bats check-attack lint format
+.PHONY: check suites check-fresh check-bats check-attack fuzz lint format
