@@ -109,10 +109,11 @@ $(B)/kernels/%.o $(B)/tests/unit/sim_memory.o $(B)/tests/unit/sim_races.o: \
 	SIM_CXXFLAGS += $(SIM_ACCESS)
 
 # Other flags than last time rebuild everything: every object depends on the file that holds them.
+# (make 4.3 does not always take the newline from what $(file <) reads.)
 FLAGS := $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(LDLIBS) $(VERSION) \
 	$(if $(CUDA_SIM),$(CXX) $(SIM_CXXFLAGS) $(SIM_ACCESS),$(NVCC) $(KERNEL_FLAGS))
 ifneq ($(BUILDS),)
-ifneq ($(file <$(B)/flags),$(FLAGS))
+ifneq ($(strip $(file <$(B)/flags)),$(strip $(FLAGS)))
 $(shell mkdir -p $(B))$(file >$(B)/flags,$(FLAGS))
 endif
 endif

@@ -171,7 +171,8 @@ finished = fusion-train --finished $(strip --fusion $(fusion) --arch '$(ARCH_$(f
 	--checkpoint-dir $(run) $(at_hand) $(settings))
 
 # The experts that a run was started with stand in its folder; they may be gone by now.
-started_with = $(if $(wildcard $(run)/experts),$(file <$(run)/experts))
+# The newline at its end is stripped here: make 4.3 forgets to, now and then.
+started_with = $(strip $(if $(wildcard $(run)/experts),$(file <$(run)/experts)))
 other_experts = $(and $(started_with),$(INIT)$(wildcard $(call expert,0)),$(subst \
 	x$(started_with),,x$(experts)),$(run): the run was started with $(started_with) and not \
 	$(experts); other experts need another OUT)

@@ -93,6 +93,19 @@ out/runs/densenet-multiplicative --resume --device auto:0"
     assert_equal "$(wc -l <calls)" 24
 }
 
+@test "a run is known again by its experts, however long their names are" {
+    local names folder
+    for n in 4 40 80 120 160; do
+        folder=$(printf "%0${n}d" 0)
+        mkdir -p "$folder/resnet"
+        touch "$folder"/resnet/expert_{0..3}_best.pth
+        names=("EXPERTS=$folder" "OUT=$folder" resnet-concatenation)
+        fusions "${names[@]}"
+        run -0 fusions "${names[@]}"
+        assert_output "nothing to be done"
+    done
+}
+
 @test "variables become options; empty ones do not" {
     fusions INIT=7 EPOCHS=3 BATCH=16 STEPS=5 SEED=9 ALPHA=0.5 VAL=test VAL_LIMIT=64 AUGMENT=none \
         RECIPE=reported THREADS=3 DEVICE=ref 'TRAIN_FLAGS=--mix none --clip 2' resnet-concatenation
