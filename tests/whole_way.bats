@@ -40,13 +40,15 @@ everything_is_there() {
     assert_equal "$(find "$out" -name '*tmp*' -o -name '*.part')" ""
 }
 
+n='[0-9]+\.[0-9]{2}'
 small=(DEMO_IMAGES=500 DEMO_EPOCHS=2 DEMO_EXPERT_EPOCHS=1)
 
 @test "the demo: four runs side by side, a table, the curves; again, it has nothing to do" {
     run -0 in_tree demo DEMO="$out" "${small[@]}"
     everything_is_there
     while read -r family fusion; do
-        assert_line --regexp "^$family-$fusion( +[0-9]+\.[0-9]{2}){8} +- +500$"
+        assert_line --regexp \
+            "^$family-$fusion( +$n){9} +[-+]$n \+- +$n +[0-9]+( +-){3} +500$"
         assert_equal "$(wc -l <"$(csv "$family" "$fusion")")" 3
     done <<<"$mission"
     assert_line --partial "[task-0-densenet-multiplicative]"
