@@ -124,8 +124,8 @@ class Attack:
 
     def judge(self, fault, status, said, files):
         self.n += 1
-        if fault.startswith("unlink"):  # what is hidden could not be removed
-            files = {name: files[name] for name in files if "/." not in name}
+        if fault.startswith("unlink"):  # what could not be removed is there still
+            files = {name: files[name] for name in files if name in self.whole}
         if status == 0:
             if files != self.whole and self.tool not in STREAMS:
                 self.complain(fault, "exit status 0, but", self.difference(files))
