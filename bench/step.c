@@ -299,12 +299,13 @@ int main(int argc, char **argv)
           "on stderr: processor time of the slots and of the back end's steps", NULL },
         { NULL, 0, NULL, FX_OPT_END, NULL, 0, 0, NULL, NULL, NULL },
     };
-    struct fx_tool tool = { "step",
-                            "[options]",
-                            "Time training steps of a fusion model.",
-                            options,
-                            "step --arch resnet18 --batch 32",
-                            NULL };
+    const struct fx_tool tool = {
+        .name = "step",
+        .synopsis = "[options]",
+        .summary = "Time training steps of a fusion model.",
+        .options = options,
+        .example = "step --arch resnet18 --batch 32",
+    };
     struct fx_err err = { 0 };
 
     fx_tool_start(&tool, argc, argv);

@@ -126,12 +126,13 @@ int main(int argc, char **argv)
           "every norm's backward pass by itself", NULL },
         { NULL, 0, NULL, FX_OPT_END, NULL, 0, 0, NULL, NULL, NULL },
     };
-    struct fx_tool tool = { "traffic",
-                            "[options]",
-                            "Count what a training step moves through a GPU's memory.",
-                            options,
-                            "traffic --arch densenet121",
-                            NULL };
+    const struct fx_tool tool = {
+        .name = "traffic",
+        .synopsis = "[options]",
+        .summary = "Count what a training step moves through a GPU's memory.",
+        .options = options,
+        .example = "traffic --arch densenet121",
+    };
     struct fx_err err = { 0 };
 
     fx_tool_start(&tool, argc, argv);
