@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Memory ends at one allocation after the other (tests/track/failing_malloc.c): what a tool of the
+# Memory ends at one allocation after the other (tests/attack/failing_malloc.c): what a tool of the
 # runs writes is whole, or there is nothing and the exit status says so.
 
 load helper
@@ -7,7 +7,7 @@ load helper
 setup() {
     cd "$BATS_TEST_TMPDIR" || return
     python3 "$ROOT/tests/track/make_runs.py"
-    cc -shared -fPIC -o failing.so "$ROOT/tests/track/failing_malloc.c"
+    cc -shared -fPIC -o failing.so "$ROOT/tests/attack/failing_malloc.c" -ldl
 }
 
 # until_it_works STEP COMMAND...: with FILE for the output; every STEP-th allocation is the first

@@ -3,22 +3,12 @@
 # and what they keep.
 
 load helper
+load run_files
 
 setup() {
     enter_test
     unset_make
     mkcifar --train 200 --test 20 --classes 5 -o tiny.tar.gz
-}
-
-csv() {
-    echo "out/csv_logs/$1_fusions/$1_$2_training_log.csv"
-}
-
-finished() { # NAME
-    assert_exists "out/runs/$1/finished"
-}
-unfinished() { # NAME
-    assert_not_exists "out/runs/$1/finished"
 }
 
 # real WORD...: one tiny family, the real tools.

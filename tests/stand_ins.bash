@@ -1,6 +1,8 @@
 # Loaded by the tests of the make targets (`load stand_ins`): stand-ins for the tools, and what
 # calls make with them.
 
+load run_files
+
 stand_in() { # NAME COMMANDS
     printf '#!/bin/bash\n%s\n' "$2" >"bin/$1"
     chmod +x "bin/$1"
@@ -37,15 +39,4 @@ EOF
 # As the installed fragment is used: nothing of the source tree is known to it.
 fusions() {
     make -f "$ROOT/pipelines/fusions.mk" DATA=archive.tar.gz OUT=out "$@"
-}
-
-csv() {
-    echo "out/csv_logs/$1_fusions/$1_$2_training_log.csv"
-}
-
-finished() { # NAME
-    assert_exists "out/runs/$1/finished"
-}
-unfinished() { # NAME
-    assert_not_exists "out/runs/$1/finished"
 }

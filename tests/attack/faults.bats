@@ -9,7 +9,7 @@ setup_file() {
     strace -o /dev/null true || skip_file "no strace that may trace"
     export OMP_NUM_THREADS=1
     tiny_data
-    cc -shared -fPIC -o nth.so "$ROOT/tests/attack/nth_malloc.c" -ldl
+    cc -shared -fPIC -o failing.so "$ROOT/tests/attack/failing_malloc.c" -ldl
     expert-train -q --arch "$tiny_arch" --expert 0 --steps 1 --batch 8 --device ref \
         --data data.safetensors --checkpoint-dir expert -o expert.pth >expert.jsonl
     fusion-train -q --fusion multiplicative --steps 1 --batch 8 --device ref \
@@ -21,7 +21,7 @@ attack() { # TOOL...
     local tool
     export OMP_NUM_THREADS=1
     for tool; do
-        python3 "$ROOT/tests/attack/faults.py" "$BATS_FILE_TMPDIR" "$BATS_FILE_TMPDIR/nth.so" \
+        python3 "$ROOT/tests/attack/faults.py" "$BATS_FILE_TMPDIR" "$BATS_FILE_TMPDIR/failing.so" \
             "${FX_ATTACK:-12}" "$tool" | sed 's/^/# /' >&3
         assert_equal "${PIPESTATUS[0]}" 0
     done

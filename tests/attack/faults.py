@@ -2,7 +2,7 @@
 allocation; after each there is nothing under a final name but whole files, one line says why, the
 exit status is right, and a run goes on to the same bytes.
 
-INPUTS is the folder that faults.bats makes, SHIM nth_malloc.c compiled; at most LIMIT calls and as
+INPUTS is the folder that faults.bats makes, SHIM failing_malloc.c compiled; at most LIMIT calls and as
 many allocations are tried, spread evenly, or all with 0.  System calls are made to fail by
 strace(1)."""
 

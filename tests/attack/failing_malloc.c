@@ -1,5 +1,6 @@
-/* One allocation that fails, for LD_PRELOAD: number FAIL_AT of those that a tool makes once it has
- * begun (fx_tool_start calls setvbuf).  How many there were is left in the file FAIL_COUNT. */
+/* Allocations that fail, for LD_PRELOAD.  FAIL_AT=N: number N alone, of those that a tool makes
+ * once it has begun (fx_tool_start calls setvbuf); how many there were is left in the file
+ * FAIL_COUNT. FAIL_FROM=N: number N of the process and all that follow, as where memory ends. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -17,14 +18,20 @@ static atomic_bool has_begun;
 static atomic_long count;
 static long fail_at;
 
+static long number_in(const char *name)
+{
+    const char *text = getenv(name);
+
+    return text ? strtol(text, NULL, 10) : 0;
+}
+
 int setvbuf(FILE *stream, char *buffer, int mode, size_t n)
 {
     int (*real)(FILE *, char *, int, size_t) =
         (int (*)(FILE *, char *, int, size_t))dlsym(RTLD_NEXT, "setvbuf");
-    const char *text = getenv("FAIL_AT");
     int result = real(stream, buffer, mode, n);
 
-    fail_at = text ? strtol(text, NULL, 10) : 0;
+    fail_at = number_in("FAIL_AT");
     has_begun = true;
     return result;
 }
@@ -43,7 +50,14 @@ __attribute__((destructor)) static void leave_count(void)
 
 static bool fails(void)
 {
-    if (!has_begun || ++count != fail_at)
+    static long fail_from = -1;
+
+    if (fail_from < 0)
+        fail_from = number_in("FAIL_FROM");
+    if (!has_begun && fail_from == 0)
+        return false;
+    ++count;
+    if (fail_from > 0 ? count < fail_from : count != fail_at)
         return false;
     errno = ENOMEM;
     return true;
