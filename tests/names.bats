@@ -97,12 +97,14 @@ END
 }
 
 @test "an output may have the longest name, and keeps the permissions of what it replaces" {
-    local name
+    local name mode
     name=$(printf 'n%.0s' {1..255})
     mkcifar --train 20 --test 20 -o "$name"
-    chmod 600 "$name"
-    mkcifar --train 20 --test 20 -o "$name"
-    assert_equal "$(stat -c %a "$name")" 600
+    for mode in 600 664; do
+        chmod "$mode" "$name"
+        mkcifar --train 20 --test 20 -o "$name"
+        assert_equal "$(stat -c %a "$name")" "$mode"
+    done
     name=$(printf '\xe2\x82\xac%.0s' {1..85}) # 255 bytes, 3 a character
     mkcifar --train 20 --test 20 -o "$name"
     assert_equal "$(find . -type f | wc -l)" 2
