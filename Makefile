@@ -212,6 +212,7 @@ install: all ## copy tools, man pages, completion and pipelines to $(DESTDIR)$(P
 	install -m 755 $(TOOL_BINS) $(DESTDIR)$(BINDIR)
 	for page in $(PAGES); do install -D -m 644 -t $(DESTDIR)$(MANDIR)/man$${page##*.} $$page; done
 	cp $(SHARED) $(DESTDIR)$(DATADIR)
+	install -D -m 644 -t $(DESTDIR)$(DATADIR)/python python/fusion_models.py
 	cp pipelines/slurm/* $(DESTDIR)$(DATADIR)/slurm
 	cp pipelines/completion/option-table $(DESTDIR)$(DATADIR)/completion
 	for script in $(SCRIPTS); do \

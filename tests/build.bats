@@ -130,6 +130,7 @@ CUDA (it has: ref); without oneDNN as well there is only ref, plain and slow"
         assert_exists "$there/usr/share/fish/vendor_completions.d/$tool.fish"
     done
     assert_exists "$there/usr/share/man/man7/fusion-tools.7"
+    assert_exists "$there/usr/share/fusion-tools/python/fusion_models.py"
     PATH=$there/usr/bin:/usr/bin:/bin run -0 make -n -f "$there/usr/share/fusion-tools/fusions.mk" \
         INIT=1 DATA=x.safetensors resnet-concatenation
     assert_line --partial "expert-load --arch 'resnet18' --init 1 --count 4 |"

@@ -65,7 +65,10 @@ def join(model, arch, fusion, path, save=torch.save):
     """The whole model as a checkpoint of ours at path: through a .pth and ckpt-join."""
     pth = f"{path}.pth"
     save(model.state_dict(), pth)
-    run("ckpt-join", "--arch", arch, "--fusion", fusion, "--fused", model.fused, "-o", path, pth)
+    run(
+        *("ckpt-join", "--arch", arch, "--fusion", fusion, "--fused", model.fused, "-o", path),
+        *("--count", len(model.expert_backbones), "--classes", model.n_classes, pth),
+    )
     os.remove(pth)
 
 

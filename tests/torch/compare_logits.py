@@ -1,4 +1,5 @@
 """Logits and evaluation metrics of one architecture with each fusion: PyTorch against fusion-eval.
+And load() of python/fusion_models.py: what it makes of the checkpoint and the images' bytes.
 
 Everything that starts as a constant is made random first (models.randomise).  The whole model goes
 to a .pth in one of the forms that PyTorch users have, through ckpt-join, to fusion-eval --logits.
@@ -10,7 +11,7 @@ import os
 import torch
 
 import models
-from bridge import Data, Verdict, join, read_safetensors, relative_error, run_events
+from bridge import MEAN, STD, Data, Verdict, join, read_safetensors, relative_error, run_events
 from train_reference import measure
 
 LIMIT = 1e-4
@@ -61,6 +62,7 @@ class Answers:
         self.model = model.eval()
         first = slice(limit)
         self.images, self.labels = data.images("test", first), data.labels("test", first)
+        self.bytes = data.tensors["test.images"][first]
         with torch.no_grad():
             answers = [expert(self.images) for expert in model.expert_backbones]
         self.features, self.experts = ([a[i] for a in answers] for i in (0, 1))
@@ -94,6 +96,16 @@ def compare(verdict, what, answers, args, device, checkpoint):
     verdict.check(f"{what} loss", abs(event["loss"] / expected["val_loss_global"] - 1), LIMIT)
 
 
+def compare_loaded(verdict, what, answers, checkpoint):
+    model = models.load(checkpoint, normalise=True, mean=MEAN, std=STD)
+    with torch.no_grad():
+        fused, experts = model(answers.bytes)
+    for name, found, expected in zip(
+        ["global", *range(len(experts))], [fused, *experts], [answers.fused(), *answers.experts]
+    ):
+        verdict.check(f"{what} loaded {name}", relative_error(found, expected), LIMIT)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--arch", required=True)
@@ -118,6 +130,7 @@ def main():
         join(model, args.arch, fusion, checkpoint, FORMS[i % len(FORMS)])
         for device in args.device.split(","):
             compare(verdict, f"{fusion} on {device}:", answers, args, device, checkpoint)
+        compare_loaded(verdict, f"{fusion}:", answers, checkpoint)
         os.remove(checkpoint)
     verdict.leave()
 
