@@ -4,7 +4,7 @@
  * The same as bench/torch_step.py: random images, fresh weights, default dropout; forward, losses
  * with smoothing, backward, clip, AdamW.  A back end that takes its images from a resident data set
  * does so here, with made images.  Prints one JSON object. */
-#include "backend/choice.h"
+#include "backend/backend.h"
 #include "base/tool.h"
 #include "net/model.h"
 

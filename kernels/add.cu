@@ -1,8 +1,8 @@
 /* Sums, ReLU and dropout of maps: every thread has a block of eight channels of its own, so results
  * may lie over inputs. */
 #include "launch.cuh"
-#include "map_drop.cuh"
-#include "map_grid.cuh"
+#include "dropout.cuh"
+#include "map_block.cuh"
 
 /* NaN passes. */
 static __device__ __forceinline__ float relu_of(float x)

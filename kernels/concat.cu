@@ -1,6 +1,6 @@
 /* Channels of one map to channels of another, from anywhere to anywhere: bits, not numbers. */
 #include "launch.cuh"
-#include "map_grid.cuh"
+#include "map_block.cuh"
 
 namespace
 {

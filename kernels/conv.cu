@@ -1,6 +1,6 @@
 /* Convolution weights: their gradients from cuDNN's type to f32, and the bf16 shadow of masters. */
 #include "launch.cuh"
-#include "map_grid.cuh"
+#include "map_block.cuh"
 
 static __host__ __device__ __forceinline__ unsigned weight_blocks(const fx_weight_layout &w)
 {

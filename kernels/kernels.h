@@ -55,7 +55,7 @@ struct fx_k_array {
 /* ---- what changes from step to step: one block of device memory, copied in before the step ----
  */
 
-/* The header; arrays follow it (lib/backend/cuda/batch_block_internal.h says where). */
+/* The header; arrays follow it (lib/backend/cuda/input_internal.h says where). */
 struct fx_k_batch {
     uint64_t seed;
     uint32_t epoch;
@@ -356,7 +356,7 @@ cudaError_t fx_k_input(const struct fx_k_launch *l, const struct fx_k_batch_view
                        const uint8_t *augmented, const float mean[3], const float std[3],
                        const struct fx_k_map *y);
 
-/* ---- pack.cu: between maps and f32 as the host has it, (n, c, h, w) lane behind lane ----------
+/* ---- input.cu: between maps and f32 as the host has it, (n, c, h, w) lane behind lane ----------
  */
 
 /* y, a map of c channels, = pixels. */

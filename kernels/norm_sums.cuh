@@ -4,7 +4,7 @@
 #ifndef FX_KERNELS_NORM_SUMS_CUH
 #define FX_KERNELS_NORM_SUMS_CUH
 
-#include "norm_cut.cuh"
+#include "norm_rows.cuh"
 #include "sums.cuh"
 
 /* Two sums for each channel of a thread. */

@@ -2,7 +2,7 @@
 #ifndef FX_KERNELS_NORM_VALUE_CUH
 #define FX_KERNELS_NORM_VALUE_CUH
 
-#include "map_drop.cuh"
+#include "dropout.cuh"
 #include "norm_rows.cuh"
 
 /* A norm's coefficients for one channel: norm(x) = scale * x + shift. */

@@ -1,6 +1,6 @@
 /* 2x2 and global average pools of maps. */
 #include "launch.cuh"
-#include "map_grid.cuh"
+#include "map_block.cuh"
 
 static __device__ __forceinline__ void add_block(fx_map_block &sum, const fx_map_block &v)
 {

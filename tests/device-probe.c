@@ -1,6 +1,6 @@
 /* device-probe DEVICE: prints which device that is here, and what; if build or machine have none,
  * one line says why and the exit status is 77. */
-#include "backend/choice.h"
+#include "backend/backend.h"
 #include "base/tool.h"
 
 #include <stdio.h>

@@ -7,7 +7,6 @@
 #include "checkpoint/state_dict.h"
 #include "net/arch.h"
 #include "net/fusion.h"
-#include "net/help.h"
 #include "net/model.h"
 #include "tensor/safetensors.h"
 

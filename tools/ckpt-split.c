@@ -4,7 +4,7 @@
 #include "base/io.h"
 #include "base/jsonl.h"
 #include "base/log.h"
-#include "base/quote.h"
+#include "base/utf8.h"
 #include "base/tool.h"
 #include "checkpoint/checkpoint.h"
 #include "net/arch.h"

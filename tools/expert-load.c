@@ -3,12 +3,11 @@
 #include "base/io.h"
 #include "base/kind.h"
 #include "base/log.h"
-#include "base/quote.h"
+#include "base/utf8.h"
 #include "base/tool.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/state_dict.h"
 #include "net/arch.h"
-#include "net/help.h"
 #include "net/model.h"
 #include "tensor/safetensors.h"
 

@@ -8,14 +8,11 @@
 #include "base/number.h"
 #include "base/stop.h"
 #include "base/tool.h"
-#include "checkpoint/export.h"
-#include "config/print_schedule.h"
+#include "checkpoint/component.h"
 #include "config/train_options.h"
 #include "net/arch.h"
-#include "net/help.h"
 #include "run/finished.h"
 #include "run/run.h"
-#include "run/usage.h"
 
 #include <stdio.h>
 #include <stdlib.h>

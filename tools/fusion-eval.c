@@ -10,7 +10,6 @@
 #include "run/metrics.h"
 #include "run/progress.h"
 #include "run/run.h"
-#include "run/usage.h"
 #include "tensor/safetensors.h"
 
 #include <math.h>

@@ -1,11 +1,10 @@
 /* fusion-top: the runs below a directory, watched in the terminal, or once as a table. */
 #include "base/env.h"
 #include "base/log.h"
-#include "base/memory_stream.h"
-#include "base/quote.h"
+#include "base/io.h"
+#include "base/utf8.h"
 #include "base/screen.h"
 #include "base/tool.h"
-#include "base/utf8.h"
 #include "track/top.h"
 
 #include <errno.h>

@@ -6,14 +6,11 @@
 #include "base/tool.h"
 #include "base/words.h"
 #include "checkpoint/checkpoint.h"
-#include "config/print_schedule.h"
 #include "config/train_options.h"
 #include "net/arch.h"
 #include "net/fusion.h"
-#include "net/help.h"
 #include "run/finished.h"
 #include "run/run.h"
-#include "run/usage.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,6 @@
 /* runs-report: a directory of runs in, one HTML page about them out. */
 #include "base/io.h"
 #include "base/log.h"
-#include "base/memory_stream.h"
 #include "base/tool.h"
 #include "track/report.h"
 

@@ -1,8 +1,7 @@
 /* Reading a CIFAR archive: which member is what, and whether the whole fits together. */
 #include "archive/cifar.h"
 
-#include "archive/cifar_decode_internal.h"
-#include "archive/cifar_folder_internal.h"
+#include "archive/cifar_internal.h"
 #include "archive/tar_internal.h"
 #include "base/kind.h"
 

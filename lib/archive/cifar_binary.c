@@ -2,7 +2,7 @@
  *
  *   CIFAR-100: coarse u8 | fine u8 | 1024 red | 1024 green | 1024 blue      3074 bytes
  *   CIFAR-10:  label u8            | 1024 red | 1024 green | 1024 blue      3073 bytes */
-#include "archive/cifar_decode_internal.h"
+#include "archive/cifar_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

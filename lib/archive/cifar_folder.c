@@ -1,5 +1,5 @@
 /* Reading files of a folder that may hold anything under the names that are looked for. */
-#include "archive/cifar_folder_internal.h"
+#include "archive/cifar_internal.h"
 
 #include "archive/tar_internal.h"
 #include "base/io.h"

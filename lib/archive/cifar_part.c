@@ -1,5 +1,5 @@
-/* Memory of a CIFAR part and of label names (see cifar_decode_internal.h). */
-#include "archive/cifar_decode_internal.h"
+/* Memory of a CIFAR part and of label names (see cifar_internal.h). */
+#include "archive/cifar_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

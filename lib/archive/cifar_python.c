@@ -5,7 +5,7 @@
  *   meta: fine_label_names and coarse_label_names, or label_names: lists of text
  * Keys are Python 2 strings, or Python 3 str or bytes after a round trip; dicts are in any order;
  * filenames and batch_label may be missing. */
-#include "archive/cifar_decode_internal.h"
+#include "archive/cifar_internal.h"
 #include "archive/pickle_numpy_internal.h"
 #include "archive/unpickle_internal.h"
 

@@ -1,5 +1,5 @@
 /* Calls in a pickle: the few that only spell plain data, and everything else as an opaque node. */
-#include "archive/pickle_call_internal.h"
+#include "archive/pickle_machine_internal.h"
 
 /* OrderedDict(), or OrderedDict([[key, value], ...]) as Python 2 wrote it. */
 static struct fx_pickle_value *make_dict(struct fx_pickle *pickle,

@@ -53,4 +53,13 @@ enum fx_status fx_machine_pop_n(struct fx_machine *m, size_t n,
 enum fx_status fx_machine_put(struct fx_machine *m, uint64_t number) FX_MUST_CHECK;
 enum fx_status fx_machine_get(struct fx_machine *m, uint64_t number) FX_MUST_CHECK;
 
+/* What a call written in a pickle becomes: plain data where that is all it means, else a node. */
+
+/* fx_pickle_call: the value of callable(*args), without calling: a DICT, BYTES, or an OBJECT that
+ * records the name and the arguments (see fx_unpickle).
+ *   callable  GLOBAL or PERSISTENT;  args  TUPLE
+ * NULL: *why says what is wrong with the arguments, or stays NULL when the tree has no room. */
+struct fx_pickle_value *fx_pickle_call(struct fx_pickle *pickle, struct fx_pickle_value *callable,
+                                       struct fx_pickle_value *args, const char **why);
+
 #endif

@@ -4,7 +4,7 @@
 #include "archive/pth_file_internal.h"
 
 #include "archive/unpickle_internal.h"
-#include "archive/zip_bytes_internal.h"
+#include "archive/zip_internal.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -7,8 +7,8 @@
 #include "archive/pth.h"
 
 #include "archive/pth_file_internal.h"
-#include "archive/zip_write_internal.h"
-#include "base/memory_stream.h"
+#include "archive/zip_internal.h"
+#include "base/io.h"
 
 #include <limits.h>
 #include <stdio.h>

@@ -4,7 +4,6 @@
  * machine (pickle_machine.c) holds the bounds; what a call means is in pickle_call.c. */
 #include "archive/unpickle_internal.h"
 
-#include "archive/pickle_call_internal.h"
 #include "archive/pickle_machine_internal.h"
 
 #include <inttypes.h>

@@ -1,8 +1,6 @@
 /* The central directory of a zip archive: found, read, and held against every local header. */
 #include "archive/zip_internal.h"
 
-#include "archive/zip_bytes_internal.h"
-
 #include <stdlib.h>
 #include <string.h>
 

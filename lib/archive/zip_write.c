@@ -1,10 +1,8 @@
 /* Writing zip archives: headers first, since every payload is in memory; zip64 fields only where a
  * size, an offset or the number of members needs them. */
-#include "archive/zip_write_internal.h"
+#include "archive/zip_internal.h"
 
-#include "archive/zip_bytes_internal.h"
 #include "base/io.h"
-#include "base/memory_stream.h"
 
 #include <stdlib.h>
 #include <string.h>

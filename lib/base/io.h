@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 /* fx_read_full: reads exactly n bytes, or up to the end of the stream; *n_read says how many.
@@ -85,5 +86,13 @@ void fx_sync_dir_of(const char *path);
 
 /* fx_make_dirs: mkdir -p. */
 enum fx_status fx_make_dirs(const char *path, struct fx_err *err) FX_MUST_CHECK;
+
+/* A stream into memory, as open_memstream(3), but one that says when memory was short: glibc's
+ * leaves out what found no room and closes without an error. */
+
+/* fx_memory_stream: what is written is in *bytes, *n of them and a NUL, after fflush or fclose;
+ * owned by the caller, to be freed after fclose.  NULL when memory is short, with *bytes NULL too.
+ * Where it is short later, fclose fails, and ferror may have told before. */
+FILE *fx_memory_stream(char **bytes, size_t *n);
 
 #endif

@@ -3,7 +3,6 @@
 
 #include "base/clock.h"
 #include "base/env.h"
-#include "base/quote.h"
 #include "base/utf8.h"
 
 #include <stdarg.h>

@@ -3,7 +3,6 @@
 
 #include "base/env.h"
 #include "base/io.h"
-#include "base/memory_stream.h"
 
 #include <errno.h>
 #include <poll.h>

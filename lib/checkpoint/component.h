@@ -5,6 +5,7 @@
 #define FX_CHECKPOINT_COMPONENT_H
 
 #include "base/kind.h"
+#include "net/graph.h"
 #include "tensor/safetensors.h"
 
 #include <stdint.h>
@@ -54,5 +55,13 @@ enum fx_status fx_facts_classes(struct fx_component_list list, int64_t *value,
                                 struct fx_err *err) FX_MUST_CHECK;
 enum fx_status fx_facts_experts(struct fx_component_list list, int64_t *value,
                                 struct fx_err *err) FX_MUST_CHECK;
+
+/* One expert of a checkpoint as a file of its own. */
+
+/* fx_export_expert: writes expert 0 of the checkpoint under its bare names (conv1.weight, ...), in
+ * the order of its state_dict: as .pth when path ends so, as safetensors with the checkpoint's
+ * metadata otherwise.  path "-" or NULL is stdout. */
+enum fx_status fx_export_expert(const char *checkpoint, const struct fx_graph *graph,
+                                const char *path, struct fx_err *err) FX_MUST_CHECK;
 
 #endif

@@ -1,5 +1,5 @@
 /* The checkpoint's tensors, renamed. */
-#include "checkpoint/export.h"
+#include "checkpoint/component.h"
 
 #include "archive/pth.h"
 #include "tensor/safetensors.h"

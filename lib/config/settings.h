@@ -11,6 +11,7 @@
 #include "config/schedule.h"
 #include "net/model.h"
 
+#include <stdio.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -163,5 +164,9 @@ json_t *fx_settings_started(const struct fx_settings *settings, const json_t *st
 /* fx_settings_command: the command line that makes the run again, every setting spelled out; paths
  * and settings without influence on the result are left out.  malloc'ed; NULL: out of memory. */
 char *fx_settings_command(const struct fx_settings *settings);
+
+/* fx_print_schedule: a line of names, then one an epoch, separated by tabs: the epoch, and the rate
+ * of each group while it is trained.  The settings are complete. */
+void fx_print_schedule(const struct fx_settings *settings, FILE *out);
 
 #endif

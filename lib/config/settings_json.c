@@ -2,7 +2,7 @@
 #include "config/settings.h"
 
 #include "base/jsonl.h"
-#include "base/memory_stream.h"
+#include "base/io.h"
 #include "base/number.h"
 #include "config/setting_rows_internal.h"
 

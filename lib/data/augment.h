@@ -7,7 +7,10 @@
 #ifndef FX_DATA_AUGMENT_H
 #define FX_DATA_AUGMENT_H
 
+#include "base/host_device.h"
 #include "data/dataset.h"
+
+#include <stdint.h>
 
 #define FX_AUGMENT_POLICIES "none|basic|light|baseline|strong|sota"
 enum fx_augment_policy {
@@ -108,5 +111,20 @@ void fx_augment_batch(const struct fx_image_set *images, const float mean[3], co
 /* fx_normalize_batch: evaluation input: images by number, no augmentation. */
 void fx_normalize_batch(const struct fx_image_set *images, const float mean[3], const float std[3],
                         const int64_t *numbers, int n, float *pixels);
+
+/* From a byte of an augmented image to the number that the network sees; shared by the host and the
+ * CUDA kernels. */
+
+/* Rounded as PyTorch's ToTensor and Normalize round. */
+static inline FX_HD float fx_input_normalized(uint8_t value, float mean, float std)
+{
+    return ((float)value / 255.0f - mean) / std;
+}
+
+/* Mixup: lam * x + (1 - lam) * the partner's. */
+static inline FX_HD float fx_input_mixup(float lam, float own, float partner)
+{
+    return lam * own + (1.0f - lam) * partner;
+}
 
 #endif

@@ -4,7 +4,6 @@
  * channel, and is erased; then the images of the batch are mixed (cutmix, mixup) in place. */
 #include "data/augment.h"
 
-#include "data/input_value.h"
 #include "data/pixel_op_internal.h"
 
 #include <string.h>

@@ -79,4 +79,7 @@ const struct fx_arch *fx_arch_find(const char *text);
 enum fx_status fx_arch_parse(const char *text, size_t n, const struct fx_arch **arch,
                              struct fx_arch_value *values, struct fx_err *err) FX_MUST_CHECK;
 
+/* The architectures as a paragraph of --help; static storage (help.c). */
+const char *fx_arch_help(void);
+
 #endif

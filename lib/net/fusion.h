@@ -41,4 +41,7 @@ extern const char fx_fusion_list[];         /* "|multiplicative|..." */
 enum fx_status fx_fusion_find(const char *name, const struct fx_fusion **fusion,
                               struct fx_err *err) FX_MUST_CHECK;
 
+/* The fusions and then the architectures as paragraphs of --help; static storage (help.c). */
+const char *fx_model_help(void);
+
 #endif

@@ -1,6 +1,4 @@
 /* What --help says about architectures and fusions, read from their tables. */
-#include "net/help.h"
-
 #include "base/status.h"
 #include "net/arch.h"
 #include "net/fusion.h"

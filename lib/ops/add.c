@@ -1,5 +1,5 @@
 /* The residual sum and its gradient, which is the same for both inputs. */
-#include "ops/add.h"
+#include "ops/operators.h"
 
 void fx_add_forward(size_t n, const float *a, const float *b, bool relu, float *y)
 {

@@ -2,7 +2,7 @@
  *   s = q k^T / sqrt(d),  p = softmax(s) over keys,  a = dropout(p),  y = a v.
  * Backward:  dv = a^T dy,  da = dy v^T,  dp = da * mask,  ds = p (dp - sum_key p dp),
  *   dq = ds k / sqrt(d),  dk = ds^T q / sqrt(d). */
-#include "ops/attention.h"
+#include "ops/operators.h"
 
 #include <math.h>
 

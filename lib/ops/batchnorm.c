@@ -1,7 +1,7 @@
 /* BatchNorm, a channel at a time.  With m = n * area, xhat = (x - mean) / std, std = sqrt(var +
  * eps) and dz the gradient before the ReLU: dbias = sum dz,  dweight = sum dz * xhat, dx = weight /
  * std * (dz - dbias / m - xhat * dweight / m). */
-#include "ops/batchnorm.h"
+#include "ops/operators.h"
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /* Concatenation: runs of one input between runs of the others. */
-#include "ops/concat.h"
+#include "ops/operators.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* y[n,o,i,j] = sum_{c,r,s} w[o,c,r,s] * x[n, c, i*stride - pad + r, j*stride - pad + s], with c
  * over the input channels of o's group and x zero outside the image; and its two gradients.  A row
  * of the result is accumulated at a time, so that the innermost loop runs along x. */
-#include "ops/conv.h"
+#include "ops/operators.h"
 
 #include <stddef.h>
 #include <string.h>

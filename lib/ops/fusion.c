@@ -1,5 +1,5 @@
 /* The experts' features become one: element by element, or as tokens. */
-#include "ops/fusion.h"
+#include "ops/operators.h"
 
 #include "net/graph.h"
 

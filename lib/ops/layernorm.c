@@ -1,6 +1,6 @@
 /* y = weight * xhat + bias, xhat = (x - mean) / std over a row of c values.  With g = dy * weight:
  *   dx = (g - mean(g) - xhat * mean(g * xhat)) / std. */
-#include "ops/layernorm.h"
+#include "ops/operators.h"
 
 #include <math.h>
 #include <stddef.h>

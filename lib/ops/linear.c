@@ -1,6 +1,6 @@
 /* y = relu(x W^T + b); with dz the gradient before the ReLU: dx = dz W, dW = dz^T x, db = sum dz.
  */
-#include "ops/linear.h"
+#include "ops/operators.h"
 
 #include <stddef.h>
 

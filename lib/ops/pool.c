@@ -1,5 +1,5 @@
 /* Average pooling and its gradient: each of the values averaged gets an equal share. */
-#include "ops/pool.h"
+#include "ops/operators.h"
 
 #include <stddef.h>
 

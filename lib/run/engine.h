@@ -2,7 +2,7 @@
 #ifndef FX_RUN_ENGINE_H
 #define FX_RUN_ENGINE_H
 
-#include "backend/choice.h"
+#include "backend/backend.h"
 #include "net/model.h"
 #include "run/memory.h"
 #include "tensor/tensor.h"

@@ -2,7 +2,7 @@
 #ifndef FX_RUN_PHASES_INTERNAL_H
 #define FX_RUN_PHASES_INTERNAL_H
 
-#include "run/plan.h"
+#include "run/run.h"
 #include "run/trainer_internal.h"
 
 #include <unistd.h>

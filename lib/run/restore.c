@@ -1,5 +1,5 @@
 /* Verified reading, generation by generation. */
-#include "run/restore_internal.h"
+#include "run/rundir_internal.h"
 
 #include "base/jsonl.h"
 #include "base/log.h"

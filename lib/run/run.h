@@ -2,12 +2,33 @@
 #ifndef FX_RUN_RUN_H
 #define FX_RUN_RUN_H
 
-#include "run/plan.h"
+#include "checkpoint/checkpoint.h"
+#include "config/train_options.h"
+#include "run/engine.h"
+#include "run/evaluate.h"
+
+/* The plan of a run: settings, model and images; everything borrowed. */
+struct fx_run_plan {
+    const struct fx_settings *settings; /* complete */
+    const struct fx_dataset *dataset;
+    const struct fx_graph *graph;
+    struct fx_index_list images; /* numbers to train on, sorted */
+    struct fx_subset val, test;
+    /* Initial values of a fresh run, checked; fx_train closes it once the engine has them.  An
+     * empty set: everything from the seed. */
+    struct fx_tensor_file *initial;
+};
 
 /* fx_train: trains, or goes on training, until the run is finished; metrics on stdout, or where
  * the options say.  Returns FX_ESTOPPED with the state on the disk when a signal asked (after
  * fx_stop_catch), FX_EDIVERGED likewise. */
 enum fx_status fx_train(const struct fx_run_plan *plan, const struct fx_run_options *options,
                         struct fx_err *err) FX_MUST_CHECK;
+
+/* "back ends: ref cpu", for --version. */
+const char *fx_train_built_with(void);
+
+/* The last line of the log: time and peak memory. */
+void fx_log_usage(double seconds);
 
 #endif

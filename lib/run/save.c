@@ -1,6 +1,6 @@
 /* A checkpoint is described as a set whose tensors are fetched from the device one by one while
  * the file is written: no second copy of the model is ever in memory. */
-#include "run/save_internal.h"
+#include "run/rundir_internal.h"
 
 #include "base/number.h"
 #include "base/tool.h"

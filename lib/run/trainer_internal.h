@@ -7,7 +7,7 @@
 #include "run/evaluate.h"
 #include "run/history_internal.h"
 #include "run/progress.h"
-#include "run/restore_internal.h"
+#include "run/rundir_internal.h"
 
 /* A step in flight: the back end has its update, and its end is not known yet. */
 struct fx_step_in_flight {

@@ -1,5 +1,5 @@
 /* First and last words of the tools that compute. */
-#include "run/usage.h"
+#include "run/run.h"
 
 #include "backend/backend.h"
 #include "base/log.h"

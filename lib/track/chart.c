@@ -1,6 +1,4 @@
 /* Axes, curves and legend; colours and fonts are the style sheet's. */
-#include "track/chart_internal.h"
-
 #include "track/html_internal.h"
 
 #include <math.h>

@@ -7,7 +7,6 @@
 
 #include "base/io.h"
 #include "base/log.h"
-#include "base/memory_stream.h"
 #include "base/number.h"
 #include "track/events.h"
 

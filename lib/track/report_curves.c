@@ -2,7 +2,7 @@
  * architecture, all with the same axes. */
 #include "track/report_internal.h"
 
-#include "track/chart_internal.h"
+#include "track/html_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

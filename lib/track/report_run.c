@@ -1,7 +1,6 @@
 /* The section about one run. */
 #include "track/report_internal.h"
 
-#include "track/chart_internal.h"
 #include "track/html_internal.h"
 
 #include <math.h>

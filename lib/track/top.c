@@ -1,7 +1,6 @@
 /* Cells are made first, then ordered, measured and printed. */
 #include "track/top.h"
 
-#include "base/quote.h"
 #include "base/utf8.h"
 #include "track/run_scores_internal.h"
 

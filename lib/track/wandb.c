@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "track/events.h"
 #include "track/series_internal.h"
-#include "track/wandb_identity_internal.h"
+#include "track/wandb_internal.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

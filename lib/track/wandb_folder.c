@@ -1,6 +1,6 @@
 /* The folders of offline runs: a new one, and what earlier ones of the same run hold. */
 #include "base/io.h"
-#include "track/wandb_identity_internal.h"
+#include "track/wandb_internal.h"
 
 #include <dirent.h>
 #include <errno.h>

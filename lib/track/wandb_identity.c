@@ -1,5 +1,5 @@
 /* Identifiers and projects. */
-#include "track/wandb_identity_internal.h"
+#include "track/wandb_internal.h"
 
 #include "base/hash.h"
 #include "base/utf8.h"

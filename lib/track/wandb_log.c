@@ -1,5 +1,5 @@
 /* Chunks and blocks, written and read. */
-#include "track/wandb_log_internal.h"
+#include "track/wandb_internal.h"
 
 #include "base/io.h"
 

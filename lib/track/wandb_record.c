@@ -1,5 +1,5 @@
 /* Field numbers, in one place. */
-#include "track/wandb_record_internal.h"
+#include "track/wandb_internal.h"
 
 #include "base/tool.h"
 #include "track/events.h"

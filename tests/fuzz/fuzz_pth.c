@@ -3,7 +3,7 @@
  * FX_EINPUT and one line, or with tensors whose every byte can be read and written again. */
 #include "archive/pth.h"
 #include "archive/unpickle_internal.h"
-#include "archive/zip_write_internal.h"
+#include "archive/zip_internal.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

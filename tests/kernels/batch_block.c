@@ -1,7 +1,7 @@
 /* What travels to the device: a batch in its block, and the resident images. */
 #include "image_case.h"
 
-#include "backend/cuda/resident_internal.h"
+#include "backend/cuda/input_internal.h"
 #include "kernels/batch_row.h"
 
 enum { N = 7, N_MAX = 11 };

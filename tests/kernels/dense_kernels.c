@@ -3,10 +3,7 @@
 #include "kernel_case.h"
 
 #include "ops/dropout.h"
-#include "ops/add.h"
-#include "ops/concat.h"
-#include "ops/layernorm.h"
-#include "ops/linear.h"
+#include "ops/operators.h"
 
 static const struct size {
     int rows, c;

@@ -2,8 +2,7 @@
  * sizes that fill neither warps nor blocks. */
 #include "kernel_case.h"
 
-#include "ops/attention.h"
-#include "ops/fusion.h"
+#include "ops/operators.h"
 
 enum { MAX = FX_NODE_MAX_INPUTS };
 

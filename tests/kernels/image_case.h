@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/cuda/batch_block_internal.h"
+#include "backend/cuda/input_internal.h"
 #include "no_device.h"
 
 static const float image_mean[3] = { 0.5071f, 0.4865f, 0.4409f };

@@ -6,7 +6,7 @@
 #include "norm_case.h"
 
 #include "ops/dropout.h"
-#include "ops/batchnorm.h"
+#include "ops/operators.h"
 
 static inline struct fx_k_launch launch(const struct config *g)
 {

@@ -1,5 +1,5 @@
 /* Running statistics of several norms at once, against the formula of
- * lib/backend/host/running_stats.c. */
+ * lib/backend/host/store.c. */
 #include "kernel_case.h"
 
 enum { N_NODES = 3, MOST = 2100, N_RUNNING = 3 * 2 * MOST + 17 };

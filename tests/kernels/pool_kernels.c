@@ -2,7 +2,7 @@
  * threads and fewer, channels that fill no block. */
 #include "map_memory.h"
 
-#include "ops/pool.h"
+#include "ops/operators.h"
 
 static const int channels[] = { 1, 8, 12, 69, 136 };
 static const struct size {

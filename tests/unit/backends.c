@@ -1,5 +1,5 @@
 /* Devices by text: what exists, what this build lacks, what is no device at all. */
-#include "backend/choice.h"
+#include "backend/backend.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "archive/cifar_decode_internal.h"
+#include "archive/cifar_internal.h"
 
 static uint8_t pixel(size_t image, size_t i)
 {

@@ -7,8 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "backend/cpu/workers_internal.h"
-#include "backend/cpu/layout_internal.h"
+#include "backend/cpu/cpu_internal.h"
 
 static void weights_survive_packing(void **state)
 {

@@ -1,5 +1,4 @@
 /* UTF-8 as RFC 3629 has it, and text that cannot do anything to a terminal. */
-#include "base/quote.h"
 #include "base/utf8.h"
 
 #include <setjmp.h>

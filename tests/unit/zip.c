@@ -1,8 +1,6 @@
 /* The zip writer and reader against each other: content, places, deflated members, archives with
  * more members than the classic end record can count; and no cut is taken for a whole. */
 #include "archive/zip_internal.h"
-#include "archive/zip_bytes_internal.h"
-#include "archive/zip_write_internal.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

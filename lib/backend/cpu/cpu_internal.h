@@ -8,11 +8,66 @@
 #define FX_BACKEND_CPU_CPU_INTERNAL_H
 
 #include "backend/cpu/dnnl_internal.h"
-#include "backend/cpu/workers_internal.h"
-#include "backend/cpu/layout_internal.h"
-#include "ops/dropout.h"
+#include "backend/cpu/loops_internal.h"
 #include "backend/host/step.h"
 #include "backend/lower/lower.h"
+#include "net/blocks.h"
+#include "ops/dropout.h"
+
+/* ---- layout (layout.c) ---- */
+
+/* The blocked layouts of the cpu back end, and the way in and out of them.
+ *
+ * A map is nChw{b}c: blocks of b channels, each pixel's b channels side by side; the last block is
+ * padded with zeros.  A convolution's weights are [groups]OIhw{b}i{b}o, padded with zeros in both
+ * channel counts (net/blocks.h). */
+
+/* plain: (c_out, c_in / groups, kernel, kernel) in C order.  pack also writes the zeros. */
+void fx_weight_pack(const struct fx_weight_layout *l, const float *plain, float *packed);
+void fx_weight_unpack(const struct fx_weight_layout *l, const float *packed, float *plain);
+
+/* Puts zeros where a gradient has no parameter: between groups that were merged. */
+void fx_weight_clear_rest(const struct fx_weight_layout *l, float *packed);
+
+/* A map of one image between C order (c, h, w) f32 and blocks; pack writes the zeros. */
+void fx_map_pack(const struct fx_loops *loops, int c, int area, const float *plain, void *packed);
+void fx_map_unpack(const struct fx_loops *loops, int c, int area, const void *packed, float *plain);
+
+/* ---- worker threads (workers.c) ---- */
+
+/* The worker threads of a model.  Lanes run side by side on the first `n_lanes` of them, each with
+ * its own OpenMP team inside oneDNN and our loops; the update runs in chunks on all of them.
+ * Which worker does what is fixed, so results do not depend on scheduling. */
+
+/* How many lanes run at a time, and how many OpenMP threads each gets. */
+struct fx_worker_share {
+    int n_workers; /* divides n_lanes */
+    int n_threads; /* of each worker; n_workers * n_threads <= threads */
+};
+/* fx_worker_share_of: the division of `threads` that keeps most of them busy; of two equal ones
+ * that with more workers, because one core per lane beats two cores per convolution. */
+struct fx_worker_share fx_worker_share_of(int n_lanes, int threads);
+
+struct fx_workers; /* the threads */
+
+/* fx_workers_create: starts n_threads threads that wait for work; each has team OpenMP threads. */
+enum fx_status fx_workers_create(struct fx_workers **workers, int n_threads, int team,
+                                 struct fx_err *err) FX_MUST_CHECK;
+void fx_workers_destroy(struct fx_workers *workers); /* accepts NULL */
+
+/* One worker's share of a job; its own error record is merged by fx_workers_run. */
+typedef enum fx_status fx_worker_job(void *ctx, int worker, struct fx_err *err);
+
+/* fx_workers_run: job(ctx, worker) on workers 0 .. n_workers-1 at once; returns when all are done,
+ * with the failure of the lowest worker. */
+enum fx_status fx_workers_run(struct fx_workers *workers, int n_workers, fx_worker_job *job,
+                              void *ctx, struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_workers_parallel: the workers as the host code's struct fx_parallel; item i runs on worker i
+ * modulo the number of threads. */
+struct fx_parallel fx_workers_parallel(struct fx_workers *workers);
+
+/* ---- device, model, program ---- */
 
 struct fx_device {
     struct fx_device_options options;

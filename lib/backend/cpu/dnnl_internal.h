@@ -2,7 +2,7 @@
  * same for oneDNN 2.6 and 3.x.
  *
  * Every value that passes here is packed nChw{b}c, every weight [groups]OIhw{b}i{b}o in f32 (b the
- * block of layout_internal.h), with channel counts that are multiples of b: oneDNN never sees
+ * block of cpu_internal.h), with channel counts that are multiples of b: oneDNN never sees
  * padding.  A primitive that wants its weights in another layout or in bf16 gets them through a
  * reorder into the workspace of the call. */
 #ifndef FX_BACKEND_CPU_DNNL_INTERNAL_H

@@ -1,5 +1,5 @@
 /* Packing and unpacking; element by element, because it happens at the edges of a run only. */
-#include "backend/cpu/layout_internal.h"
+#include "backend/cpu/cpu_internal.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* The calls of a training step on the cpu, and the back-end table. */
-#include "backend/backends.h"
+#include "backend/backend.h"
 #include "backend/cpu/cpu_internal.h"
 
 #include <string.h>

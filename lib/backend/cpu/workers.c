@@ -1,5 +1,5 @@
 /* Worker threads: they sleep on a condition variable and run one job at a time together. */
-#include "backend/cpu/workers_internal.h"
+#include "backend/cpu/cpu_internal.h"
 
 #include <omp.h>
 #include <pthread.h>

@@ -11,12 +11,11 @@
 #ifndef FX_BACKEND_CUDA_CUDA_INTERNAL_H
 #define FX_BACKEND_CUDA_CUDA_INTERNAL_H
 
-#include "backend/cuda/batch_block_internal.h"
+#include "backend/cuda/input_internal.h"
 #include "backend/cuda/error_internal.h"
 #include "backend/cuda/vendor/cudnn_plan.h"
 #include "backend/cuda/store_internal.h"
 #include "backend/cuda/vendor/gemm.h"
-#include "backend/cuda/resident_internal.h"
 #include "backend/lower/lower.h"
 #include "kernels/kernels.h"
 
@@ -86,7 +85,7 @@ struct fx_program {
 /* Pinned (page-locked) staging buffers: what the host writes for the device before a step, and
  * reads after it.  Two slots, used alternately, since two steps may be in flight. */
 struct fx_staging {
-    void *batch[2]; /* owned: blocks of batch_block_internal.h, used alternately */
+    void *batch[2]; /* owned: blocks of input_internal.h, used alternately */
     float *pixels[2];
     cudaEvent_t copied[2]; /* the block was copied to the device */
     int slot;
@@ -112,7 +111,7 @@ struct fx_model {
     struct fx_staging staging;
     /* device memory, owned: */
     char *activations, *workspace[FX_CUDA_QUEUES];
-    void *batch; /* a block of batch_block_internal.h */
+    void *batch; /* a block of input_internal.h */
     float *pixels;
     uint8_t *augmented;
     struct fx_losses *losses;
@@ -215,6 +214,13 @@ void fx_cuda_marks_fini(struct fx_program *program);
 void fx_cuda_profile_print(struct fx_program *program, FILE *out);
 
 /* ---- functions of the back-end table (backend.h), in model.c and device.c ---- */
+
+/* fx_cuda_find: device_find of backend.h.  Usable is a GPU that the driver shows, for which the
+ * kernels were compiled, and that the libraries, which are loaded here, know as well. */
+enum fx_status fx_cuda_find(struct fx_device_place *place, struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_cuda_capability: 90 for compute capability 9.0; 0 for a device that is not there. */
+int fx_cuda_capability(int ordinal);
 
 enum fx_status fx_cuda_device_open(struct fx_device **device,
                                    const struct fx_device_options *options, struct fx_err *err);

@@ -11,8 +11,7 @@
  * Divergence is decided on the device, since the host sees a step's norm and losses only when the
  * next step is launched already.  The device then skips the update (result->skip) and goes on
  * skipping those of queued steps, until the host has seen it and clears the flag (refuse). */
-#include "backend/backends.h"
-#include "backend/cuda/find_internal.h"
+#include "backend/backend.h"
 #include "backend/cuda/graph_capture_internal.h"
 
 #include <stdlib.h>

@@ -2,10 +2,52 @@
 #include "backend/cuda/store_internal.h"
 
 #include "backend/cuda/error_internal.h"
-#include "backend/cuda/filter_layout_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* ---- layout of convolution weights ----
+ *
+ * Between C order, (c_out, c_in / groups, kernel, kernel), and the layout of cuDNN and cuBLASLt,
+ * (merged, out, kernel, kernel, in), fx_weight_floats(l) values.  Element by element: it happens at
+ * the start and the end of a run, and at checkpoints. */
+
+/* Where output channel o and input channel i (of its group) meet at tap 0; the next tap lies l->in
+ * values further. */
+static size_t weight_at(const struct fx_weight_layout *l, int o, int i)
+{
+    int per_out = l->c_out / l->groups, per_in = l->c_in / l->groups;
+    int merge = l->groups / l->merged, g = o / per_out;
+    int gm = g / merge; /* the merged group, and the channels within it */
+    int om = o - gm * merge * per_out, im = g % merge * per_in + i;
+    int taps = l->kernel * l->kernel;
+
+    return (((size_t)gm * (size_t)l->out + (size_t)om) * (size_t)taps) * (size_t)l->in + (size_t)im;
+}
+
+/* Also writes the zeros. */
+static void filter_pack(const struct fx_weight_layout *l, const float *plain, float *packed)
+{
+    int taps = l->kernel * l->kernel;
+
+    memset(packed, 0, fx_weight_floats(l) * sizeof *packed);
+    for (int o = 0; o < l->c_out; o++)
+        for (int i = 0; i < l->c_in / l->groups; i++)
+            for (int t = 0; t < taps; t++)
+                packed[weight_at(l, o, i) + (size_t)t * (size_t)l->in] = *plain++;
+}
+
+static void filter_unpack(const struct fx_weight_layout *l, const float *packed, float *plain)
+{
+    int taps = l->kernel * l->kernel;
+
+    for (int o = 0; o < l->c_out; o++)
+        for (int i = 0; i < l->c_in / l->groups; i++)
+            for (int t = 0; t < taps; t++)
+                *plain++ = packed[weight_at(l, o, i) + (size_t)t * (size_t)l->in];
+}
+
+/* ---- arenas ---- */
 
 static enum fx_status out_of_memory(struct fx_err *err)
 {
@@ -139,7 +181,7 @@ static enum fx_status check_role(const struct fx_device_store *store, int param,
 static void pack(const struct fx_device_store *store, int param, const float *plain, float *packed)
 {
     if (store->weights[param].kernel > 0)
-        fx_filter_pack(&store->weights[param], plain, packed);
+        filter_pack(&store->weights[param], plain, packed);
     else
         memcpy(packed, plain, store->layout.extents[param].n * sizeof *plain);
 }
@@ -148,7 +190,7 @@ static void unpack(const struct fx_device_store *store, int param, const float *
                    float *plain)
 {
     if (store->weights[param].kernel > 0)
-        fx_filter_unpack(&store->weights[param], packed, plain);
+        filter_unpack(&store->weights[param], packed, plain);
     else
         memcpy(plain, packed, store->layout.extents[param].n * sizeof *plain);
 }

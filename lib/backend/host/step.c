@@ -123,3 +123,14 @@ enum fx_status fx_host_tensor_read(struct fx_model *model, int param, enum fx_te
 {
     return fx_store_read(&step_of(model)->store, param, role, data, err);
 }
+
+/* The serial form of struct fx_parallel. */
+
+static void run_serial(void *owner, size_t n, void (*body)(void *ctx, size_t i), void *ctx)
+{
+    (void)owner;
+    for (size_t i = 0; i < n; i++)
+        body(ctx, i);
+}
+
+const struct fx_parallel fx_parallel_serial = { .run = run_serial, .owner = NULL };

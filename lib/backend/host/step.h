@@ -3,8 +3,22 @@
 #ifndef FX_BACKEND_HOST_STEP_H
 #define FX_BACKEND_HOST_STEP_H
 
-#include "backend/host/parallel.h"
 #include "backend/host/store.h"
+
+#include <stddef.h>
+
+/* How host code that can run on several threads is handed to whoever owns the threads.
+ *
+ * run: calls body(ctx, i) once for each i in 0 .. n-1, in any order and on any threads, and returns
+ * when all are done.  Bodies of different i never write the same memory, so the result does not
+ * depend on the number of threads. */
+struct fx_parallel {
+    void (*run)(void *owner, size_t n, void (*body)(void *ctx, size_t i), void *ctx);
+    void *owner; /* borrowed; first argument of run */
+};
+
+/* fx_parallel_serial: one after the other on the calling thread. */
+extern const struct fx_parallel fx_parallel_serial;
 
 /* The first member of struct fx_model in back ends on the host. */
 struct fx_host_step {

@@ -1,16 +1,8 @@
 /* What each kind of node computes: its shape, and the two functions of lib/ops. */
 #include "backend/ref/node.h"
 
-#include "ops/add.h"
-#include "ops/attention.h"
-#include "ops/batchnorm.h"
-#include "ops/concat.h"
-#include "ops/conv.h"
+#include "ops/operators.h"
 #include "ops/dropout.h"
-#include "ops/fusion.h"
-#include "ops/layernorm.h"
-#include "ops/linear.h"
-#include "ops/pool.h"
 
 #include <string.h>
 

@@ -23,7 +23,7 @@ struct fx_operands {
     float *y;
     const float *dy;    /* backward only */
     double *statistics; /* BATCHNORM: mean (C) and biased variance (C); forward writes them */
-    double *row;        /* CONV2D: scratch, see ops/conv.h */
+    double *row;        /* CONV2D: scratch, see ops/operators.h */
 };
 
 /* fx_node_forward: y = the node's value from its inputs' values.

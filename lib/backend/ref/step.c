@@ -1,9 +1,9 @@
 /* The calls of a training step: the order of the nodes, what is zeroed when, and the back-end
  * table. */
-#include "backend/backends.h"
+#include "backend/backend.h"
 #include "backend/ref/model_internal.h"
 #include "backend/ref/node.h"
-#include "ops/batchnorm.h"
+#include "ops/operators.h"
 
 #include <string.h>
 

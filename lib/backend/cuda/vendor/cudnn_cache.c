@@ -1,5 +1,5 @@
 /* The cache of plans on disk: read leniently, written atomically. */
-#include "backend/cuda/vendor/cudnn_cache_internal.h"
+#include "backend/cuda/vendor/cudnn_library_internal.h"
 
 #include "base/env.h"
 #include "base/io.h"
