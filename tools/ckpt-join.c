@@ -5,6 +5,7 @@
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/component.h"
 #include "checkpoint/state_dict.h"
+#include "data/image_facts.h"
 #include "net/arch.h"
 #include "net/fusion.h"
 #include "net/model.h"
@@ -246,25 +247,11 @@ static enum fx_status put_number(struct fx_tensor_set *set, const char *key, int
     return fx_tensor_set_put_meta(set, key, text, err);
 }
 
-/* What all files that mention a key agree on (epoch, accuracy ...) stays true of the whole. */
-static enum fx_status put_agreed(const struct join *join, const char *key,
-                                 struct fx_tensor_set *set, struct fx_err *err)
-{
-    const char *agreed = NULL;
-
-    for (int i = 0; i < join->args->n_files; i++) {
-        const char *value = fx_tensor_set_meta(&join->files[i].set, key);
-        if (value && agreed && strcmp(value, agreed) != 0)
-            return FX_OK;
-        agreed = value ? value : agreed;
-    }
-    return agreed ? fx_tensor_set_put_meta(set, key, agreed, err) : FX_OK;
-}
-
 static enum fx_status put_metadata(const struct join *join, struct fx_tensor_set *set,
                                    struct fx_err *err)
 {
     static const char *const agreed[] = { "epoch", "step", "seed", "data_digest", "val_accuracy" };
+    struct fx_component_list list = { join->files, join->args->n_files };
     char key[KEY_BYTES];
 
     FX_TRY(fx_tensor_set_put_meta(set, "arch", join->args->arch, err));
@@ -274,7 +261,9 @@ static enum fx_status put_metadata(const struct join *join, struct fx_tensor_set
     FX_TRY(put_number(set, "experts", join->args->n_experts, err));
     FX_TRY(put_number(set, "classes", join->args->n_classes, err));
     for (size_t i = 0; i < sizeof agreed / sizeof *agreed; i++)
-        FX_TRY(put_agreed(join, agreed[i], set, err));
+        FX_TRY(fx_facts_put_agreed(list, agreed[i], set, err));
+    for (int i = 0; i < FX_N_IMAGE_FACTS; i++)
+        FX_TRY(fx_facts_put_agreed(list, fx_image_fact_keys[i], set, err));
     FX_TRY(fx_tensor_set_put_meta(set, "tool", "ckpt-join", err));
     FX_TRY(fx_tensor_set_put_meta(set, "version", fx_version, err));
     FX_TRY(fx_tensor_set_put_meta(set, "command_line", fx_tool_command_line(), err));

@@ -7,6 +7,7 @@
 #include "base/utf8.h"
 #include "base/tool.h"
 #include "checkpoint/checkpoint.h"
+#include "data/image_facts.h"
 #include "net/arch.h"
 #include "net/model.h"
 #include "tensor/safetensors.h"
@@ -153,24 +154,27 @@ static enum fx_status fill_set(const struct checkpoint *c, struct component *com
         if (value)
             FX_TRY(fx_tensor_set_put_meta(&component->set, run_keys[i], value, err));
     }
+    FX_TRY(fx_image_facts_copy(&c->file.set, &component->set, err));
     FX_TRY(fx_tensor_set_put_meta(&component->set, "tool", "ckpt-split", err));
     FX_TRY(fx_tensor_set_put_meta(&component->set, "version", fx_version, err));
     return fx_tensor_set_put_meta(&component->set, "source", c->file.input.name, err);
 }
 
-/* A number where the text is one, except for names and digests, which may look like one. */
+/* A number or list where the text is one, except for names and digests, which may look like one. */
 static json_t *json_value(const char *key, const char *text)
 {
     static const char *const numbers[] = { "experts", "classes", "epoch",
                                            "step",    "seed",    "val_accuracy" };
+    bool is_list = fx_image_facts_has(key), is_number = false;
     json_t *value = NULL;
     json_error_t why;
 
-    for (size_t i = 0; !value && i < sizeof numbers / sizeof *numbers; i++)
-        if (strcmp(key, numbers[i]) == 0 &&
-            fx_json_parse(text, strlen(text), JSON_DECODE_ANY, &value, &why) == FX_EFAIL)
-            return NULL;
-    if (value && json_is_number(value))
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        is_number |= strcmp(key, numbers[i]) == 0;
+    if ((is_list || is_number) &&
+        fx_json_parse(text, strlen(text), JSON_DECODE_ANY, &value, &why) == FX_EFAIL)
+        return NULL;
+    if (is_list ? json_is_array(value) : json_is_number(value))
         return value;
     json_decref(value);
     return fx_json_text(text);

@@ -7,6 +7,7 @@
 #include "base/tool.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/state_dict.h"
+#include "data/image_facts.h"
 #include "net/arch.h"
 #include "net/model.h"
 #include "tensor/safetensors.h"
@@ -66,6 +67,7 @@ static enum fx_status take_file(struct source *source, int k, struct fx_err *err
     bool has_hint;
 
     FX_TRY(fx_component_open(file, source->args->files[k], FX_WANTED_EXPERT, err));
+    FX_TRY(fx_component_read_beside(file, err));
     snprintf(prefix, sizeof prefix, "expert_backbones.%d.", k);
     fx_state_dict_add(&source->dict, file, prefix, &diffs);
     fx_state_dict_require(&source->dict, prefix, true, file->input.name, &diffs);
@@ -121,15 +123,19 @@ static enum fx_status put_number(struct fx_tensor_set *set, const char *key, int
 static enum fx_status put_sources(const struct source *source, struct fx_tensor_set *set,
                                   struct fx_err *err)
 {
+    struct fx_component_list list = { source->files, source->args->n_files };
     char key[KEY_BYTES];
 
+    for (int i = 0; i < FX_N_IMAGE_FACTS; i++)
+        FX_TRY(fx_facts_put_agreed(list, fx_image_fact_keys[i], set, err));
     for (int k = 0; k < source->args->n_files; k++) {
         const struct fx_tensor_file *file = &source->files[k];
         snprintf(key, sizeof key, "expert.%d.source", k);
         FX_TRY(fx_tensor_set_put_meta(set, key, file->input.name, err));
         for (size_t i = 0; i < file->set.n_meta; i++) {
             const struct fx_meta *meta = &file->set.meta[i];
-            if (strcmp(meta->key, "format") == 0 || strcmp(meta->key, "source") == 0)
+            bool is_said = fx_image_facts_has(meta->key) && fx_tensor_set_meta(set, meta->key);
+            if (is_said || strcmp(meta->key, "format") == 0 || strcmp(meta->key, "source") == 0)
                 continue;
             snprintf(key, sizeof key, "expert.%d.%s", k, meta->key);
             FX_TRY(fx_tensor_set_put_meta(set, key, meta->value, err));

@@ -3,6 +3,7 @@
 
 #include "archive/pth.h"
 #include "base/log.h"
+#include "data/image_facts.h"
 #include "net/graph.h"
 
 #include <jansson.h>
@@ -87,24 +88,31 @@ static const char *text_of(const json_t *root, const char *key, char *buf, size_
     return json_string_value(value);
 }
 
+static enum fx_status take_text(const json_t *root, const char *key, struct fx_tensor_set *set,
+                                struct fx_err *err)
+{
+    char number[32];
+    const char *text = text_of(root, key, number, sizeof number);
+
+    return text && !fx_tensor_set_meta(set, key) ? fx_tensor_set_put_meta(set, key, text, err)
+                                                 : FX_OK;
+}
+
 enum fx_status fx_component_read_beside(struct fx_tensor_file *file, struct fx_err *err)
 {
     static const char *const keys[] = { "component", "arch",        "fusion",      "fused",
                                         "classes",   "experts",     "epoch",       "step",
                                         "seed",      "data_digest", "val_accuracy" };
-    struct fx_tensor_set *set = &file->set;
     enum fx_status status = FX_OK;
-    char number[32];
 
-    if (fx_tensor_set_meta(set, "component"))
+    if (fx_tensor_set_meta(&file->set, "component"))
         return FX_OK;
     json_t *root = read_json_beside(file->input.name);
     bool is_ours = json_is_string(json_object_get(root, "component"));
-    for (size_t i = 0; is_ours && status == FX_OK && i < sizeof keys / sizeof *keys; i++) {
-        const char *text = text_of(root, keys[i], number, sizeof number);
-        if (text && !fx_tensor_set_meta(set, keys[i]))
-            status = fx_tensor_set_put_meta(set, keys[i], text, err);
-    }
+    for (size_t i = 0; is_ours && status == FX_OK && i < sizeof keys / sizeof *keys; i++)
+        status = take_text(root, keys[i], &file->set, err);
+    for (int i = 0; is_ours && status == FX_OK && i < FX_N_IMAGE_FACTS; i++)
+        status = take_text(root, fx_image_fact_keys[i], &file->set, err);
     json_decref(root);
     return status;
 }
@@ -221,6 +229,20 @@ enum fx_status fx_facts_fusion(struct fx_component_list list, const char **fusio
 enum fx_status fx_facts_fused(struct fx_component_list list, const char **fused, struct fx_err *err)
 {
     return ask(list, knows_fused, "fused", "--fused", fused, err);
+}
+
+enum fx_status fx_facts_put_agreed(struct fx_component_list list, const char *key,
+                                   struct fx_tensor_set *set, struct fx_err *err)
+{
+    const char *agreed = NULL;
+
+    for (int i = 0; i < list.n; i++) {
+        const char *value = fx_tensor_set_meta(&list.files[i].set, key);
+        if (value && agreed && strcmp(value, agreed) != 0)
+            return FX_OK;
+        agreed = value ? value : agreed;
+    }
+    return agreed ? fx_tensor_set_put_meta(set, key, agreed, err) : FX_OK;
 }
 
 static enum fx_status ask_number(struct fx_component_list list,

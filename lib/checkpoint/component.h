@@ -56,6 +56,12 @@ enum fx_status fx_facts_classes(struct fx_component_list list, int64_t *value,
 enum fx_status fx_facts_experts(struct fx_component_list list, int64_t *value,
                                 struct fx_err *err) FX_MUST_CHECK;
 
+/* fx_facts_put_agreed: what all files that mention a key agree on (epoch, names of the classes ...)
+ * stays true of the whole: puts it into the set.  Any file may mention it; where they differ, or
+ * none does, nothing is put. */
+enum fx_status fx_facts_put_agreed(struct fx_component_list list, const char *key,
+                                   struct fx_tensor_set *set, struct fx_err *err) FX_MUST_CHECK;
+
 /* One expert of a checkpoint as a file of its own. */
 
 /* fx_export_expert: writes expert 0 of the checkpoint under its bare names (conv1.weight, ...), in

@@ -138,6 +138,7 @@ static void set_trainer(struct fx_training_run *run)
     t->saver.rundir = &run->rundir;
     t->saver.engine = &run->engine;
     t->saver.settings = settings;
+    t->saver.dataset = plan->dataset;
     t->schedule = (struct fx_schedule){ .kind = settings->schedule,
                                         .epochs = settings->epochs,
                                         .floor = settings->lr_floor };

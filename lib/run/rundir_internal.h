@@ -5,6 +5,7 @@
 
 #include "base/status.h"
 #include "config/settings.h"
+#include "data/dataset.h"
 #include "run/engine.h"
 #include "run/state.h"
 #include "tensor/safetensors.h"
@@ -67,6 +68,7 @@ struct fx_saver {
     const struct fx_rundir *rundir;
     struct fx_engine *engine;
     const struct fx_settings *settings;
+    const struct fx_dataset *dataset;
     int64_t best_epoch_on_disk; /* of the newest last.safetensors */
 };
 

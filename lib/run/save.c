@@ -6,6 +6,7 @@
 #include "base/tool.h"
 #include "base/words.h"
 #include "checkpoint/checkpoint.h"
+#include "data/image_facts.h"
 #include "net/fusion.h"
 #include "tensor/safetensors.h"
 
@@ -84,6 +85,7 @@ static enum fx_status describe(const struct fx_saver *saver, struct fx_tensor_se
                                       fx_number_text(val_accuracy, number, sizeof number), err));
     FX_TRY(put_int(set, "seed", settings->seed, err));
     FX_TRY(fx_tensor_set_put_meta(set, "data_digest", settings->data_digest, err));
+    FX_TRY(fx_image_facts_copy(&saver->dataset->file.set, set, err));
     FX_TRY(fx_tensor_set_put_meta(set, "tool", settings->tool, err));
     FX_TRY(fx_tensor_set_put_meta(set, "version", fx_version, err));
     return put_command(set, settings, err);

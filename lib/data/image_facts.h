@@ -1,0 +1,19 @@
+/* What a model must be told about images besides its weights: what the classes are called, and how
+ * pixels were normalised in training.  Data sets and model files say it with the same metadata
+ * (fusion-dataset(5)). */
+#ifndef FX_DATA_IMAGE_FACTS_H
+#define FX_DATA_IMAGE_FACTS_H
+
+#include "tensor/tensor.h"
+
+/* The metadata keys: fine_labels, mean, std. */
+enum { FX_N_IMAGE_FACTS = 3 };
+extern const char *const fx_image_fact_keys[FX_N_IMAGE_FACTS];
+
+bool fx_image_facts_has(const char *key); /* it is one of them */
+
+/* fx_image_facts_copy: puts into `to` what `from` says of them. */
+enum fx_status fx_image_facts_copy(const struct fx_tensor_set *from, struct fx_tensor_set *to,
+                                   struct fx_err *err) FX_MUST_CHECK;
+
+#endif
