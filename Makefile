@@ -119,8 +119,8 @@ endif
 endif
 
 # ---- sources -------------------------------------------------------------------------------------
-LIB_DIRS := base tensor archive data net net/arch net/fusion ops backend backend/ref backend/host \
-	backend/lower checkpoint config run track $(if $(filter 1,$(HAVE_DNNL)),backend/cpu) \
+LIB_DIRS := base tensor archive data score net net/arch net/fusion ops backend backend/ref \
+	backend/host backend/lower checkpoint config run track $(if $(filter 1,$(HAVE_DNNL)),backend/cpu) \
 	$(if $(filter 1,$(HAVE_CUDA)),backend/cuda backend/cuda/vendor)
 LIB_SRC := $(foreach d,$(LIB_DIRS),$(wildcard lib/$(d)/*.c))
 KERNELS := $(if $(HAVE_KERNELS),$(wildcard kernels/*.cu))

@@ -91,6 +91,73 @@ END
         [(e["ensemble_loss"], e["ensemble_accuracy"])])')"
 }
 
+@test "predictions and confusion matrices say what was measured" {
+    measure --predictions p.csv --confusion c.csv --limit 17 "$run/best.safetensors" >eval.jsonl
+    python3 - "$data" <<'END'
+import csv, json, struct, sys
+f = open(sys.argv[1], "rb")
+n, = struct.unpack("<Q", f.read(8))
+header = json.loads(f.read(n))
+f.seek(8 + n + header["test.fine"]["data_offsets"][0])
+labels, names = f.read(17), json.loads(header["__metadata__"]["fine_labels"])
+event, = [e for e in map(json.loads, open("eval.jsonl")) if e["event"] == "eval"]
+rows = list(csv.DictReader(open("p.csv")))
+assert [(int(r["image"]), int(r["label"])) for r in rows] == list(enumerate(labels))
+confusion = list(csv.reader(open("c.csv")))
+assert confusion[0] == ["head", "class"] + names, confusion[0]
+heads = ["fused", "ensemble"] + ["expert_%d" % k for k in range(4)]
+assert [row[:2] for row in confusion[1:]] == [[h, n] for h in heads for n in names]
+accuracies = [event["accuracy"], event["ensemble_accuracy"]] + event["expert_accuracy"]
+for number, (head, accuracy) in enumerate(zip(heads, accuracies)):
+    right = sum(r["label"] == r[head] for r in rows)
+    assert abs(100 * right / 17 - accuracy) < 1e-6, head
+    assert all(0.2 <= float(r[head + "_probability"]) <= 1 for r in rows), head
+    matrix = [list(map(int, row[2:])) for row in confusion[1 + 5 * number:][:5]]
+    for label, line in enumerate(matrix):
+        for predicted, count in enumerate(line):
+            assert count == sum((int(r["label"]), int(r[head])) == (label, predicted) for r in rows)
+END
+}
+
+@test "intervals are drawn from the seed, and none with --bootstrap 0" {
+    local drawn
+    drawn=$(members accuracy_low accuracy_high gain_low gain_high)
+    measure --bootstrap 50 "$run/best.safetensors" >1.jsonl
+    measure --bootstrap 50 "$run/best.safetensors" >2.jsonl
+    measure --bootstrap 50 --seed 7 "$run/best.safetensors" >3.jsonl
+    assert_equal "$(events 1.jsonl eval "$drawn")" "$(events 2.jsonl eval "$drawn")"
+    assert_not_equal "$(events 1.jsonl eval 'e["expert_loss_low"]')" \
+        "$(events 3.jsonl eval 'e["expert_loss_low"]')"
+    assert_equal "$(events 1.jsonl eval \
+        'e["accuracy_low"] <= e["accuracy"] <= e["accuracy_high"], e["bootstrap"]')" "(True, 50)"
+    measure --bootstrap 0 "$run/best.safetensors" >0.jsonl
+    assert_equal "$(events 0.jsonl eval '[k for k in e if "_low" in k or k == "bootstrap"]')" "[]"
+}
+
+@test "details are an event for each class, superclass and bin, as metrics-csv takes them" {
+    measure --details --temperature fit "$run/best.safetensors" >eval.jsonl
+    assert_equal "$(events eval.jsonl eval \
+        'e["temperature_split"], e["temperature_images"], len(e["expert_temperature"])')" \
+        "('val', 4, 4)"
+    assert_equal "$(events eval.jsonl class 'e["class"], e["name"], sum(e["predicted"])')" "\
+(0, 'class_000', 4)
+(1, 'class_001', 4)
+(2, 'class_002', 4)
+(3, 'class_003', 4)
+(4, 'class_004', 4)"
+    assert_equal "$(events eval.jsonl bin 'e["images"]' | awk '{ n += $1 } END { print n }')" 20
+    for kind in eval class superclass bin; do
+        metrics-csv -q --events $kind -o $kind.csv eval.jsonl
+        assert_equal "$(($(wc -l <$kind.csv) - 1))" "$(grep -c "event\":\"$kind\"" eval.jsonl)"
+    done
+    # Without a fusion module the ensemble is the head that counts.
+    measure --details --predictions p.csv "$experts" >experts.jsonl
+    assert_equal "$(events experts.jsonl class '"accuracy" in e, len(e["predicted"])' | sort -u)" \
+        "(False, 5)"
+    assert_equal "$(head -n 1 p.csv | cut -d , -f 1-5)" \
+        "image,label,ensemble,ensemble_probability,expert_0"
+}
+
 @test "bad input is refused, and leaves no logits" {
     fails_with 2 "fusion-eval: --data FILE is required" fusion-eval "$run/best.safetensors"
     head -c 20000 "$run/best.safetensors" >cut.safetensors
@@ -99,9 +166,14 @@ END
     fails_with 3 "fusion-eval: *data.safetensors: $kind" measure "$data"
     fails_with 2 "fusion-eval: --logits -: the metrics go there (-o)" \
         measure --logits - "$run/best.safetensors"
+    fails_with 2 "fusion-eval: --predictions p: --confusion goes there" \
+        measure --predictions p --confusion p "$run/best.safetensors"
+    fails_with 2 "fusion-eval: --temperature fit: --split val has images that it is fitted on; *" \
+        measure --temperature fit --split val "$run/best.safetensors"
     fails_with 3 "fusion-eval: stdin: $kind" measure - <"$data"
     fails_with 2 "fusion-eval: b: one checkpoint at a time" measure a b
     assert_not_exists l.safetensors
+    assert_not_exists p
 }
 
 # with_value NAME VALUE: bad.safetensors, a copy of best with VALUE (Python) at a tensor's head.

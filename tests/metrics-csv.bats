@@ -74,6 +74,9 @@ loss_total,grad_norm,alpha,fusion_type,model_architecture"
 \"test_expert_accuracy\":[10,11]}"
     run -0 --separate-stderr metrics-csv --events eval metrics.jsonl
     local rest='resnet18:width=8,task-1,2026-01-02 03:04:05'
+    # Behind these stand the columns of fusion-eval alone.
+    assert_regex "${lines[0]}" ',top5,expert_0_top5,expert_1_top5,ensemble_top5,.*,bootstrap,'
+    output=$(cut -d , -f 1-24 <<<"$output")
     assert_equal "$output" "run,epoch,split,images,loss,accuracy,ece,expert_0_accuracy,\
 expert_1_accuracy,expert_0_loss,expert_1_loss,expert_0_ece,expert_1_ece,ensemble_accuracy,\
 ensemble_loss,ensemble_ece,images_per_second,seconds,fusion_type,model_architecture,task,timestamp,\
@@ -86,6 +89,18 @@ test_loss,test_accuracy,test_ece,test_expert_0_accuracy,test_expert_1_accuracy,\
 test_ensemble_accuracy,test_fused_only,test_ensemble_only,train_images,val,alpha,fusion_type,\
 model_architecture,task,seconds,timestamp
 metrics.jsonl,done,1,,,,,,12.5,3.5,10,11,,,,,holdout,0.5,multiplicative,resnet18:width=8,task-1,,"
+    # Details of an evaluation; an array of another length is refused.
+    local class='{"event":"class","split":"test","class":3,"name":"a,b","images":4,'
+    class+='"expert_accuracy":[1,2],"ensemble_accuracy":null,"predicted":[0,0,1,3]}'
+    stream "$start" "$class" "$end"
+    run -0 --separate-stderr metrics-csv --events class metrics.jsonl
+    assert_equal "$output" "run,split,class,name,superclass,images,accuracy,expert_0_accuracy,\
+expert_1_accuracy,ensemble_accuracy
+metrics.jsonl,test,3,\"a,b\",,4,,1,2,nan"
+    stream "$start" "${class/1,2/1}" "$end"
+    run -3 --separate-stderr metrics-csv --events class metrics.jsonl
+    assert_equal "$stderr" "metrics-csv: metrics.jsonl: line 2: expert_accuracy: not an array with \
+a value for each expert"
     # A run that was stopped before its first epoch has none of the results.
     stream "$start" '{"event":"end","status":"stopped"}'
     run -0 --separate-stderr metrics-csv --events end <metrics.jsonl

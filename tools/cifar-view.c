@@ -1,10 +1,10 @@
 /* cifar-view: a data set in, a PNG contact sheet out, plain or as an epoch of training sees it
  * (cifar-view(1)). */
 #include "base/io.h"
-#include "base/jsonl.h"
 #include "base/tool.h"
 #include "data/augment.h"
 #include "data/dataset.h"
+#include "data/labels.h"
 #include "data/png.h"
 #include "data/sheet.h"
 
@@ -128,13 +128,11 @@ static void to_bytes(const struct fx_dataset *ds, const float *pixels, uint8_t *
 /* "apple", or "63% apple" in a mixed batch; a label without a name is its number. */
 static void caption(char text[CAPTION_BYTES], const json_t *names, int label, double share)
 {
-    const char *name = json_string_value(json_array_get(names, (size_t)label));
-    char number[16], percent[16] = "";
+    char number[FX_LABEL_NUMBER_BYTES], percent[16] = "";
 
-    snprintf(number, sizeof number, "%d", label);
     if (share < 1.0)
         snprintf(percent, sizeof percent, "%.0f%% ", 100.0 * share);
-    snprintf(text, CAPTION_BYTES, "%s%s", percent, name ? name : number);
+    snprintf(text, CAPTION_BYTES, "%s%s", percent, fx_label_name(names, label, number));
 }
 
 static void draw_cell(struct fx_sheet *sheet, int i, const struct batch *batch,
@@ -159,16 +157,12 @@ static enum fx_status draw_sheet(struct fx_sheet *sheet, const struct batch *bat
                                  const struct fx_dataset *ds, const struct selection *selection,
                                  const struct args *args, struct fx_err *err)
 {
-    const char *names_text = fx_tensor_set_meta(&ds->file.set, selection->names_key);
     int n_columns = (int)args->columns < batch->n ? (int)args->columns : batch->n;
 
     FX_TRY(fx_sheet_init(sheet, batch->n, n_columns, (int)args->scale,
                          batch->mix.kind == FX_MIX_NONE ? 1 : 2, err));
-    json_t *names = NULL;
-    json_error_t why;
-    if (names_text && fx_json_parse(names_text, strlen(names_text), 0, &names, &why) == FX_EFAIL)
-        return fx_fail(err, FX_EFAIL, "%s: %s: %s", ds->file.input.name, selection->names_key,
-                       why.text);
+    json_t *names;
+    FX_TRY(fx_label_names(ds, selection->names_key, &names, err));
     for (int i = 0; i < batch->n; i++)
         draw_cell(sheet, i, batch, ds, selection, names);
     json_decref(names);

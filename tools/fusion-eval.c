@@ -5,11 +5,15 @@
 #include "base/log.h"
 #include "base/tool.h"
 #include "checkpoint/checkpoint.h"
+#include "data/labels.h"
 #include "net/fusion.h"
+#include "run/detail_events.h"
+#include "run/fit_temperature.h"
 #include "run/memory.h"
 #include "run/metrics.h"
 #include "run/progress.h"
 #include "run/run.h"
+#include "run/verdict_files.h"
 #include "tensor/safetensors.h"
 
 #include <math.h>
@@ -21,10 +25,13 @@ struct args {
     struct fx_settings settings;
     struct fx_run_options run;
     const char *input; /* NULL or "-": stdin */
-    const char *data, *split, *output, *logits;
-    int64_t limit;
-    bool check_device;
+    const char *data, *split, *output, *logits, *confusion, *predictions, *temperature;
+    int64_t limit, n_rounds, seed;
+    bool check_device, details;
 };
+
+/* The files that are asked for beside the metrics. */
+enum { LOGITS, CONFUSION, PREDICTIONS, N_FILES };
 
 /* Everything that is opened; zeroed first. */
 struct evaluation {
@@ -34,15 +41,25 @@ struct evaluation {
     struct fx_graph graph;
     struct fx_engine engine;
     struct fx_subset subset;
-    struct fx_tensor_set wanted;      /* logits, when they were asked for */
-    struct fx_output metrics, output; /* output: of the logits */
+    struct fx_tensor_set wanted; /* logits, when they were asked for */
+    struct fx_output metrics, file_out[N_FILES];
+    struct fx_judgement plain, scaled; /* scaled: with fitted temperatures, where those are */
+    int64_t n_fitted;
+    json_t *fine, *coarse; /* owned: names of the labels */
+    uint8_t superclass[FX_LABELS_MAX];
+    int n_superclasses;
 };
 
 static void evaluation_close(struct evaluation *ev)
 {
     fx_output_abandon(&ev->metrics);
-    fx_output_abandon(&ev->output);
+    for (int i = 0; i < N_FILES; i++)
+        fx_output_abandon(&ev->file_out[i]);
     fx_tensor_set_fini(&ev->wanted);
+    fx_judgement_fini(&ev->plain);
+    fx_judgement_fini(&ev->scaled);
+    json_decref(ev->fine);
+    json_decref(ev->coarse);
     fx_engine_close(&ev->engine);
     fx_graph_fini(&ev->graph);
     fx_tensor_file_close(&ev->file);
@@ -60,14 +77,12 @@ static const char *head_name(int head, char *buf, size_t n)
     return buf;
 }
 
-/* Opens the file first: a folder that cannot be written is noticed before the work. */
-static enum fx_status logits_open(struct evaluation *ev, const char *path, struct fx_err *err)
+static enum fx_status logits_allocate(struct evaluation *ev, struct fx_err *err)
 {
     int64_t shape[2] = { ev->subset.n, ev->graph.n_classes };
     char name[24];
     void *data;
 
-    FX_TRY(fx_output_open(&ev->output, path, true, err));
     for (int head = ev->graph.fused >= 0 ? -1 : 0; head < ev->graph.n_experts; head++)
         FX_TRY(fx_tensor_set_alloc(&ev->wanted, head_name(head, name, sizeof name), FX_F32, 2,
                                    shape, &data, err));
@@ -90,10 +105,78 @@ static enum fx_status logits_take(void *ctx, int head, int64_t first, int n, con
     return FX_OK;
 }
 
-static enum fx_status logits_write(struct evaluation *ev, const char *path, struct fx_err *err)
+/* What an evaluation gives to who asked for it: verdicts always, logits on demand. */
+static enum fx_status take(void *ctx, int head, int64_t first, int n, const float *logits,
+                           struct fx_err *err)
 {
-    FX_TRY(fx_safetensors_write(&ev->wanted, ev->output.fd, path, NULL, NULL, err));
-    return fx_output_commit(&ev->output, err);
+    struct evaluation *ev = ctx;
+
+    FX_TRY(fx_judgement_take(&ev->plain, head, first, n, logits, err));
+    if (ev->n_fitted > 0)
+        FX_TRY(fx_judgement_take(&ev->scaled, head, first, n, logits, err));
+    return ev->wanted.n_tensors == 0 || head == FX_HEAD_ENSEMBLE
+               ? FX_OK
+               : logits_take(ev, head, first, n, logits, err);
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+static void file_paths(const struct args *args, const char *paths[N_FILES])
+{
+    paths[LOGITS] = args->logits;
+    paths[CONFUSION] = args->confusion;
+    paths[PREDICTIONS] = args->predictions;
+}
+
+/* First of all: a folder that cannot be written is noticed before the work. */
+static enum fx_status files_open(const struct args *args, struct evaluation *ev, struct fx_err *err)
+{
+    const char *paths[N_FILES];
+
+    file_paths(args, paths);
+    FX_TRY(fx_output_open(&ev->metrics, args->output, false, err));
+    for (int i = 0; i < N_FILES; i++)
+        if (paths[i])
+            FX_TRY(fx_output_open(&ev->file_out[i], paths[i], i == LOGITS, err));
+    return FX_OK;
+}
+
+static enum fx_status files_write(const struct args *args, struct evaluation *ev,
+                                  struct fx_err *err)
+{
+    const char *paths[N_FILES];
+
+    file_paths(args, paths);
+    if (args->logits)
+        FX_TRY(fx_safetensors_write(&ev->wanted, ev->file_out[LOGITS].fd, args->logits, NULL, NULL,
+                                    err));
+    if (args->confusion)
+        FX_TRY(fx_confusion_write(&ev->plain, ev->fine, &ev->file_out[CONFUSION], err));
+    if (args->predictions)
+        FX_TRY(fx_predictions_write(&ev->plain, &ev->file_out[PREDICTIONS], err));
+    for (int i = 0; i < N_FILES; i++)
+        if (paths[i])
+            FX_TRY(fx_output_commit(&ev->file_out[i], err));
+    return FX_OK;
+}
+
+/* Each output needs a file of its own. */
+static enum fx_status check_paths(const struct args *args, struct fx_err *err)
+{
+    static const char *const options[] = { "logits", "confusion", "predictions" };
+    const char *paths[N_FILES], *metrics = args->output ? args->output : "-";
+
+    file_paths(args, paths);
+    for (int i = 0; i < N_FILES; i++) {
+        if (paths[i] && strcmp(paths[i], metrics) == 0)
+            return fx_fail(err, FX_EUSAGE, "--%s %s: the metrics go there (-o)", options[i],
+                           metrics);
+        for (int j = 0; j < i; j++)
+            if (paths[i] && paths[j] && strcmp(paths[i], paths[j]) == 0)
+                return fx_fail(err, FX_EUSAGE, "--%s %s: --%s goes there", options[i], paths[i],
+                               options[j]);
+    }
+    return FX_OK;
 }
 
 /* ---- from the command line to a loaded engine ------------------------------------------------ */
@@ -103,6 +186,9 @@ static enum fx_status open_inputs(const struct args *args, struct evaluation *ev
 {
     FX_TRY(fx_dataset_open(&ev->dataset, args->data, err));
     FX_TRY(fx_subset_find(&ev->dataset, args->split, args->limit, &ev->subset, err));
+    FX_TRY(fx_label_names(&ev->dataset, "fine_labels", &ev->fine, err));
+    FX_TRY(fx_label_names(&ev->dataset, "coarse_labels", &ev->coarse, err));
+    ev->n_superclasses = fx_superclasses(&ev->dataset, ev->superclass);
     FX_TRY(fx_checkpoint_open(&ev->file, args->input, FX_WANTED_CHECKPOINT, &ev->info, err));
     const char *name = ev->file.input.name;
     if (ev->info.n_classes != ev->dataset.n_classes)
@@ -170,14 +256,69 @@ static enum fx_status say_start(const struct args *args, const struct evaluation
     return say(ev, line, err);
 }
 
-static enum fx_status say_result(struct evaluation *ev, const struct fx_measure *measure,
-                                 double seconds, struct fx_err *err)
+/* Of the fx_line_sink kind. */
+static enum fx_status say_detail(void *ctx, char *line, struct fx_err *err)
+{
+    return say(ctx, line, err);
+}
+
+static enum fx_status say_details(struct evaluation *ev, struct fx_err *err)
+{
+    const struct fx_detail_facts facts = { .split = ev->subset.name,
+                                           .plain = &ev->plain,
+                                           .scaled = ev->n_fitted > 0 ? &ev->scaled : NULL,
+                                           .fine = ev->fine,
+                                           .coarse = ev->coarse,
+                                           .superclass = ev->superclass,
+                                           .n_superclasses = ev->n_superclasses };
+
+    return fx_detail_events(&facts, say_detail, ev, err);
+}
+
+/* For people, beside the accuracies. */
+static void log_assessment(const struct fx_assessment *assessment, int n_heads)
+{
+    const double *temperature = assessment->facet[FX_FACET_TEMPERATURE];
+    char text[FX_HEADS_MAX * 8 + 1] = "";
+
+    if (assessment->has_fused && assessment->n_rounds > 0)
+        fx_log_info("fused against ensemble: %+.2f points, 95 %% from %+.2f to %+.2f; McNemar's "
+                    "p %.2g",
+                    assessment->gain, assessment->gain_interval.low, assessment->gain_interval.high,
+                    assessment->mcnemar);
+    if (assessment->n_fitted == 0)
+        return;
+    for (int row = 0; row < n_heads; row++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), " %.3f", temperature[row]);
+    fx_log_info("temperatures fitted on %lld images of val: experts, ensemble%s:%s",
+                (long long)assessment->n_fitted, assessment->has_fused ? ", fused" : "", text);
+}
+
+static enum fx_status say_result(const struct args *args, struct evaluation *ev,
+                                 const struct fx_measure *measure, struct fx_err *err)
+{
+    const struct fx_assess_options options = {
+        .superclass = ev->n_superclasses > 1 ? ev->superclass : NULL,
+        .n_rounds = args->n_rounds,
+        .seed = (uint64_t)args->seed,
+        .scaled = ev->n_fitted > 0 ? &ev->scaled : NULL,
+        .n_fitted = ev->n_fitted,
+    };
+    struct fx_assessment assessment;
+    char *line;
+
+    FX_TRY(fx_assess(&ev->plain, &options, &assessment, err));
+    log_assessment(&assessment, ev->plain.n_heads);
+    FX_TRY(fx_metrics_eval(measure, ev->subset.name, -1, &assessment, &line, err));
+    FX_TRY(say(ev, line, err));
+    return args->details ? say_details(ev, err) : FX_OK;
+}
+
+static enum fx_status say_end(struct evaluation *ev, double seconds, struct fx_err *err)
 {
     struct fx_end_facts end = { .status = "done", .epoch = -1, .seconds = seconds };
     char *line;
 
-    FX_TRY(fx_metrics_eval(measure, ev->subset.name, -1, &line, err));
-    FX_TRY(say(ev, line, err));
     FX_TRY(fx_metrics_end(&end, &line, err));
     FX_TRY(say(ev, line, err));
     return fx_output_commit(&ev->metrics, err);
@@ -195,24 +336,35 @@ static void warn_of_overflow(const struct fx_measure *measure)
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
+/* Room for the verdicts, and the temperatures for the second kind of them. */
+static enum fx_status prepare(const struct args *args, struct evaluation *ev, struct fx_err *err)
+{
+    FX_TRY(fx_judgement_init(&ev->plain, &ev->subset, &ev->graph, err));
+    if (args->logits)
+        FX_TRY(logits_allocate(ev, err));
+    if (strcmp(args->temperature, "fit") != 0)
+        return FX_OK;
+    FX_TRY(fx_judgement_init(&ev->scaled, &ev->subset, &ev->graph, err));
+    return fx_fit_temperatures(&ev->engine, &ev->dataset, ev->scaled.temperature, &ev->n_fitted,
+                               err);
+}
+
 static enum fx_status evaluate(const struct args *args, struct evaluation *ev, struct fx_err *err)
 {
     double start = fx_seconds();
     struct fx_measure measure;
 
     FX_TRY(open_inputs(args, ev, err));
-    FX_TRY(fx_output_open(&ev->metrics, args->output, false, err));
-    if (args->logits)
-        FX_TRY(logits_open(ev, args->logits, err));
+    FX_TRY(files_open(args, ev, err));
     FX_TRY(open_engine(args, ev, err));
     FX_TRY(say_start(args, ev, err));
-    FX_TRY(fx_evaluate(&ev->engine, &ev->dataset, &ev->subset, args->logits ? logits_take : NULL,
-                       ev, &measure, err));
-    if (args->logits)
-        FX_TRY(logits_write(ev, args->logits, err));
+    FX_TRY(prepare(args, ev, err));
+    FX_TRY(fx_evaluate(&ev->engine, &ev->dataset, &ev->subset, take, ev, &measure, err));
+    FX_TRY(files_write(args, ev, err));
     fx_progress_measure(ev->subset.name, &measure);
     warn_of_overflow(&measure);
-    return say_result(ev, &measure, fx_seconds() - start, err);
+    FX_TRY(say_result(args, ev, &measure, err));
+    return say_end(ev, fx_seconds() - start, err);
 }
 
 static enum fx_status check_device(const struct args *args, struct fx_err *err)
@@ -226,8 +378,7 @@ static enum fx_status check_device(const struct args *args, struct fx_err *err)
 
 static enum fx_status run(const struct args *args, struct fx_err *err)
 {
-    struct evaluation ev = { .metrics.fd = -1, .output.fd = -1 };
-    const char *metrics = args->output ? args->output : "-";
+    struct evaluation ev = { .metrics.fd = -1 };
     double start = fx_seconds();
 
     fx_log_set_task(args->run.task);
@@ -235,8 +386,12 @@ static enum fx_status run(const struct args *args, struct fx_err *err)
         return check_device(args, err);
     if (!args->data)
         return fx_fail(err, FX_EUSAGE, "--data FILE is required");
-    if (args->logits && strcmp(args->logits, metrics) == 0)
-        return fx_fail(err, FX_EUSAGE, "--logits %s: the metrics go there (-o)", metrics);
+    if (strcmp(args->temperature, "fit") == 0 && strcmp(args->split, "test") != 0)
+        return fx_fail(err, FX_EUSAGE,
+                       "--temperature fit: --split %s has images that it is "
+                       "fitted on; measure test",
+                       args->split);
+    FX_TRY(check_paths(args, err));
     enum fx_status status = evaluate(args, &ev, err);
     evaluation_close(&ev);
     if (status == FX_OK || status == FX_ESTOPPED || status == FX_EDIVERGED)
@@ -252,7 +407,10 @@ int main(int argc, char **argv)
                                        .precision = FX_PRECISION_FP32,
                                        .batch = 128 },
                          .run = { .device = "auto", .task = fx_env("FUSION_TASK") },
-                         .split = "test" };
+                         .split = "test",
+                         .temperature = "none",
+                         .n_rounds = 1000,
+                         .seed = 42 };
     const struct fx_option rows[] = {
         FX_OPTION_OUTPUT(&args.output),
         { "data", 0, "FILE", FX_OPT_STRING, &args.data, 0, 0, NULL,
@@ -263,6 +421,18 @@ int main(int argc, char **argv)
           "at most the first N of them; 0: all (default)", NULL },
         { "logits", 0, "FILE", FX_OPT_STRING, &args.logits, 0, 0, NULL,
           "write the logits of every image and head to FILE", NULL },
+        { "details", 0, NULL, FX_OPT_FLAG, &args.details, 0, 0, NULL,
+          "also an event for each class, superclass and bin of probabilities", NULL },
+        { "confusion", 0, "FILE", FX_OPT_STRING, &args.confusion, 0, 0, NULL,
+          "write every head's confusion matrix to FILE (CSV)", NULL },
+        { "predictions", 0, "FILE", FX_OPT_STRING, &args.predictions, 0, 0, NULL,
+          "write what every head predicts for every image to FILE (CSV)", NULL },
+        { "temperature", 0, "NAME", FX_OPT_CHOICE, &args.temperature, 0, 0, "none|fit",
+          "also the calibration at temperatures fitted on val (default: none)", NULL },
+        { "bootstrap", 0, "N", FX_OPT_INT, &args.n_rounds, 0, 100000, NULL,
+          "samples for the intervals of 95 %; 0: none (default: 1000)", NULL },
+        { "seed", 0, "N", FX_OPT_INT, &args.seed, 0, 0x1p53, NULL,
+          "seed of these samples (default: 42)", NULL },
         { "batch", 0, "N", FX_OPT_INT, &args.settings.batch, 1, 1e6, NULL,
           "images of a batch (default: 128)", NULL },
         { "device", 0, "NAME", FX_OPT_STRING, &args.run.device, 0, 0, NULL,

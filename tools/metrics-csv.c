@@ -135,8 +135,9 @@ int main(int argc, char **argv)
     struct args args = { .events = "epoch" };
     const struct fx_option options[] = {
         FX_OPTION_OUTPUT(&args.output),
-        { "events", 0, "NAME", FX_OPT_CHOICE, &args.events, 0, 0, "epoch|step|eval|end",
-          "the events that make rows (default epoch)", NULL },
+        { "events", 0, "NAME", FX_OPT_CHOICE, &args.events, 0, 0,
+          "epoch|step|eval|class|superclass|bin|end", "the events that make rows (default epoch)",
+          NULL },
         { "live", 0, NULL, FX_OPT_FLAG, &args.live, 0, 0, NULL,
           "with -o: write FILE row by row; rows that stand in it already are left", NULL },
         { .type = FX_OPT_END },

@@ -20,6 +20,8 @@ enum fx_rng_purpose {
     FX_RNG_DROPOUT = 7, /* expert (FX_RNG_FUSION for the fusion module), layer = dropout number in
                            its lane, image = index in the data set, draw = element / 4 where
                            element = (h * W + w) * C + c, so every layout computes the same mask */
+    /* epoch = sample, image = image of the sample / 4 */
+    FX_RNG_BOOTSTRAP = 8,
 };
 
 enum { FX_RNG_FUSION = 255 }; /* the `expert` of fusion module and head */

@@ -101,7 +101,8 @@ static enum fx_status read_head(struct evaluation *ev, int head, int node, int64
 }
 
 /* The ensemble's logits are the mean of the experts'; made in place of expert 0's. */
-static void accumulate_ensemble(struct evaluation *ev, int n)
+static enum fx_status accumulate_ensemble(struct evaluation *ev, int64_t first, int n,
+                                          struct fx_err *err)
 {
     const struct fx_graph *graph = ev->engine->graph;
     size_t classes = (size_t)graph->n_classes;
@@ -120,6 +121,7 @@ static void accumulate_ensemble(struct evaluation *ev, int n)
         ev->fused_only += ev->is_right[i] && !is_right;
         ev->ensemble_only += !ev->is_right[i] && is_right;
     }
+    return !ev->sink ? FX_OK : ev->sink(ev->ctx, FX_HEAD_ENSEMBLE, first, n, mean, err);
 }
 
 static enum fx_status evaluate_batch(struct evaluation *ev, int64_t first, int n,
@@ -131,9 +133,8 @@ static enum fx_status evaluate_batch(struct evaluation *ev, int64_t first, int n
     for (int k = 0; k < graph->n_experts; k++)
         FX_TRY(read_head(ev, k, graph->logits[k], first, n, &ev->expert[k], err));
     if (graph->fused >= 0)
-        FX_TRY(read_head(ev, -1, graph->fused, first, n, &ev->fused, err));
-    accumulate_ensemble(ev, n);
-    return FX_OK;
+        FX_TRY(read_head(ev, FX_HEAD_FUSED, graph->fused, first, n, &ev->fused, err));
+    return accumulate_ensemble(ev, first, n, err);
 }
 
 static struct fx_score score(const struct fx_metric_accumulator *sums)

@@ -27,8 +27,11 @@ struct fx_measure {
     double seconds;
 };
 
-/* Receives the logits of a batch: head -1 is the fused one, 0 .. K-1 the experts; the rows of
- * images [first, first + n) of the subset. */
+/* Heads that are no expert; the experts are 0 .. K-1. */
+enum { FX_HEAD_FUSED = -1, FX_HEAD_ENSEMBLE = -2 };
+
+/* Receives the logits of a batch of one head: the rows of images [first, first + n) of the subset.
+ * The ensemble's are the mean of the experts'. */
 typedef enum fx_status (*fx_logits_sink)(void *ctx, int head, int64_t first, int n,
                                          const float *logits, struct fx_err *err);
 

@@ -2,19 +2,13 @@
 #ifndef FX_RUN_METRIC_ACCUMULATOR_INTERNAL_H
 #define FX_RUN_METRIC_ACCUMULATOR_INTERNAL_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
-enum { FX_ECE_BINS = 15 };
+#include "score/calibration.h"
 
 /* Sums over images; start with { 0 }. */
 struct fx_metric_accumulator {
     int64_t n, n_correct;
     double loss; /* sum of cross-entropies */
-    struct {
-        int64_t n, n_correct;
-        double confidence; /* sum of the largest probabilities */
-    } bins[FX_ECE_BINS];   /* by the largest probability, (i/15, (i+1)/15] */
+    struct fx_bin bins[FX_ECE_BINS];
 };
 
 /* fx_metric_add: one image; true: it is right.  logits (classes), label below classes. */
@@ -23,8 +17,6 @@ bool fx_metric_add(struct fx_metric_accumulator *sums, const float *logits, int 
 double fx_metric_loss(const struct fx_metric_accumulator *sums);     /* mean */
 double fx_metric_accuracy(const struct fx_metric_accumulator *sums); /* percent */
 
-/* Expected calibration error in percent: mean over images of |accuracy - confidence| of the image's
- * bin.  Source: Guo et al., "On Calibration of Modern Neural Networks" (2017), equation 3. */
-double fx_metric_ece(const struct fx_metric_accumulator *sums);
+double fx_metric_ece(const struct fx_metric_accumulator *sums); /* percent */
 
 #endif

@@ -334,7 +334,8 @@ enum fx_status fx_metrics_epoch(const struct fx_epoch_facts *facts, char **line,
 /* ---- eval and end ---------------------------------------------------------------------------- */
 
 enum fx_status fx_metrics_eval(const struct fx_measure *measure, const char *split, int64_t epoch,
-                               char **line, struct fx_err *err)
+                               const struct fx_assessment *assessment, char **line,
+                               struct fx_err *err)
 {
     struct event event = begin("eval");
 
@@ -357,6 +358,8 @@ enum fx_status fx_metrics_eval(const struct fx_measure *measure, const char *spl
         put_int(&event, "fused_only", measure->fused_only);
         put_int(&event, "ensemble_only", measure->ensemble_only);
     }
+    if (assessment)
+        event.failed |= !fx_assessment_put(assessment, event.object);
     put_real(&event, "images_per_second", (double)measure->n / measure->seconds);
     put_real(&event, "seconds", measure->seconds);
     put_timestamp(&event);

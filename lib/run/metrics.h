@@ -3,6 +3,7 @@
 #define FX_RUN_METRICS_H
 
 #include "config/settings.h"
+#include "run/assessment.h"
 #include "run/evaluate.h"
 #include "run/state.h"
 
@@ -47,9 +48,11 @@ struct fx_epoch_facts {
 enum fx_status fx_metrics_epoch(const struct fx_epoch_facts *facts, char **line,
                                 struct fx_err *err) FX_MUST_CHECK;
 
-/* epoch >= 0: measured in a training run, after that many epochs; < 0: left out. */
+/* epoch >= 0: measured in a training run, after that many epochs; < 0: left out.
+ *   assessment  NULL: there is none */
 enum fx_status fx_metrics_eval(const struct fx_measure *measure, const char *split, int64_t epoch,
-                               char **line, struct fx_err *err) FX_MUST_CHECK;
+                               const struct fx_assessment *assessment, char **line,
+                               struct fx_err *err) FX_MUST_CHECK;
 
 struct fx_end_facts {
     const char *status;  /* "done", "stopped", "diverged", "failed" */

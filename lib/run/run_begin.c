@@ -139,7 +139,7 @@ static enum fx_status measure_initial(struct fx_training_run *run, struct fx_err
     char *line;
 
     FX_TRY(fx_evaluate(t->engine, t->dataset, &t->val, NULL, NULL, &measure, err));
-    FX_TRY(fx_metrics_eval(&measure, t->val.name, 0, &line, err));
+    FX_TRY(fx_metrics_eval(&measure, t->val.name, 0, NULL, &line, err));
     fx_progress_initial(&measure);
     t->epoch_start = fx_seconds();
     return fx_trainer_emit(t, line, err);

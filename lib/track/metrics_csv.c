@@ -1,145 +1,22 @@
 /* Metrics to CSV, one event at a time (see metrics_csv.h).
  *
- * The columns are tables, one for each kind of row; a row is built in memory and leaves with one
- * write.  RFC 4180 with newlines as Unix wants them: a value that was not finite is "nan", one that
- * does not exist is an empty field. */
+ * The columns are tables (metrics_columns.c); a row is built in memory and leaves with one write.
+ * RFC 4180 with newlines as Unix wants them: a value that was not finite is "nan", one that does
+ * not exist is an empty field. */
 #include "track/metrics_csv.h"
 
+#include "base/csv.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/number.h"
 #include "track/events.h"
+#include "track/metrics_columns_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum source {
-    EVENT,        /* a member that the row's event must have */
-    EVENT_EXPERT, /* an array member that it must have: one column for each expert */
-    OPTIONAL,     /* a member that it may have, or an empty field */
-    OPTIONAL_EXPERT,
-    START,      /* a member of the start event, or an empty field */
-    RUN,        /* the name of the run */
-    RUN_OF_MANY /* the same, where the table has several runs */
-};
-
-struct column {
-    const char *title; /* of an array: with %d for the expert */
-    enum source source;
-    const char *member;
-};
-
-/* The original's columns in the original's order, then ours. */
-static const struct column epoch_columns[] = {
-    { "run", RUN_OF_MANY, NULL },
-    { "epoch", EVENT, "epoch" },
-    { "train_loss", EVENT, "train_loss" },
-    { "val_loss", EVENT, "val_loss" },
-    { "val_accuracy", EVENT, "val_accuracy" },
-    { "experts_lr", EVENT, "lr_experts" },
-    { "fusion_lr", EVENT, "lr_fusion" },
-    { "global_head_lr", EVENT, "lr_global_head" },
-    { "loss_global", EVENT, "loss_global" },
-    { "loss_individual", EVENT, "loss_individual" },
-    { "loss_total", EVENT, "loss_total" },
-    { "expert_%d_accuracy", EVENT_EXPERT, "expert_accuracy" },
-    { "expert_%d_loss", EVENT_EXPERT, "expert_loss" },
-    { "alpha", START, "alpha" },
-    { "fusion_type", START, "fusion" },
-    { "model_architecture", START, "arch" },
-    { "timestamp", EVENT, "timestamp" },
-    { "step", EVENT, "step" },
-    { "train_accuracy", EVENT, "train_accuracy" },
-    { "ensemble_accuracy", EVENT, "ensemble_accuracy" },
-    { "val_loss_global", EVENT, "val_loss_global" },
-    { "images_per_second", EVENT, "images_per_second" },
-    { "seconds", EVENT, "seconds" },
-    { "val", START, "val" },
-    { "ensemble_loss", OPTIONAL, "ensemble_loss" },
-    { "val_ece", OPTIONAL, "val_ece" },
-    { NULL, EVENT, NULL },
-};
-
-static const struct column step_columns[] = {
-    { "run", RUN_OF_MANY, NULL },
-    { "epoch", EVENT, "epoch" },
-    { "step", EVENT, "step" },
-    { "experts_lr", EVENT, "lr_experts" },
-    { "fusion_lr", EVENT, "lr_fusion" },
-    { "loss_global", EVENT, "loss_global" },
-    { "loss_individual", EVENT, "loss_individual" },
-    { "loss_total", EVENT, "loss_total" },
-    { "grad_norm", EVENT, "grad_norm" },
-    { "alpha", START, "alpha" },
-    { "fusion_type", START, "fusion" },
-    { "model_architecture", START, "arch" },
-    { NULL, EVENT, NULL },
-};
-
-static const struct column eval_columns[] = {
-    { "run", RUN, NULL },
-    { "epoch", OPTIONAL, "epoch" },
-    { "split", EVENT, "split" },
-    { "images", EVENT, "images" },
-    { "loss", OPTIONAL, "loss" },
-    { "accuracy", OPTIONAL, "accuracy" },
-    { "ece", OPTIONAL, "ece" },
-    { "expert_%d_accuracy", EVENT_EXPERT, "expert_accuracy" },
-    { "expert_%d_loss", EVENT_EXPERT, "expert_loss" },
-    { "expert_%d_ece", OPTIONAL_EXPERT, "expert_ece" },
-    { "ensemble_accuracy", EVENT, "ensemble_accuracy" },
-    { "ensemble_loss", OPTIONAL, "ensemble_loss" },
-    { "ensemble_ece", OPTIONAL, "ensemble_ece" },
-    { "images_per_second", EVENT, "images_per_second" },
-    { "seconds", EVENT, "seconds" },
-    { "fusion_type", START, "fusion" },
-    { "model_architecture", START, "arch" },
-    { "task", START, "task" },
-    { "timestamp", EVENT, "timestamp" },
-    { "fused_only", OPTIONAL, "fused_only" },
-    { "ensemble_only", OPTIONAL, "ensemble_only" },
-    { NULL, EVENT, NULL },
-};
-
-static const struct column end_columns[] = {
-    { "run", RUN, NULL },
-    { "status", EVENT, "status" },
-    { "epoch", OPTIONAL, "epoch" },
-    { "step", OPTIONAL, "step" },
-    { "best_epoch", OPTIONAL, "best_epoch" },
-    { "best_val_accuracy", OPTIONAL, "best_val_accuracy" },
-    { "test_images", OPTIONAL, "test_images" },
-    { "test_loss", OPTIONAL, "test_loss" },
-    { "test_accuracy", OPTIONAL, "test_accuracy" },
-    { "test_ece", OPTIONAL, "test_ece" },
-    { "test_expert_%d_accuracy", OPTIONAL_EXPERT, "test_expert_accuracy" },
-    { "test_ensemble_accuracy", OPTIONAL, "test_ensemble_accuracy" },
-    { "test_fused_only", OPTIONAL, "test_fused_only" },
-    { "test_ensemble_only", OPTIONAL, "test_ensemble_only" },
-    { "train_images", START, "train_images" },
-    { "val", START, "val" },
-    { "alpha", START, "alpha" },
-    { "fusion_type", START, "fusion" },
-    { "model_architecture", START, "arch" },
-    { "task", START, "task" },
-    { "seconds", OPTIONAL, "seconds" },
-    { "timestamp", OPTIONAL, "timestamp" },
-    { NULL, EVENT, NULL },
-};
-
-static const struct kind {
-    const char *event;   /* the kind of event that makes a row */
-    const char *counter; /* its member that ascends from row to row; NULL: none */
-    const struct column *columns;
-} kinds[] = {
-    { "epoch", "epoch", epoch_columns },
-    { "step", "step", step_columns },
-    { "eval", NULL, eval_columns },
-    { "end", NULL, end_columns },
-};
-
 struct table {
-    const struct kind *kind;
+    const struct fx_csv_kind *kind;
     bool has_many;
     int n_experts;                /* the most that a run has: as many columns */
     const struct fx_csv_out *out; /* borrowed */
@@ -155,25 +32,6 @@ struct stream {
 
 /* ---- fields ---------------------------------------------------------------------------------- */
 
-/* A text that a spreadsheet would take for a formula has an apostrophe in front, which says it is a
- * text: names may come from somebody else. */
-static void put_text(FILE *row, const char *text)
-{
-    const char *apostrophe = text[0] != '\0' && strchr("=+-@\t\r", text[0]) ? "'" : "";
-
-    if (!strpbrk(text, ",\"\r\n")) {
-        fprintf(row, "%s%s", apostrophe, text);
-        return;
-    }
-    fprintf(row, "\"%s", apostrophe);
-    for (; *text != '\0'; text++) {
-        if (*text == '"')
-            fputc('"', row);
-        fputc(*text, row);
-    }
-    fputc('"', row);
-}
-
 /* False on a value that no field can hold. */
 static bool put_value(FILE *row, const json_t *value)
 {
@@ -181,7 +39,7 @@ static bool put_value(FILE *row, const json_t *value)
 
     switch (json_typeof(value)) {
     case JSON_STRING:
-        put_text(row, json_string_value(value));
+        fx_csv_text(row, json_string_value(value));
         return true;
     case JSON_INTEGER:
         fprintf(row, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
@@ -199,24 +57,24 @@ static bool put_value(FILE *row, const json_t *value)
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-static bool is_expert(const struct column *column)
+static bool is_expert(const struct fx_csv_column *column)
 {
-    return column->source == EVENT_EXPERT || column->source == OPTIONAL_EXPERT;
+    return column->source == FX_CSV_EVENT_EXPERT || column->source == FX_CSV_OPTIONAL_EXPERT;
 }
 
-static bool is_in(const struct table *table, const struct column *column)
+static bool is_in(const struct table *table, const struct fx_csv_column *column)
 {
-    bool is_wanted = column->source != RUN_OF_MANY || table->has_many;
+    bool is_wanted = column->source != FX_CSV_RUN_OF_MANY || table->has_many;
 
     return is_wanted && (!is_expert(column) || table->n_experts > 0);
 }
 
 /* A field for each column of experts; a run that has fewer leaves the rest empty. */
 static enum fx_status put_experts(const struct table *table, const struct stream *stream,
-                                  const struct column *column, const json_t *array, FILE *row,
-                                  struct fx_err *err)
+                                  const struct fx_csv_column *column, const json_t *array,
+                                  FILE *row, struct fx_err *err)
 {
-    int n = !array && column->source == OPTIONAL_EXPERT ? 0 : stream->events.n_experts;
+    int n = !array && column->source == FX_CSV_OPTIONAL_EXPERT ? 0 : stream->events.n_experts;
 
     if (n > 0 && (!json_is_array(array) || json_array_size(array) != (size_t)n))
         return fx_events_fail(&stream->events, err, column->member,
@@ -232,17 +90,17 @@ static enum fx_status put_experts(const struct table *table, const struct stream
 }
 
 static enum fx_status put_field(const struct table *table, const struct stream *stream,
-                                const struct column *column, const json_t *event, FILE *row,
+                                const struct fx_csv_column *column, const json_t *event, FILE *row,
                                 struct fx_err *err)
 {
-    if (column->source == RUN || column->source == RUN_OF_MANY) {
-        put_text(row, stream->run);
+    if (column->source == FX_CSV_RUN || column->source == FX_CSV_RUN_OF_MANY) {
+        fx_csv_text(row, stream->run);
         return FX_OK;
     }
-    const json_t *from = column->source == START ? stream->events.start : event;
+    const json_t *from = column->source == FX_CSV_START ? stream->events.start : event;
     const json_t *value = json_object_get(from, column->member);
 
-    if (!value && (column->source == EVENT || column->source == EVENT_EXPERT))
+    if (!value && (column->source == FX_CSV_EVENT || column->source == FX_CSV_EVENT_EXPERT))
         return fx_events_fail(&stream->events, err, column->member, ": is missing");
     if (is_expert(column))
         return put_experts(table, stream, column, value, row, err);
@@ -251,7 +109,7 @@ static enum fx_status put_field(const struct table *table, const struct stream *
     return FX_OK;
 }
 
-static void put_titles(const struct table *table, const struct column *column, FILE *row)
+static void put_titles(const struct table *table, const struct fx_csv_column *column, FILE *row)
 {
     const char *mark = strchr(column->title, '%');
 
@@ -276,7 +134,7 @@ static enum fx_status write_line(const struct table *table, const struct stream 
 
     if (!row)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", table->out->name);
-    for (const struct column *c = table->kind->columns; c->title && status == FX_OK; c++) {
+    for (const struct fx_csv_column *c = table->kind->columns; c->title && status == FX_OK; c++) {
         if (!is_in(table, c))
             continue;
         fputs(comma, row);
@@ -394,7 +252,7 @@ static enum fx_status write_table(struct table *table, struct stream *streams,
 enum fx_status fx_metrics_csv(struct fx_csv_run *runs, size_t n_runs, const char *event,
                               const struct fx_csv_out *out, int64_t *n_rows, struct fx_err *err)
 {
-    struct table table = { .kind = kinds, .has_many = n_runs > 1, .out = out };
+    struct table table = { .kind = fx_csv_kinds, .has_many = n_runs > 1, .out = out };
     struct stream *streams = calloc(n_runs + 1, sizeof *streams);
 
     *n_rows = 0;

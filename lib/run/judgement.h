@@ -1,0 +1,48 @@
+/* An evaluation with all its verdicts: what every head says about every image (score/verdict.h). */
+#ifndef FX_RUN_JUDGEMENT_H
+#define FX_RUN_JUDGEMENT_H
+
+#include "run/evaluate.h"
+#include "score/verdict.h"
+
+enum { FX_HEADS_MAX = FX_GRAPH_MAX_EXPERTS + 2 };
+
+struct fx_judgement {
+    int64_t n;
+    int n_experts, n_heads, n_classes;
+    bool has_fused;
+    uint8_t *labels;                  /* owned; (n) */
+    int64_t *numbers;                 /* owned; (n): of the images in the data set */
+    struct fx_verdict *verdicts;      /* owned; (n_heads, n) by fx_head_row */
+    double temperature[FX_HEADS_MAX]; /* of each row; 1 unless the caller says otherwise */
+};
+
+/* fx_judgement_init: room for the images of a subset.  fx_judgement_fini takes a zeroed record. */
+enum fx_status fx_judgement_init(struct fx_judgement *judgement, const struct fx_subset *subset,
+                                 const struct fx_graph *graph, struct fx_err *err) FX_MUST_CHECK;
+void fx_judgement_fini(struct fx_judgement *judgement);
+
+/* fx_judgement_take: of the fx_logits_sink kind, ctx being the judgement. */
+enum fx_status fx_judgement_take(void *ctx, int head, int64_t first, int n, const float *logits,
+                                 struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_head_row: where a head stands: the experts, the ensemble, the fused one. */
+static inline int fx_head_row(int head, int n_experts)
+{
+    return head >= 0 ? head : head == FX_HEAD_ENSEMBLE ? n_experts : n_experts + 1;
+}
+
+static inline const struct fx_verdict *fx_judgement_of(const struct fx_judgement *judgement,
+                                                       int row)
+{
+    return judgement->verdicts + (size_t)row * (size_t)judgement->n;
+}
+
+/* fx_judgement_main_row: the head that counts: the fused one, or the ensemble where there is none.
+ */
+static inline int fx_judgement_main_row(const struct fx_judgement *judgement)
+{
+    return judgement->n_heads - 1;
+}
+
+#endif

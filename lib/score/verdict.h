@@ -1,0 +1,26 @@
+/* What one head says about one image, in the numbers that every statistic here is made of. */
+#ifndef FX_SCORE_VERDICT_H
+#define FX_SCORE_VERDICT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct fx_verdict {
+    int predicted; /* the class with the largest logit, the first of equals */
+    int rank;      /* of the label among the classes, from 0: 0 is right, below 5 is top-5 right */
+    double probability; /* of the predicted class */
+    double loss;        /* -ln of the label's probability */
+    double brier;       /* sum over classes of (probability - 1 of the label, 0 of others)^2: 0..2;
+                           source: Brier, "Verification of forecasts expressed in terms of
+                           probability" (1950), equation 2 */
+    double energy;      /* -T ln sum exp(logit / T); source: Liu et al., "Energy-based
+                           Out-of-distribution Detection" (2020), equation 4 */
+};
+
+/* fx_verdict_of: from the logits (classes) of an image with this label, below classes; its
+ * probabilities are softmax(logits / temperature), in double.  Source of the temperature: Guo et
+ * al., "On Calibration of Modern Neural Networks" (2017), equation 9.  Logits that are no numbers
+ * give a loss that is none. */
+struct fx_verdict fx_verdict_of(const float *logits, int classes, int label, double temperature);
+
+#endif
