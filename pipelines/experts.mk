@@ -62,7 +62,7 @@ $(EXPERT_FILES): | $(TOOL_BINS)
 	  $(expert_settings)) | \
 	  $(call keep,$(expert_run)) | metrics-csv --live -o $(expert_run)/training_log.csv; \
 	sync $(expert_run)/metrics.jsonl $(expert_run) $(EXPERTS)/runs $(EXPERTS); \
-	mv $(expert_run)/$(@F) $@; sync $(@D); \
+	mv $(expert_run)/$(@F) $@; sync $(@D) $(expert_run); \
 	touch $(expert_run)/finished; sync $(expert_run)
 
 FAMILY_EXPERTS := $(FAMILIES:%=%-experts)

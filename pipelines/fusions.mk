@@ -165,14 +165,16 @@ keep = tee $(if $(trackers),-p )$(1)/metrics.jsonl$(if $(trackers), $(trackers))
 
 # A run that is finished, by the file $(1), is only compared with the settings at hand: exit status
 # 0 is "nothing to be done", 1 "it wants more", for which it goes on, 2 names what is different.
-unless_finished = $(if $(wildcard $(1)),@$(2) && exit || [ $$? = 1 ]; rm $(1); )
+unless_finished = $(if $(wildcard $(1)),@$(2) && exit || [ $$? = 1 ]; rm $(1); sync $(dir $(1)); )
 at_hand = $(if $(wildcard $(DATASET)),--data $(DATASET)) --task $(task)
 finished = fusion-train --finished $(strip --fusion $(fusion) --arch '$(ARCH_$(family))' \
 	--checkpoint-dir $(run) $(at_hand) $(settings))
 
-# The experts that a run was started with stand in its folder; they may be gone by now.
+# The experts that a run was started with stand in its folder; they may be gone by now.  They are on
+# the disk before it has a history; without one the file may be torn, and nothing depends on it.
 # The newline at its end is stripped here: make 4.3 forgets to, now and then.
-started_with = $(strip $(if $(wildcard $(run)/experts),$(file <$(run)/experts)))
+has_begun = $(and $(wildcard $(run)/history.jsonl),$(wildcard $(run)/experts))
+started_with = $(strip $(if $(has_begun),$(file <$(run)/experts)))
 other_experts = $(and $(started_with),$(INIT)$(wildcard $(call expert,0)),$(subst \
 	x$(started_with),,x$(experts)),$(run): the run was started with $(started_with) and not \
 	$(experts); other experts need another OUT)
@@ -191,7 +193,7 @@ $(filter-out $(FINISHED),$(ENDS)): | $(DATASET)
 $(ENDS): | $(TOOL_BINS)
 	$(same_experts)
 	$(call unless_finished,$@,$(finished))mkdir -p $(run) $(dir $(csv)); \
-	echo '$(experts)' > $(run)/experts; \
+	$(if $(has_begun),,echo '$(experts)' > $(run)/experts; sync $(run)/experts; )\
 	$(start)expert-load --arch '$(ARCH_$(family))' $(experts) | \
 	  $(start)fusion-train $(train_options) | \
 	  $(call keep,$(run)) | metrics-csv --live -o $(csv); \
@@ -204,7 +206,7 @@ $(ENDS): | $(TOOL_BINS)
 # The holdout that it was made with stays beside it, to be compared (inputs.mk).  One that fails
 # leaves no folder behind.
 $(OUT)/data.safetensors: | $(filter-out $(OUT)/data.safetensors,$(wildcard $(DATA))) $(TOOL_BINS)
-	mkdir -p $(@D)$(if $(HOLDOUT),; cp $(HOLDOUT) $(HOLDOUT_HERE),$(if $(wildcard \
+	mkdir -p $(@D)$(if $(HOLDOUT),; cp $(HOLDOUT) $(HOLDOUT_HERE); sync $(HOLDOUT_HERE),$(if $(wildcard \
 	  $(HOLDOUT_HERE)),; rm $(HOLDOUT_HERE)))
 	cifar-prep $(strip $(call option,--holdout,$(HOLDOUT)) -o $@ $(DATA)) || \
 	  { status=$$?; $(if $(HOLDOUT),rm -f $(HOLDOUT_HERE); )rmdir $(@D) 2>/dev/null; exit $$status; }

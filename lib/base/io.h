@@ -80,8 +80,9 @@ void fx_output_die(int signal_number);
 /* ... and by fx_tool_exit. */
 void fx_output_sweep(void);
 
-/* fx_sync_dir_of: makes the entry of a file in its directory durable.  A file system that cannot
- * sync a directory is no reason to fail. */
+/* fx_sync_dir_of: makes the entry of a file in its directory durable, and the directories that its
+ * path names, which may be new as well.  A file system that cannot sync a directory is no reason to
+ * fail. */
 void fx_sync_dir_of(const char *path);
 
 /* fx_make_dirs: mkdir -p. */

@@ -181,12 +181,17 @@ enum fx_status fx_output_open(struct fx_output *out, const char *path, bool bina
 
 void fx_sync_dir_of(const char *path)
 {
-    char *copy = strdup(path);
-    int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    char *copy = strdup(path), *dir = copy;
+    bool is_top = !copy;
 
-    if (fd >= 0) {
-        (void)!fsync(fd);
-        close(fd);
+    while (!is_top) {
+        dir = dirname(dir);
+        is_top = strcmp(dir, ".") == 0 || strcmp(dir, "/") == 0;
+        int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd >= 0) {
+            (void)!fsync(fd);
+            close(fd);
+        }
     }
     free(copy);
 }

@@ -18,7 +18,10 @@ enum fx_status fx_history_start(struct fx_history *history, const char *path,
 {
     *history = (struct fx_history){ .path = path, .out = out };
     history->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
-    return history->fd < 0 ? fx_fail_errno(err, "%s", path) : FX_OK;
+    if (history->fd < 0)
+        return fx_fail_errno(err, "%s", path);
+    fx_sync_dir_of(path); /* no checkpoint without it */
+    return FX_OK;
 }
 
 enum fx_status fx_history_record(struct fx_history *history, const char *text, struct fx_err *err)

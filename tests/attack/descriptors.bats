@@ -4,15 +4,11 @@
 
 load ../helper
 load ../tiny
+load inputs
 
 setup_file() {
-    tiny_data
+    attack_inputs
     python3 "$ROOT/tests/track/make_runs.py"
-    expert-train -q --arch "$tiny_arch" --expert 0 --steps 1 --batch 8 --device ref \
-        --data data.safetensors --checkpoint-dir expert -o expert.pth >expert.jsonl
-    fusion-train -q --fusion multiplicative --steps 1 --batch 8 --device ref \
-        --data data.safetensors --checkpoint-dir run >run.jsonl <experts.safetensors
-    ckpt-split -q -d parts --format safetensors run/best.safetensors
 }
 
 # Into the folder `made`; D is the folder of the inputs.  No -q: what is said must go nowhere else.

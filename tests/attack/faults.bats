@@ -4,17 +4,13 @@
 
 load ../helper
 load ../tiny
+load inputs
 
 setup_file() {
     strace -o /dev/null true || skip_file "no strace that may trace"
     export OMP_NUM_THREADS=1
-    tiny_data
+    attack_inputs
     cc -shared -fPIC -o failing.so "$ROOT/tests/attack/failing_malloc.c" -ldl
-    expert-train -q --arch "$tiny_arch" --expert 0 --steps 1 --batch 8 --device ref \
-        --data data.safetensors --checkpoint-dir expert -o expert.pth >expert.jsonl
-    fusion-train -q --fusion multiplicative --steps 1 --batch 8 --device ref \
-        --data data.safetensors --checkpoint-dir run >run.jsonl <experts.safetensors
-    ckpt-split -q -d parts --format safetensors run/best.safetensors
 }
 
 attack() { # TOOL...

@@ -6,12 +6,12 @@ INPUTS is the folder that faults.bats makes, SHIM failing_malloc.c compiled; at 
 many allocations are tried, spread evenly, or all with 0.  System calls are made to fail by
 strace(1)."""
 
-import hashlib
 import os
-import re
 import shutil
 import subprocess
 import sys
+
+from subjects import TOOLS, content, words_of
 
 ERRORS = {
     "write": "ENOSPC",
@@ -26,50 +26,10 @@ ERRORS = {
     "read": "EIO",
     "mmap": "ENOMEM",
 }
-ARCH = "resnet18:width=2,blocks=1-1-1-1"
-TRAIN = "-q --device ref --batch 16 --epochs 2 --checkpoint-minutes 0 --resume --data D/data.safetensors"
-
-TOOLS = {
-    "cifar-prep": "cifar-prep -q -o made/data D/cifar.tar.gz",
-    "cifar-view": "cifar-view -q -o made/sheet D/data.safetensors",
-    "expert-train": f"expert-train {TRAIN} --arch {ARCH} --expert 0 --checkpoint-dir made/run"
-    " -o made/expert.pth",
-    "expert-load": f"expert-load -q --count 1 --arch {ARCH} --classes 5 -o made/stream D/expert.pth",
-    "fusion-train": f"fusion-train {TRAIN} --fusion concatenation --experts D/experts.safetensors"
-    " --checkpoint-dir made/run -o made/metrics.jsonl",
-    "fusion-eval": "fusion-eval -q --device ref --data D/data.safetensors -o made/eval.jsonl"
-    " --logits made/logits D/run/best.safetensors",
-    "ckpt-split": "ckpt-split -q -d made/parts D/run/best.safetensors",
-    "ckpt-join": "ckpt-join -q -o made/joined D/parts/*/*.safetensors",
-    "metrics-csv": "metrics-csv -q -o made/table.csv D/run.jsonl",
-    "metrics-wandb": "metrics-wandb -q -d made --run-id same D/run.jsonl",
-    "metrics-tensorboard": "metrics-tensorboard -q -d made D/run.jsonl",
-    "runs-report": "runs-report -q -o made/page.html D/run",
-    "fusion-top": "fusion-top -q D/run",
-}
 RESUMES = ("expert-train", "fusion-train")
 # libarchive writes through the NULL that two of its allocations give, and may end the process.
 CRASHES = ("cifar-prep",)
 STREAMS = ("metrics-wandb", "metrics-tensorboard")  # written record by record, for those who watch
-TIMES = re.compile(
-    rb'"(timestamp|seconds|val_seconds|images_per_second)": ?("[^"]*"|[0-9.e+-]+)|20\d\d-\d\d-\d\d[ T][\d:]+'
-)
-
-
-def content():
-    """Path to digest of what lies in made, without what the clock decides."""
-    files = {}
-    for folder, _, names in os.walk("made"):
-        for name in names:
-            path = os.path.join(folder, name)
-            if name in ("clock", "lock") or os.path.islink(path):
-                continue
-            with open(path, "rb") as file:
-                digest = hashlib.sha256(TIMES.sub(b"", file.read())).hexdigest()
-            files[re.sub(r"\d{8,}\S*?(?=/|$)", "TIME", path)] = digest
-    return files
-
-
 def run(command, *before, **environment):
     """Exit status, lines on stderr, and what is there then."""
     done = subprocess.run(
@@ -110,10 +70,8 @@ def sample(things, limit):
 
 class Attack:
     def __init__(self, tool, inputs):
-        words = TOOLS[tool].replace("D/", inputs + "/")
         self.tool = tool
-        self.command = subprocess.check_output(["bash", "-c", f"printf '%s\\n' {words}"], text=True)
-        self.command = self.command.splitlines()
+        self.command = words_of(TOOLS[tool], inputs)
         self.n, self.wrong = 0, []
         begin()
         status, said, self.whole = run(self.command)

@@ -1,0 +1,62 @@
+"""The tools that are attacked, each on small inputs, and what they leave behind."""
+
+import csv
+import hashlib
+import os
+import re
+import subprocess
+
+ARCH = "resnet18:width=2,blocks=1-1-1-1"
+TRAIN = "-q --device ref --batch 16 --epochs 2 --checkpoint-minutes 0 --resume --data D/data.safetensors"
+
+TOOLS = {
+    "cifar-prep": "cifar-prep -q -o made/data D/cifar.tar.gz",
+    "cifar-view": "cifar-view -q -o made/sheet D/data.safetensors",
+    "expert-train": f"expert-train {TRAIN} --arch {ARCH} --expert 0 --checkpoint-dir made/run"
+    " -o made/expert.pth",
+    "expert-load": f"expert-load -q --count 1 --arch {ARCH} --classes 5 -o made/stream D/expert.pth",
+    "fusion-train": f"fusion-train {TRAIN} --fusion concatenation --experts D/experts.safetensors"
+    " --checkpoint-dir made/run -o made/metrics.jsonl",
+    "fusion-eval": "fusion-eval -q --device ref --data D/data.safetensors -o made/eval.jsonl"
+    " --logits made/logits D/run/best.safetensors",
+    "ckpt-split": "ckpt-split -q -d made/parts D/run/best.safetensors",
+    "ckpt-join": "ckpt-join -q -o made/joined D/parts/*/*.safetensors",
+    "metrics-csv": "metrics-csv -q -o made/table.csv D/run.jsonl",
+    "metrics-wandb": "metrics-wandb -q -d made --run-id same D/run.jsonl",
+    "metrics-tensorboard": "metrics-tensorboard -q -d made D/run.jsonl",
+    "runs-report": "runs-report -q -o made/page.html D/run",
+    "fusion-top": "fusion-top -q D/run",
+}
+
+TIMES = re.compile(
+    rb'"(timestamp|seconds|val_seconds|images_per_second)": ?("[^"]*"|[0-9.e+-]+)|20\d\d-\d\d-\d\d[ T][\d:]+'
+)
+
+
+def timeless(path, content):
+    """The digest of a file's content, without what the clock decides."""
+    content = TIMES.sub(b"", content)
+    if path.endswith("log.csv"):
+        names, *rows = csv.reader(content.decode(errors="replace").split("\n"))
+        rows = [[cell for name, cell in zip(names, row) if "second" not in name] for row in rows]
+        content = repr((names, rows)).encode()
+    return hashlib.sha256(content).hexdigest()
+
+
+def content():
+    """Path to digest of what lies in made."""
+    files = {}
+    for folder, _, names in os.walk("made"):
+        for name in names:
+            path = os.path.join(folder, name)
+            if name in ("clock", "lock") or os.path.islink(path):
+                continue
+            with open(path, "rb") as file:
+                files[re.sub(r"\d{8,}\S*?(?=/|$)", "TIME", path)] = timeless(path, file.read())
+    return files
+
+
+def words_of(command, inputs):
+    """The words of a command; D/ is the folder of the inputs."""
+    words = command.replace("D/", inputs + "/")
+    return subprocess.check_output(["bash", "-c", f"printf '%s\\n' {words}"], text=True).splitlines()
