@@ -217,7 +217,7 @@ int main(int argc, char **argv)
         { "count", 'n', "N", FX_OPT_INT, &args.count, 1, N_IMAGES_MAX, NULL,
           "how many images (default 32)", NULL },
         { "labels", 0, "KIND", FX_OPT_CHOICE, &args.labels, 0, 0, "fine|coarse",
-          "which names stand below them (default fine)", NULL },
+          "which names to print below them (default fine)", NULL },
         { "augment", 0, "POLICY", FX_OPT_ENUM, &args.augment, 0, 0, FX_AUGMENT_POLICIES,
           "augment as in training (default none)", NULL },
         { "mix", 0, "KIND", FX_OPT_ENUM, &args.mix, 0, 0, FX_MIX_KINDS,

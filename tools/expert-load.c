@@ -260,7 +260,7 @@ int main(int argc, char **argv)
         { "count", 0, "N", FX_OPT_INT, &args.n_experts, 1, FX_GRAPH_MAX_EXPERTS, NULL,
           "number of experts (default 4)", NULL },
         { "init", 0, "SEED", FX_OPT_INT, &args.seed, 0, 0x1p53, NULL,
-          "make fresh experts from this seed instead of reading files", &args.init },
+          "initialise new experts from this seed instead of reading files", &args.init },
         { "list", 0, NULL, FX_OPT_FLAG, &args.list, 0, 0, NULL,
           "print name, dtype and shape of every tensor in the one FILE, and exit", NULL },
         { .type = FX_OPT_END },

@@ -139,7 +139,7 @@ int main(int argc, char **argv)
           "epoch|step|eval|class|superclass|bin|end", "the events that make rows (default epoch)",
           NULL },
         { "live", 0, NULL, FX_OPT_FLAG, &args.live, 0, 0, NULL,
-          "with -o: write FILE row by row; rows that stand in it already are left", NULL },
+          "with -o: write FILE row by row; rows already in it are kept", NULL },
         { .type = FX_OPT_END },
     };
     const struct fx_tool tool = {
