@@ -63,7 +63,7 @@ completions() {
     assert_equal "$(offers 'expert-load -o so')" some.safetensors
     assert_equal "$(offers 'submit-all-fusions --part')" --partition
     run -0 fish -c 'complete -C "expert-load --verb"'
-    assert_line "--verbose	print more"
+    assert_line "--verbose	log more"
 }
 
 # typed LINE: the line as zsh has it after a Tab at its end.

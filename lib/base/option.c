@@ -41,32 +41,32 @@ static void row_table_add(struct row_table *table, const struct fx_option *rows)
 }
 
 /* The rows that every tool has. */
-#define SHARED_ROWS(shared)                                                                            \
-    {                                                                                                  \
-        { "help", 'h', NULL, FX_OPT_FLAG, &(shared)->help, 0, 0, NULL, "show this help and exit",      \
-          NULL },                                                                                      \
-            { "version",                                                                               \
-              'V',                                                                                     \
-              NULL,                                                                                    \
-              FX_OPT_FLAG,                                                                             \
-              &(shared)->version,                                                                      \
-              0,                                                                                       \
-              0,                                                                                       \
-              NULL,                                                                                    \
-              "show the version and what it was built with, and exit",                                 \
-              NULL },                                                                                  \
-            { "quiet",                                                                                 \
-              'q',                                                                                     \
-              NULL,                                                                                    \
-              FX_OPT_FLAG,                                                                             \
-              &(shared)->quiet,                                                                        \
-              0,                                                                                       \
-              0,                                                                                       \
-              NULL,                                                                                    \
-              "print warnings and errors only",                                                        \
-              NULL },                                                                                  \
-            { "verbose", 'v', NULL, FX_OPT_FLAG, &(shared)->verbose, 0, 0, NULL, "print more", NULL }, \
-            { .type = FX_OPT_END },                                                                    \
+#define SHARED_ROWS(shared)                                                                          \
+    {                                                                                                \
+        { "help", 'h', NULL, FX_OPT_FLAG, &(shared)->help, 0, 0, NULL, "show this help and exit",    \
+          NULL },                                                                                    \
+            { "version",                                                                             \
+              'V',                                                                                   \
+              NULL,                                                                                  \
+              FX_OPT_FLAG,                                                                           \
+              &(shared)->version,                                                                    \
+              0,                                                                                     \
+              0,                                                                                     \
+              NULL,                                                                                  \
+              "show the version and what it was built with, and exit",                               \
+              NULL },                                                                                \
+            { "quiet",                                                                               \
+              'q',                                                                                   \
+              NULL,                                                                                  \
+              FX_OPT_FLAG,                                                                           \
+              &(shared)->quiet,                                                                      \
+              0,                                                                                     \
+              0,                                                                                     \
+              NULL,                                                                                  \
+              "print warnings and errors only",                                                      \
+              NULL },                                                                                \
+            { "verbose", 'v', NULL, FX_OPT_FLAG, &(shared)->verbose, 0, 0, NULL, "log more", NULL }, \
+            { .type = FX_OPT_END },                                                                  \
     }
 
 /* ---- values -----------------------------------------------------------------------------------

@@ -191,7 +191,7 @@ static void test_help_text(void **state)
         "  -h, --help              show this help and exit\n"
         "  -V, --version           show the version and what it was built with, and exit\n"
         "  -q, --quiet             print warnings and errors only\n"
-        "  -v, --verbose           print more\n"
+        "  -v, --verbose           log more\n"
         "\n"
         "A note.\n"
         "\n"

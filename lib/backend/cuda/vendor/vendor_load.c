@@ -1,9 +1,6 @@
 /* dlopen and dlsym, with errors that say what to do. */
 #include "backend/cuda/vendor/vendor_load_internal.h"
 
-#include "backend/cuda/vendor/cublas_lt_api_internal.h"
-#include "backend/cuda/vendor/cudnn_api_internal.h"
-
 #include <dlfcn.h>
 
 enum fx_status fx_vendor_load(void **library, const char *file, const char *const *names, size_t n,
@@ -27,36 +24,4 @@ enum fx_status fx_vendor_load(void **library, const char *file, const char *cons
     }
     *library = loaded;
     return FX_OK;
-}
-
-/* cuBLASLt, loaded by name. */
-
-struct fx_cublas_lt_api fx_cublas_lt_api;
-
-#define NAME(name) #name,
-#define TEXT_OF(number) #number
-#define TEXT(number) TEXT_OF(number)
-
-enum fx_status fx_cublas_lt_load(struct fx_err *err)
-{
-    static const char *const names[] = { FX_CUBLAS_LT_FUNCTIONS(NAME) };
-    static void *library;
-
-    return fx_vendor_load(&library, "libcublasLt.so." TEXT(CUBLAS_VER_MAJOR), names,
-                          sizeof names / sizeof *names, (void **)&fx_cublas_lt_api, err);
-}
-
-/* cuDNN, loaded by name. */
-
-struct fx_cudnn_api fx_cudnn_api;
-
-#define NAME(name) #name,
-
-enum fx_status fx_cudnn_load(struct fx_err *err)
-{
-    static const char *const names[] = { FX_CUDNN_FUNCTIONS(NAME) };
-    static void *library;
-
-    return fx_vendor_load(&library, "libcudnn.so.9", names, sizeof names / sizeof *names,
-                          (void **)&fx_cudnn_api, err);
 }
