@@ -11,7 +11,7 @@
 # is an expert that was not trained here.
 EXPERT_EPOCHS ?=
 SHARE ?=#                                   images of an expert: iid, pool or all
-SINGLE_EPOCHS ?=#                           of singles; by default EXPERT_EPOCHS
+SINGLE_EPOCHS ?=#                           of singles; by default as many images as an expert sees
 EXPERT_FLAGS ?=#                            any further options of expert-train
 
 MEMBERS := 0 1 2 3
@@ -38,14 +38,24 @@ $(foreach f,$(FAMILIES),$(foreach k,$(MEMBERS),$(eval \
 
 expert_run = $(EXPERTS)/runs/$(family)-$(member)
 is_member = $(filter $(MEMBERS),$(member))
-expert_epochs = $(if $(is_member),$(EXPERT_EPOCHS),$(or $(SINGLE_EPOCHS),$(EXPERT_EPOCHS)))
+expert_epochs = $(if $(is_member),$(EXPERT_EPOCHS),$(or $(SINGLE_EPOCHS),$(equal_epochs)))
 expert_settings = $(strip $(call option,--epochs,$(expert_epochs)) $(call option,--seed,$(SEED)) \
 	$(if $(is_member),$(call option,--share,$(SHARE))) $(EXPERT_FLAGS))
 wide_arch = "$$($(PIPELINES)/wider-arch '$(ARCH_$(family))' 4)"
 network = --arch $(if $(filter wide,$(member)),$(wide_arch),'$(ARCH_$(family))') \
 	--expert $(if $(is_member),$(member),all)
-expert_finished = expert-train --finished $(strip $(network) --checkpoint-dir $(expert_run) \
-	$(at_hand) $(expert_settings))
+
+# A single network sees as many images as an expert does, before it is fused and after.
+planned = "$(strip $(1) --data $(DATASET) --arch '$(ARCH_$(family))' $(2))"
+equal_epochs = "$$($(PIPELINES)/equal-epochs \
+	$(call planned,expert-train --expert all,--epochs 1 $(EXPERT_FLAGS)) \
+	$(call planned,expert-train --expert 0,$(call option,--epochs,$(EXPERT_EPOCHS)) \
+	$(call option,--share,$(SHARE)) $(EXPERT_FLAGS)) \
+	$(call planned,fusion-train --fusion concatenation,$(settings)))"
+
+# Without the data set it is not known how many epochs that were, and nothing is compared.
+expert_finished = $(if $(is_member)$(SINGLE_EPOCHS)$(wildcard $(DATASET)),expert-train \
+	--finished $(strip $(network) --checkpoint-dir $(expert_run) $(at_hand) $(expert_settings)),:)
 # The expert that is there already: not trained here, or finished.
 unless_there = $(if $(wildcard $@),$(if $(wildcard $(expert_run)),$(call \
 	unless_finished,$(expert_run)/finished,$(expert_finished)),@exit; ))

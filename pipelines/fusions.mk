@@ -76,11 +76,11 @@ ifeq ($(.DEFAULT_GOAL),)
 .PHONY: usage
 usage: # of this file by itself: the text at its head, its variables, its targets
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' $(PIPELINES)/fusions.mk
-	@cat $(PIPELINES)/{fusions,experts,repeats}.mk | \
+	@cat $(PIPELINES)/{fusions,experts,repeats,proof}.mk | \
 	  sed -nE -e 's/^# (ARCH_FAMILY): /\1 ?=# /' \
 	  -e 's/^([A-Za-z_]+) \?= ?([^#]*)(# +(.*))?$$/  \1=\2\t\4/p' | expand -t 40 | sed 's/ *$$//'
 	@echo 'Targets, and FAMILY-FUSION for every pair:'
-	@cat $(PIPELINES)/{fusions,experts,repeats}.mk | \
+	@cat $(PIPELINES)/{fusions,experts,repeats,proof}.mk | \
 	  sed -nE 's/^([a-z][a-z-]*):.*## (.*)/  \1\t\2/p' | expand -t 18
 endif
 
@@ -103,12 +103,14 @@ $(foreach f,$(FAMILIES),$(foreach x,$(FUSIONS),$(eval \
 
 include $(PIPELINES)/experts.mk
 include $(PIPELINES)/repeats.mk
+include $(PIPELINES)/proof.mk
 
 ALL_PAIRS := $(foreach f,$(MISSION_FAMILIES),$(MISSION_FUSIONS:%=$(f)-%))
 GOAL_RUNS := $(sort $(filter $(PAIRS) $(EXPERT_RUNS),$(MAKECMDGOALS)) \
 	$(if $(filter all-fusions,$(MAKECMDGOALS)),$(MISSION)) \
 	$(if $(filter all-pairs,$(MAKECMDGOALS)),$(ALL_PAIRS)) \
 	$(if $(filter repeats,$(MAKECMDGOALS)),$(foreach r,$(RUNS),$(REPEATS:%=%/$(r)))) \
+	$(filter proof,$(MAKECMDGOALS)) \
 	$(if $(filter singles,$(MAKECMDGOALS)),$(MISSION_FAMILIES:%=%-single) \
 	$(MISSION_FAMILIES:%=%-wide)) \
 	$(foreach f,$(FAMILIES),$(if $(filter $(f)-experts,$(MAKECMDGOALS)),\
@@ -117,7 +119,7 @@ GOAL_RUNS := $(sort $(filter $(PAIRS) $(EXPERT_RUNS),$(MAKECMDGOALS)) \
 	$(MEMBERS:%=$(f)-expert-%))))
 
 # In a group, a run that fails does not keep the others from running.
-ifneq ($(filter all-fusions all-pairs experts singles everything repeats,$(MAKECMDGOALS)),)
+ifneq ($(filter all-fusions all-pairs experts singles everything repeats proof,$(MAKECMDGOALS)),)
 MAKEFLAGS += --keep-going
 endif
 # Experts are trained only when they are asked for; then the runs wait for theirs.
@@ -235,7 +237,8 @@ table: | $(if $(wildcard $(OUT)/runs/*),$(TOOL_BINS)) ## results of all runs in 
 	@$(PIPELINES)/fusion-table -e $(EXPERTS) $(OUT)/runs/*/
 
 slim: ## drop what only a longer run needs, last.safetensors, from all finished runs
-	@$(PIPELINES)/slim-runs $(wildcard $(OUT)/runs/* $(OUT)/repeats/*/runs/* $(EXPERTS)/runs/*)
+	@$(PIPELINES)/slim-runs $(wildcard $(addsuffix /runs/*,$(OUT) $(OUT)/repeats/* $(OUT)/proof/*/* \
+	  $(EXPERTS)))
 
 curves: ## learning curves of all runs in OUT as pictures in OUT/curves
 	$(call without,$(OUT)/csv_logs/*/*.csv,logs of runs)

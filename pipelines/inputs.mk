@@ -28,8 +28,8 @@ needed_data = $(if $(filter-out $(DATA),$(DATASET)),$(if $(wildcard $(DATASET)),
 input_words = $(if $(1),$(addprefix -u ,$(1)) $(addprefix -r ,$(RUN_TARGETS)),$(if $(2),$(if \
 	$(call to_do,$(2)),$(call needs,$(call to_do,$(2)))) $(always_needed)))
 needs = $(if $(call needed_data),-d $(call quoted,$(needed_data))) $(if $(call \
-	families_of,$(1))$(filter-out $(DATA),$(DATASET)),-o $(call quoted,$(OUT))) $(if $(filter \
-	$(EXPERT_RUNS),$(1)),-O $(call quoted,$(EXPERTS))) -x $(call quoted,$(EXPERTS)) \
+	families_of,$(1))$(filter proof,$(1))$(filter-out $(DATA),$(DATASET)),-o $(call quoted,$(OUT))) \
+	$(if $(filter $(EXPERT_RUNS),$(1)),-O $(call quoted,$(EXPERTS))) -x $(call quoted,$(EXPERTS)) \
 	$(addprefix -e ,$(call needed_experts,$(1))) $(if $(RUNNER),-G,-g) $(call quoted,$(DEVICE))
 always_needed = $(if $(HOLDOUT),-i $(call quoted,$(HOLDOUT)) $(ready_data)) $(if $(TOOL_BINS),,-b \
 	$(PIPELINES)/../../bin $(addprefix -t ,cifar-prep expert-load expert-train fusion-train \

@@ -78,6 +78,8 @@ END
 light 0.1 0.0001 0.2 0.05 250 30"
     run -0 bash -c 'expert-train --print-schedule --arch resnet18 --expert 0 | tail -n 1'
     assert_equal "$output" "250	3.947789809194413e-06"
+    run -0 expert-train --print-schedule --arch resnet18 --expert all --data "$data" --epochs 2
+    assert_equal "$(cut -f 3 <<<"$output" | xargs)" "images_seen 196 392"
 }
 
 @test "four of them, as .pth, are read by expert-load" {

@@ -157,6 +157,11 @@ train() {
     assert_equal "$output" "epoch	lr_experts	lr_fusion	lr_global_head
 1	1e-05	0.001	0.001
 2	5.5e-06	0.00055	0.00055"
+    # 36 images in batches of 8: one step beyond the first epoch.
+    run -0 fusion-train --print-schedule --fusion concatenation --arch resnet18 --epochs 3 \
+        --data "$data" --batch 8 --steps 6
+    assert_line --index 0 "epoch	lr_experts	lr_fusion	lr_global_head	images_seen"
+    assert_equal "$(cut -f 5 <<<"$output" | xargs)" "images_seen 36 44 44"
 }
 
 @test "the log names the task on each line" {

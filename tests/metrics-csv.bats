@@ -86,9 +86,11 @@ metrics.jsonl,1,test,40,2,,1.5,9,8.5,4.25,4.75,1,2,11,3.5,2.5,25.5,3,multiplicat
     run -0 --separate-stderr metrics-csv --events end metrics.jsonl
     assert_equal "$output" "run,status,epoch,step,best_epoch,best_val_accuracy,test_images,\
 test_loss,test_accuracy,test_ece,test_expert_0_accuracy,test_expert_1_accuracy,\
-test_ensemble_accuracy,test_fused_only,test_ensemble_only,train_images,val,alpha,fusion_type,\
+test_ensemble_accuracy,test_fused_only,test_ensemble_only,test_expert_mean,test_expert_best,\
+test_gain,test_gain_95,images_seen,train_images,seed,recipe,train,val,alpha,fusion_type,\
 model_architecture,task,seconds,timestamp
-metrics.jsonl,done,1,,,,,,12.5,3.5,10,11,,,,,holdout,0.5,multiplicative,resnet18:width=8,task-1,,"
+metrics.jsonl,done,1,,,,,,12.5,3.5,10,11,,,,10.5,11,,,,,,,,holdout,0.5,multiplicative,\
+resnet18:width=8,task-1,,"
     # Details of an evaluation; an array of another length is refused.
     local class='{"event":"class","split":"test","class":3,"name":"a,b","images":4,'
     class+='"expert_accuracy":[1,2],"ensemble_accuracy":null,"predicted":[0,0,1,3]}'
@@ -105,7 +107,23 @@ a value for each expert"
     stream "$start" '{"event":"end","status":"stopped"}'
     run -0 --separate-stderr metrics-csv --events end <metrics.jsonl
     assert_equal "${lines[1]}" \
-        "stdin,stopped,,,,,,,,,,,,,,,holdout,0.5,multiplicative,resnet18:width=8,,,"
+        "stdin,stopped,,,,,,,,,,,,,,,,,,,,,,,holdout,0.5,multiplicative,resnet18:width=8,,,"
+}
+
+@test "of the end: the gain over the ensemble with its interval, and how many images were seen" {
+    local more='"train_images":100,"batch":8,"accumulate":2,"steps_per_epoch":7,"arch"'
+    local counts='"test_images":40,"test_fused_only":5,"test_ensemble_only":2'
+    seen() { # EPOCH STEP
+        stream "${start/\"arch\"/$more}" "${end%\}},\"epoch\":$1,\"step\":$2,$counts}"
+        metrics-csv --quiet --events end metrics.jsonl | python3 -c '
+import csv, sys
+row, = csv.DictReader(sys.stdin)
+print(row["test_gain"], round(float(row["test_gain_95"]), 3), row["images_seen"])'
+    }
+    # 196 sqrt((7/40 - (3/40)^2) / 40); whole epochs, and two steps of 2 x 8 beyond them.
+    assert_equal "$(seen 3 21)" "7.5 12.754 300"
+    assert_equal "$(seen 2 16)" "7.5 12.754 232"
+    assert_equal "$(seen 0 2)" "7.5 12.754 32"
 }
 
 # Three runs with 2, 4 and 1 experts: a folder of fusion-train, one of a pipe, a file.

@@ -141,6 +141,53 @@ nothing to be done"
     assert_equal "$(wc -l <"$(csv resnet concatenation)")" 2
 }
 
+# proof WORD...: two seeds of one tiny family, two steps each.
+proof() {
+    real SEEDS='1 2' STEPS=2 BATCH=32 TRAIN_FLAGS= EXPERT_FLAGS= \
+        PROOF_RUNS=resnet-concatenation PROOF_HOLDOUT_RUNS=resnet-multiplicative proof "$@"
+}
+
+@test "proof: experts, singles, recipe and control of every seed, and a table; it goes on" {
+    proof -j2 -k >first
+    local n='[0-9]+\.[0-9]{2}' of
+    of="( +-?$n \+- +$n){5} +[0-9]+( +-?$n \+- +$n){2} +[0-9]+ +$n \+- +$n"
+    grep -Eq "^resnet-concatenation +ensemble +all +1 +2$of\$" first
+    grep -Eq "^resnet-concatenation +mission +holdout +1 +2$of\$" first
+    grep -Eq "^resnet-multiplicative +ensemble +holdout +1 +2$of\$" first
+    grep -Eq "^resnet-multiplicative +mission +holdout +1 +2$of\$" first
+    for seed in 1 2; do # every expert and run under its own seed, the control without what is new
+        for run in experts/runs/resnet-{0,3,all,wide} {all,control}/runs/resnet-concatenation; do
+            grep -q "\"seed\":$seed," "out/proof/seed-$seed/$run/history.jsonl"
+        done
+    done
+    grep -q '"augment":"basic","mix":"none"' out/proof/seed-1/control/runs/*/history.jsonl
+    grep -q '"augment":"basic","mix":"none"' out/proof/seed-1/experts/runs/resnet-wide/history.jsonl
+    rm -r out/proof/seed-2/all
+    proof >again 2>said
+    diff <(grep ^resnet- first) <(grep ^resnet- again)
+    assert_equal "$(grep -c 'nothing to be done' said)" 19
+    run -0 real slim
+    assert_equal "$(find out/proof -name last.safetensors | wc -l)" 0
+}
+
+@test "single networks see as many images as an expert does, before it is fused and after" {
+    seen() { metrics-csv --quiet --events end "$1" | awk -F, 'NR == 1 { for (i = 1; i <= NF; i++)
+        if ($i == "images_seen") n = i } END { print $n }'; }
+    local settings=(EXPERT_EPOCHS=4 EPOCHS=3 TRAIN=all)
+    real "${settings[@]}" resnet-experts resnet-single
+    real "${settings[@]}" resnet-concatenation table >out/table
+    # 4 x 88 and 3 x 196, of 196 a time.
+    assert_equal "$(seen ex/runs/resnet-0) $(seen out/runs/resnet-concatenation)" "352 588"
+    assert_equal "$(seen ex/runs/resnet-all)" $((5 * 196))
+    run -0 real "${settings[@]}" resnet-single
+    assert_output --partial "finished: 5 epochs"
+    run -2 real "${settings[@]}" SINGLE_EPOCHS=2 resnet-single
+    assert_output --partial "epochs: the run was started with 5, not 2"
+    rm out/data.safetensors # without it the number is not known, and what is there stays
+    run -0 real "${settings[@]}" resnet-single
+    assert_output ""
+}
+
 @test "slim: finished runs lose their state and stay what they are; others are left alone" {
     real INIT=1 EPOCHS=1 resnet-concatenation
     real EXPERT_EPOCHS=1 resnet-expert-1

@@ -24,7 +24,7 @@ column() {
     for folder in "${folders[@]}"; do
         pairs=("${fusions[@]/#/$folder-}")
         run -0 fusions -n INIT=1 "$folder-expert-0" "$folder-single" "${pairs[@]}"
-        assert_equal "$(grep -c 'fusion-train ' <<<"$output")" "${#fusions[@]}"
+        assert_equal "$(grep -c 'fusion-train .*--checkpoint' <<<"$output")" "${#fusions[@]}"
     done
 }
 
@@ -337,8 +337,9 @@ last_of_resnet() {
     assert_line --regexp '--threads 3 .* --seed 4 --alpha 0.5$'
     run -0 fusions INIT=1 "${repeats[@]}"
     assert_equal "$(wc -l <calls)" 6
-    assert_line --regexp '^resnet-concatenation +0.5 +3 +2.50 \+- +0.00 +2.33 \+- +1.53 +12.33 \+-'
-    assert_line --regexp '^resnet-concatenation +2 +3 +2.50 '
+    assert_line --regexp "^resnet-concatenation +- +holdout +0.5 +3 +2.50 \+- +0.00 +4.00 \+- +0.00 \
++2.33 \+- +1.53 +12.33 \+- +1.53 +10.00 \+- +0.00( +-){5}\$"
+    assert_line --regexp '^resnet-concatenation +- +holdout +2 +3 +2.50 '
 }
 
 @test "the wide network has about the parameters of four experts, in every family" {

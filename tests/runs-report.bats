@@ -23,20 +23,20 @@ tables() {
     # Runs measured on the test images first, then the others, each by accuracy.
     diff rows - <<END
 Run | Family | Fusion | Experts, before → after | Best checkpoint | Training
-mean | best | Experts, mean | Best expert | Ensemble | Fused | Differ- ence | Calibr. error \
-| Single network | Images | Epochs | Time | Device
+mean | best | Experts, mean | Best expert | Ensemble | Fused | Gain | Seen \
+| Single network | Seen | Calibr. error | Images | Epochs | Time | Device
 done | R | multiplicative | 1.38 → 10.12 | 1.50 → 10.75 | 42.88 | 44.25 | 50.75 | 55.55 \
-| +11.30 | 2.50 | 48.50 | 200 test | 4/4 | 1:02:05 | cpu fp32
+| +4.00 ± 3.88 | 36 | 48.50 | 36 | 2.50 | 200 test | 4/4 | 1:02:05 | cpu fp32
 <b>&"evil' failed | R | <script>alert(1)</script> | 67.12 | 67.75 | 67.12 | 67.75 | 69.00 \
-| 71.00 | +3.25 | 3.00 | 48.50 | 50 validation | 1/4 | 1:02:05 | –
-diverged diverged | R | multiplicative | 47.12 | 47.75 | 47.12 | 47.75 | 49.00 | 51.00 | +3.25 \
-| 3.00 | 48.50 | 50 validation | 1/4 | 1:02:05 | –
+| 71.00 | +2.00 | 36 | 48.50 | 36 | 3.00 | 50 validation | 1/4 | 1:02:05 | –
+diverged diverged | R | multiplicative | 47.12 | 47.75 | 47.12 | 47.75 | 49.00 | 51.00 | +2.00 \
+| 36 | 48.50 | 36 | 3.00 | 50 validation | 1/4 | 1:02:05 | –
 dead dead | R | multiplicative | 3.38 → 27.12 | 3.50 → 27.75 | 27.12 | 27.75 | 29.00 | 31.00 \
-| +3.25 | 3.00 | 48.50 | 50 validation | 1/4 | 0:01:40 | –
+| +2.00 | – | 48.50 | 36 | 3.00 | 50 validation | 1/4 | 0:01:40 | –
 under/way dead | R | multiplicative | 2.38 → 18.12 | 2.50 → 18.75 | 18.12 | 18.75 | 20.00 \
-| 22.00 | +3.25 | 3.00 | 48.50 | 50 validation | 2/4 | 0:03:20 | –
-stopped stopped | R | multiplicative | 16.12 | 16.75 | 16.12 | 16.75 | 18.00 | 20.00 | +3.25 \
-| 3.00 | 48.50 | 50 validation | 2/4 | 1:02:05 | –
+| 22.00 | +2.00 | – | 48.50 | 36 | 3.00 | 50 validation | 2/4 | 0:03:20 | –
+stopped stopped | R | multiplicative | 16.12 | 16.75 | 16.12 | 16.75 | 18.00 | 20.00 | +2.00 \
+| 36 | 48.50 | 36 | 3.00 | 50 validation | 2/4 | 1:02:05 | –
 Run | Expert 0 | Expert 1 | Mean change | Images
 done R x M | 1.25 → 10.75 | 1.50 → 9.50 | +8.75 | 50 validation
 dead dead R x M | 3.25 → 27.75 | 3.50 → 26.50 | +23.75 | 50 validation
@@ -47,6 +47,16 @@ END
     grep -q 'href="#run-' page.html
     assert_equal "$(cat warning)" \
         "runs-report: warning: runs/broken/history.jsonl: line 2: '[' or '{' expected near 'not'"
+}
+
+@test "a run is compared with the single network of its seed, and what its experts saw is added" {
+    mkdir runs/{mine,expert}
+    sed 's/"seed": 6/"seed": 1/; s/48.5/47.5/g' runs/single/metrics.jsonl >runs/mine/history.jsonl
+    sed 's/"seed": 6/"seed": 1/; s/"all"/"0"/' runs/single/metrics.jsonl >runs/expert/history.jsonl
+    runs-report --quiet -o page.html runs
+    tables page.html >rows
+    grep -q '^done .* +4.00 ± 3.88 | 72 | 47.50 | 36 | 2.50 | 200 test ' rows
+    grep -q '^diverged .* | 72 | 47.50 | 36 | 3.00 | 50 ' rows # none of its seed
 }
 
 @test "each run has its section: state, curves, configuration" {

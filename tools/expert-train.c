@@ -121,6 +121,19 @@ static enum fx_status finished(struct args *args, struct inputs *in, struct fx_e
     return fx_finished_say(args->train.run.checkpoint_dir, &args->train.settings, err);
 }
 
+/* --print-schedule, with the images that have been seen where a data set is named. */
+static enum fx_status print_schedule(const struct args *args, struct inputs *in, struct fx_err *err)
+{
+    struct fx_run_plan plan = { 0 };
+
+    if (args->train.data) {
+        FX_TRY(fx_dataset_open(&in->dataset, args->train.data, err));
+        FX_TRY(choose_images(args, in, &plan, err));
+    }
+    fx_print_schedule(&args->train.settings, plan.images.n, stdout);
+    return FX_OK;
+}
+
 static enum fx_status train(struct args *args, struct inputs *in, struct fx_err *err)
 {
     struct fx_settings *settings = &args->train.settings;
@@ -178,8 +191,9 @@ static enum fx_status run(struct args *args, struct fx_err *err)
     FX_TRY(check(args, err));
     FX_TRY(fx_recipe_expert(&args->train.settings, &args->train.given, err));
     if (args->train.print_schedule) {
-        fx_print_schedule(&args->train.settings, stdout);
-        return FX_OK;
+        status = print_schedule(args, &in, err);
+        inputs_close(&in);
+        return status;
     }
     status = args->train.finished ? finished(args, &in, err) : train(args, &in, err);
     inputs_close(&in);

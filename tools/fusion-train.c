@@ -208,16 +208,20 @@ static enum fx_status describe(struct args *args, struct inputs *in, struct fx_e
     return build(args, in, model, err);
 }
 
-/* The tables that need no data: nothing is trained. */
+/* The tables: nothing is trained.  Data is only needed to say how many images will be seen. */
 static enum fx_status print_tables(struct args *args, struct inputs *in, struct fx_err *err)
 {
-    const struct fx_settings *settings = &args->train.settings;
+    struct fx_run_plan plan = { 0 };
 
     FX_TRY(describe(args, in, err));
     if (args->print_shapes)
         FX_TRY(fx_model_print_shapes(&in->graph, stdout, err));
+    if (args->train.print_schedule && args->train.data) {
+        FX_TRY(fx_dataset_open(&in->dataset, args->train.data, err));
+        FX_TRY(choose_images(args, in, &plan, err));
+    }
     if (args->train.print_schedule)
-        fx_print_schedule(settings, stdout);
+        fx_print_schedule(&args->train.settings, plan.images.n, stdout);
     return FX_OK;
 }
 

@@ -114,7 +114,21 @@ uint64_t fx_settings_key(const struct fx_settings *settings)
     return seed + ((uint64_t)settings->expert + 1) * 0x100000000u;
 }
 
-void fx_print_schedule(const struct fx_settings *settings, FILE *out)
+/* Images that have been shown by the end of an epoch of n_images; --steps may end the run within.
+ */
+static int64_t images_seen(const struct fx_settings *settings, int64_t n_images, int64_t epoch)
+{
+    int64_t of_step = settings->batch * settings->accumulate;
+    int64_t n_steps = (n_images + of_step - 1) / of_step;
+    int64_t last = (settings->steps - 1) / n_steps; /* the epoch in which it ends, from 0 */
+
+    if (settings->steps < 1 || epoch <= last)
+        return epoch * n_images;
+    int64_t rest = (settings->steps - last * n_steps) * of_step;
+    return last * n_images + (rest < n_images ? rest : n_images);
+}
+
+void fx_print_schedule(const struct fx_settings *settings, int64_t n_images, FILE *out)
 {
     struct fx_schedule schedule = { .kind = settings->schedule,
                                     .epochs = settings->epochs,
@@ -122,8 +136,9 @@ void fx_print_schedule(const struct fx_settings *settings, FILE *out)
     int n_groups = settings->fusion == FX_NONE ? 1 : FX_N_GROUPS;
 
     fx_settings_rates(settings, schedule.lr);
-    fputs(n_groups == 1 ? "epoch\tlr_experts\n" : "epoch\tlr_experts\tlr_fusion\tlr_global_head\n",
+    fputs(n_groups == 1 ? "epoch\tlr_experts" : "epoch\tlr_experts\tlr_fusion\tlr_global_head",
           out);
+    fputs(n_images > 0 ? "\timages_seen\n" : "\n", out);
     for (int64_t epoch = 1; epoch <= settings->epochs; epoch++) {
         double lr[FX_N_GROUPS];
         char text[FX_NUMBER_BYTES];
@@ -131,6 +146,8 @@ void fx_print_schedule(const struct fx_settings *settings, FILE *out)
         fprintf(out, "%" PRId64, epoch);
         for (int group = 0; group < n_groups; group++)
             fprintf(out, "\t%s", fx_number_text(lr[group], text, sizeof text));
+        if (n_images > 0)
+            fprintf(out, "\t%" PRId64, images_seen(settings, n_images, epoch));
         fputc('\n', out);
     }
 }

@@ -166,7 +166,8 @@ json_t *fx_settings_started(const struct fx_settings *settings, const json_t *st
 char *fx_settings_command(const struct fx_settings *settings);
 
 /* fx_print_schedule: a line of names, then one an epoch, separated by tabs: the epoch, and the rate
- * of each group while it is trained.  The settings are complete. */
-void fx_print_schedule(const struct fx_settings *settings, FILE *out);
+ * of each group while it is trained; where the number of images to train on is known, not 0, also
+ * how many have been seen by its end.  The settings are complete. */
+void fx_print_schedule(const struct fx_settings *settings, int64_t n_images, FILE *out);
 
 #endif

@@ -8,6 +8,7 @@ enum fx_csv_source {
     FX_CSV_OPTIONAL,     /* a member that it may have, or an empty field */
     FX_CSV_OPTIONAL_EXPERT,
     FX_CSV_START,      /* a member of the start event, or an empty field */
+    FX_CSV_SCORE,      /* a number that is made of the two events, or an empty field */
     FX_CSV_RUN,        /* the name of the run */
     FX_CSV_RUN_OF_MANY /* the same, where the table has several runs */
 };

@@ -11,7 +11,9 @@
 #include "base/number.h"
 #include "track/events.h"
 #include "track/metrics_columns_internal.h"
+#include "track/run_scores_internal.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,12 +91,36 @@ static enum fx_status put_experts(const struct table *table, const struct stream
     return FX_OK;
 }
 
+static double score_of(const char *name, const json_t *start, const json_t *end)
+{
+    if (strcmp(name, "images_seen") == 0)
+        return fx_scores_seen(start, end);
+    if (strcmp(name, "test_gain") == 0)
+        return fx_scores_gain(end).points;
+    if (strcmp(name, "test_gain_95") == 0)
+        return fx_scores_gain(end).half;
+    struct fx_expert_scores experts = fx_scores_experts(end, "test_expert_accuracy");
+    return strcmp(name, "test_expert_best") == 0 ? experts.best : experts.mean;
+}
+
+static void put_score(double score, FILE *row)
+{
+    char text[FX_NUMBER_BYTES];
+
+    if (isfinite(score))
+        fputs(fx_number_text(score, text, sizeof text), row);
+}
+
 static enum fx_status put_field(const struct table *table, const struct stream *stream,
                                 const struct fx_csv_column *column, const json_t *event, FILE *row,
                                 struct fx_err *err)
 {
     if (column->source == FX_CSV_RUN || column->source == FX_CSV_RUN_OF_MANY) {
         fx_csv_text(row, stream->run);
+        return FX_OK;
+    }
+    if (column->source == FX_CSV_SCORE) {
+        put_score(score_of(column->member, stream->events.start, event), row);
         return FX_OK;
     }
     const json_t *from = column->source == FX_CSV_START ? stream->events.start : event;

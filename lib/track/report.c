@@ -83,13 +83,13 @@ static void put_change(FILE *out, const struct fx_scores *before, const struct f
                        int n_columns)
 {
     for (int k = 0; k < n_columns; k++) {
-        if (k < before->n_experts && k < after->n_experts && isfinite(before->expert[k]) &&
-            isfinite(after->expert[k]))
-            fprintf(out, "<td><s>%.2f →</s> %.2f</td>", before->expert[k], after->expert[k]);
+        const struct fx_expert_scores *old = &before->experts, *new = &after->experts;
+        if (k < old->n && k < new->n &&isfinite(old->of[k]) && isfinite(new->of[k]))
+            fprintf(out, "<td><s>%.2f →</s> %.2f</td>", old->of[k], new->of[k]);
         else
             fputs("<td>–</td>", out);
     }
-    fx_report_gain(out, after->expert_mean - before->expert_mean);
+    fx_report_gain(out, after->experts.mean - before->experts.mean);
     fx_report_images(out, before);
     fputs("</tr>\n", out);
 }

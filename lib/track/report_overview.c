@@ -69,11 +69,36 @@ static void put_effort(FILE *out, const struct fx_run *run)
     fputs("</small></td>", out);
 }
 
+/* What the fused model is better than the ensemble: with its interval, where it was tested. */
+static void put_gain(FILE *out, const struct fx_run *run, const struct fx_scores *final)
+{
+    struct fx_gain gain = fx_scores_gain(run->end);
+    double difference = final->fused - final->ensemble;
+
+    if (!isfinite(gain.points)) {
+        fx_report_gain(out, difference);
+        return;
+    }
+    fprintf(out, "<td class=\"%s\">%s%.2f<small>± %.2f</small></td>",
+            gain.points < 0 ? "down" : "up", gain.points < 0 ? "−" : "+", fabs(gain.points),
+            gain.half);
+}
+
+/* In thousands. */
+static void put_seen(FILE *out, double seen)
+{
+    if (seen > 0)
+        fprintf(out, "<td>%.0f</td>", seen / 1000);
+    else
+        fputs("<td>–</td>", out);
+}
+
 /* ---- the table ------------------------------------------------------------------------------- */
 
 static void put_row(FILE *out, const struct fx_report_group *fused, const struct fx_run *run)
 {
-    const struct fx_run *baseline = fx_run_find_baseline(fused->runs, run);
+    const struct fx_run *baseline = fx_run_find_lone(fused->runs, run, "all");
+    const struct fx_run *expert = fx_run_find_lone(fused->runs, run, "0");
     struct fx_scores before, after, final, single = { .fused = NAN };
 
     fx_scores_before(run, &before);
@@ -85,15 +110,17 @@ static void put_row(FILE *out, const struct fx_report_group *fused, const struct
     fx_report_link(out, fused->runs, run);
     fputs("</td>", out);
     put_experts(out, run);
-    put_change(out, before.expert_mean, after.expert_mean);
-    put_change(out, before.expert_best, after.expert_best);
-    fx_report_percent(out, final.expert_mean, NULL);
-    fx_report_percent(out, final.expert_best, NULL);
+    put_change(out, before.experts.mean, after.experts.mean);
+    put_change(out, before.experts.best, after.experts.best);
+    fx_report_percent(out, final.experts.mean, NULL);
+    fx_report_percent(out, final.experts.best, NULL);
     fx_report_percent(out, final.ensemble, NULL);
     fx_report_percent(out, final.fused, "main");
-    fx_report_gain(out, final.fused - final.expert_best);
-    fx_report_percent(out, final.ece, NULL);
+    put_gain(out, run, &final);
+    put_seen(out, fx_run_seen(run) + fx_run_seen(expert));
     fx_report_percent(out, single.fused, NULL);
+    put_seen(out, fx_run_seen(baseline));
+    fx_report_percent(out, final.ece, NULL);
     fx_report_images(out, &final);
     put_effort(out, run);
     fputs("</tr>\n", out);
@@ -107,19 +134,22 @@ void fx_report_overview(FILE *out, const struct fx_report_group *fused)
         "<h2>Fused runs</h2>\n<p class=\"soft\">Accuracies in percent, the best run first. Of the "
         "experts alone: on the validation images, before the first step and in the best epoch; "
         "then, of the best checkpoint, on the images named. The ensemble is the mean of the "
-        "experts’ logits, the difference that of the fused model to the best expert, a single "
-        "network one of the same architecture, trained on all images.</p>\n"
+        "experts’ logits; the gain is that of the fused model over it, on the test images with its "
+        "interval of 95 % (McNemar). A single network is one of the same architecture, trained on "
+        "all images. Seen: thousands of images, the same one counted in each epoch, by an expert "
+        "before and after it was fused, and by the single network.</p>\n"
         "<div class=\"wide\"><table class=\"overview\">\n<thead>"
         "<tr><th rowspan=\"2\" scope=\"col\">Run</th><th rowspan=\"2\" scope=\"col\">Family</th>"
         "<th rowspan=\"2\" scope=\"col\">Fusion</th>"
         "<th colspan=\"2\" scope=\"colgroup\">Experts, before → after</th>"
-        "<th colspan=\"8\" scope=\"colgroup\">Best checkpoint</th>"
+        "<th colspan=\"9\" scope=\"colgroup\">Best checkpoint</th>"
         "<th colspan=\"3\" scope=\"colgroup\">Training</th></tr>\n"
         "<tr><th scope=\"col\">mean</th><th scope=\"col\">best</th>"
         "<th scope=\"col\">Experts,<br>mean</th><th scope=\"col\">Best<br>expert</th>"
         "<th scope=\"col\">Ensemble</th><th scope=\"col\">Fused</th>"
-        "<th scope=\"col\">Differ-<br>ence</th><th scope=\"col\">Calibr.<br>error</th>"
-        "<th scope=\"col\">Single<br>network</th><th scope=\"col\">Images</th>"
+        "<th scope=\"col\">Gain</th><th scope=\"col\">Seen</th>"
+        "<th scope=\"col\">Single<br>network</th><th scope=\"col\">Seen</th>"
+        "<th scope=\"col\">Calibr.<br>error</th><th scope=\"col\">Images</th>"
         "<th scope=\"col\">Epochs</th><th scope=\"col\">Time</th><th scope=\"col\">Device</th>"
         "</tr></thead>\n<tbody>\n",
         out);

@@ -30,23 +30,29 @@ static const struct members of_epoch = { "val_accuracy", "expert_accuracy", "ens
 static const struct members of_eval = { "accuracy", "expert_accuracy", "ensemble_accuracy", "ece",
                                         "images" };
 
+struct fx_expert_scores fx_scores_experts(const json_t *event, const char *member)
+{
+    const json_t *experts = json_object_get(event, member);
+    size_t n = json_array_size(experts);
+    struct fx_expert_scores scores = { .mean = NAN, .best = NAN };
+    double sum = 0;
+
+    scores.n = (int)(n < FX_EVENTS_EXPERTS_MAX ? n : FX_EVENTS_EXPERTS_MAX);
+    for (int k = 0; k < scores.n; k++) {
+        scores.of[k] = fx_event_number_at(event, member, (size_t)k);
+        scores.best = fmax(scores.best, scores.of[k]);
+        sum += scores.of[k];
+    }
+    if (scores.n > 0)
+        scores.mean = sum / scores.n;
+    return scores;
+}
+
 static void fill(struct fx_scores *scores, const json_t *event, const struct members *members,
                  const char *split)
 {
-    const json_t *experts = json_object_get(event, members->expert);
-    size_t n = json_array_size(experts);
-    double sum = 0;
-
-    *scores =
-        (struct fx_scores){ .split = event ? split : NULL, .expert_mean = NAN, .expert_best = NAN };
-    scores->n_experts = (int)(n < FX_EVENTS_EXPERTS_MAX ? n : FX_EVENTS_EXPERTS_MAX);
-    for (int k = 0; k < scores->n_experts; k++) {
-        scores->expert[k] = fx_event_number_at(event, members->expert, (size_t)k);
-        scores->expert_best = fmax(scores->expert_best, scores->expert[k]);
-        sum += scores->expert[k];
-    }
-    if (scores->n_experts > 0)
-        scores->expert_mean = sum / scores->n_experts;
+    *scores = (struct fx_scores){ .split = event ? split : NULL };
+    scores->experts = fx_scores_experts(event, members->expert);
     scores->ensemble = fx_event_number(event, members->ensemble);
     scores->ece = fx_event_number(event, members->ece);
     scores->fused = fx_event_number(event, members->fused);
@@ -91,30 +97,63 @@ void fx_scores_final(const struct fx_run *run, struct fx_scores *scores)
         fill(scores, run->eval, &of_eval, split ? split : "test");
 }
 
+struct fx_gain fx_scores_gain(const json_t *end)
+{
+    double n = fx_event_number(end, "test_images");
+    double fused = fx_event_number(end, "test_fused_only") / n;
+    double ensemble = fx_event_number(end, "test_ensemble_only") / n;
+    double gain = fused - ensemble;
+
+    return (struct fx_gain){ .points = 100 * gain,
+                             .half = 196 * sqrt((fused + ensemble - gain * gain) / n) };
+}
+
+/* Of an epoch that --steps ends early, only the batches that were used. */
+double fx_scores_seen(const json_t *start, const json_t *end)
+{
+    double epochs = fx_event_number(end, "epoch");
+    double step_images = fx_event_number(start, "batch") * fx_event_number(start, "accumulate");
+    double steps =
+        fx_event_number(end, "step") - epochs * fx_event_number(start, "steps_per_epoch");
+    double seen = epochs * fx_event_number(start, "train_images");
+
+    return steps * step_images > 0 ? seen + steps * step_images : seen;
+}
+
+double fx_run_seen(const struct fx_run *run)
+{
+    double seen = run ? fx_scores_seen(run->start, run->end) : 0;
+
+    return isfinite(seen) ? seen : 0;
+}
+
 bool fx_run_is_fusion(const struct fx_run *run)
 {
     return !json_object_get(run->start, "expert");
 }
 
-bool fx_run_is_baseline(const struct fx_run *run)
+static bool has_same(const struct fx_run *a, const struct fx_run *b, const char *member)
 {
-    const char *expert = fx_event_text(run->start, "expert");
+    const json_t *value = json_object_get(a->start, member);
 
-    return expert && strcmp(expert, "all") == 0;
+    return value && json_equal(value, json_object_get(b->start, member));
 }
 
-const struct fx_run *fx_run_find_baseline(const struct fx_runs *runs, const struct fx_run *run)
+const struct fx_run *fx_run_find_lone(const struct fx_runs *runs, const struct fx_run *run,
+                                      const char *expert)
 {
-    const char *arch = fx_event_text(run->start, "arch");
+    const struct fx_run *found = NULL;
 
-    for (size_t i = 0; arch && i < runs->n; i++) {
+    for (size_t i = 0; i < runs->n; i++) {
         const struct fx_run *other = &runs->run[i];
-        const char *same = fx_event_text(other->start, "arch");
-        if (other->state == FX_RUN_DONE && fx_run_is_baseline(other) && same &&
-            strcmp(same, arch) == 0)
-            return other;
+        const char *number = fx_event_text(other->start, "expert");
+        if (other->state != FX_RUN_DONE || !number || strcmp(number, expert) != 0 ||
+            !has_same(run, other, "arch"))
+            continue;
+        if (!found || (has_same(run, other, "seed") && !has_same(run, found, "seed")))
+            found = other;
     }
-    return NULL;
+    return found;
 }
 
 const json_t *fx_run_last_epoch(const struct fx_run *run)

@@ -5,16 +5,23 @@
 #include "track/runs.h"
 
 /* Accuracies in percent; a value that does not exist is NaN. */
+struct fx_expert_scores {
+    int n;
+    double of[FX_EVENTS_EXPERTS_MAX];
+    double mean, best; /* best: the best single one */
+};
+
 struct fx_scores {
     const char
         *split;     /* "test": the final test of best; "val": validation of best; NULL: nothing */
     int64_t images; /* 0: unknown */
-    int n_experts;
-    double expert[FX_EVENTS_EXPERTS_MAX];
-    double expert_mean, expert_best; /* expert_best: the best single one */
+    struct fx_expert_scores experts;
     double ensemble, ece;
     double fused; /* of a lone expert: its own */
 };
+
+/* Of the array of accuracies in an event. */
+struct fx_expert_scores fx_scores_experts(const json_t *event, const char *member);
 
 /* fx_scores_final: the best checkpoint on the test images, else on the validation images, else what
  * an evaluation measured last. */
@@ -23,11 +30,28 @@ void fx_scores_final(const struct fx_run *run, struct fx_scores *scores);
 void fx_scores_before(const struct fx_run *run, struct fx_scores *scores);
 void fx_scores_best_epoch(const struct fx_run *run, struct fx_scores *scores);
 
+/* What the fused model is better than its ensemble, in points, and half the interval that holds the
+ * true difference in 95 of 100 cases; NaN where it was not counted. */
+struct fx_gain {
+    double points, half;
+};
+
+/* Of an end event: the normal approximation, from the images on which only one of the two is right
+ * (McNemar, Psychometrika 12, 1947). */
+struct fx_gain fx_scores_gain(const json_t *end);
+
+/* fx_scores_seen: images that a run has shown to its network, the same image counted in each epoch;
+ * NaN where its start event does not say. */
+double fx_scores_seen(const json_t *start, const json_t *end);
+
+/* fx_run_seen: the same; 0 where it is not known, or there is no run. */
+double fx_run_seen(const struct fx_run *run);
+
 bool fx_run_is_fusion(const struct fx_run *run);
-/* A single network trained on all images: the baseline of its family. */
-bool fx_run_is_baseline(const struct fx_run *run);
-/* fx_run_find_baseline: the finished baseline with the architecture of this fusion run, or NULL. */
-const struct fx_run *fx_run_find_baseline(const struct fx_runs *runs, const struct fx_run *run);
+/* fx_run_find_lone: the finished run of expert "0", ..., or of the single network on "all" images,
+ * with the architecture of this fusion run, of the same seed if there is one; or NULL. */
+const struct fx_run *fx_run_find_lone(const struct fx_runs *runs, const struct fx_run *run,
+                                      const char *expert);
 
 const json_t *fx_run_last_epoch(const struct fx_run *run); /* NULL: none yet */
 /* fx_run_n_epochs: how many epochs it will have, as far as is known; 0: unknown. */

@@ -6,7 +6,7 @@
 # experts), and "check WORD..." with what check-inputs is to be asked.
 RUNS_OF_all-fusions := $(MISSION)
 RUNS_OF_all-pairs := $(ALL_PAIRS)
-RUNS_OF_singles := $(MISSION_FAMILIES:%=%-single)
+RUNS_OF_singles := $(foreach f,$(MISSION_FAMILIES),$(f)-single $(f)-wide)
 RUNS_OF_experts := $(foreach f,$(MISSION_FAMILIES),$(MEMBERS:%=$(f)-expert-%))
 $(foreach f,$(FAMILIES),$(eval RUNS_OF_$(f)-experts := $(MEMBERS:%=$(f)-expert-%)))
 

@@ -17,7 +17,7 @@ def write(name, lines, file="history.jsonl"):
 
 def start(number, **more):
     event = {"event": "start", "arch": "resnet18:width=8", "fusion": "multiplicative",
-             "experts": EXPERTS, "epochs": 4, "steps_per_epoch": 10, "val_images": 50,
+             "experts": EXPERTS, "epochs": 4, "steps_per_epoch": 10, "val_images": 50, "train_images": 9000,
              "seed": number, "timestamp": f"2026-01-0{number} 03:04:05", **more}
     return {key: value for key, value in event.items() if value is not None}
 
@@ -43,13 +43,13 @@ def end(number, status="done", **more):
             "timestamp": f"2026-01-0{number} 05:00:00", **more}
 
 
-def test(fused, experts, ensemble, ece=2.5):
+def test(fused, experts, ensemble, ece=2.5, **more):
     return {"test_images": 200, "test_accuracy": fused, "test_expert_accuracy": experts,
-            "test_ensemble_accuracy": ensemble, "test_ece": ece}
+            "test_ensemble_accuracy": ensemble, "test_ece": ece, **more}
 
 
 write("done", [start(1, device="cpu", precision="fp32"), before(1), *[epoch(1, e) for e in (1, 2, 3, 4)],
-               end(1, **test(55.55, [44.25, 41.5], 50.75))])
+               end(1, **test(55.55, [44.25, 41.5], 50.75, test_fused_only=12, test_ensemble_only=4))])
 write("under/way", [start(2), before(2), epoch(2, 1), epoch(2, 2)])
 write("dead", [start(3), before(3), epoch(3, 1), '{"event":"epo'])
 write("stopped", [start(4), epoch(4, 1, 20), epoch(4, 2, 19), end(4, "stopped", reason="signal")])
