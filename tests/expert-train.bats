@@ -55,11 +55,11 @@ END
 @test "--share: its own images, the pool of all experts, or all that train" {
     for share in iid pool all; do
         train $share --share $share --steps 1 --val-limit 1 >$share.jsonl
-        events $share.jsonl start 'e["train_images"], e.get("share")'
+        events $share.jsonl start 'e["train_images"], e.get("share"), "train" in e'
     done >out.txt
-    assert_equal "$(cat out.txt)" "(88, None)
-(160, 'pool')
-(196, 'all')"
+    assert_equal "$(cat out.txt)" "(88, None, False)
+(160, 'pool', False)
+(196, 'all', False)"
     fails_with 2 "expert-train: --share: of expert K; --expert all has all images" \
         train single --expert all --share pool
     fails_with 2 "*cannot resume: share: the run was started with pool, not iid; *" \

@@ -22,6 +22,9 @@ train() {
     assert_equal "$(events metrics.jsonl start \
         "$(members experts classes train_images val_images test_images)")" \
         "(4, 5, 36, 4, 20)"
+    # Options of the other tool, and defaults that are left out.
+    assert_equal "$(events metrics.jsonl start \
+        '[k for k in ("share", "train", "freeze", "kd") if k in e]')" "[]"
     assert_equal "$(events metrics.jsonl epoch "$(members epoch step)")" "(1, 3)
 (2, 6)"
     assert_equal "$(events metrics.jsonl eval "$(members epoch split images)")" "(0, 'val', 4)"

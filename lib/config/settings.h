@@ -141,6 +141,15 @@ const char *fx_settings_choice(const struct fx_settings *settings);
  * so that experts of one seed differ in everything. */
 uint64_t fx_settings_key(const struct fx_settings *settings);
 
+/* fx_setting_applies: whether the tool has the setting, and, of one that is written only where it
+ * is not its default, whether it differs. */
+bool fx_setting_applies(const struct fx_settings *settings, enum fx_setting setting);
+/* fx_setting_value: as a new JSON value, owned by the caller; NULL where it is not set, or when
+ * memory is short. */
+json_t *fx_setting_value(const struct fx_settings *settings, enum fx_setting setting);
+/* fx_setting_name: of the option and of the member in a checkpoint: "label-smoothing". */
+const char *fx_setting_name(enum fx_setting setting);
+
 /* fx_settings_json: a new object (owned by the caller) with one member per setting that decides the
  * result, named as its option.  NULL when out of memory. */
 json_t *fx_settings_json(const struct fx_settings *settings);

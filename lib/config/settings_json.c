@@ -15,9 +15,14 @@ static const void *field(const struct fx_settings *settings, const struct fx_set
     return (const char *)settings + row->offset;
 }
 
-/* NULL for a text or a choice that is not set: the setting does not apply to this tool. */
-static json_t *setting_value(const struct fx_settings *settings, const struct fx_setting_row *row)
+const char *fx_setting_name(enum fx_setting setting)
 {
+    return fx_setting_rows[setting].name;
+}
+
+json_t *fx_setting_value(const struct fx_settings *settings, enum fx_setting setting)
+{
+    const struct fx_setting_row *row = &fx_setting_rows[setting];
     const void *at = field(settings, row);
     char word[FX_WORD_BYTES];
 
@@ -52,8 +57,9 @@ static bool is_standard(const void *at, const struct fx_setting_row *row)
     }
 }
 
-static bool setting_applies(const struct fx_settings *settings, const struct fx_setting_row *row)
+bool fx_setting_applies(const struct fx_settings *settings, enum fx_setting setting)
 {
+    const struct fx_setting_row *row = &fx_setting_rows[setting];
     const void *at = field(settings, row);
 
     if (row->is_quiet && is_standard(at, row))
@@ -72,7 +78,7 @@ static json_t *standard_value(enum fx_setting setting)
     if (row->standard == FX_BY_RECIPE)
         return NULL;
     fx_setting_put(&settings, setting, row->standard);
-    return setting_value(&settings, row);
+    return fx_setting_value(&settings, setting);
 }
 
 json_t *fx_settings_json(const struct fx_settings *settings)
@@ -81,9 +87,10 @@ json_t *fx_settings_json(const struct fx_settings *settings)
 
     for (int i = 0; object && i < FX_N_SETTINGS; i++) {
         const struct fx_setting_row *row = &fx_setting_rows[i];
-        if (!row->decides || !setting_applies(settings, row))
+        if (!row->decides || !fx_setting_applies(settings, (enum fx_setting)i))
             continue;
-        if (json_object_set_new(object, row->name, setting_value(settings, row)) != 0) {
+        if (json_object_set_new(object, row->name,
+                                fx_setting_value(settings, (enum fx_setting)i)) != 0) {
             json_decref(object);
             object = NULL;
         }
@@ -130,7 +137,7 @@ static enum fx_status check_setting(const struct fx_settings *settings, enum fx_
 {
     const struct fx_setting_row *row = &fx_setting_rows[setting];
     const json_t *known = json_object_get(started, row->name);
-    json_t *now = setting_value(settings, row), *standard = standard_value(setting);
+    json_t *now = fx_setting_value(settings, setting), *standard = standard_value(setting);
     const json_t *old = known || !now ? known : standard;
     char was[128], is[128];
     bool same = same_value(old, now);
@@ -175,13 +182,13 @@ static bool is_option(const struct fx_settings *settings, const struct fx_settin
 }
 
 /* " --NAME VALUE", or nothing where the option would say what is so anyway. */
-static void print_option(FILE *out, const struct fx_settings *settings,
-                         const struct fx_setting_row *row)
+static void print_option(FILE *out, const struct fx_settings *settings, enum fx_setting setting)
 {
+    const struct fx_setting_row *row = &fx_setting_rows[setting];
     const void *at = field(settings, row);
     char text[128];
 
-    if (!is_option(settings, row) || !setting_applies(settings, row))
+    if (!is_option(settings, row) || !fx_setting_applies(settings, setting))
         return;
     if (row->kind == FX_KIND_FLAG) {
         bool is_on = *(const bool *)at;
@@ -191,7 +198,7 @@ static void print_option(FILE *out, const struct fx_settings *settings,
     }
     if (row->kind == FX_KIND_REAL && *(const double *)at < 0)
         return;
-    json_t *value = setting_value(settings, row);
+    json_t *value = fx_setting_value(settings, setting);
     fprintf(out, " --%s %s", row->name, value_text(value, text, sizeof text));
     json_decref(value);
 }
@@ -206,7 +213,7 @@ char *fx_settings_command(const struct fx_settings *settings)
         return NULL;
     fputs(settings->tool, out);
     for (int i = 0; i < FX_N_SETTINGS; i++)
-        print_option(out, settings, &fx_setting_rows[i]);
+        print_option(out, settings, (enum fx_setting)i);
     if (fclose(out) != 0) {
         free(text);
         return NULL;
@@ -262,7 +269,7 @@ static json_t *started_value(const struct fx_settings *settings, const json_t *s
     if (setting == FX_SET_data_digest && settings->data_digest)
         return json_incref(json_object_get(start, "data_digest"));
     if (!command || !is_option(settings, row))
-        return setting_applies(settings, row) ? setting_value(settings, row) : NULL;
+        return fx_setting_applies(settings, setting) ? fx_setting_value(settings, setting) : NULL;
     return command_value(command, setting);
 }
 

@@ -8,6 +8,7 @@
 #include "base/words.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,19 +29,19 @@ static void put_text(struct event *event, const char *key, const char *value)
         put(event, key, fx_json_text(value));
 }
 
-/* One of the words of a list. */
-static void put_word(struct event *event, const char *key, const char *words, int number)
+/* A setting, under the name of its option with underscores; nothing where it does not apply. */
+static void put_setting(struct event *event, const struct fx_settings *settings,
+                        enum fx_setting setting)
 {
-    char word[FX_WORD_BYTES];
+    char key[FX_WORD_BYTES];
 
-    put_text(event, key, fx_word_text(words, number, word));
-}
-
-/* Nothing of the first word, which is what runs without such a setting do. */
-static void put_word_if(struct event *event, const char *key, const char *words, int number)
-{
-    if (number != 0)
-        put_word(event, key, words, number);
+    if (!fx_setting_applies(settings, setting))
+        return;
+    snprintf(key, sizeof key, "%s", fx_setting_name(setting));
+    for (char *at = key; *at; at++)
+        if (*at == '-')
+            *at = '_';
+    put(event, key, fx_setting_value(settings, setting));
 }
 
 static void put_int(struct event *event, const char *key, int64_t value)
@@ -141,22 +142,18 @@ static void put_tool(struct event *event, const struct fx_settings *settings, co
                      const struct fx_start_facts *facts)
 {
     const struct fx_graph *graph = facts->graph;
-    char word[FX_WORD_BYTES];
 
     put_text(event, "tool", settings->tool);
     put_text(event, "version", fx_version);
     put_text(event, "command_line", command);
     put_text(event, "task", facts->task);
     put_timestamp(event);
-    put_text(event, "arch", settings->arch);
-    put_text(event, "fusion", fx_setting_word(settings, FX_SET_fusion, word));
-    if (settings->fusion != FX_NONE) {
-        put_word_if(event, "fused", FX_FUSED_FORMS, settings->fused);
-        put_word_if(event, "norms", FX_NORM_STARTS, settings->norms);
-        if (settings->freeze)
-            put(event, "freeze", json_true());
-    }
-    put_text(event, "expert", fx_setting_word(settings, FX_SET_expert, word));
+    put_setting(event, settings, FX_SET_arch);
+    put_setting(event, settings, FX_SET_fusion);
+    put_setting(event, settings, FX_SET_fused);
+    put_setting(event, settings, FX_SET_norms);
+    put_setting(event, settings, FX_SET_freeze);
+    put_setting(event, settings, FX_SET_expert);
     put_int(event, "experts", graph->n_experts);
     put_int(event, "classes", graph->n_classes);
     put_int(event, "parameters", n_trained(graph));
@@ -167,7 +164,7 @@ static void put_machine(struct event *event, const struct fx_settings *settings,
                         const struct fx_start_facts *facts)
 {
     put_text(event, "device", facts->device);
-    put_word(event, "precision", FX_PRECISIONS, settings->precision);
+    put_setting(event, settings, FX_SET_precision);
     put_int(event, "threads", facts->threads);
 }
 
@@ -177,44 +174,40 @@ static void put_images(struct event *event, const struct fx_settings *settings,
     put_int(event, "train_images", facts->train_images);
     put_int(event, "val_images", facts->val_images);
     put_int(event, "test_images", facts->test_images);
-    put_word(event, "val", FX_VALS, settings->val);
-    put_word_if(event, "train", FX_TRAINS, settings->train);
-    put_word_if(event, "share", FX_SHARES, settings->share);
-    put_word_if(event, "choose", FX_CHOICES, settings->choose);
+    put_setting(event, settings, FX_SET_val);
+    put_setting(event, settings, FX_SET_train);
+    put_setting(event, settings, FX_SET_share);
+    put_setting(event, settings, FX_SET_choose);
     if (settings->val_limit > 0)
-        put_int(event, "val_limit", settings->val_limit);
+        put_setting(event, settings, FX_SET_val_limit);
 }
 
 static void put_recipe(struct event *event, const struct fx_settings *settings,
                        const struct fx_start_facts *facts)
 {
-    char word[FX_WORD_BYTES];
-
-    put_int(event, "seed", settings->seed);
-    put_text(event, "recipe", fx_setting_word(settings, FX_SET_recipe, word));
-    put_int(event, "epochs", settings->epochs);
+    put_setting(event, settings, FX_SET_seed);
+    put_setting(event, settings, FX_SET_recipe);
+    put_setting(event, settings, FX_SET_epochs);
     if (settings->steps > 0)
-        put_int(event, "steps", settings->steps);
+        put_setting(event, settings, FX_SET_steps);
     put_int(event, "steps_per_epoch", facts->steps_per_epoch);
-    put_int(event, "batch", settings->batch);
-    put_int(event, "accumulate", settings->accumulate);
-    put(event, "shuffle", json_boolean(settings->shuffle));
-    put_word(event, "augment", FX_AUGMENT_POLICIES, settings->augment);
-    put_word(event, "mix", FX_MIX_KINDS, settings->mix);
+    put_setting(event, settings, FX_SET_batch);
+    put_setting(event, settings, FX_SET_accumulate);
+    put_setting(event, settings, FX_SET_shuffle);
+    put_setting(event, settings, FX_SET_augment);
+    put_setting(event, settings, FX_SET_mix);
     if (settings->mix != FX_MIX_NONE)
         put_real(event, "mix_alpha", fx_settings_mix_alpha(settings));
     if (settings->fusion != FX_NONE) {
-        put_real(event, "alpha", settings->alpha);
-        put_real(event, "distill", settings->distill);
-        put_real(event, "dropout", settings->dropout);
+        put_setting(event, settings, FX_SET_alpha);
+        put_setting(event, settings, FX_SET_distill);
+        put_setting(event, settings, FX_SET_dropout);
     }
-    if (settings->kd > 0)
-        put_real(event, "kd", settings->kd);
-    if (settings->kd_experts > 0)
-        put_real(event, "kd_experts", settings->kd_experts);
+    put_setting(event, settings, FX_SET_kd);
+    put_setting(event, settings, FX_SET_kd_experts);
     if (settings->kd > 0 || settings->kd_experts > 0)
         put_real(event, "kd_temperature", settings->kd_temperature);
-    put_real(event, "label_smoothing", settings->label_smoothing);
+    put_setting(event, settings, FX_SET_label_smoothing);
     put_real(event, "expert_dropout", expert_dropout(facts->graph));
 }
 
@@ -224,16 +217,16 @@ static void put_optimizer(struct event *event, const struct fx_settings *setting
 
     fx_settings_rates(settings, lr);
     put_text(event, "optimizer", settings->sgd ? "sgd" : "adamw");
-    put_real(event, "clip", settings->clip);
+    put_setting(event, settings, FX_SET_clip);
     if (settings->clip_experts > 0)
-        put_real(event, "clip_experts", settings->clip_experts);
+        put_setting(event, settings, FX_SET_clip_experts);
     if (settings->clip_fusion > 0)
-        put_real(event, "clip_fusion", settings->clip_fusion);
-    put_real(event, "weight_decay", settings->weight_decay);
-    put_word(event, "schedule", FX_SCHEDULE_KINDS, settings->schedule);
-    put_int(event, "patience", settings->patience);
+        put_setting(event, settings, FX_SET_clip_fusion);
+    put_setting(event, settings, FX_SET_weight_decay);
+    put_setting(event, settings, FX_SET_schedule);
+    put_setting(event, settings, FX_SET_patience);
     if (settings->fusion != FX_NONE)
-        put_real(event, "experts_lr_scale", settings->experts_lr_scale);
+        put_setting(event, settings, FX_SET_experts_lr_scale);
     put_real(event, "lr_experts", lr[FX_GROUP_EXPERTS]);
     put_real(event, "lr_fusion", lr[FX_GROUP_FUSION]);
     put_real(event, "lr_global_head", lr[FX_GROUP_HEAD]);
