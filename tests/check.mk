@@ -17,7 +17,7 @@ SIM_SUITES := $(if $(SIM),$(filter ops/% kernels/% unit/sim_% unit/backends,$(SA
 CUDA_BATS := cuda/cuda_tools cuda/cuda_resume cuda/cuda_choice
 SIM_BATS := $(if $(SIM),$(CUDA_BATS))
 # Input that must be refused is also given to the sanitizer build of the tools.
-SAN_BATS := $(filter bad%,$(BATS_SUITES))
+SAN_BATS := $(filter bad% attack/kept,$(BATS_SUITES))
 ALL_SUITES := $(BATS_SUITES) $(C_SUITES) $(addprefix cuda-sim/,$(SIM_SUITES) $(SIM_BATS)) \
 	$(addprefix sanitized/,$(SAN_BATS) $(SAN_C_SUITES))
 # A look at every build and at what the tools need of a system: SUITES='$(QUICK_SUITES)'
@@ -66,22 +66,27 @@ check-fresh: ## README.md's commands on a fresh Debian, as root and as a user: S
 check-bats: all unit
 	$(call SUITE_ENV,$(B)) env --default-signal bats $(T)
 
-check-attack: all unit ## every call and allocation that can fail does, in every tool
+check-attack: all unit ## every call and allocation fails, the power goes at every point
 	FX_ATTACK=0 $(call SUITE_ENV,$(B)) bats tests/attack
 
-# The parsers under libFuzzer; what it found stays in build/fuzz/corpus, and is where it goes on.
+# What reads strangers' bytes (tests/fuzz/targets.h) under libFuzzer, one target after the other;
+# what was found stays in build/fuzz/corpus, and is where it goes on.
+FUZZ := pth pickle safetensors npy cifar metrics resume options writers
 FUZZ_SECONDS := 60
 FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer-no-link
-fuzz: ## the parsers of strangers' files under libFuzzer (clang): FUZZ_SECONDS=3600
+fuzz: ## the readers of strangers' files under libFuzzer (clang): FUZZ=cifar FUZZ_SECONDS=3600
 	@$(MAKE) --no-print-directory $(PARALLEL) CC=clang CFLAGS='$(FUZZ_FLAGS)' \
 	  SAN=address$(comma)undefined HAVE_CUDA=0 HAVE_DNNL=0 B=build/fuzz build/fuzz/libfusion.a
 	clang -std=c17 -D_GNU_SOURCE -Ilib -O1 -g -fsanitize=fuzzer$(comma)address$(comma)undefined \
-	  -o build/fuzz/parsers tests/attack/parsers.c build/fuzz/libfusion.a \
+	  -o build/fuzz/fuzzer tests/attack/fuzzer.c build/fuzz/libfusion.a \
 	  -larchive -ljansson -lz -lmd -lm -lpthread
-	@mkdir -p build/fuzz/corpus
 	@python3 tests/attack/seeds.py build/fuzz/seeds
-	build/fuzz/parsers -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=10 \
-	  -artifact_prefix=build/fuzz/ -print_final_stats=1 build/fuzz/corpus build/fuzz/seeds
+	@mkdir -p $(FUZZ:%=build/fuzz/corpus/%) $(FUZZ:%=build/fuzz/seeds/%)
+	for target in $(FUZZ); do \
+	  FUZZ_TARGET=$$target build/fuzz/fuzzer -max_total_time=$(FUZZ_SECONDS) -max_len=16384 \
+	    -timeout=10 -artifact_prefix=build/fuzz/$$target- -print_final_stats=1 \
+	    build/fuzz/corpus/$$target build/fuzz/seeds/$$target \
+	    $$(ls -d tests/fuzz/kept/$$target 2>/dev/null); done
 
 $(BATS_SUITES:%=$(CHECK)/%.tap): $(CHECK)/%.tap: tests/%.bats
 	@$(call SUITE_ENV,$(B)) tests/run-suite $* $@ bats --tap $<

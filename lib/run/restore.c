@@ -78,8 +78,8 @@ enum fx_status fx_restore_last(struct fx_restored *restored, const struct fx_run
         return fx_fail_errno(err, "%s", rundir->last);
     if (status == FX_OK || status == FX_ESTOPPED)
         return status;
-    fx_err_prepend(err, "neither generation of the checkpoint can be read: ");
-    return FX_EINPUT;
+    err->status = FX_EINPUT; /* also where the one before is not there */
+    return fx_err_prepend(err, "neither generation of the checkpoint can be read: ");
 }
 
 void fx_restored_close(struct fx_restored *restored)

@@ -1,7 +1,12 @@
-"""seeds.py DIR: inputs for parsers.c to begin with: files of tests/bad, and some that are read."""
+"""seeds.py DIR: inputs to begin with for the targets of tests/fuzz/targets.h, as DIR/TARGET/N: the files of
+tests/bad and some that are read, beside those in tests/fuzz/kept."""
 
+import gzip
+import io
 import os
+import pickle
 import sys
+import tarfile
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "bad"))
@@ -12,22 +17,63 @@ import pth_zip  # noqa: E402
 import safetensors  # noqa: E402
 from torchfile import STATE, pth, stream  # noqa: E402
 
-PTH, SAFETENSORS, PICKLE, NPY = range(4)
-GOOD = '{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
-BYTES_MAX = 20000
+GOOD = safetensors.file(b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}', bytes(8))
+BYTES_MAX = 16384
 
-seeds = [(PTH, pth()), (PTH, stream(STATE)), (PICKLE, STATE)]
-seeds.append((SAFETENSORS, safetensors.file(GOOD.encode(), bytes(8))))
-for kind, module in (
-    (PTH, pth_pickle),
-    (PTH, pth_zip),
-    (PTH, pth_stream),
-    (SAFETENSORS, safetensors),
-    (NPY, npy),
-):
-    seeds += [(kind, case[1]) for case in module.cases()]
-os.makedirs(sys.argv[1], exist_ok=True)
-for i, (kind, data) in enumerate(seeds):
-    if len(data) < BYTES_MAX:
-        with open(os.path.join(sys.argv[1], str(i)), "wb") as out:
-            out.write(bytes([kind]) + data)
+
+def tar(members):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo("cifar/" + name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def archives():
+    """One image in each part, in the four layouts."""
+    image = bytes(3072)
+    python = {b"data": image, b"fine_labels": [0], b"coarse_labels": [0], b"labels": [0]}
+    batch = pickle.dumps({**python, b"filenames": [b"a.png"]}, 2)
+    names = {b"fine_label_names": [b"a"], b"coarse_label_names": [b"b"]}
+    yield tar({"train": batch, "test": batch, "meta": pickle.dumps(names, 2)})
+    one = bytes(2) + image
+    yield tar({"train.bin": one, "test.bin": one, "fine_label_names.txt": b"a\n", "coarse_label_names.txt": b"b\n"})
+    one = bytes(1) + image
+    yield tar({"data_batch_1.bin": one, "test_batch.bin": one, "batches.meta.txt": b"a\n"})
+    small = {"meta": pickle.dumps(names, 2), "train": b"", "test": b""}
+    yield tar(small)
+    yield gzip.compress(tar(small), mtime=0)
+
+
+COMMANDS = (
+    "--fusion concatenation --data d --checkpoint-dir r --epochs 3 --batch 8 --alpha 0.5 --resume",
+    "--recipe ensemble --mix mixup --seed 7 --lr-experts 1e-4 --device cuda:0 --threads 2 --no-shuffle",
+    "--fusion gated --freeze --val test --val-limit 5 --accumulate 2 -o m --task t -q -v -- a",
+    "--help",
+)
+
+
+def seeds():
+    for case in [pth(), stream(STATE)] + [c[1] for m in (pth_pickle, pth_zip, pth_stream) for c in m.cases()]:
+        yield "pth", case
+    yield "pickle", STATE
+    for case in [GOOD] + [case[1] for case in safetensors.cases()]:
+        yield "safetensors", case
+    for case in npy.cases():
+        yield "npy", case[1]
+    for case in archives():
+        yield "cifar", case
+    yield "resume", b"l" + GOOD
+    for case in COMMANDS:
+        yield "options", case.encode().replace(b" ", b"\0")
+    for case in (GOOD, pth(), stream(STATE)):
+        yield "writers", case
+
+
+for i, (target, data) in enumerate(seeds()):
+    if len(data) <= BYTES_MAX:
+        os.makedirs(os.path.join(sys.argv[1], target), exist_ok=True)
+        with open(os.path.join(sys.argv[1], target, str(i)), "wb") as out:
+            out.write(data)

@@ -1,0 +1,447 @@
+/* What reads strangers' bytes, each as a function of them: for libFuzzer (tests/attack/fuzzer.c)
+ * and, without clang, for the inputs that are kept and their mutants (tests/fuzz-inputs.c).
+ *
+ * Whatever comes in is read, or refused in words; what was read can be written, and is the same
+ * when it is read again. */
+#ifndef FX_TESTS_TARGETS_H
+#define FX_TESTS_TARGETS_H
+
+#include "archive/cifar.h"
+#include "archive/pth.h"
+#include "archive/unpickle_internal.h"
+#include "base/log.h"
+#include "base/option.h"
+#include "config/train_options.h"
+#include "run/finished.h"
+#include "run/history_internal.h"
+#include "run/rundir_internal.h"
+#include "tensor/npy.h"
+#include "tensor/safetensors.h"
+#include "track/metrics_csv.h"
+#include "track/report.h"
+#include "track/tensorboard.h"
+#include "track/top.h"
+#include "track/wandb.h"
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static volatile uint64_t target_sink; /* keeps reads alive */
+
+static void must(bool holds, const char *what)
+{
+    if (holds)
+        return;
+    fprintf(stderr, "a target's promise does not hold: %s\n", what);
+    abort();
+}
+
+/* Read, or refused with a reason. */
+static void judge(enum fx_status status, const struct fx_err *err)
+{
+    must(status == FX_OK || status == FX_EINPUT, "input is read or refused");
+    must(status == FX_OK || (err->status == status && err->msg[0] != '\0'), "a refusal has words");
+}
+
+/* ---- files and folders in memory ------------------------------------------------------------- */
+
+static int memory_file(const uint8_t *bytes, size_t n)
+{
+    int fd = memfd_create("fuzz", 0);
+
+    must(fd >= 0 && write(fd, bytes, n) == (ssize_t)n && lseek(fd, 0, SEEK_SET) == 0, "a file");
+    return fd;
+}
+
+struct content {
+    uint8_t *bytes; /* owned */
+    size_t n;
+};
+
+static struct content content_of(int fd)
+{
+    struct content c = { .n = (size_t)lseek(fd, 0, SEEK_END) };
+
+    c.bytes = malloc(c.n + 1);
+    must(c.bytes && pread(fd, c.bytes, c.n, 0) == (ssize_t)c.n, "a file can be read");
+    close(fd);
+    return c;
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
+{
+    (void)st, (void)kind, (void)where;
+    return remove(path);
+}
+
+/* A new folder; its name holds until the next one. */
+static const char *scratch(void)
+{
+    static char path[64];
+
+    if (path[0] != '\0')
+        nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    snprintf(path, sizeof path, "/dev/shm/fusion-fuzz.XXXXXX");
+    must(mkdtemp(path), "a folder");
+    return path;
+}
+
+static void put(const char *dir, const char *name, const uint8_t *bytes, size_t n)
+{
+    char path[128];
+
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    must(fd >= 0 && write(fd, bytes, n) == (ssize_t)n, "a file");
+    close(fd);
+}
+
+/* ---- tensors --------------------------------------------------------------------------------- */
+
+static void touch(const struct fx_tensor_set *set)
+{
+    for (size_t i = 0; i < set->n_tensors; i++) {
+        const uint8_t *data = set->tensors[i].data;
+        for (size_t k = 0; data && k < set->tensors[i].n_bytes && k < 4096; k++)
+            target_sink += data[k];
+    }
+}
+
+static void same_tensors(const struct fx_tensor_set *a, const struct fx_tensor_set *b)
+{
+    must(a->n_tensors == b->n_tensors, "as many tensors");
+    for (size_t i = 0; i < a->n_tensors; i++) {
+        const struct fx_tensor *one = &a->tensors[i], *other = fx_tensor_set_find(b, one->name);
+        must(other && other->dtype == one->dtype && other->n_dims == one->n_dims &&
+                 other->n_bytes == one->n_bytes,
+             "the same tensor");
+        must(memcmp(other->shape, one->shape, (size_t)one->n_dims * sizeof *one->shape) == 0,
+             "the same shape");
+        must(one->n_bytes == 0 || memcmp(other->data, one->data, one->n_bytes) == 0,
+             "the same values");
+    }
+}
+
+/* Written as safetensors and as .pth, and read again. */
+static void write_and_read(const struct fx_tensor_set *set, bool is_pth)
+{
+    struct fx_tensor_set again = { 0 };
+    struct fx_err err = { 0 };
+    int fd = memory_file(NULL, 0);
+    enum fx_status status = is_pth ? fx_pth_write(set, fd, "m", "test", &err)
+                                   : fx_safetensors_write(set, fd, "test", NULL, NULL, &err);
+    struct content c = content_of(fd);
+    const struct fx_input in = { .bytes = c.bytes, .n_bytes = c.n, .name = "test" };
+
+    if (status == FX_OK && is_pth) {
+        must(fx_pth_read(&again, &in, &err) == FX_OK, "what was written can be read");
+        must(again.n_tensors == set->n_tensors, "as many tensors");
+    } else if (status == FX_OK) {
+        must(fx_safetensors_parse(&again, c.bytes, c.n, "test", &err) == FX_OK, err.msg);
+        same_tensors(set, &again);
+    }
+    fx_tensor_set_fini(&again);
+    free(c.bytes);
+}
+
+static void target_pth(const uint8_t *bytes, size_t n)
+{
+    const struct fx_input in = { .bytes = bytes, .n_bytes = n, .name = "test" };
+    struct fx_tensor_set set;
+    struct fx_err err = { 0 };
+    enum fx_status status = fx_pth_read(&set, &in, &err);
+
+    judge(status, &err);
+    if (status == FX_OK)
+        touch(&set);
+    fx_tensor_set_fini(&set);
+}
+
+static void target_safetensors(const uint8_t *bytes, size_t n)
+{
+    struct fx_tensor_set set = { 0 };
+    struct fx_err err = { 0 };
+    enum fx_status status = fx_safetensors_parse(&set, bytes, n, "test", &err);
+
+    judge(status, &err);
+    if (status == FX_OK)
+        touch(&set);
+    fx_tensor_set_fini(&set);
+}
+
+/* The writers: of what a safetensors file or a .pth holds. */
+static void target_writers(const uint8_t *bytes, size_t n)
+{
+    const struct fx_input in = { .bytes = bytes, .n_bytes = n, .name = "test" };
+    struct fx_tensor_set set = { 0 };
+    struct fx_err err = { 0 };
+    enum fx_status status = fx_pth_is_pth(bytes, n)
+                                ? fx_pth_read(&set, &in, &err)
+                                : fx_safetensors_parse(&set, bytes, n, "test", &err);
+
+    if (status == FX_OK) {
+        write_and_read(&set, false);
+        write_and_read(&set, true);
+    }
+    fx_tensor_set_fini(&set);
+}
+
+static void target_pickle(const uint8_t *bytes, size_t n)
+{
+    struct fx_pickle pickle;
+    struct fx_err err = { 0 };
+    size_t used;
+
+    judge(fx_unpickle(&pickle, bytes, n, &used, "test", &err), &err);
+    fx_pickle_fini(&pickle);
+}
+
+static void target_npy(const uint8_t *bytes, size_t n)
+{
+    int fd = memory_file(bytes, n);
+    struct fx_err err = { 0 };
+    int64_t *values;
+    size_t n_values;
+    char path[64];
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    judge(fx_npy_read_indices(path, &values, &n_values, &err), &err);
+    free(values);
+    close(fd);
+}
+
+static void target_cifar(const uint8_t *bytes, size_t n)
+{
+    int fd = memory_file(bytes, n);
+    struct fx_cifar cifar = { 0 };
+    struct fx_err err = { 0 };
+    char path[64];
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    enum fx_status status = fx_cifar_read(&cifar, path, &err);
+    judge(status, &err);
+    if (status == FX_OK)
+        for (size_t i = 0; i < cifar.train.n; i++)
+            must(cifar.train.fine[i] < cifar.fine.n && cifar.train.coarse[i] < cifar.coarse.n,
+                 "a label has a name");
+    fx_cifar_free(&cifar);
+    close(fd);
+}
+
+/* ---- metrics --------------------------------------------------------------------------------- */
+
+static void read_as_table(const uint8_t *bytes, size_t n, const char *event)
+{
+    struct fx_csv_run run = { .in = fmemopen((void *)bytes, n, "r"),
+                              .in_name = "test",
+                              .name = "=a" };
+    int fd = memfd_create("table", 0);
+    struct fx_csv_out out = { .fd = fd, .name = "table" };
+    struct fx_err err = { 0 };
+    int64_t n_rows, n_lines = 0;
+
+    must(run.in, "a stream");
+    enum fx_status status = fx_metrics_csv(&run, 1, event, &out, &n_rows, &err);
+    judge(status, status == FX_EINPUT ? &run.why : &err);
+    struct content table = content_of(fd);
+    for (size_t i = 0; i < table.n; i++) {
+        n_lines += table.bytes[i] == '\n';
+        must(table.bytes[i] >= ' ' || table.bytes[i] == '\n', "no control characters in a table");
+        must(i == 0 || (table.bytes[i - 1] != ',' && table.bytes[i - 1] != '\n') ||
+                 !strchr("=@", table.bytes[i]),
+             "no formulas in a table");
+    }
+    must(table.n == 0 || n_lines == n_rows + 1, "a line for every row");
+    free(table.bytes);
+    fclose(run.in);
+}
+
+static void read_as_log(const uint8_t *bytes, size_t n, bool is_wandb)
+{
+    const struct fx_wandb_options options = { .dir = scratch() };
+    FILE *in = fmemopen((void *)bytes, n, "r");
+    struct fx_err err = { 0 };
+    char *path = NULL;
+
+    must(in, "a stream");
+    enum fx_status status = is_wandb ? fx_wandb(in, "test", &options, -1, &path, &err)
+                                     : fx_tensorboard(in, "test", options.dir, -1, &path, &err);
+    judge(status, &err);
+    free(path);
+    fclose(in);
+}
+
+static void read_as_runs(const uint8_t *bytes, size_t n)
+{
+    struct fx_top_view view = { .key = "best", .filter = "" };
+    const char *dir = scratch();
+    FILE *out = fopen("/dev/null", "w");
+    struct fx_runs runs = { 0 };
+
+    put(dir, "metrics.jsonl", bytes, n);
+    must(out && fx_runs_scan(&runs, dir, NULL) == FX_OK, "runs are found");
+    must(fx_report_write(out, "test", &runs), "a page");
+    fx_top_write(out, &runs, &view, 1700000000);
+    fx_runs_fini(&runs);
+    fclose(out);
+}
+
+static void target_metrics(const uint8_t *bytes, size_t n)
+{
+    static const char *const events[] = { "epoch", "step", "eval", "end" };
+
+    if (n == 0)
+        return;
+    for (int i = 0; i < 4; i++)
+        read_as_table(bytes, n, events[i]);
+    read_as_runs(bytes, n);
+    read_as_log(bytes, n, true);
+    read_as_log(bytes, n, false);
+}
+
+/* ---- runs ------------------------------------------------------------------------------------ */
+
+static void ignore_line(void *ctx, const char *line)
+{
+    (void)ctx;
+    target_sink += (uint8_t)line[0];
+}
+
+static void read_history(const char *dir, const char *path, const struct fx_settings *settings)
+{
+    struct fx_output out = { .fd = open("/dev/null", O_WRONLY), .is_stdout = true };
+    struct fx_history history = { .fd = -1 };
+    struct fx_finished found;
+    struct fx_err err = { 0 };
+    bool ended;
+
+    enum fx_status status = fx_finished_look(&found, dir, settings, &err);
+    if (status != FX_EUSAGE) /* it may be of other settings */
+        judge(status, &err);
+    judge(fx_history_resume(&history, path, &out, 1, true, &ended, ignore_line, NULL, &err), &err);
+    fx_history_close(&history);
+    close(out.fd);
+}
+
+/* last.safetensors as a whole, or its state with a checksum that is right. */
+static void put_last(const char *dir, const uint8_t *bytes, size_t n, bool is_state)
+{
+    struct fx_tensor_set set = { 0 };
+    struct fx_checksum sum = { 0 };
+    int64_t length = (int64_t)n, four = 4;
+    uint8_t crc[4];
+    int fd = memory_file(NULL, 0);
+
+    if (!is_state) {
+        put(dir, "last.safetensors", bytes, n);
+        close(fd);
+        return;
+    }
+    must(fx_tensor_set_add(&set, FX_STATE_TENSOR, FX_U8, 1, &length, bytes, NULL) == FX_OK, "set");
+    fx_checksum_add(&sum, &set.tensors[0], bytes);
+    for (int i = 0; i < 4; i++)
+        crc[i] = (uint8_t)(sum.tensors >> (8 * i));
+    must(fx_tensor_set_add(&set, FX_CHECKSUM_TENSOR, FX_U8, 1, &four, crc, NULL) == FX_OK, "set");
+    must(fx_safetensors_write(&set, fd, "test", NULL, NULL, NULL) == FX_OK, "a file");
+    struct content file = content_of(fd);
+    put(dir, "last.safetensors", file.bytes, file.n);
+    free(file.bytes);
+    fx_tensor_set_fini(&set);
+}
+
+/* The first byte: 's' a state, 'l' last.safetensors, else a history. */
+static void target_resume(const uint8_t *bytes, size_t n)
+{
+    const char *dir = scratch();
+    struct fx_restored restored = { 0 };
+    struct fx_rundir rundir;
+    struct fx_train_args args = { 0 };
+    struct fx_err err = { 0 };
+    bool has_state;
+
+    if (n < 2)
+        return;
+    fx_train_args_init(&args, "fusion-train", FX_OF_FUSION);
+    args.settings.fusion = 0;
+    args.settings.arch = "resnet18";
+    if (bytes[0] == 's' || bytes[0] == 'l')
+        put_last(dir, bytes + 1, n - 1, bytes[0] == 's');
+    else
+        put(dir, "history.jsonl", bytes + 1, n - 1);
+    must(fx_rundir_open(&rundir, dir, true, &has_state, &err) == FX_OK, "a folder");
+    if (has_state) {
+        enum fx_status status = fx_restore_last(&restored, &rundir, &err);
+        judge(status, &err);
+        if (status == FX_OK && fx_settings_check(&args.settings, restored.settings, &err) != FX_OK)
+            must(err.status == FX_EUSAGE || err.status == FX_EINPUT, "settings differ in words");
+    } else {
+        read_history(dir, rundir.history, &args.settings);
+    }
+    fx_restored_close(&restored);
+    fx_rundir_close(&rundir);
+}
+
+/* ---- options --------------------------------------------------------------------------------- */
+
+/* Words that end with a zero byte: a command line of fusion-train. */
+static void target_options(const uint8_t *bytes, size_t n)
+{
+    enum { WORDS_MAX = 64 };
+    char name[] = "fusion-train", *words[WORDS_MAX + 1] = { name };
+    struct fx_option rows[FX_TRAIN_ROWS_MAX];
+    struct fx_option_shared shared = { 0 };
+    struct fx_train_args args = { 0 };
+    struct fx_err err = { 0 };
+    int n_words = 1, n_operands;
+    char *text = malloc(n + 1);
+
+    must(text, "memory");
+    memcpy(text, bytes, n);
+    text[n] = '\0';
+    for (size_t at = 0; at < n && n_words < WORDS_MAX; at += strlen(text + at) + 1)
+        words[n_words++] = text + at;
+    fx_train_args_init(&args, "fusion-train", FX_OF_FUSION);
+    fx_train_rows(rows, 0, &args, FX_OF_FUSION);
+    const struct fx_tool tool = { .name = name, .options = rows };
+    enum fx_status status = fx_option_parse(&tool, n_words, words, &shared, &n_operands, &err);
+    if (status == FX_OK && args.settings.fusion != FX_NONE)
+        fx_recipe_fusion(&args.settings, &args.given, 64);
+    if (status == FX_OK)
+        status = fx_train_check(&args, &err);
+    must(status == FX_OK || (status == FX_EUSAGE && err.msg[0] != '\0'), "options are refused");
+    free(text);
+}
+
+/* ---- by name --------------------------------------------------------------------------------- */
+
+static const struct target {
+    const char *name;
+    void (*run)(const uint8_t *bytes, size_t n);
+} targets[] = {
+    { "pth", target_pth },
+    { "pickle", target_pickle },
+    { "safetensors", target_safetensors },
+    { "npy", target_npy },
+    { "cifar", target_cifar },
+    { "metrics", target_metrics },
+    { "resume", target_resume },
+    { "options", target_options },
+    { "writers", target_writers },
+};
+
+static const struct target *target_named(const char *name)
+{
+    for (size_t i = 0; name && i < sizeof targets / sizeof *targets; i++)
+        if (strcmp(targets[i].name, name) == 0)
+            return &targets[i];
+    fprintf(stderr, "no such target: %s\n", name ? name : "");
+    exit(2);
+}
+
+#endif
