@@ -119,7 +119,7 @@ endif
 endif
 
 # ---- sources -------------------------------------------------------------------------------------
-LIB_DIRS := base tensor archive data score net net/arch net/fusion ops backend backend/ref \
+LIB_DIRS := base tensor archive data score net net/arch net/fusion onnx ops backend backend/ref \
 	backend/host backend/lower checkpoint config run track $(if $(filter 1,$(HAVE_DNNL)),backend/cpu) \
 	$(if $(filter 1,$(HAVE_CUDA)),backend/cuda backend/cuda/vendor)
 LIB_SRC := $(foreach d,$(LIB_DIRS),$(wildcard lib/$(d)/*.c))

@@ -72,4 +72,7 @@ refuses_expert() {
 
 @test "safetensors that break the rules" {
     refuses safetensors ckpt-split -d out FILE
+    cd ..
+    rm -r bad bad.list scratch
+    refuses safetensors ckpt-export -o out FILE
 }

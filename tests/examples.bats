@@ -44,6 +44,7 @@ examples() {
 
 @test "cifar-prep(1)" { examples cifar-prep.1; }
 @test "cifar-view(1)" { examples cifar-view.1; }
+@test "ckpt-export(1)" { examples ckpt-export.1; }
 @test "ckpt-join(1)" { examples ckpt-join.1; }
 @test "ckpt-split(1)" { examples ckpt-split.1; }
 @test "expert-load(1)" { examples expert-load.1; }

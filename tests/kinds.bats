@@ -121,6 +121,8 @@ refuses_piped() {
     local either="a checkpoint or experts stream"
     refuses "$either" "experts checkpoint" ckpt-split -d made FILE
     refuses_piped "$either" "experts checkpoint" ckpt-split -d made
+    refuses "$either" "experts checkpoint" ckpt-export -o made FILE
+    refuses_piped "$either" "experts checkpoint" ckpt-export -o made
     refuses "$either" "experts checkpoint" fusion-eval -q --device ref --data dataset FILE
     refuses_piped "$either" "experts checkpoint" fusion-eval -q --device ref --data dataset
 }

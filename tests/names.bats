@@ -66,7 +66,8 @@ END
 @test "names in files cannot do anything to a terminal" {
     hostile hostile.safetensors
     for tool in "expert-load --list -v" "ckpt-split --list" "fusion-eval --data $data" \
-        "cifar-view -o x.png" "expert-load --arch resnet18" "ckpt-join --arch resnet18"; do
+        "cifar-view -o x.png" "expert-load --arch resnet18" "ckpt-join --arch resnet18" \
+        ckpt-export; do
         # shellcheck disable=SC2086
         $tool hostile.safetensors >said 2>&1 || true
         run -1 env LC_ALL=C.UTF-8 grep -nP '[\x00-\x08\x0b-\x1f\x7f-\x9f\x{202e}]' said

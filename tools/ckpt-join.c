@@ -2,333 +2,63 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/tool.h"
-#include "checkpoint/checkpoint.h"
-#include "checkpoint/component.h"
-#include "checkpoint/state_dict.h"
-#include "data/image_facts.h"
+#include "checkpoint/join.h"
 #include "net/arch.h"
 #include "net/fusion.h"
-#include "net/model.h"
 #include "tensor/safetensors.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-struct args {
-    const char *arch, *fusion, *fused; /* NULL when the files say it */
-    const char *output;
-    int64_t n_experts, n_classes;
-    bool has_experts, has_classes; /* given */
-    char **files;                  /* borrowed from argv */
-    int n_files;
-};
-
-enum {
-    ABSENT_BYTES = 256,
-    KEY_BYTES = 64,
-    PREFIX_BYTES = 48,
-    ARCH_BYTES = 1024,
-    N_FILES_MAX = FX_GRAPH_MAX_EXPERTS + 2
-};
-
-struct join {
-    struct args *args;
-    char arch[ARCH_BYTES]; /* what the files say */
-    struct fx_graph graph;
-    struct fx_tensor_file files[N_FILES_MAX];
-    bool is_usable[N_FILES_MAX];
-    int number[N_FILES_MAX];              /* which expert a file says it is, or -1 */
-    bool is_placed[FX_GRAPH_MAX_EXPERTS]; /* a file says, or was found, to be this expert */
-    struct fx_state_dict dict;
-    enum fx_fused_form fused;
-    enum fx_status opened; /* of the file that could not be opened */
-};
-
-/* ---- files ----------------------------------------------------------------------------------- */
-
-/* The place of an expert that does not say which one it is: the first that is free. */
-static int free_place(const struct join *join)
+static enum fx_status write_checkpoint(struct fx_join *join, struct fx_output *out,
+                                       struct fx_tensor_set *set, struct fx_err *err)
 {
-    int k = 0;
-
-    while (k < FX_GRAPH_MAX_EXPERTS - 1 && join->is_placed[k])
-        k++;
-    return k;
-}
-
-/* What file i is, by the names of its tensors: the prefix under which most of them are parameters
- * of the model.  Nothing known is taken for an expert, whose names will then be reported. */
-static void recognise(struct join *join, int i, char prefix[PREFIX_BYTES])
-{
-    static const char *const wholes[] = { "", "fusion_module.", "global_head." };
-    const struct fx_tensor_file *file = &join->files[i];
-    int place = join->number[i] >= 0 ? join->number[i] : free_place(join);
-    char expert[PREFIX_BYTES];
-    size_t best;
-
-    snprintf(expert, sizeof expert, "expert_backbones.%d.", place);
-    snprintf(prefix, PREFIX_BYTES, "%s", expert);
-    best = fx_state_dict_count(&join->dict, &file->set, expert);
-    for (size_t w = 0; w < sizeof wholes / sizeof *wholes; w++) {
-        size_t n = fx_state_dict_count(&join->dict, &file->set, wholes[w]);
-        if (n > best) {
-            best = n;
-            snprintf(prefix, PREFIX_BYTES, "%s", wholes[w]);
-        }
-    }
-    if (strcmp(prefix, expert) == 0)
-        join->is_placed[place] = true;
-}
-
-/* Asks file i which expert it is, before any other takes that place. */
-static enum fx_status place_file(struct join *join, int i, struct fx_err *err)
-{
-    int number = fx_component_expert(&join->files[i]), n_experts = (int)join->args->n_experts;
-
-    join->number[i] = number;
-    if (number >= n_experts)
-        return fx_fail(err, FX_EINPUT, "%s: says that it is expert %d, the model has %d (--count)",
-                       join->files[i].input.name, number, n_experts);
-    if (number >= 0)
-        join->is_placed[number] = true;
-    return FX_OK;
-}
-
-static enum fx_status take_file(struct join *join, int i, struct fx_err *err)
-{
-    struct fx_tensor_file *file = &join->files[i];
-    struct fx_differences diffs = { 0 };
-    char prefix[PREFIX_BYTES];
-
-    recognise(join, i, prefix);
-    fx_log_verbose("%s: is %s", file->input.name, prefix[0] ? prefix : "a whole model");
-    fx_state_dict_add(&join->dict, file, prefix, &diffs);
-    /* A component's file is complete; what a whole model lacks, another file may bring. */
-    if (prefix[0])
-        fx_state_dict_require(&join->dict, prefix, true, file->input.name, &diffs);
-    return fx_state_dict_judge(&join->dict, &diffs, file->input.name, join->args->arch, NULL, err);
-}
-
-/* Component i of the model: the experts, then fusion module and head. */
-static void name_component(const struct join *join, int i, char prefix[PREFIX_BYTES])
-{
-    int n_experts = (int)join->args->n_experts;
-
-    if (i < n_experts)
-        snprintf(prefix, PREFIX_BYTES, "expert_backbones.%d.", i);
-    else
-        snprintf(prefix, PREFIX_BYTES, "%s", i == n_experts ? "fusion_module." : "global_head.");
-}
-
-/* Components that no file brings are named as such, what else is missing tensor by tensor. */
-static enum fx_status require_all(struct join *join, struct fx_err *err)
-{
-    const char *file = join->args->n_files == 1 ? join->files[0].input.name : "the files together";
-    struct fx_differences diffs = { 0 };
-    char prefix[PREFIX_BYTES], absent[ABSENT_BYTES] = "";
-
-    for (int i = 0; i < join->args->n_experts + 2; i++) {
-        size_t at = strlen(absent);
-        name_component(join, i, prefix);
-        if (fx_state_dict_has(&join->dict, prefix))
-            fx_state_dict_require(&join->dict, prefix, false, file, &diffs);
-        else
-            snprintf(absent + at, sizeof absent - at, "%s%.*s", at > 0 ? ", " : "",
-                     (int)strlen(prefix) - 1, prefix);
-    }
-    FX_TRY(fx_state_dict_judge(&join->dict, &diffs, file, join->args->arch, NULL, err));
-    if (absent[0])
-        return fx_fail(err, FX_EINPUT, "%s: no tensors of %s", file, absent);
-    return FX_OK;
-}
-
-static enum fx_status open_file(struct join *join, int i, struct fx_err *err)
-{
-    FX_TRY(fx_component_open(&join->files[i], join->args->files[i], FX_WANTED_COMPONENTS, err));
-    FX_TRY(fx_component_read_beside(&join->files[i], err));
-    join->is_usable[i] = true;
-    return FX_OK;
-}
-
-/* Calls step for every file, also after a failure: one run says all that is wrong, file by file, so
- * nothing is left for the error record. */
-static enum fx_status each_file(struct join *join,
-                                enum fx_status (*step)(struct join *, int, struct fx_err *))
-{
-    enum fx_status status = FX_OK;
-
-    for (int i = 0; i < join->args->n_files; i++) {
-        struct fx_err err = { 0 };
-        if ((step != open_file && !join->is_usable[i]) || step(join, i, &err) == FX_OK)
-            continue;
-        fx_log_error("%s", err.msg);
-        join->is_usable[i] = false;
-        status = err.status;
-    }
-    return status;
-}
-
-/* ---- the model ------------------------------------------------------------------------------- */
-
-/* What was not given, the files say. */
-static enum fx_status settle(struct join *join, struct fx_err *err)
-{
-    struct fx_component_list list = { join->files, join->args->n_files };
-    struct args *args = join->args;
-
-    if (!args->arch) {
-        FX_TRY(fx_facts_arch(list, join->arch, sizeof join->arch, err));
-        if (!join->arch[0])
-            return fx_fail(err, FX_EUSAGE, "--arch: which architecture? no file says it");
-        args->arch = join->arch;
-    }
-    if (!args->fusion) {
-        FX_TRY(fx_facts_fusion(list, &args->fusion, err));
-        if (!args->fusion)
-            return fx_fail(err, FX_EUSAGE, "--fusion: which fusion module? no file says it");
-    }
-    if (!args->fused)
-        FX_TRY(fx_facts_fused(list, &args->fused, err));
-    FX_TRY(fx_fused_form_parse(args->fused, &join->fused, err));
-    if (!args->has_classes)
-        FX_TRY(fx_facts_classes(list, &args->n_classes, err));
-    if (!args->has_experts)
-        FX_TRY(fx_facts_experts(list, &args->n_experts, err));
-    if (args->n_files > args->n_experts + 2)
-        return fx_fail(err, FX_EUSAGE,
-                       "%d files given, %" PRId64 " experts, fusion and head wanted (--count)",
-                       args->n_files, args->n_experts);
-    return FX_OK;
-}
-
-static enum fx_status open_files(struct join *join, struct fx_err *err)
-{
-    join->opened = each_file(join, open_file);
-    /* What cannot be read is no reason not to compare the rest, if it is known with what. */
-    if (join->opened != FX_OK && !(join->args->arch && join->args->fusion))
-        return join->opened;
-    return settle(join, err);
-}
-
-static enum fx_status build_model(struct join *join, struct fx_err *err)
-{
-    struct fx_model_config config = { .arch = join->args->arch,
-                                      .fusion = join->args->fusion,
-                                      .fused = join->fused,
-                                      .n_experts = (int)join->args->n_experts,
-                                      .n_classes = (int)join->args->n_classes,
-                                      .expert_dropout = -1,
-                                      .fusion_dropout = -1 };
-
-    FX_TRY(fx_model_build(&join->graph, &config, err));
-    return fx_state_dict_init(&join->dict, &join->graph, err);
-}
-
-static enum fx_status take_files(struct join *join, struct fx_err *err)
-{
-    enum fx_status placed = each_file(join, place_file), taken = each_file(join, take_file);
-
-    FX_TRY(join->opened);
-    FX_TRY(placed);
-    FX_TRY(taken);
-    return require_all(join, err);
-}
-
-/* ---- output ---------------------------------------------------------------------------------- */
-
-static enum fx_status put_number(struct fx_tensor_set *set, const char *key, int64_t value,
-                                 struct fx_err *err)
-{
-    char text[32];
-
-    snprintf(text, sizeof text, "%" PRId64, value);
-    return fx_tensor_set_put_meta(set, key, text, err);
-}
-
-static enum fx_status put_metadata(const struct join *join, struct fx_tensor_set *set,
-                                   struct fx_err *err)
-{
-    static const char *const agreed[] = { "epoch", "step", "seed", "data_digest", "val_accuracy" };
-    struct fx_component_list list = { join->files, join->args->n_files };
-    char key[KEY_BYTES];
-
-    FX_TRY(fx_tensor_set_put_meta(set, "arch", join->args->arch, err));
-    FX_TRY(fx_tensor_set_put_meta(set, "fusion", join->args->fusion, err));
-    if (join->fused != FX_FUSED_HEAD)
-        FX_TRY(fx_tensor_set_put_meta(set, "fused", join->args->fused, err));
-    FX_TRY(put_number(set, "experts", join->args->n_experts, err));
-    FX_TRY(put_number(set, "classes", join->args->n_classes, err));
-    for (size_t i = 0; i < sizeof agreed / sizeof *agreed; i++)
-        FX_TRY(fx_facts_put_agreed(list, agreed[i], set, err));
-    for (int i = 0; i < FX_N_IMAGE_FACTS; i++)
-        FX_TRY(fx_facts_put_agreed(list, fx_image_fact_keys[i], set, err));
+    FX_TRY(fx_join_describe(join, set, err));
     FX_TRY(fx_tensor_set_put_meta(set, "tool", "ckpt-join", err));
     FX_TRY(fx_tensor_set_put_meta(set, "version", fx_version, err));
     FX_TRY(fx_tensor_set_put_meta(set, "command_line", fx_tool_command_line(), err));
-    for (int i = 0; i < join->args->n_files; i++) {
-        snprintf(key, sizeof key, "source.%d", i);
-        FX_TRY(fx_tensor_set_put_meta(set, key, join->files[i].input.name, err));
-    }
-    return FX_OK;
-}
-
-static enum fx_status write_checkpoint(struct join *join, struct fx_output *out,
-                                       struct fx_tensor_set *set, struct fx_err *err)
-{
-    FX_TRY(fx_state_dict_describe(&join->dict, set, err));
-    FX_TRY(put_metadata(join, set, err));
     FX_TRY(fx_safetensors_write(set, out->fd, out->is_stdout ? "stdout" : out->path,
                                 fx_state_dict_fetch, &join->dict, err));
     return fx_output_commit(out, err);
 }
 
-static enum fx_status run(struct args *args, struct fx_err *err)
+static enum fx_status run(const struct fx_join_options *options, const char *output,
+                          struct fx_err *err)
 {
-    struct join join = { .args = args };
+    struct fx_join join = { 0 };
     struct fx_output out = { .fd = -1 };
     struct fx_tensor_set set;
     enum fx_status status;
 
-    if (args->n_files == 0)
-        return fx_fail(err, FX_EUSAGE, "no files given");
-    if (args->n_files > N_FILES_MAX)
-        return fx_fail(err, FX_EUSAGE, "%d files given, a model has at most %d parts",
-                       args->n_files, N_FILES_MAX);
     fx_tensor_set_init(&set);
-    FX_TRY_OUT(open_files(&join, err));
-    FX_TRY_OUT(build_model(&join, err));
-    FX_TRY_OUT(fx_output_open(&out, args->output, true, err));
-    FX_TRY_OUT(take_files(&join, err));
+    FX_TRY_OUT(fx_join_open(&join, options, err));
+    FX_TRY_OUT(fx_output_open(&out, output, true, err));
+    FX_TRY_OUT(fx_join_take(&join, err));
     FX_TRY_OUT(write_checkpoint(&join, &out, &set, err));
     fx_log_info("%s, %s, %" PRId64 " experts, %" PRId64 " classes: %d files, %zu tensors",
-                args->arch, args->fusion, args->n_experts, args->n_classes, args->n_files,
-                set.n_tensors);
+                join.options.arch, join.options.fusion, join.options.n_experts,
+                join.options.n_classes, options->n_files, set.n_tensors);
 out:
     fx_output_abandon(&out);
     fx_tensor_set_fini(&set);
-    fx_state_dict_fini(&join.dict);
-    for (int i = 0; i < N_FILES_MAX; i++)
-        fx_tensor_file_close(&join.files[i]);
-    fx_graph_fini(&join.graph);
+    fx_join_close(&join);
     return status;
 }
 
 int main(int argc, char **argv)
 {
-    struct args args = { .n_experts = 4, .n_classes = 100, .files = argv };
+    struct fx_join_options model = { .n_experts = 4, .n_classes = 100, .files = argv };
+    const char *output = NULL;
     const struct fx_option options[] = {
-        FX_OPTION_OUTPUT(&args.output),
-        { "arch", 0, "NAME", FX_OPT_STRING, &args.arch, 0, 0, FX_ARCHS,
+        FX_OPTION_OUTPUT(&output),
+        { "arch", 0, "NAME", FX_OPT_STRING, &model.arch, 0, 0, FX_ARCHS,
           "architecture of the experts (default: what the files say)", NULL },
-        { "classes", 0, "N", FX_OPT_INT, &args.n_classes, 2, 256, NULL,
-          "number of classes (default: what the files say, or 100)", &args.has_classes },
-        { "count", 0, "N", FX_OPT_INT, &args.n_experts, 1, FX_GRAPH_MAX_EXPERTS, NULL,
-          "number of experts (default: what the files say, or 4)", &args.has_experts },
-        { "fusion", 0, "NAME", FX_OPT_CHOICE, &args.fusion, 0, 0, FX_FUSIONS,
+        { "classes", 0, "N", FX_OPT_INT, &model.n_classes, 2, 256, NULL,
+          "number of classes (default: what the files say, or 100)", &model.has_classes },
+        { "count", 0, "N", FX_OPT_INT, &model.n_experts, 1, FX_GRAPH_MAX_EXPERTS, NULL,
+          "number of experts (default: what the files say, or 4)", &model.has_experts },
+        { "fusion", 0, "NAME", FX_OPT_CHOICE, &model.fusion, 0, 0, FX_FUSIONS,
           "fusion module (default: what the files say)", NULL },
-        { "fused", 0, "NAME", FX_OPT_CHOICE, &args.fused, 0, 0, FX_FUSED_FORMS,
+        { "fused", 0, "NAME", FX_OPT_CHOICE, &model.fused, 0, 0, FX_FUSED_FORMS,
           "logits of the fused model (default: what the files say, or head)", NULL },
         { .type = FX_OPT_END },
     };
@@ -343,7 +73,7 @@ int main(int argc, char **argv)
     };
     struct fx_err err = { 0 };
 
-    args.n_files = fx_tool_start(&tool, argc, argv);
-    enum fx_status status = run(&args, &err);
+    model.n_files = fx_tool_start(&tool, argc, argv);
+    enum fx_status status = run(&model, output, &err);
     return fx_tool_exit(status, &err);
 }

@@ -1,11 +1,10 @@
 /* Opening a data set: maps the file, checks everything a trainer relies on (see dataset.h). */
 #include "data/dataset.h"
 
-#include "base/jsonl.h"
 #include "base/kind.h"
+#include "data/image_facts.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,27 +37,15 @@ static enum fx_status read_classes(struct fx_dataset *ds, struct fx_err *err)
     return FX_OK;
 }
 
-/* Three finite numbers, "[0.5, 0.5, 0.5]", above `above`. */
-static enum fx_status read_channels(struct fx_dataset *ds, const char *key, double above,
-                                    float values[3], struct fx_err *err)
+static enum fx_status read_channels(struct fx_dataset *ds, struct fx_err *err)
 {
     const char *text;
-    json_error_t why;
-    json_t *array;
-    double v[3];
 
-    FX_TRY(need_meta(ds, key, &text, err));
-    if (fx_json_parse(text, strlen(text), JSON_REJECT_DUPLICATES, &array, &why) == FX_EFAIL)
-        return fx_fail(err, FX_EFAIL, "%s: metadata '%s': %s", ds->file.input.name, key, why.text);
-    bool good = json_unpack(array, "[FFF!]", &v[0], &v[1], &v[2]) == 0;
-    for (int c = 0; good && c < 3; c++) {
-        values[c] = (float)v[c];
-        good = isfinite(values[c]) && values[c] > above;
-    }
-    json_decref(array);
-    return good ? FX_OK
-                : fx_fail(err, FX_EINPUT, "%s: metadata '%s': %.60s: not three sensible numbers",
-                          ds->file.input.name, key, text);
+    FX_TRY(need_meta(ds, "mean", &text, err));
+    FX_TRY(need_meta(ds, "std", &text, err));
+    if (fx_image_facts_channels(&ds->file.set, ds->mean, ds->std, err) != FX_OK)
+        return fx_err_prepend(err, "%s: ", ds->file.input.name);
+    return FX_OK;
 }
 
 /* ---- images and labels ---------------------------------------------------------------------- */
@@ -249,8 +236,7 @@ out:
 static enum fx_status read_all(struct fx_dataset *ds, struct fx_err *err)
 {
     FX_TRY(read_classes(ds, err));
-    FX_TRY(read_channels(ds, "mean", -INFINITY, ds->mean, err));
-    FX_TRY(read_channels(ds, "std", 0, ds->std, err));
+    FX_TRY(read_channels(ds, err));
     FX_TRY(need_meta(ds, "digest", &ds->digest, err));
     FX_TRY(read_part(ds, "train", &ds->train, err));
     FX_TRY(read_part(ds, "test", &ds->test, err));

@@ -16,4 +16,10 @@ bool fx_image_facts_has(const char *key); /* it is one of them */
 enum fx_status fx_image_facts_copy(const struct fx_tensor_set *from, struct fx_tensor_set *to,
                                    struct fx_err *err) FX_MUST_CHECK;
 
+/* fx_image_facts_channels: how pixels divided by 255 were normalised, of red, green and blue: mean
+ * and std, which the set must have.  FX_EINPUT: metadata that is missing, or not three sensible
+ * numbers. */
+enum fx_status fx_image_facts_channels(const struct fx_tensor_set *set, float mean[3], float std[3],
+                                       struct fx_err *err) FX_MUST_CHECK;
+
 #endif

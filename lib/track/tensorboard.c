@@ -3,7 +3,7 @@
 
 #include "base/io.h"
 #include "track/events.h"
-#include "track/protobuf_internal.h"
+#include "base/protobuf.h"
 #include "track/series_internal.h"
 
 #include <errno.h>

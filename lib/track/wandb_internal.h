@@ -10,7 +10,7 @@
 #define FX_TRACK_WANDB_INTERNAL_H
 
 #include "base/status.h"
-#include "track/protobuf_internal.h"
+#include "base/protobuf.h"
 #include "track/wandb.h"
 
 #include <jansson.h>

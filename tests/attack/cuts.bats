@@ -25,8 +25,8 @@ cuts() { # SCENARIO...
 }
 
 @test "what a tool writes is whole or as it was, and there when it has ended" {
-    FX_ATTACK=0 cuts cifar-prep cifar-view expert-load fusion-eval ckpt-split ckpt-join metrics-csv \
-        runs-report "metrics-csv --live"
+    FX_ATTACK=0 cuts cifar-prep cifar-view expert-load fusion-eval ckpt-split ckpt-join \
+        ckpt-export metrics-csv runs-report "metrics-csv --live"
 }
 
 @test "what replaces a file, too" {

@@ -36,9 +36,10 @@ TRAININGS = {
     "make fusion": [FUSION + " resnet-concatenation"],
     "make longer": [FUSION + " STEPS=3 resnet-concatenation", FUSION + " resnet-concatenation"],
 }
-WRITERS = ["cifar-prep", "cifar-view", "expert-load", "fusion-eval", "ckpt-split", "ckpt-join", "metrics-csv"]
+WRITERS = ["cifar-prep", "cifar-view", "expert-load", "fusion-eval", "ckpt-split", "ckpt-join"]
+WRITERS += ["ckpt-export", "metrics-csv"]
 WRITERS.append("runs-report")
-FINAL = re.compile(r"(^|/)finished$|^((?!(^|/)runs?/).)*\.(pth|json|safetensors)$|^metrics\.jsonl$")
+FINAL = re.compile(r"(^|/)finished$|^((?!(^|/)runs?/).)*\.(pth|json|safetensors|onnx)$|^metrics\.jsonl$")
 PASSING = re.compile(r"(^|/)(clock|lock|[^/]*\.previous\.safetensors|[^/]*\.tmp)$")
 
 

@@ -25,6 +25,7 @@ fusion-eval -v --device ref --data D/data.safetensors -o made/eval.jsonl --logit
     D/run/best.safetensors
 ckpt-split -v -d made/parts D/run/best.safetensors
 ckpt-join -v -o made/joined.safetensors D/parts/*/*.safetensors
+ckpt-export -v -o made/model.onnx D/run/best.safetensors
 metrics-csv -v -o made/table.csv D/run.jsonl
 metrics-wandb -v -d made --run-id same D/run.jsonl
 metrics-tensorboard -v -d made D/run.jsonl
@@ -39,6 +40,7 @@ fusion-train -q --fusion multiplicative --steps 2 --batch 8 --device ref --data 
     D/data.safetensors --experts D/experts.safetensors --checkpoint-dir made/run
 fusion-eval --device ref --data D/data.safetensors D/run/best.safetensors
 ckpt-split --list D/run/best.safetensors
+ckpt-export D/run/best.safetensors
 metrics-csv D/run.jsonl
 metrics-wandb -q -d made D/run.jsonl
 metrics-tensorboard -q -d made D/run.jsonl
@@ -122,11 +124,11 @@ fails_when_closed() { # COMMAND...
 
 @test "standard input that is needed and closed is an error" {
     local tool
-    for tool in cifar-prep cifar-view ckpt-split expert-load fusion-eval fusion-train \
-        metrics-csv metrics-tensorboard metrics-wandb; do
+    for tool in cifar-prep cifar-view ckpt-split ckpt-export expert-load fusion-eval \
+        fusion-train metrics-csv metrics-tensorboard metrics-wandb; do
         local -a more=()
         case $tool in
-            cifar-prep | cifar-view) more=(-o made) ;;
+            cifar-prep | cifar-view | ckpt-export) more=(-o made) ;;
             ckpt-split) more=(-d made) ;;
             expert-load) more=(--list -) ;;
             fusion-eval) more=(--data "$data" --device ref) ;;

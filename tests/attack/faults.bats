@@ -28,7 +28,7 @@ attack() { # TOOL...
 }
 
 @test "checkpoints" {
-    attack expert-load ckpt-split ckpt-join
+    attack expert-load ckpt-split ckpt-join ckpt-export
 }
 
 @test "metrics" {

@@ -21,6 +21,7 @@ TOOLS = {
     " --logits made/logits D/run/best.safetensors",
     "ckpt-split": "ckpt-split -q -d made/parts D/run/best.safetensors",
     "ckpt-join": "ckpt-join -q -o made/joined D/parts/*/*.safetensors",
+    "ckpt-export": "ckpt-export -q -o made/model.onnx D/run/best.safetensors",
     "metrics-csv": "metrics-csv -q -o made/table.csv D/run.jsonl",
     "metrics-wandb": "metrics-wandb -q -d made --run-id same D/run.jsonl",
     "metrics-tensorboard": "metrics-tensorboard -q -d made D/run.jsonl",

@@ -1,5 +1,5 @@
 /* Varints and fields, written and read. */
-#include "track/protobuf_internal.h"
+#include "base/protobuf.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -73,10 +73,15 @@ void fx_pb_double(struct fx_pb *message, int field, double value)
     fx_pb_raw(message, &value, sizeof value);
 }
 
-static void put_delimited(struct fx_pb *message, int field, const void *bytes, size_t n)
+void fx_pb_begin(struct fx_pb *message, int field, size_t n)
 {
     put_key(message, field, DELIMITED);
     put_varint(message, n);
+}
+
+static void put_delimited(struct fx_pb *message, int field, const void *bytes, size_t n)
+{
+    fx_pb_begin(message, field, n);
     fx_pb_raw(message, bytes, n);
 }
 

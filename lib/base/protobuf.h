@@ -1,8 +1,8 @@
-/* Protocol Buffers on the wire, as far as the logs of trackers need them: varints, doubles, floats,
- * texts and nested messages.  A field is a key (number << 3 | wire type) and a value.
+/* Protocol Buffers on the wire, as far as logs of trackers and ONNX need them: varints, doubles,
+ * floats, texts and nested messages.  A field is a key (number << 3 | wire type) and a value.
  * Source: protobuf.dev/programming-guides/encoding. */
-#ifndef FX_TRACK_PROTOBUF_INTERNAL_H
-#define FX_TRACK_PROTOBUF_INTERNAL_H
+#ifndef FX_BASE_PROTOBUF_H
+#define FX_BASE_PROTOBUF_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,6 +24,10 @@ void fx_pb_double(struct fx_pb *message, int field, double value);
 void fx_pb_text(struct fx_pb *message, int field, const char *text); /* NULL: nothing */
 /* fx_pb_message: appends a finished message as a field; its failure becomes the outer one's. */
 void fx_pb_message(struct fx_pb *message, int field, const struct fx_pb *inner);
+
+/* fx_pb_begin: the key and the length of a field whose n bytes follow, from fx_pb_raw or, where
+ * they are many, written behind the message by the caller. */
+void fx_pb_begin(struct fx_pb *message, int field, size_t n);
 
 /* fx_pb_raw: bytes without a key; for framing. */
 void fx_pb_raw(struct fx_pb *message, const void *bytes, size_t n);
