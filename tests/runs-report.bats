@@ -112,6 +112,41 @@ END
     assert_equal "$(looks page.html 'Validation loss')" "67 67"
 }
 
+@test "what fusion-eval measured is a table, a reliability diagram and a confusion picture" {
+    python3 - <<'END'
+import json, os
+heads = lambda name, fused, ensemble, experts: {
+    name: fused, "ensemble_" + name: ensemble, "expert_" + name: experts}
+os.makedirs("evals/one")
+with open("evals/one/metrics.jsonl", "w") as out:
+    for event in [
+        {"event": "start", "arch": "resnet18", "fusion": "gated", "experts": 1},
+        {"event": "eval", "split": "test", "images": 8, **heads("accuracy", 75.0, 50.0, [25.0]),
+         **heads("accuracy_low", 60.5, 40.0, [12.5]), **heads("accuracy_high", 90.25, 60.0, [37.5]),
+         **heads("brier", 0.5, 0.625, [1.25]), "gain": 25.0, "gain_low": -5.0, "gain_high": 45.0,
+         "mcnemar_p": 0.125},
+        {"event": "class", "class": 0, "name": "<i>", "images": 4, "predicted": [3, 1]},
+        {"event": "class", "class": 1, "name": "b", "images": 4, "predicted": [0, 4, "x"]},
+        {"event": "class", "class": 1e99, "predicted": 7},
+        *({"event": "bin", "bin": i, **heads("probability", i / 15, None, [None]),
+           **heads("accuracy", 50.0, None, [None])} for i in range(99)),
+        {"event": "end", "status": "done"}]:
+        out.write(json.dumps(event) + "\n")
+END
+    runs-report --quiet -o page.html evals
+    run tables page.html
+    assert_line "fused | 75.00 | 60.50 … 90.25 | – | – | – | 0.5000 | – | –"
+    assert_line "expert 0 | 25.00 | 12.50 … 37.50 | – | – | – | 1.2500 | – | –"
+    run cat page.html
+    assert_line --partial "ensemble: +25.00 points, 95 % from -5.00 to +45.00, McNemar’s p 0.12."
+    assert_line --partial ">probability</text>"
+    assert_line --partial "fused, probability 20: 50</title>"
+    assert_line '<path class="cell" fill-opacity="0.375" d="M1 0h1v1h-1z"/>'
+    assert_line '<path class="cell" fill-opacity="0.875" d="M0 0h1v1h-1z"/>'
+    assert_line '<path class="cell" fill-opacity="1" d="M1 1h1v1h-1z"/>'
+    assert_line '<p class="soft">Most often confused: 25 % of &lt;i&gt; taken for b.</p>'
+}
+
 @test "a run whose lock is held is running" {
     hold_lock runs/under/way/lock
     runs-report --quiet -o page.html runs

@@ -96,7 +96,7 @@ static int n_ticks(const struct axis *axis)
     return (int)lround((axis->max - axis->min) / axis->step) + 1;
 }
 
-static void put_axes(FILE *out, const struct frame *frame)
+static void put_axes(FILE *out, const struct frame *frame, const char *x_label)
 {
     for (int i = 0; i < n_ticks(&frame->y); i++) {
         double value = frame->y.min + i * frame->y.step, y = py(frame, value);
@@ -110,7 +110,8 @@ static void put_axes(FILE *out, const struct frame *frame)
                 HEIGHT - BOTTOM + 16, value);
     }
     fprintf(out, "<path class=\"axis\" d=\"M%d %dH%d\"/>\n", LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT);
-    fprintf(out, "<text x=\"%d\" y=\"%d\" class=\"end\">epoch</text>\n", WIDTH - RIGHT, HEIGHT - 3);
+    fprintf(out, "<text x=\"%d\" y=\"%d\" class=\"end\">%s</text>\n", WIDTH - RIGHT, HEIGHT - 3,
+            x_label);
 }
 
 static bool is_point(const struct fx_curve *curve, size_t i)
@@ -128,7 +129,8 @@ static bool is_marked(const struct fx_curve *curve, size_t i)
 }
 
 /* All points tell their value under the mouse. */
-static void put_points(FILE *out, const struct frame *frame, const struct fx_curve *curve)
+static void put_points(FILE *out, const struct frame *frame, const struct fx_curve *curve,
+                       const char *x_label)
 {
     for (size_t i = 0; i < curve->n; i++) {
         bool is_seen = is_marked(curve, i);
@@ -138,11 +140,12 @@ static void put_points(FILE *out, const struct frame *frame, const struct fx_cur
                 curve->style, px(frame, curve->x[i]), py(frame, curve->y[i]),
                 markers[curve->marker]);
         fx_html_text(out, curve->label);
-        fprintf(out, ", epoch %.6g: %.5g</title></path>\n", curve->x[i], curve->y[i]);
+        fprintf(out, ", %s %.6g: %.5g</title></path>\n", x_label, curve->x[i], curve->y[i]);
     }
 }
 
-static void put_curve(FILE *out, const struct frame *frame, const struct fx_curve *curve)
+static void put_curve(FILE *out, const struct frame *frame, const struct fx_curve *curve,
+                      const char *x_label)
 {
     bool in_line = false;
 
@@ -154,7 +157,7 @@ static void put_curve(FILE *out, const struct frame *frame, const struct fx_curv
         in_line = is_point(curve, i);
     }
     fputs("\"/>\n", out);
-    put_points(out, frame, curve);
+    put_points(out, frame, curve, x_label);
 }
 
 static void put_legend(FILE *out, const struct fx_chart *chart)
@@ -176,6 +179,7 @@ static void put_legend(FILE *out, const struct fx_chart *chart)
 
 void fx_chart_write(FILE *out, const struct fx_chart *chart)
 {
+    const char *x_label = chart->x_label ? chart->x_label : "epoch";
     struct frame frame;
     bool is_empty = true;
 
@@ -189,11 +193,11 @@ void fx_chart_write(FILE *out, const struct fx_chart *chart)
             WIDTH, HEIGHT);
     fx_html_text(out, chart->caption);
     fputs("</title>\n", out);
-    put_axes(out, &frame);
+    put_axes(out, &frame, x_label);
     /* What is listed first matters most: it is drawn last, on top. */
     for (size_t c = chart->n_curves; c-- > 0;)
         if (is_drawn(&chart->curves[c]))
-            put_curve(out, &frame, &chart->curves[c]);
+            put_curve(out, &frame, &chart->curves[c], x_label);
     fputs("</svg>\n", out);
     put_legend(out, chart);
     fputs("</figure>\n", out);

@@ -87,6 +87,7 @@ const char fx_report_style[] =
     "figure{margin:0}\n"
     "figcaption{font-weight:600;margin-bottom:.3rem}\n"
     "svg.chart{display:block;width:100%;height:auto;font-size:11px}\n"
+    "svg.confusion{display:block;width:100%;max-width:26rem;height:auto}.cell{fill:var(--c0)}\n"
     "svg text{fill:var(--soft)}svg .end{text-anchor:end}svg .mid{text-anchor:middle}\n"
     ".grid{stroke:var(--rule);stroke-width:1;fill:none}\n"
     ".axis{stroke:var(--soft);stroke-width:1;fill:none}\n"

@@ -30,6 +30,7 @@ void fx_curve_look(struct fx_curve *curve, size_t i);
 
 struct fx_chart {
     const char *caption; /* borrowed; escaped on the way out */
+    const char *x_label; /* borrowed; NULL: "epoch" */
     const struct fx_curve *curves;
     size_t n_curves;
     /* Curves that the axes must have room for: the same ones for charts to be compared. */

@@ -63,7 +63,11 @@ static bool write_charts(FILE *out, const struct fx_run *const *runs, struct fx_
             is_good = false;
         }
         const struct fx_chart chart = {
-            caption ? caption : "Validation accuracy, %", curves + first, i + 1 - first, curves, n,
+            .caption = caption ? caption : "Validation accuracy, %",
+            .curves = curves + first,
+            .n_curves = i + 1 - first,
+            .fitted = curves,
+            .n_fitted = n,
         };
         fx_chart_write(out, &chart);
         free(caption);

@@ -21,6 +21,9 @@ bool fx_report_curves(FILE *out, const struct fx_report_group *group);
 /* Its section about one run: how it went, its curves, its configuration. */
 bool fx_report_run(FILE *out, const struct fx_run *run, size_t number);
 
+/* In it: what fusion-eval measured, where it did. */
+bool fx_report_eval(FILE *out, const struct fx_run *run);
+
 /* Cells and words, shared by the tables and the sections. */
 void fx_report_percent(FILE *out, double value, const char *class); /* a table cell; NaN: a dash */
 void fx_report_gain(FILE *out, double value);                       /* the same with its sign */

@@ -62,7 +62,11 @@ static void add_experts(struct curves *curves, const char *member)
 
 static void end_chart(FILE *out, struct curves *curves, const char *caption)
 {
-    const struct fx_chart chart = { caption, curves->curve, curves->n, curves->curve, curves->n };
+    const struct fx_chart chart = { .caption = caption,
+                                    .curves = curves->curve,
+                                    .n_curves = curves->n,
+                                    .fitted = curves->curve,
+                                    .n_fitted = curves->n };
 
     fx_chart_write(out, &chart);
     curves->n = 0;
@@ -183,6 +187,7 @@ bool fx_report_run(FILE *out, const struct fx_run *run, size_t number)
     fputs("</header>\n", out);
     put_facts(out, run);
     bool is_good = put_charts(out, run);
+    is_good &= fx_report_eval(out, run);
     is_good &= put_config(out, run);
     fputs("</section>\n", out);
     return is_good;

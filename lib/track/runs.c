@@ -27,8 +27,8 @@ const char *fx_run_state_name(enum fx_run_state state)
 
 static void forget_events(struct fx_run *run)
 {
-    json_t **const events[] = { &run->start, &run->before, &run->step,
-                                &run->eval,  &run->end,    &run->epochs };
+    json_t **const events[] = { &run->start, &run->before, &run->step,   &run->eval,
+                                &run->end,   &run->epochs, &run->details };
 
     for (size_t i = 0; i < sizeof events / sizeof *events; i++) {
         json_decref(*events[i]);
@@ -134,7 +134,9 @@ static enum fx_status take_event(struct fx_run *run, json_t *event, const char *
         keep(is_before ? &run->before : &run->eval, event);
     else if (strcmp(kind, "end") == 0)
         keep(&run->end, event);
-    else if (strcmp(kind, "epoch") == 0 && json_array_append(run->epochs, event) != 0)
+    else if ((strcmp(kind, "epoch") == 0 && json_array_append(run->epochs, event) != 0) ||
+             ((strcmp(kind, "class") == 0 || strcmp(kind, "bin") == 0) &&
+              json_array_append(run->details, event) != 0))
         return fx_fail(err, FX_EFAIL, "%s: out of memory", run->file);
     return FX_OK;
 }
@@ -198,12 +200,13 @@ static enum fx_status read_run(struct fx_run *run, struct fx_err *err)
     forget_events(run);
     run->state = FX_RUN_DEAD;
     run->epochs = json_array();
+    run->details = json_array();
     enum fx_status status = FX_OK;
     if (!in) {
         run->state = FX_RUN_BROKEN;
         fx_fail_errno(&run->why, "%s", run->file);
     }
-    if (!run->epochs)
+    if (!run->epochs || !run->details)
         status = fx_fail(err, FX_EFAIL, "%s: out of memory", run->file);
     else if (in)
         status = read_events(run, in, err);

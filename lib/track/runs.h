@@ -31,7 +31,8 @@ struct fx_run {
     int n_experts;
     /* owned; NULL: no such event (before: the measurement before training) */
     json_t *start, *before, *step, *eval, *end;
-    json_t *epochs; /* owned: the epoch events in their order */
+    json_t *epochs;  /* owned: the epoch events in their order */
+    json_t *details; /* owned: the events class and bin of fusion-eval */
 };
 
 struct fx_runs {
