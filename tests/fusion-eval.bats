@@ -158,6 +158,23 @@ END
         "image,label,ensemble,ensemble_probability,expert_0"
 }
 
+@test "images of another data set are told apart, whatever their labels" {
+    mkcifar --layout python-10 --seed 3 --train 5 --test 11 -o ten.tar.gz
+    cifar-prep -q -o ten.safetensors ten.tar.gz
+    measure --ood ten.safetensors "$run/best.safetensors" >eval.jsonl
+    assert_equal "$(events eval.jsonl ood 'e["images"], e["ood_images"], len(e["expert_msp_auroc"]), \
+all(0 <= e[k] <= 100 for k in e if k.startswith(("msp", "energy", "disagreement")))')" \
+        "(20, 11, 4, True)"
+    metrics-csv -q --events ood eval.jsonl >ood.csv
+    assert_equal "$(head -n 1 ood.csv | cut -d , -f 1-5)" "run,images,ood_images,msp_auroc,\
+expert_0_msp_auroc"
+    assert_equal "$(wc -l <ood.csv)" 2
+    run -2 --separate-stderr measure -o o.jsonl --ood "$data" "$run/best.safetensors"
+    assert_regex "${stderr_lines[0]}" "^fusion-eval: --ood .*: is the data set that is measured"
+    fails_with 3 "fusion-eval: ten.tar.gz: *" \
+        measure -o o.jsonl --ood ten.tar.gz "$run/best.safetensors"
+}
+
 @test "bad input is refused, and leaves no logits" {
     fails_with 2 "fusion-eval: --data FILE is required" fusion-eval "$run/best.safetensors"
     head -c 20000 "$run/best.safetensors" >cut.safetensors

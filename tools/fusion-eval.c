@@ -11,6 +11,7 @@
 #include "run/fit_temperature.h"
 #include "run/memory.h"
 #include "run/metrics.h"
+#include "run/outside.h"
 #include "run/progress.h"
 #include "run/run.h"
 #include "run/verdict_files.h"
@@ -25,7 +26,7 @@ struct args {
     struct fx_settings settings;
     struct fx_run_options run;
     const char *input; /* NULL or "-": stdin */
-    const char *data, *split, *output, *logits, *confusion, *predictions, *temperature;
+    const char *data, *split, *output, *logits, *confusion, *predictions, *temperature, *ood;
     int64_t limit, n_rounds, seed;
     bool check_device, details;
 };
@@ -314,6 +315,16 @@ static enum fx_status say_result(const struct args *args, struct evaluation *ev,
     return args->details ? say_details(ev, err) : FX_OK;
 }
 
+static enum fx_status say_outside(const struct args *args, struct evaluation *ev,
+                                  struct fx_err *err)
+{
+    char *line;
+
+    FX_TRY(fx_outside_event(&ev->engine, &ev->dataset, &ev->plain, args->ood, args->limit, &line,
+                            err));
+    return say(ev, line, err);
+}
+
 static enum fx_status say_end(struct evaluation *ev, double seconds, struct fx_err *err)
 {
     struct fx_end_facts end = { .status = "done", .epoch = -1, .seconds = seconds };
@@ -364,6 +375,8 @@ static enum fx_status evaluate(const struct args *args, struct evaluation *ev, s
     fx_progress_measure(ev->subset.name, &measure);
     warn_of_overflow(&measure);
     FX_TRY(say_result(args, ev, &measure, err));
+    if (args->ood)
+        FX_TRY(say_outside(args, ev, err));
     return say_end(ev, fx_seconds() - start, err);
 }
 
@@ -429,6 +442,8 @@ int main(int argc, char **argv)
           "write what every head predicts for every image to FILE (CSV)", NULL },
         { "temperature", 0, "NAME", FX_OPT_CHOICE, &args.temperature, 0, 0, "none|fit",
           "also the calibration at temperatures fitted on val (default: none)", NULL },
+        { "ood", 0, "FILE", FX_OPT_STRING, &args.ood, 0, 0, NULL,
+          "also how well the test images of this data set are told apart", NULL },
         { "bootstrap", 0, "N", FX_OPT_INT, &args.n_rounds, 0, 100000, NULL,
           "samples for the intervals of 95 %; 0: none (default: 1000)", NULL },
         { "seed", 0, "N", FX_OPT_INT, &args.seed, 0, 0x1p53, NULL,

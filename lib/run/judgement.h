@@ -15,6 +15,9 @@ struct fx_judgement {
     int64_t *numbers;                 /* owned; (n): of the images in the data set */
     struct fx_verdict *verdicts;      /* owned; (n_heads, n) by fx_head_row */
     double temperature[FX_HEADS_MAX]; /* of each row; 1 unless the caller says otherwise */
+    double *divergence; /* owned; (n): of the experts' probabilities (fx_divergence) */
+    double *together;   /* owned: the experts' probabilities of a batch */
+    size_t cap_together;
 };
 
 /* fx_judgement_init: room for the images of a subset.  fx_judgement_fini takes a zeroed record. */

@@ -46,3 +46,24 @@ struct fx_verdict fx_verdict_of(const float *logits, int classes, int label, dou
         .energy = -temperature * log(sum) - logits[best],
     };
 }
+
+/* -p ln p */
+static double entropy_of(double p)
+{
+    return p > 0 ? -p * log(p) : 0;
+}
+
+double fx_divergence_add(double *sum, const float *logits, int classes, int n_heads, bool is_last)
+{
+    int best = largest(logits, classes);
+    double total = 0, part = 0;
+
+    for (int i = 0; i < classes; i++)
+        total += exp((double)logits[i] - logits[best]);
+    for (int i = 0; i < classes; i++) {
+        double p = exp((double)logits[i] - logits[best]) / total;
+        sum[i] += p / n_heads;
+        part += (is_last ? entropy_of(sum[i]) : 0) - entropy_of(p) / n_heads;
+    }
+    return part;
+}

@@ -23,4 +23,13 @@ struct fx_verdict {
  * give a loss that is none. */
 struct fx_verdict fx_verdict_of(const float *logits, int classes, int label, double temperature);
 
+/* fx_divergence_add: the Jensen-Shannon divergence of K heads about an image, in K parts to be
+ * summed: entropy of the mean of their probabilities less the mean of their entropies, 0 where all
+ * say the same, ln K at most.  Call it with the logits of each head; `sum` (classes) is zeroed
+ * before the first one, is_last with the last.  Source: Lin, "Divergence Measures Based on the
+ * Shannon Entropy" (1991), section 4; as the disagreement of an ensemble: Lakshminarayanan et al.,
+ * "Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles" (2017), section 3.5.
+ */
+double fx_divergence_add(double *sum, const float *logits, int classes, int n_heads, bool is_last);
+
 #endif

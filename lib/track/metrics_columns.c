@@ -133,6 +133,25 @@ static const struct fx_csv_column bin_columns[] = {
     HEADS("scaled_accuracy"),       { NULL, FX_CSV_EVENT, NULL },
 };
 
+static const struct fx_csv_column ood_columns[] = {
+    { "run", FX_CSV_RUN, NULL },
+    { "images", FX_CSV_EVENT, "images" },
+    { "ood_images", FX_CSV_EVENT, "ood_images" },
+    HEADS("msp_auroc"),
+    HEADS("msp_aupr_in"),
+    HEADS("msp_aupr_out"),
+    HEADS("msp_fpr95"),
+    HEADS("energy_auroc"),
+    HEADS("energy_aupr_in"),
+    HEADS("energy_aupr_out"),
+    HEADS("energy_fpr95"),
+    { "disagreement_auroc", FX_CSV_OPTIONAL, "disagreement_auroc" },
+    { "disagreement_aupr_in", FX_CSV_OPTIONAL, "disagreement_aupr_in" },
+    { "disagreement_aupr_out", FX_CSV_OPTIONAL, "disagreement_aupr_out" },
+    { "disagreement_fpr95", FX_CSV_OPTIONAL, "disagreement_fpr95" },
+    { NULL, FX_CSV_EVENT, NULL },
+};
+
 static const struct fx_csv_column end_columns[] = {
     { "run", FX_CSV_RUN, NULL },
     { "status", FX_CSV_EVENT, "status" },
@@ -174,5 +193,6 @@ const struct fx_csv_kind fx_csv_kinds[] = {
     { "class", NULL, class_columns },
     { "superclass", NULL, superclass_columns },
     { "bin", NULL, bin_columns },
+    { "ood", NULL, ood_columns },
     { "end", NULL, end_columns },
 };

@@ -12,6 +12,12 @@ setup_file() {
             --batch 8 --augment none --lr-experts 0.003 --checkpoint-dir run >run.jsonl
     fusion-eval -q --data data.safetensors --logits logits.safetensors \
         --temperature fit --details -o eval.jsonl run/best.safetensors
+    # Other images, normalised as those of the model are.
+    mkcifar --seed 9 --train 200 --test 60 --classes 10 -o other.tar.gz
+    cifar-prep -q -o other.safetensors other.tar.gz
+    fusion-eval -q --data data.safetensors --ood other.safetensors -o ood.jsonl run/best.safetensors
+    fusion-eval -q --data other.safetensors --logits other_logits.safetensors -o other.jsonl \
+        run/best.safetensors
     fusion-eval -q --data data.safetensors --split val --logits val.safetensors \
         -o val.jsonl run/best.safetensors
 }
@@ -42,4 +48,9 @@ judge() {
 @test "torchmetrics says the same of every head" {
     with_modules torch torchmetrics
     judge judge_torchmetrics data.safetensors eval.jsonl logits.safetensors
+}
+
+@test "scikit-learn tells known and other images apart as well" {
+    with_modules numpy scipy sklearn
+    judge judge_ood ood.jsonl logits.safetensors other_logits.safetensors
 }

@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "score/interval.h"
+#include "score/separation.h"
 #include "score/summary.h"
 #include "score/temperature.h"
 
@@ -155,6 +156,38 @@ static void test_mcnemar(void **state)
     assert_near(fx_mcnemar(2, 10), fx_mcnemar(10, 2), 0);
 }
 
+/* Inside 3, 2, 1 and outside 2, 0: of the six pairs four are right and one is tied. */
+static void test_separation(void **state)
+{
+    const double inside[3] = { 1, 3, 2 }, outside[2] = { 2, 0 };
+    struct fx_separation separation;
+    struct fx_err err = { 0 };
+
+    (void)state;
+    assert_int_equal(fx_separate(inside, 3, outside, 2, &separation, &err), FX_OK);
+    assert_near(separation.auroc, 100 * 4.5 / 6, 1e-12);
+    assert_near(separation.aupr_in, 100 * (1 + 2.0 / 3 + 3.0 / 4) / 3, 1e-12);
+    assert_near(separation.aupr_out, 100 * (1 + 2.0 / 4) / 2, 1e-12);
+    assert_near(separation.fpr95, 50, 1e-12);
+    assert_int_equal(fx_separate((double[]){ NAN }, 1, outside, 1, &separation, &err), FX_OK);
+    assert_near(separation.auroc, 0, 0);
+}
+
+/* Two heads that are sure of different classes differ by ln 2; equal ones by nothing. */
+static void test_divergence(void **state)
+{
+    const float left[2] = { 100, 0 }, right[2] = { 0, 100 };
+    double sum[2] = { 0 }, same[2] = { 0 };
+
+    (void)state;
+    assert_near(fx_divergence_add(sum, left, 2, 2, false) +
+                    fx_divergence_add(sum, right, 2, 2, true),
+                log(2), 1e-12);
+    assert_near(fx_divergence_add(same, left, 2, 2, false) +
+                    fx_divergence_add(same, left, 2, 2, true),
+                0, 1e-12);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +195,7 @@ int main(void)
         cmocka_unit_test(test_equal_mass),   cmocka_unit_test(test_summary),
         cmocka_unit_test(test_disagreement), cmocka_unit_test(test_temperature),
         cmocka_unit_test(test_bootstrap),    cmocka_unit_test(test_mcnemar),
+        cmocka_unit_test(test_separation),   cmocka_unit_test(test_divergence),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
