@@ -1,4 +1,4 @@
-/* LayerNorm over the channels of each row; the mathematics is that of lib/ops/layernorm.c.
+/* LayerNorm over the channels of each row; the mathematics is that of lib/ops/norm.c.
  * A warp for a row (threadIdx.x the lane, threadIdx.y the warp), everything in double. */
 #include "kernels.h"
 #include "launch.cuh"

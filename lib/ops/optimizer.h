@@ -1,10 +1,11 @@
 /* Optimizers and gradient clipping: pure functions over ranges of floats.
  *
  * AdamW (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019), in the order
- * of torch.optim.AdamW; g is the gradient times grad_scale and the clip coefficient: p          *=
- * 1 - lr * weight_decay exp_avg     = beta1 * exp_avg + (1 - beta1) * g exp_avg_sq  = beta2 *
- * exp_avg_sq + (1 - beta2) * g^2 p          -= lr / (1 - beta1^t) * exp_avg / (sqrt(exp_avg_sq) /
- * sqrt(1 - beta2^t) + eps)
+ * of torch.optim.AdamW; g is the gradient times grad_scale and the clip coefficient:
+ *   p *= 1 - lr * weight_decay
+ *   exp_avg = beta1 * exp_avg + (1 - beta1) * g
+ *   exp_avg_sq = beta2 * exp_avg_sq + (1 - beta2) * g^2
+ *   p -= lr / (1 - beta1^t) * exp_avg / (sqrt(exp_avg_sq) / sqrt(1 - beta2^t) + eps)
  *
  * SGD with momentum, torch.optim.SGD with dampening 0:
  *   g += weight_decay * p;  m = momentum * m + g;  p -= lr * (nesterov ? g + momentum * m : m) */

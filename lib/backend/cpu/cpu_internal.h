@@ -1,9 +1,8 @@
 /* The records of the cpu back end (device, model, program), and the function for each opcode.
  *
- * Flow: backend/lower writes the program's instructions and has conv.c compile their convolutions
- * -> the memory plan gives the buffers offsets -> views are bound to addresses when the model
- * allocates
- * -> workers run the instructions of their lanes (step.c). */
+ * Flow: backend/lower writes the program's instructions and has conv.c compile their convolutions;
+ * the memory plan gives the buffers offsets; views are bound to addresses when the model allocates;
+ * workers run the instructions of their lanes (step.c). */
 #ifndef FX_BACKEND_CPU_CPU_INTERNAL_H
 #define FX_BACKEND_CPU_CPU_INTERNAL_H
 

@@ -1,6 +1,13 @@
 /* Gradients of convolutions' weights run on a second stream, beside the instructions that follow
- * them.  Nothing in the backward pass reads them before its end; but their operands must not be
- * overwritten early: an instruction that writes where an earlier weight gradient still reads waits.
+ * them.  The critical path of a backward pass is the chain of data gradients and norms; nothing on
+ * it reads a weight gradient, which only the update needs.  Norms are bound by memory and leave the
+ * arithmetic units idle, which the weight gradients use meanwhile.
+ *
+ * What has to be kept is the order of a read and a later write: the operands of a weight gradient,
+ * x and dy, may be overwritten (dy by an in-place norm) or their memory reused.  An instruction of
+ * the main stream that writes where an earlier weight gradient may still read waits for its event.
+ * So that this is rare, the memory plan keeps the operands alive until FX_LOWER_WGRAD_DELAY more
+ * weight gradients are written.
  *
  * The weight gradients of a pass are numbered from 1.  They run one after the other, so to wait for
  * one is to wait for all before it. */

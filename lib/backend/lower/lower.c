@@ -1,5 +1,14 @@
 /* The driver of the lowering: forward over the nodes of each lane, then back, each node by the two
- * functions of its kind. */
+ * functions of its kind.
+ *
+ * This is reverse-mode differentiation at compile time (Griewank and Walther, "Evaluating
+ * Derivatives", 2008): nodes are in topological order, so when a node is visited on the way back,
+ * all its users have written their contributions and its gradient is complete.  A visit takes that
+ * gradient, l->grads[i], and hands on one to each input with fx_lower_contribute: the first
+ * contribution becomes the input's gradient as it is, without a copy, later ones are added.  That
+ * is safe because buffers are reference-counted while instructions are written: one that somebody
+ * else still reads is never written over.  As each buffer has a life span by then, the memory plan
+ * can reuse it from its last reader on. */
 #include "backend/lower/lower_internal.h"
 
 #include <assert.h>

@@ -1,6 +1,15 @@
 /* BATCHNORM: the statistics once a channel, however many norms read it; the result, with ReLU and
  * dropout, where it is wanted; the gradient in place of that of the result, or added to another's.
- */
+ *
+ * Unless the back end keeps_norms, the result is recomputed in the backward pass instead of stored,
+ * which costs one pass over the input and saves a map for every norm (Chen et al., "Training Deep
+ * Nets with Sublinear Memory Cost", 2016; for shared inputs Pleiss et al., "Memory-Efficient
+ * Implementation of DenseNets", 2017).  dx may lie where dy was: with sums over the batch taken
+ * first,
+ *
+ *   dx = weight * invstd * (dy - sum(dy) / M - xhat * sum(dy * xhat) / M)
+ *
+ * needs nothing of dy but the element that it replaces (Ioffe and Szegedy, 2015, section 3). */
 #include "backend/lower/lower_internal.h"
 
 enum { STATS_FLOATS = 16 }; /* the arrays of statistics are whole AVX-512 registers */

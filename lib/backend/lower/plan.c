@@ -1,4 +1,6 @@
-/* Placing buffers: large ones first, each at the lowest offset that no living neighbour covers. */
+/* Placing buffers: large ones first, each at the lowest offset that no living neighbour covers.
+ * To minimise the size of the arena is NP-hard; greedy by size comes close for neural networks
+ * (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020). */
 #include "backend/lower/plan.h"
 
 #include "backend/host/arena.h"
