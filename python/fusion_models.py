@@ -627,6 +627,7 @@ def load(path, normalise=False, mean=None, std=None, **facts):
 
     model.labels are the names of the classes, None where the file does not say them.
     """
+    path = os.fspath(path)
     tensors, said = read_folder(path) if os.path.isdir(path) else read_file(path)
     said = {**said, **facts}
     if not said.get("arch"):

@@ -1,4 +1,5 @@
-"""A checkpoint of ours in PyTorch: as one state_dict, and as the .pth files of ckpt-split.
+"""A checkpoint of ours in PyTorch: as one state_dict, as the .pth files of ckpt-split, and by load()
+with nothing but what the files say.
 
 Every load is strict, every .pth is also loaded with weights_only=True, and each way the logits are
 those of fusion-eval.
@@ -57,6 +58,15 @@ def compare_logits(verdict, what, model, data, logits):
         verdict.check(f"{what}: logits of expert {k}", error, LIMIT)
 
 
+def compare_loaded(verdict, path, data, logits):
+    """What the file says of images is the data set's: bytes in, the same logits out."""
+    model = models.load(path, normalise=True)
+    verdict.equal(f"load({path}): names", model.labels, json.loads(data.metadata["fine_labels"]))
+    with torch.no_grad():
+        fused, _ = model(data.tensors["test.images"][: len(logits["global"])])
+    verdict.check(f"load({path})", relative_error(logits["global"], fused), LIMIT)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--family", required=True, help="first part of the file names")
@@ -88,6 +98,9 @@ def main():
     parts = models.FusionModel(**kind)
     load_parts(verdict, parts, args.family, folder)
     compare_logits(verdict, "parts", parts, data, logits)
+
+    for path in (args.checkpoint, folder):
+        compare_loaded(verdict, path, data, logits)
 
     # And home again, from files that PyTorch has rewritten.
     files = []
