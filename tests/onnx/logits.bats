@@ -25,9 +25,11 @@ onnx_python() {
 }
 
 agrees() { # ARCH [OPTION]...
+    local device=cpu
+    [ "${HAVE_DNNL:-1}" != 0 ] || device=ref
     # Debian's onnx and onnxruntime share a library and complain of that on stderr.
-    run --separate-stderr "$PYTHON" "$ROOT/tests/onnx/compare_onnx.py" --data "$BATS_FILE_TMPDIR/data.safetensors" \
-        --device "$([ "${HAVE_DNNL:-1}" = 0 ] && echo ref || echo cpu)" --arch "$@"
+    run --separate-stderr "$PYTHON" "$ROOT/tests/onnx/compare_onnx.py" --device $device \
+        --data "$BATS_FILE_TMPDIR/data.safetensors" --arch "$@"
     [ "$status" = 0 ] || fail "$output"$'\n'"$(tail -n 20 <<<"$stderr")"
     assert_line "everything agrees"
 }
