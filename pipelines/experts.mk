@@ -1,20 +1,20 @@
 # The experts: what the fused models are made of, each trained on its own share of the images.
 # Included by fusions.mk, which has the variables DATA, EXPERTS, DEVICE, SEED, ARCH_... as well.
 #
-#   make -j4 experts           all sixteen, as EXPERTS/FAMILY/expert_K_best.pth
-#   make -j4 resnet-experts    the four of a family; resnet-expert-2 is one of them
+#   make -j4 experts           of four families, as EXPERTS/FAMILY/expert_K_best.pth
+#   make -j4 resnet-experts    those of one family; resnet-expert-2 is one of them
 #   make -j4 singles           of every family two networks on all images, to compare with: one like
-#                              an expert, and one with about as many parameters as four of them
+#                              an expert, and one with about as many parameters as all of a family
 #   make -j4 everything        the experts, then every family with every fusion
 #
 # A stopped run goes on when the same command is given again, a finished one is left alone, and so
 # is an expert that was not trained here.
 EXPERT_EPOCHS ?=
-SHARE ?=#                                   images of an expert: iid, pool or all
+SHARE ?=#                                   images of an expert: own, pool or all
 SINGLE_EPOCHS ?=#                           of singles; by default as many images as an expert sees
 EXPERT_FLAGS ?=#                            any further options of expert-train
 
-MEMBERS := 0 1 2 3
+MEMBERS := $(wordlist 1,$(EXPERT_COUNT),0 1 2 3 4 5 6 7)
 EXPERT_RUNS :=
 EXPERT_FILES :=
 
@@ -41,7 +41,7 @@ is_member = $(filter $(MEMBERS),$(member))
 expert_epochs = $(if $(is_member),$(EXPERT_EPOCHS),$(or $(SINGLE_EPOCHS),$(equal_epochs)))
 expert_settings = $(strip $(call option,--epochs,$(expert_epochs)) $(call option,--seed,$(SEED)) \
 	$(if $(is_member),$(call option,--share,$(SHARE))) $(EXPERT_FLAGS))
-wide_arch = "$$($(PIPELINES)/wider-arch '$(ARCH_$(family))' 4)"
+wide_arch = "$$($(PIPELINES)/wider-arch '$(ARCH_$(family))' $(EXPERT_COUNT))"
 network = --arch $(if $(filter wide,$(member)),$(wide_arch),'$(ARCH_$(family))') \
 	--expert $(if $(is_member),$(member),all)
 
@@ -76,8 +76,8 @@ $(EXPERT_FILES): | $(TOOL_BINS)
 	touch $(expert_run)/finished; sync $(expert_run)
 
 FAMILY_EXPERTS := $(FAMILIES:%=%-experts)
-$(FAMILY_EXPERTS): %-experts: %-expert-0 %-expert-1 %-expert-2 %-expert-3
-experts: $(MISSION_FAMILIES:%=%-experts) ## the sixteen experts: DATA= EXPERTS= EXPERT_EPOCHS= ...
+$(FAMILY_EXPERTS): %-experts: $(foreach k,$(MEMBERS),%-expert-$(k))
+experts: $(MISSION_FAMILIES:%=%-experts) ## of four families: DATA= EXPERTS= EXPERT_EPOCHS= ...
 singles: $(foreach f,$(MISSION_FAMILIES),$(f)-single $(f)-wide) ## of a family two on all images
 everything: experts all-pairs ## from the archive to the sixteen fused models
 

@@ -1,4 +1,4 @@
-# The runs: four experts and a data set in, a fused model, its component files and its CSV log out.
+# The runs: experts and a data set in, a fused model, its component files and its CSV log out.
 #
 #   make -j4 all-fusions DATA=cifar-100-python.tar.gz EXPERTS=expert_training/checkpoints
 #   make resnet-concatenation INIT=1 EPOCHS=2     any pair FAMILY-FUSION; here with fresh experts
@@ -11,6 +11,8 @@
 DATA ?= cifar-100-python.tar.gz#            the archive, extracted or not, or cifar-prep's data set
 HOLDOUT ?=#                                 .npy file with the image numbers to fuse on
 EXPERTS ?= expert_training/checkpoints#     FAMILY/expert_K_best.pth, or best_iid_NET_expert_K.pth
+EXPERT_COUNT ?= 4#                          experts of a run, 2 to 8
+SHARES ?=#                                  images of each: a rule of cifar-prep, or a file
 INIT ?=#                                    a seed: fresh experts instead of files
 CLASSES ?=#                                 10 for CIFAR-10
 OUT ?= fusion_checkpoints
@@ -36,8 +38,10 @@ RUNNER ?=#                                  starts the tools of a run: RUNNER NA
 not_a_name = $(or $(word 2,[$(1)]),$(findstring :,$(1)),$(findstring %,$(1)),$(if $(1),,empty))
 $(foreach v,OUT EXPERTS,$(if $(call not_a_name,$($(v))),$(error $(v)=$($(v)): one folder, \
 	without blanks and without : and %)))
-$(foreach v,DATA HOLDOUT WANDB TENSORBOARD,$(if $(word 2,[$($(v))]),$(error $(v)=$($(v)): one \
-	name, without blanks)))
+$(if $(filter [2] [3] [4] [5] [6] [7] [8],[$(EXPERT_COUNT)]),,$(error \
+	EXPERT_COUNT=$(EXPERT_COUNT): from 2 to 8))
+$(foreach v,DATA HOLDOUT SHARES WANDB TENSORBOARD,$(if $(word 2,[$($(v))]),$(error \
+	$(v)=$($(v)): one name, without blanks)))
 
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -ec
@@ -70,6 +74,10 @@ pair_word = $(word $(1),$(subst -, ,$(2)))
 MISSION_FAMILIES := $(foreach r,$(MISSION),$(call pair_word,1,$(r)))
 MISSION_FUSIONS := $(foreach r,$(MISSION),$(call pair_word,2,$(r)))
 HOLDOUT_HERE := $(OUT)/data.holdout.npy
+SHARES_HERE := $(OUT)/data.shares
+# Other shares than cifar-prep's default.
+COUNT := $(filter-out 4,$(EXPERT_COUNT))
+OTHER_SHARES := $(filter-out iid,$(SHARES))$(COUNT)
 DATASET := $(if $(filter %.safetensors,$(DATA)),$(DATA),$(OUT)/data.safetensors)
 
 ifeq ($(.DEFAULT_GOAL),)
@@ -136,8 +144,8 @@ start = $(if $(RUNNER),$(RUNNER) $(name) $())
 expert = $(firstword $(wildcard $(foreach name,$(EXPERTS)/$(family)/expert_$(1)_best \
 	$(EXPERTS)/best_iid_$(FLAT_$(family))_expert_$(1),$(name).safetensors $(name).pth)) \
 	$(EXPERTS)/$(family)/expert_$(1)_best.pth)
-experts = $(strip $(call option,--classes,$(CLASSES)) $(if $(INIT),--init $(INIT) --count 4,\
-	$(foreach k,0 1 2 3,$(call expert,$(k)))))
+experts = $(strip $(call option,--classes,$(CLASSES)) $(if $(INIT),--init $(INIT) --count \
+	$(EXPERT_COUNT),$(call option,--count,$(COUNT)) $(foreach k,$(MEMBERS),$(call expert,$(k)))))
 
 # Runs side by side share the cores: -jN of them, but no more than were asked for.  (Make puts -jN
 # into MAKEFLAGS only while a recipe is expanded.)
@@ -205,13 +213,18 @@ $(ENDS): | $(TOOL_BINS)
 	  $(OUT)/runs $(OUT); \
 	touch $@; sync $(run)
 
-# The holdout that it was made with stays beside it, to be compared (inputs.mk).  One that fails
-# leaves no folder behind.
+# The holdout and the shares that it was made with stay beside it, to be compared (inputs.mk).  One
+# that fails leaves no folder behind.  beside(wanted, commands that write it, file):
+beside = $(if $(1),; $(2); sync $(3),$(if $(wildcard $(3)),; rm $(3)))
+say_shares = { echo '$(EXPERT_COUNT) $(or $(SHARES),iid)'$(if $(wildcard $(SHARES)),; \
+	cat $(SHARES)); } >$(SHARES_HERE)
 $(OUT)/data.safetensors: | $(filter-out $(OUT)/data.safetensors,$(wildcard $(DATA))) $(TOOL_BINS)
-	mkdir -p $(@D)$(if $(HOLDOUT),; cp $(HOLDOUT) $(HOLDOUT_HERE); sync $(HOLDOUT_HERE),$(if $(wildcard \
-	  $(HOLDOUT_HERE)),; rm $(HOLDOUT_HERE)))
-	cifar-prep $(strip $(call option,--holdout,$(HOLDOUT)) -o $@ $(DATA)) || \
-	  { status=$$?; $(if $(HOLDOUT),rm -f $(HOLDOUT_HERE); )rmdir $(@D) 2>/dev/null; exit $$status; }
+	mkdir -p $(@D)$(call beside,$(HOLDOUT),cp $(HOLDOUT) $(HOLDOUT_HERE),$(HOLDOUT_HERE))$(call \
+	  beside,$(OTHER_SHARES),$(say_shares),$(SHARES_HERE))
+	cifar-prep $(strip $(call option,--holdout,$(HOLDOUT)) $(call option,--experts,$(COUNT)) \
+	  $(call option,--shares,$(SHARES)) -o $@ $(DATA)) || { status=$$?; $(if $(HOLDOUT),rm -f \
+	  $(HOLDOUT_HERE); )$(if $(OTHER_SHARES),rm -f $(SHARES_HERE); )rmdir $(@D) 2>/dev/null; \
+	  exit $$status; }
 
 # A data set of the user's own is not made here; inputs.mk says when it is not there.
 $(filter-out $(OUT)/data.safetensors,$(DATASET)): ;

@@ -31,11 +31,12 @@ needs = $(if $(call needed_data),-d $(call quoted,$(needed_data))) $(if $(call \
 	families_of,$(1))$(filter proof,$(1))$(filter-out $(DATA),$(DATASET)),-o $(call quoted,$(OUT))) \
 	$(if $(filter $(EXPERT_RUNS),$(1)),-O $(call quoted,$(EXPERTS))) -x $(call quoted,$(EXPERTS)) \
 	$(addprefix -e ,$(call needed_experts,$(1))) $(if $(RUNNER),-G,-g) $(call quoted,$(DEVICE))
-always_needed = $(if $(HOLDOUT),-i $(call quoted,$(HOLDOUT)) $(ready_data)) $(if $(TOOL_BINS),,-b \
-	$(PIPELINES)/../../bin $(addprefix -t ,cifar-prep expert-load expert-train fusion-train \
-	metrics-csv ckpt-split))
+always_needed = $(if $(HOLDOUT),-i $(call quoted,$(HOLDOUT))) $(if $(SHARES)$(COUNT),-N \
+	$(EXPERT_COUNT) -S $(call quoted,$(SHARES))) $(if $(HOLDOUT)$(SHARES)$(COUNT),$(ready_data)) \
+	$(if $(TOOL_BINS),,-b $(PIPELINES)/../../bin $(addprefix -t ,cifar-prep expert-load \
+	expert-train fusion-train metrics-csv ckpt-split))
 ready_data = $(if $(filter $(DATASET),$(DATA)),-s $(call quoted,$(DATASET)),$(if $(wildcard \
-	$(DATASET)),-m $(call quoted,$(HOLDOUT_HERE))))
+	$(DATASET)),-m $(call quoted,$(HOLDOUT_HERE)) -M $(call quoted,$(SHARES_HERE))))
 
 CHECKED_RUNS := $(strip $(GOAL_RUNS) $(if $(filter everything,$(MAKECMDGOALS)),$(ALL_PAIRS)))
 INPUT_WORDS := $(strip $(call input_words,$(call unknown_runs,$(MAKECMDGOALS)),$(CHECKED_RUNS)))

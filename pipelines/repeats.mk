@@ -15,7 +15,7 @@ repeat_word = $(word $(2),$(subst -, ,$(1)))
 
 $(REPEATS:%=repeat-%): repeat-%: $(DATASET)
 	+$(MAKE) --no-print-directory -f $(firstword $(MAKEFILE_LIST)) OUT=$(OUT)/repeats/$* \
-	  DATA=$(DATASET) HOLDOUT= SEED=$(call repeat_word,$*,2) ALPHA=$(call repeat_word,$*,4) \
+	  DATA=$(DATASET) HOLDOUT= SHARES= SEED=$(call repeat_word,$*,2) ALPHA=$(call repeat_word,$*,4) \
 	  THREADS=$(threads) $(RUNS)
 
 repeats: $(REPEATS:%=repeat-%) ## RUNS= under SEEDS= and ALPHAS=: mean and standard deviation

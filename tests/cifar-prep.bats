@@ -244,7 +244,8 @@ END
     assert_equal "$(metadata again.safetensors split)" \
         'seed 42; holdout: given; val: 0.1 of the holdout'
     assert_equal "$(find splits -type f | sort)" \
-        "$(printf 'splits/%s\n' expert_train_indices.npy fusion_holdout_indices.npy)"
+        "$(printf 'splits/%s\n' expert_shares.txt \
+            expert_train_indices.npy fusion_holdout_indices.npy)"
 }
 
 # The tensor's numbers, from its place in the file.

@@ -53,7 +53,7 @@ END
 }
 
 @test "--share: its own images, the pool of all experts, or all that train" {
-    for share in iid pool all; do
+    for share in own pool all; do
         train $share --share $share --steps 1 --val-limit 1 >$share.jsonl
         events $share.jsonl start 'e["train_images"], e.get("share"), "train" in e'
     done >out.txt
@@ -62,7 +62,7 @@ END
 (196, 'all', False)"
     fails_with 2 "expert-train: --share: of expert K; --expert all has all images" \
         train single --expert all --share pool
-    fails_with 2 "*cannot resume: share: the run was started with pool, not iid; *" \
+    fails_with 2 "*cannot resume: share: the run was started with pool, not own; *" \
         train pool --steps 1 --val-limit 1 --resume
 }
 

@@ -62,7 +62,7 @@ static enum fx_status choose_images(const struct args *args, struct inputs *in,
                        err) != FX_OK)
         return fx_err_prepend(err, "--val %s: ", by_test ? "test" : "holdout");
     FX_TRY(fx_subset_find(&in->dataset, "test", settings->val_limit, &plan->test, err));
-    if (is_single && settings->share != FX_SHARE_IID)
+    if (is_single && settings->share != FX_SHARE_OWN)
         return fx_fail(err, FX_EUSAGE, "--share: of expert K; --expert all has all images");
     if (is_single || settings->share == FX_SHARE_ALL) {
         FX_TRY(fx_index_but(&in->dataset, by_test ? none : in->dataset.val, &in->images,

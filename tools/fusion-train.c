@@ -20,6 +20,7 @@ struct args {
     const char *experts; /* NULL or "-": stdin */
     const char *output;  /* NULL: stdout */
     const char *arch;    /* for the two tables below, without experts */
+    int64_t n_experts;   /* with arch */
     bool print_shapes;
 };
 
@@ -197,7 +198,7 @@ static enum fx_status train(struct args *args, struct inputs *in, struct fx_err 
 static enum fx_status describe(struct args *args, struct inputs *in, struct fx_err *err)
 {
     struct fx_model_config model = { .arch = args->arch,
-                                     .n_experts = 4,
+                                     .n_experts = (int)args->n_experts,
                                      .n_classes = 100,
                                      .expert_dropout = -1,
                                      .fusion_dropout = -1 };
@@ -278,6 +279,8 @@ static void fill_rows(struct fx_option *rows, struct args *args)
         { "arch", 0, "NAME", FX_OPT_STRING, &args->arch, 0, 0, FX_ARCHS,
           "in place of a stream, with --print-shapes, --print-schedule, --finished: architecture",
           NULL },
+        { "count", 0, "N", FX_OPT_INT, &args->n_experts, 1, FX_GRAPH_MAX_EXPERTS, NULL,
+          "with --arch: number of experts (default 4)", NULL },
         { "print-shapes", 0, NULL, FX_OPT_FLAG, &args->print_shapes, 0, 0, NULL,
           "print nodes, shapes, parameters and MACs of the model and exit", NULL },
     };
@@ -289,7 +292,7 @@ static void fill_rows(struct fx_option *rows, struct args *args)
 
 int main(int argc, char **argv)
 {
-    struct args args = { 0 };
+    struct args args = { .n_experts = 4 };
     struct fx_option rows[FX_TRAIN_ROWS_MAX];
     const struct fx_tool tool = {
         .name = "fusion-train",

@@ -22,6 +22,7 @@ enum fx_rng_purpose {
                            element = (h * W + w) * C + c, so every layout computes the same mask */
     /* epoch = sample, image = image of the sample / 4 */
     FX_RNG_BOOTSTRAP = 8,
+    FX_RNG_SHARES = 9, /* the experts' shares (data/shares.h): image = class */
 };
 
 enum { FX_RNG_FUSION = 255 }; /* the `expert` of fusion module and head */

@@ -33,10 +33,10 @@ enum fx_recipe {
 #define FX_TRAINS "holdout|all"
 enum fx_train_images { FX_TRAIN_HOLDOUT, FX_TRAIN_ALL };
 
-/* Which images train expert K: its share, the whole pool of the experts, or all but those that
- * choose.  Experts of the latter two differ by their random numbers. */
-#define FX_SHARES "iid|pool|all"
-enum fx_share { FX_SHARE_IID, FX_SHARE_POOL, FX_SHARE_ALL };
+/* Which images train expert K: its own share (data/shares.h), the whole pool of the experts, or all
+ * but those that choose.  Experts of the latter two differ by their random numbers. */
+#define FX_SHARES "own|pool|all"
+enum fx_share { FX_SHARE_OWN, FX_SHARE_POOL, FX_SHARE_ALL };
 
 /* Which epoch best.safetensors is of: the most accurate on the images that choose, or the last. */
 #define FX_CHOICES "accuracy|last"

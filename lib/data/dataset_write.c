@@ -80,7 +80,7 @@ static enum fx_status add_tensors(struct fx_tensor_set *set,
     const struct fx_splits *splits = content->splits;
     char name[32];
 
-    for (int k = 0; k < FX_SPLIT_EXPERTS; k++) {
+    for (int k = 0; k < splits->n_experts; k++) {
         snprintf(name, sizeof name, "split.expert.%d", k);
         FX_TRY(add_list(set, name, splits->expert[k], err));
     }

@@ -49,4 +49,7 @@ static inline double fx_draws_open(struct fx_draws *draws)
     return (fx_draws_word(draws) + 0.5) * 0x1p-32;
 }
 
+/* fx_draws_log_gamma: the logarithm of a Gamma(alpha, 1) number. */
+double fx_draws_log_gamma(struct fx_draws *draws, double alpha);
+
 #endif

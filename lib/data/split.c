@@ -8,9 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double shared_fraction = 0.40;  /* of the pool: seen by every expert */
-static const double private_fraction = 0.15; /* of the pool: seen by one expert */
-
 static int64_t share_of(int64_t n, double fraction)
 {
     return (int64_t)((double)n * fraction);
@@ -92,23 +89,6 @@ static struct fx_index_list draw_val(const struct fx_split_config *config,
     return (struct fx_index_list){ out, collect_marked(marks, n_train, 1, out) };
 }
 
-/* The shares: images [0, shared) of the permuted pool for all, then one slice for each. */
-static void draw_shares(struct fx_splits *splits, uint64_t seed, int64_t *scratch, int64_t *out)
-{
-    struct fx_index_list pool = splits->expert_pool;
-    int64_t n_shared = share_of(pool.n, shared_fraction);
-    int64_t n_private = share_of(pool.n, private_fraction);
-
-    memcpy(scratch, pool.values, (size_t)pool.n * sizeof *scratch);
-    permute(seed, scratch, pool.n);
-    for (int k = 0; k < FX_SPLIT_EXPERTS; k++) {
-        splits->expert[k] = (struct fx_index_list){ out, n_shared + n_private };
-        memcpy(out, scratch, (size_t)n_shared * sizeof *out);
-        memcpy(out + n_shared, scratch + n_shared + k * n_private, (size_t)n_private * sizeof *out);
-        out += n_shared + n_private;
-    }
-}
-
 enum fx_status fx_splits_draw(struct fx_splits *splits, const struct fx_split_config *config,
                               int64_t n_train, struct fx_err *err)
 {
@@ -117,9 +97,9 @@ enum fx_status fx_splits_draw(struct fx_splits *splits, const struct fx_split_co
     uint8_t *marks = calloc(n + 1, 1);
     int64_t *scratch = malloc((n + 1) * sizeof *scratch);
 
-    /* Holdout and pool together, validation, the shares (each smaller than the pool). */
+    /* Holdout and pool together, validation, the shares (none larger than the pool). */
     *splits = (struct fx_splits){ 0 };
-    splits->storage = malloc((2 + FX_SPLIT_EXPERTS) * (n + 1) * sizeof *splits->storage);
+    splits->storage = malloc((2 + FX_MAX_EXPERTS) * (n + 1) * sizeof *splits->storage);
     if (!marks || !scratch || !splits->storage) {
         status = fx_fail(err, FX_EFAIL, "out of memory for the splits of %zu images", n);
         goto out;
@@ -137,7 +117,9 @@ enum fx_status fx_splits_draw(struct fx_splits *splits, const struct fx_split_co
     next += splits->expert_pool.n;
     splits->val = draw_val(config, splits->fusion_holdout, marks, n_train, scratch, next);
     next += splits->val.n;
-    draw_shares(splits, config->seed, scratch, next);
+    const struct fx_share_room room = { n_train, marks, scratch, next };
+    status = fx_shares_draw(&config->shares, config->seed, splits->expert_pool, &room,
+                            splits->expert, &splits->n_experts, err);
 out:
     free(marks);
     free(scratch);

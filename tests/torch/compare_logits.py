@@ -113,13 +113,14 @@ def main():
     parser.add_argument("--dir", required=True, help="folder for the files between")
     parser.add_argument("--device", default="ref,cpu")
     parser.add_argument("--limit", type=int, default=8, help="images")
+    parser.add_argument("--experts", type=int, default=4)
     args = parser.parse_args()
 
     torch.set_num_threads(2)
     torch.manual_seed(1)
     data = Data(args.data)
     verdict = Verdict()
-    model = models.FusionModel(args.arch, "multiplicative")
+    model = models.FusionModel(args.arch, "multiplicative", n_experts=args.experts)
     models.randomise(model, 11)
     answers = Answers(model, data, args.limit)
     for i, fusion in enumerate(models.FUSIONS):

@@ -129,7 +129,12 @@ def compare_models(verdict, folder, model, s, slack):
 def compare(verdict, args, s):
     torch.manual_seed(2)
     model = models.FusionModel(
-        args.arch, args.fusion, expert_dropout=0.0, fusion_dropout=0.0, fused=s.fused
+        args.arch,
+        args.fusion,
+        n_experts=args.experts,
+        expert_dropout=0.0,
+        fusion_dropout=0.0,
+        fused=s.fused,
     )
     models.randomise(model, 12, strong_fusion=False)
     with tempfile.TemporaryDirectory(dir=args.dir) as folder:
@@ -155,6 +160,7 @@ def main():
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--experts", type=int, default=4)
     parser.add_argument("--double", action="store_true")
     parser.add_argument("--slack", type=float, default=1.0)
     for name, value in train_reference.DEFAULTS.items():

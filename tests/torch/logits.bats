@@ -40,6 +40,13 @@ preact_resnet18: width 512, 11218340 parameters, 107 entries"
     judge compare_logits --arch "$SMALL_PREACT_RESNET" --device "$DEVICES"
 }
 
+@test "two, three and eight experts: each fusion, also on ref" {
+    local n
+    for n in 2 3 8; do
+        judge compare_logits --arch resnet18:width=8,blocks=1-1-1-1 --experts $n --device "$DEVICES"
+    done
+}
+
 @test "resnet18: each fusion" {
     need_fast
     judge compare_logits --arch resnet18 --device "$DEVICE" --limit 4

@@ -17,12 +17,12 @@ setup_file() {
     with_torch 100 6
 }
 
-# each_fusion ARCH: four steps with each fusion.
+# each_fusion ARCH OPTION...: four steps with each fusion.
 each_fusion() {
     need_fast
     # shellcheck disable=SC2046,SC2086
     judge compare_steps --arch "$1" $(printf -- '--fusion %s ' $FUSIONS) --steps 4 --threads 1 \
-        --device "$DEVICE"
+        --device "$DEVICE" "${@:2}"
 }
 
 # knobs ARCH FUSION OPTION...: a few steps of a small network, compared with float64.
@@ -49,6 +49,10 @@ knobs() {
 
 @test "small pre-activation ResNet: four steps with each fusion" {
     each_fusion "$SMALL_PREACT_RESNET"
+}
+
+@test "three experts: four steps with each fusion" {
+    each_fusion "$TINY_RESNET" --experts 3
 }
 
 @test "the reference back end: four steps of a member of each family" {
@@ -102,7 +106,7 @@ knobs() {
 full() {
     need_fast
     judge compare_steps --arch "$1" --fusion "$2" --batch "$3" --slack 3 \
-        --device "$DEVICE"
+        --device "$DEVICE" "${@:2}"
 }
 
 @test "resnet18 + multiplicativeAddition: three steps" {

@@ -85,7 +85,7 @@ static void test_written_is_read(void **state)
     assert_int_equal(ds.fusion_holdout.n, 8);
     assert_int_equal(ds.expert_pool.n, 32);
     assert_int_equal(ds.val.n, 2);
-    assert_int_equal(ds.n_experts, FX_SPLIT_EXPERTS);
+    assert_int_equal(ds.n_experts, FX_SHARE_EXPERTS);
     for (int k = 0; k < ds.n_experts; k++) {
         assert_int_equal(ds.expert[k].n, 12 + 4);
         for (int64_t i = 1; i < ds.expert[k].n; i++)

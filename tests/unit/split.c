@@ -93,7 +93,7 @@ static void test_equal_to_numpy(void **state)
         assert_digest(&splits.fusion_holdout, 1, cases[c].digests[0]);
         assert_digest(&splits.expert_pool, 1, cases[c].digests[1]);
         assert_digest(&splits.val, 1, cases[c].digests[2]);
-        assert_digest(splits.expert, FX_SPLIT_EXPERTS, cases[c].digests[3]);
+        assert_digest(splits.expert, FX_SHARE_EXPERTS, cases[c].digests[3]);
         fx_splits_free(&splits);
     }
 }
@@ -102,7 +102,7 @@ static void test_twenty_images(void **state)
 {
     static const int64_t holdout[] = { 7, 9, 14, 15 }, val[] = { 14, 15 };
     static const int64_t pool[] = { 0, 1, 2, 3, 4, 5, 6, 8, 10, 11, 12, 13, 16, 17, 18, 19 };
-    static const int64_t shares[FX_SPLIT_EXPERTS][8] = { { 6, 19, 13, 12, 11, 3, 0, 8 },
+    static const int64_t shares[FX_SHARE_EXPERTS][8] = { { 6, 19, 13, 12, 11, 3, 0, 8 },
                                                          { 6, 19, 13, 12, 11, 3, 16, 5 },
                                                          { 6, 19, 13, 12, 11, 3, 2, 4 },
                                                          { 6, 19, 13, 12, 11, 3, 18, 1 } };
@@ -113,7 +113,7 @@ static void test_twenty_images(void **state)
     assert_list(splits.fusion_holdout, 4, holdout);
     assert_list(splits.expert_pool, 16, pool);
     assert_list(splits.val, 2, val);
-    for (int k = 0; k < FX_SPLIT_EXPERTS; k++)
+    for (int k = 0; k < FX_SHARE_EXPERTS; k++)
         assert_list(splits.expert[k], 8, shares[k]);
     fx_splits_free(&splits);
 }
@@ -147,7 +147,7 @@ static void test_holdout_of_everything(void **state)
     (void)state;
     assert_int_equal(splits.fusion_holdout.n, 2);
     assert_int_equal(splits.expert_pool.n, 0);
-    for (int k = 0; k < FX_SPLIT_EXPERTS; k++)
+    for (int k = 0; k < FX_SHARE_EXPERTS; k++)
         assert_int_equal(splits.expert[k].n, 0);
     fx_splits_free(&splits);
 
