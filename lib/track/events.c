@@ -1,6 +1,7 @@
 /* The order of a metrics stream, in one place for everyone who reads one. */
 #include "track/events.h"
 
+#include "base/io.h"
 #include "base/kind.h"
 
 #include <inttypes.h>
@@ -133,6 +134,25 @@ enum fx_status fx_events_next(struct fx_events *events, json_t **event, const ch
         status = err->status;
     }
     return status;
+}
+
+enum fx_status fx_events_each(struct fx_events *events, int pass_fd, fx_event_fn *on_event,
+                              void *ctx, struct fx_err *err)
+{
+    for (;;) {
+        const char *kind, *line;
+        json_t *event;
+
+        FX_TRY(fx_events_next(events, &event, &kind, err));
+        if (!event)
+            return FX_OK;
+        line = events->reader.text;
+        enum fx_status status = on_event(ctx, event, kind, line, err);
+        if (status == FX_OK && pass_fd >= 0)
+            status = fx_write_full(pass_fd, line, strlen(line), "stdout", err);
+        json_decref(event);
+        FX_TRY(status);
+    }
 }
 
 void fx_events_fini(struct fx_events *events)

@@ -28,6 +28,13 @@ struct fx_events {
 enum fx_status fx_events_next(struct fx_events *events, json_t **event, const char **kind,
                               struct fx_err *err) FX_MUST_CHECK;
 
+/* fx_events_each: calls on_event with each event until the stream is over, and passes the line on
+ * to pass_fd (-1: none) once on_event is done with it. */
+typedef enum fx_status fx_event_fn(void *ctx, const json_t *event, const char *kind,
+                                   const char *line, struct fx_err *err);
+enum fx_status fx_events_each(struct fx_events *events, int pass_fd, fx_event_fn *on_event,
+                              void *ctx, struct fx_err *err) FX_MUST_CHECK;
+
 /* fx_events_fail: FX_EINPUT about the line just read: "NAME: line 7: what why". */
 enum fx_status fx_events_fail(const struct fx_events *events, struct fx_err *err, const char *what,
                               const char *why);

@@ -134,9 +134,10 @@ static enum fx_status on_start(struct writer *w, const char *line, struct fx_err
     return status;
 }
 
-static enum fx_status on_event(struct writer *w, const json_t *event, const char *kind,
-                               const char *line, struct fx_err *err)
+static enum fx_status on_event(void *ctx, const json_t *event, const char *kind, const char *line,
+                               struct fx_err *err)
 {
+    struct writer *w = ctx;
     const json_t *step = json_object_get(event, "step");
 
     w->seconds = fx_event_seconds(event, "timestamp", w->seconds);
@@ -147,31 +148,13 @@ static enum fx_status on_event(struct writer *w, const json_t *event, const char
     return put_numbers(w, event, kind, err);
 }
 
-static enum fx_status read_all(struct writer *w, struct fx_events *events, int pass_fd,
-                               struct fx_err *err)
-{
-    for (;;) {
-        json_t *event;
-        const char *kind;
-        FX_TRY(fx_events_next(events, &event, &kind, err));
-        if (!event)
-            return FX_OK;
-        enum fx_status status = on_event(w, event, kind, events->reader.text, err);
-        if (status == FX_OK && pass_fd >= 0)
-            status = fx_write_full(pass_fd, events->reader.text, strlen(events->reader.text),
-                                   "stdout", err);
-        json_decref(event);
-        FX_TRY(status);
-    }
-}
-
 enum fx_status fx_tensorboard(FILE *in, const char *in_name, const char *dir, int pass_fd,
                               char **path, struct fx_err *err)
 {
     struct fx_events events = { .reader = { .in = in, .name = in_name } };
     struct writer w = { .dir = dir, .fd = -1 };
 
-    enum fx_status status = read_all(&w, &events, pass_fd, err);
+    enum fx_status status = fx_events_each(&events, pass_fd, on_event, &w, err);
     if (w.fd >= 0 && close(w.fd) != 0 && status == FX_OK)
         status = fx_fail_errno(err, "%s", w.path);
     *path = w.path;

@@ -6,7 +6,6 @@
  * only stopped: the resumed run tells it again, complete. */
 #include "track/wandb.h"
 
-#include "base/io.h"
 #include "base/log.h"
 #include "track/events.h"
 #include "track/series_internal.h"
@@ -192,11 +191,13 @@ static enum fx_status on_end(struct writer *w, const json_t *end, struct fx_err 
     return put_end(w, end, status, err);
 }
 
-static enum fx_status on_event(struct writer *w, const json_t *event, const char *kind,
+static enum fx_status on_event(void *ctx, const json_t *event, const char *kind, const char *line,
                                struct fx_err *err)
 {
+    struct writer *w = ctx;
     int64_t step = json_integer_value(json_object_get(event, "step"));
 
+    (void)line;
     if (w->options->is_disabled)
         return FX_OK;
     if (strcmp(kind, "start") == 0)
@@ -217,24 +218,6 @@ static enum fx_status on_event(struct writer *w, const json_t *event, const char
     return FX_OK;
 }
 
-static enum fx_status read_all(struct writer *w, struct fx_events *events, int pass_fd,
-                               struct fx_err *err)
-{
-    for (;;) {
-        json_t *event;
-        const char *kind;
-        FX_TRY(fx_events_next(events, &event, &kind, err));
-        if (!event)
-            return FX_OK;
-        enum fx_status status = on_event(w, event, kind, err);
-        if (status == FX_OK && pass_fd >= 0)
-            status = fx_write_full(pass_fd, events->reader.text, strlen(events->reader.text),
-                                   "stdout", err);
-        json_decref(event);
-        FX_TRY(status);
-    }
-}
-
 enum fx_status fx_wandb(FILE *in, const char *in_name, const struct fx_wandb_options *options,
                         int pass_fd, char **run_dir, struct fx_err *err)
 {
@@ -243,7 +226,7 @@ enum fx_status fx_wandb(FILE *in, const char *in_name, const struct fx_wandb_opt
         .options = options, .events = &events, .log = { .fd = -1 }, .last_step = -1
     };
 
-    enum fx_status status = read_all(&w, &events, pass_fd, err);
+    enum fx_status status = fx_events_each(&events, pass_fd, on_event, &w, err);
     *run_dir = w.run_dir;
     drop_row(&w);
     fx_wandb_log_close(&w.log);
