@@ -66,9 +66,10 @@ CUDA_LACKS := $(if $(CUDA_SIM),,$(if $(NVCC_FOUND),$(call complaint,$(CUDA_PROBE
 $(if $(NVCC_FOUND),$(if $(CUDA_LACKS),$(warning CUDA is left out: $(CUDA_LACKS))))
 override HAVE_CUDA := $(call have,$(HAVE_CUDA),$(if $(CUDA_LACKS),0,1),HAVE_CUDA=1 but \
 	$(CUDA_LACKS))
-ifeq ($(call links,archive.h,-larchive -ljansson -lz -lmd),0)
-$(error $(CC) cannot build a program with libarchive, jansson, zlib and libmd: ./bootstrap installs \
-	what is missing)
+NEEDED := $(foreach header,archive jansson png stdio jpeglib,$(hash)include <$(header).h>\n)
+ifneq ($(call complaint,$(NEEDED),-larchive -ljansson -ljpeg -lpng -lz -lmd),)
+$(error $(CC) cannot build a program with libarchive, jansson, zlib, libmd, libjpeg and libpng: \
+	./bootstrap installs what is missing)
 endif
 endif
 
@@ -84,8 +85,8 @@ ALL_CFLAGS := -std=c17 $(WARNINGS) -fno-math-errno -ffp-contract=off $(CFLAGS) \
 ALL_LDFLAGS := $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN))
 # The simulator is C++, which has a part of its own in clang's sanitizers.
 LINK = $(if $(CUDA_SIM),$(CXX),$(CC)) $(ALL_CFLAGS) $(ALL_LDFLAGS)
-LDLIBS := -larchive -ljansson -lz -lmd -lm -lpthread $(if $(filter 1,$(HAVE_DNNL)),-ldnnl -fopenmp) \
-	$(if $(HAVE_KERNELS),$(CUDA_LIBS))
+LDLIBS := -larchive -ljansson -ljpeg -lpng -lz -lmd -lm -lpthread \
+	$(if $(filter 1,$(HAVE_DNNL)),-ldnnl -fopenmp) $(if $(HAVE_KERNELS),$(CUDA_LIBS))
 
 # The cpu back end's loops share oneDNN's OpenMP threads; plain vectors are wider than SSE's.
 $(B)/lib/backend/cpu/%.o: ALL_CFLAGS += -fopenmp
@@ -119,8 +120,9 @@ endif
 endif
 
 # ---- sources -------------------------------------------------------------------------------------
-LIB_DIRS := base tensor archive data score net net/arch net/fusion onnx ops backend backend/ref \
-	backend/host backend/lower checkpoint config run track $(if $(filter 1,$(HAVE_DNNL)),backend/cpu) \
+LIB_DIRS := base tensor archive data image score net net/arch net/fusion onnx ops backend \
+	backend/ref backend/host backend/lower checkpoint config run predict track \
+	$(if $(filter 1,$(HAVE_DNNL)),backend/cpu) \
 	$(if $(filter 1,$(HAVE_CUDA)),backend/cuda backend/cuda/vendor)
 LIB_SRC := $(foreach d,$(LIB_DIRS),$(wildcard lib/$(d)/*.c))
 KERNELS := $(if $(HAVE_KERNELS),$(wildcard kernels/*.cu))

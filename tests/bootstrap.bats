@@ -15,7 +15,8 @@ setup() {
     stand_in id 'echo "${USER_ID:-0}"'
     stand_in make 'echo "make $*" >>"$CALLS"'
     export PATH=$PWD/bin:$PATH CALLS=$PWD/calls
-    build='gcc make libc6-dev libarchive-dev libjansson-dev zlib1g-dev libmd-dev libdnnl-dev'
+    build='gcc make libc6-dev libarchive-dev libjansson-dev zlib1g-dev libmd-dev'
+    build+=' libjpeg-dev libpng-dev libdnnl-dev'
 }
 
 stand_in() { # NAME COMMANDS

@@ -79,7 +79,7 @@ fuzz: ## the readers of strangers' files under libFuzzer (clang): FUZZ=cifar FUZ
 	  SAN=address$(comma)undefined HAVE_CUDA=0 HAVE_DNNL=0 B=build/fuzz build/fuzz/libfusion.a
 	clang -std=c17 -D_GNU_SOURCE -Ilib -O1 -g -fsanitize=fuzzer$(comma)address$(comma)undefined \
 	  -o build/fuzz/fuzzer tests/attack/fuzzer.c build/fuzz/libfusion.a \
-	  -larchive -ljansson -lz -lmd -lm -lpthread
+	  -larchive -ljansson -ljpeg -lpng -lz -lmd -lm -lpthread
 	@python3 tests/attack/seeds.py build/fuzz/seeds
 	@mkdir -p $(FUZZ:%=build/fuzz/corpus/%) $(FUZZ:%=build/fuzz/seeds/%)
 	for target in $(FUZZ); do \

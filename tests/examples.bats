@@ -50,6 +50,7 @@ examples() {
 @test "expert-load(1)" { examples expert-load.1; }
 @test "expert-train(1)" { examples expert-train.1; }
 @test "fusion-eval(1)" { examples fusion-eval.1; }
+@test "fusion-predict(1)" { examples fusion-predict.1; }
 @test "fusion-spread(1)" { examples fusion-spread.1; }
 @test "fusion-table(1)" { examples fusion-table.1; }
 @test "fusion-top(1)" { examples fusion-top.1; }

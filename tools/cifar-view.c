@@ -5,8 +5,8 @@
 #include "data/augment.h"
 #include "data/dataset.h"
 #include "data/labels.h"
-#include "data/png.h"
 #include "data/sheet.h"
+#include "image/picture.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -27,8 +27,9 @@ enum kind {
     GZIP,
     TAR,
     ZIP,
-    PACKED,  /* in ways that no tool reads */
-    FOREIGN, /* pictures and the like */
+    PACKED, /* in ways that no tool reads */
+    PICTURE,
+    FOREIGN, /* other pictures and the like */
     PAGE,
     POINTER,
     JSON,
@@ -70,8 +71,8 @@ static const struct sign signs[] = {
     { PACKED, "a Zstandard file", 0, BYTES("\x28\xb5\x2f\xfd"), NULL },
     { PACKED, "a 7z archive", 0, BYTES("7z\xbc\xaf\x27\x1c"), NULL },
     { PACKED, "a RAR archive", 0, BYTES("Rar!\x1a\7"), NULL },
-    { FOREIGN, "a PNG picture", 0, BYTES("\x89PNG\r\n\x1a\n"), NULL },
-    { FOREIGN, "a JPEG picture", 0, BYTES("\xff\xd8\xff"), NULL },
+    { PICTURE, "a PNG picture", 0, BYTES("\x89PNG\r\n\x1a\n"), NULL },
+    { PICTURE, "a JPEG picture", 0, BYTES("\xff\xd8\xff"), NULL },
     { FOREIGN, "a GIF picture", 0, BYTES("GIF8"), NULL },
     { FOREIGN, "a PDF document", 0, BYTES("%PDF-"), NULL },
     { FOREIGN, "an HDF5 file", 0, BYTES("\x89HDF\r\n\x1a\n"), NULL },
@@ -181,6 +182,7 @@ static const struct {
                                "fusion-train writes one, DIR/best.safetensors" },
     [FX_WANTED_METRICS] = { "a metrics stream", BIT(METRICS),
                             "fusion-train writes one to standard output" },
+    [FX_WANTED_PICTURE] = { "a JPEG or PNG picture", BIT(PICTURE), "convert it first" },
     [FX_WANTED_RUNS] = { "a directory of runs", BIT(DIRECTORY), "name the directory it lies in" },
 };
 

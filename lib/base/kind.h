@@ -18,6 +18,7 @@ enum fx_wanted {
     FX_WANTED_EXPERTS,    /* the stream of expert-load */
     FX_WANTED_CHECKPOINT, /* or an experts stream */
     FX_WANTED_METRICS,
+    FX_WANTED_PICTURE,
     FX_WANTED_RUNS, /* a directory */
     FX_N_WANTED
 };

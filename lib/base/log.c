@@ -18,8 +18,8 @@ enum { TEXT_BYTES = FX_ERR_MSG_BYTES + 256, LINE_BYTES = 4 * TEXT_BYTES, COLUMNS
 
 static const double REDRAW_SECONDS = 0.1;
 
-static const char *tool_name = "fusion-tools"; /* borrowed */
-static const char *task_name;                  /* borrowed, NULL for none */
+static const char *tool_name; /* borrowed; NULL: in somebody else's program, nothing is said */
+static const char *task_name; /* borrowed, NULL for none */
 static enum fx_log_level level = FX_LOG_NORMAL;
 
 static bool progress_shown;
@@ -75,6 +75,8 @@ static void say(const char *kind, const char *fmt, va_list args)
     char text[TEXT_BYTES], line[LINE_BYTES];
     size_t n;
 
+    if (!tool_name)
+        return;
     fx_log_progress_end();
     snprintf(text, sizeof text, "%s: %s", tool_name, kind);
     n = strlen(text);
@@ -132,7 +134,7 @@ bool fx_log_progress_wanted(void)
 {
     const char *terminal = fx_env("TERM");
 
-    return level >= FX_LOG_NORMAL && isatty(STDERR_FILENO) && terminal &&
+    return tool_name && level >= FX_LOG_NORMAL && isatty(STDERR_FILENO) && terminal &&
            strcmp(terminal, "dumb") != 0;
 }
 

@@ -243,10 +243,9 @@ static enum fx_status read_all(struct fx_dataset *ds, struct fx_err *err)
     return read_splits(ds, err);
 }
 
-enum fx_status fx_dataset_open(struct fx_dataset *ds, const char *path, struct fx_err *err)
+/* What was read so far is in ds->file. */
+static enum fx_status finish(struct fx_dataset *ds, enum fx_status status, struct fx_err *err)
 {
-    *ds = (struct fx_dataset){ 0 };
-    enum fx_status status = fx_tensor_file_read(&ds->file, path, err);
     if (status == FX_OK)
         status = read_all(ds, err);
     if (status != FX_OK) {
@@ -254,6 +253,21 @@ enum fx_status fx_dataset_open(struct fx_dataset *ds, const char *path, struct f
         fx_dataset_close(ds);
     }
     return status;
+}
+
+enum fx_status fx_dataset_open(struct fx_dataset *ds, const char *path, struct fx_err *err)
+{
+    *ds = (struct fx_dataset){ 0 };
+    return finish(ds, fx_tensor_file_read(&ds->file, path, err), err);
+}
+
+enum fx_status fx_dataset_take(struct fx_dataset *ds, struct fx_input *in, struct fx_err *err)
+{
+    *ds = (struct fx_dataset){ .file.input = *in };
+    *in = (struct fx_input){ 0 };
+    in = &ds->file.input;
+    return finish(ds, fx_safetensors_parse(&ds->file.set, in->bytes, in->n_bytes, in->name, err),
+                  err);
 }
 
 void fx_dataset_close(struct fx_dataset *ds)

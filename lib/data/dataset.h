@@ -41,6 +41,9 @@ struct fx_dataset {
  * digest is not computed again.  Close after success only. */
 enum fx_status fx_dataset_open(struct fx_dataset *ds, const char *path,
                                struct fx_err *err) FX_MUST_CHECK;
+/* fx_dataset_take: the same of an input that was read whole, which it takes over. */
+enum fx_status fx_dataset_take(struct fx_dataset *ds, struct fx_input *in,
+                               struct fx_err *err) FX_MUST_CHECK;
 void fx_dataset_close(struct fx_dataset *ds);
 
 #endif

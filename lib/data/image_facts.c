@@ -3,7 +3,6 @@
 
 #include "base/jsonl.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <string.h>
 
@@ -57,4 +56,26 @@ enum fx_status fx_image_facts_channels(const struct fx_tensor_set *set, float me
 {
     FX_TRY(read_channels(set, "mean", -INFINITY, mean, err));
     return read_channels(set, "std", 0, std, err);
+}
+
+enum fx_status fx_names_read(const struct fx_tensor_set *set, int n, json_t **names,
+                             struct fx_err *err)
+{
+    const char *text = fx_tensor_set_meta(set, "fine_labels");
+    json_error_t why;
+    json_t *name;
+    size_t i;
+
+    *names = NULL;
+    if (!text)
+        return FX_OK;
+    if (fx_json_parse(text, strlen(text), JSON_REJECT_DUPLICATES, names, &why) == FX_EFAIL)
+        return fx_fail(err, FX_EFAIL, "metadata 'fine_labels': %s", why.text);
+    bool good = json_array_size(*names) == (size_t)n;
+    json_array_foreach(*names, i, name) good = good && json_is_string(name);
+    if (good)
+        return FX_OK;
+    json_decref(*names);
+    *names = NULL;
+    return fx_fail(err, FX_EINPUT, "metadata 'fine_labels': not a list of %d names", n);
 }

@@ -6,6 +6,8 @@
 
 #include "tensor/tensor.h"
 
+#include <jansson.h>
+
 /* The metadata keys: fine_labels, mean, std. */
 enum { FX_N_IMAGE_FACTS = 3 };
 extern const char *const fx_image_fact_keys[FX_N_IMAGE_FACTS];
@@ -21,5 +23,10 @@ enum fx_status fx_image_facts_copy(const struct fx_tensor_set *from, struct fx_t
  * numbers. */
 enum fx_status fx_image_facts_channels(const struct fx_tensor_set *set, float mean[3], float std[3],
                                        struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_names_read: the names of n classes, an array of as many texts, owned by the caller
+ * (json_decref); NULL when the set has none.  FX_EINPUT: something else. */
+enum fx_status fx_names_read(const struct fx_tensor_set *set, int n, json_t **names,
+                             struct fx_err *err) FX_MUST_CHECK;
 
 #endif

@@ -39,6 +39,7 @@ expert-load --list D/expert.pth
 fusion-train -q --fusion multiplicative --steps 2 --batch 8 --device ref --data \
     D/data.safetensors --experts D/experts.safetensors --checkpoint-dir made/run
 fusion-eval --device ref --data D/data.safetensors D/run/best.safetensors
+fusion-predict -q --device ref D/run/best.safetensors D/picture.png
 ckpt-split --list D/run/best.safetensors
 ckpt-export D/run/best.safetensors
 metrics-csv D/run.jsonl
@@ -124,7 +125,7 @@ fails_when_closed() { # COMMAND...
 
 @test "standard input that is needed and closed is an error" {
     local tool
-    for tool in cifar-prep cifar-view ckpt-split ckpt-export expert-load fusion-eval \
+    for tool in cifar-prep cifar-view ckpt-split ckpt-export expert-load fusion-eval fusion-predict \
         fusion-train metrics-csv metrics-tensorboard metrics-wandb; do
         local -a more=()
         case $tool in
@@ -132,6 +133,7 @@ fails_when_closed() { # COMMAND...
             ckpt-split) more=(-d made) ;;
             expert-load) more=(--list -) ;;
             fusion-eval) more=(--data "$data" --device ref) ;;
+            fusion-predict) more=(-q --device ref "$BATS_FILE_TMPDIR/run/best.safetensors") ;;
             fusion-train) more=(-q --fusion multiplicative --data "$data" --checkpoint-dir run) ;;
         esac
         how=0

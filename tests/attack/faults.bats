@@ -36,7 +36,7 @@ attack() { # TOOL...
 }
 
 @test "measuring" {
-    attack fusion-eval
+    attack fusion-eval fusion-predict
 }
 
 @test "training an expert" {

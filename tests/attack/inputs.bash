@@ -1,11 +1,13 @@
 # Loaded by the attacks on every tool (`load inputs`, after helper and tiny): what they read.
 
-# attack_inputs: in the folder of the file, data.safetensors, experts.safetensors, an expert, a run, its parts.
+# attack_inputs: in the folder of the file, data.safetensors, experts.safetensors, an expert, a run,
+# its parts, a picture.
 attack_inputs() {
     tiny_data
     expert-train -q --arch "$tiny_arch" --expert 0 --steps 1 --batch 8 --device ref \
         --data data.safetensors --checkpoint-dir expert -o expert.pth >expert.jsonl
     fusion-train -q --fusion multiplicative --steps 1 --batch 8 --device ref \
         --data data.safetensors --checkpoint-dir run >run.jsonl <experts.safetensors
+    cifar-view -n 1 --columns 1 --scale 1 -o picture.png data.safetensors
     ckpt-split -q -d parts --format safetensors run/best.safetensors
 }

@@ -19,6 +19,7 @@ TOOLS = {
     " --checkpoint-dir made/run -o made/metrics.jsonl",
     "fusion-eval": "fusion-eval -q --device ref --data D/data.safetensors -o made/eval.jsonl"
     " --logits made/logits D/run/best.safetensors",
+    "fusion-predict": "fusion-predict -q --device ref D/run/best.safetensors D/picture.png",
     "ckpt-split": "ckpt-split -q -d made/parts D/run/best.safetensors",
     "ckpt-join": "ckpt-join -q -o made/joined D/parts/*/*.safetensors",
     "ckpt-export": "ckpt-export -q -o made/model.onnx D/run/best.safetensors",
