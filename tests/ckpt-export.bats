@@ -79,8 +79,12 @@ says() {
     fails_with 3 "ckpt-export: the files together: no tensors of expert_backbones.2" \
         ckpt-export -o model.onnx parts
     head -c 1000 both/experts/resnet_expert_2_best.pth >parts/experts/resnet_expert_2_best.pth
-    run -3 ckpt-export -o model.onnx parts
-    assert_line --partial "parts/experts/resnet_expert_2_best.pth: "
+    for part in parts bare; do
+        cp parts/experts/resnet_expert_2_best.pth bare/experts
+        run -3 ckpt-export --data "$data" -o model.onnx $part
+        assert_line --partial "$part/experts/resnet_expert_2_best.pth: "
+        assert_equal "${#lines[@]}" 1
+    done
     assert_not_exists model.onnx
 }
 

@@ -166,21 +166,12 @@ static enum fx_status read_checkpoint(struct fx_model_source *source, const char
     return FX_OK;
 }
 
-/* Files of other programs do not say what model they are. */
-static enum fx_status refuse(const char *path, struct fx_err *err)
-{
-    struct fx_err why = *err;
-
-    if (why.status == FX_EUSAGE)
-        return fx_fail(err, FX_EINPUT, "%s: %s; ckpt-join takes it as an option", path, why.msg);
-    return why.status;
-}
-
 static enum fx_status read_folder(struct fx_model_source *source, const char *path,
                                   struct fx_err *err)
 {
     struct fx_model_state *state = source->state;
     struct fx_join_options options = { .n_experts = 4, .n_classes = 100 };
+    enum fx_status status;
 
     source->graph = &state->join.graph;
     source->set = &state->joined;
@@ -190,8 +181,12 @@ static enum fx_status read_folder(struct fx_model_source *source, const char *pa
     FX_TRY(list_folder(&state->folder, path, err));
     options.files = state->folder.files;
     options.n_files = state->folder.n_files;
-    if (fx_join_open(&state->join, &options, err) != FX_OK)
-        return refuse(path, err);
+    status = fx_join_open(&state->join, &options, err);
+    if (status == FX_EUSAGE) { /* files of other programs do not say what model they are */
+        struct fx_err why = *err;
+        return fx_fail(err, FX_EINPUT, "%s: %s; ckpt-join takes it as an option", path, why.msg);
+    }
+    FX_TRY(status);
     FX_TRY(fx_join_take(&state->join, err));
     return fx_join_describe(&state->join, &state->joined, err);
 }
