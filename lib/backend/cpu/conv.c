@@ -1,58 +1,21 @@
-/* CONV2D: oneDNN primitives, one for each direction.
- *
- * f32 3x3 layers of stride 1 ask for Winograd F(4x4, 3x3).  Measured on one Zen 4 core, GFLOP/s of
- * the direct algorithm (forward, data, weights: 119 118 97 at 160 channels, 32x32) against Winograd
- * (328 325 282).  What decides is the number of 4x4 tiles in the batch, over which the transform of
- * the weights is spread, whatever the channels: direct / Winograd time at 8, 16, 32 tiles is 0.6,
- * 0.9, 1.4 forward and data, 0.8 to 1.7, 1.3 to 2.3, 1.8 to 4 for weights.
- *
- * oneDNN has no Winograd for grouped convolutions, so where their neighbours can read and write
- * group-major maps, the groups run one after the other as dense convolutions: 272 270 199 instead
- * of 116 115 92 for 8 groups of 64 channels, 32x32, 8 images. */
+/* CONV2D: each direction by our own Winograd where that suits the layer (winograd.c), else by
+ * oneDNN, whose Winograd only its old versions have.  bench/layers prints the rates. */
 #include "backend/cpu/cpu_internal.h"
 
-enum { TILE = 4, MIN_TILES = 24, MIN_TILES_WEIGHTS = 12 };
+#include <omp.h>
 
-static bool wants_winograd(const struct fx_dnnl_conv_shape *s, enum fx_conv_direction direction)
-{
-    int tiles = s->n * ((s->h_out + TILE - 1) / TILE) * ((s->w_out + TILE - 1) / TILE);
-
-    if (s->bf16 || s->kernel != 3 || s->stride != 1 || s->groups != 1)
-        return false;
-    return tiles >= (direction == FX_CONV_WEIGHTS ? MIN_TILES_WEIGHTS : MIN_TILES);
-}
-
-int fx_cpu_group_major_of(void *ctx, const struct fx_node *conv, int c_in, int n)
-{
-    const struct fx_device *device = ((const struct fx_program *)ctx)->model->device;
-    struct fx_weight_layout layout = fx_weight_layout_of(conv, c_in, device->loops->block);
-    struct fx_dnnl_conv_shape one = {
-        .n = n,
-        .groups = 1,
-        .h_out = conv->shape.h,
-        .w_out = conv->shape.w,
-        .kernel = conv->kernel,
-        .stride = conv->stride,
-        .bf16 = device->bf16,
-    };
-
-    return layout.merged > 1 && wants_winograd(&one, FX_CONV_FORWARD) ? layout.merged : 1;
-}
-
-/* What one run of the operator computes. */
 static struct fx_dnnl_conv_shape shape_of(const struct fx_program *program, int node,
                                           const struct fx_view *x, const struct fx_view *y)
 {
     const struct fx_node *n = &program->lowered.graph->nodes[node];
-    const struct fx_conv_op *op = &program->convs[node];
-    int groups = op->layout.merged / op->n_runs;
+    const struct fx_weight_layout *layout = &program->convs[node].layout;
 
     return (struct fx_dnnl_conv_shape){
         .n = program->lowered.n,
-        .block = op->layout.block,
-        .groups = groups,
-        .c_in = groups * op->layout.in,
-        .c_out = groups * op->layout.out,
+        .block = layout->block,
+        .groups = layout->merged,
+        .c_in = layout->merged * layout->in,
+        .c_out = layout->merged * layout->out,
         .h_in = x->area / x->w,
         .w_in = x->w,
         .h_out = y->area / y->w,
@@ -64,31 +27,63 @@ static struct fx_dnnl_conv_shape shape_of(const struct fx_program *program, int 
     };
 }
 
-/* Compiles, and sees to the workspace. */
-enum fx_status fx_cpu_conv_compile(void *ctx, int node, enum fx_conv_direction direction,
-                                   const struct fx_view *x, const struct fx_view *y,
-                                   struct fx_err *err)
+/* Whether it is ours; then *code is planned for as many OpenMP threads as the calling thread would
+ * use. */
+static bool plan_ours(struct fx_conv_code *code, const struct fx_device *device,
+                      const struct fx_dnnl_conv_shape *s, enum fx_conv_direction direction)
+{
+    struct fx_winograd_shape shape = {
+        .n = s->n,
+        .h = s->h_out,
+        .w = s->w_out,
+        .groups = s->groups,
+        .c_in = s->c_in,
+        .c_out = s->c_out,
+    };
+
+    if (s->bf16 || s->kernel != 3 || s->stride != 1 || s->pad != 1 || !fx_winograd_suits(&shape))
+        return false;
+    fx_winograd_plan(&code->ours, device->winograd, &shape, direction, omp_get_max_threads());
+    code->workspace = fx_winograd_workspace(&code->ours);
+    return true;
+}
+
+static enum fx_status compile_dnnl(struct fx_conv_code *code, const struct fx_device *device,
+                                   const struct fx_dnnl_conv_shape *shape,
+                                   enum fx_conv_direction direction, struct fx_err *err)
 {
     static const enum fx_dnnl_direction directions[] = {
         [FX_CONV_FORWARD] = FX_DNNL_FORWARD,
         [FX_CONV_DATA] = FX_DNNL_BACKWARD_DATA,
         [FX_CONV_WEIGHTS] = FX_DNNL_BACKWARD_WEIGHTS,
     };
+
+    FX_TRY(
+        fx_dnnl_conv_create(&code->dnnl, device->dnnl, shape, directions[direction], false, err));
+    code->workspace = fx_dnnl_conv_workspace(code->dnnl);
+    return FX_OK;
+}
+
+/* Compiles, and sees to the workspace. */
+enum fx_status fx_cpu_conv_compile(void *ctx, int node, enum fx_conv_direction direction,
+                                   const struct fx_view *x, const struct fx_view *y,
+                                   struct fx_err *err)
+{
     struct fx_program *program = ctx;
     const struct fx_graph *graph = program->lowered.graph;
+    const struct fx_device *device = program->model->device;
     struct fx_conv_op *op = &program->convs[node];
+    struct fx_conv_code *code = &op->directions[direction];
     struct fx_dnnl_conv_shape shape;
     size_t bytes;
 
-    op->layout =
-        fx_weight_layout_of(&graph->nodes[node], x->c, program->model->device->loops->block);
-    op->n_runs = fx_view_groups(x, op->layout.block);
+    op->layout = fx_weight_layout_of(&graph->nodes[node], x->c, device->loops->block);
     op->param = graph->nodes[node].params[0];
     shape = shape_of(program, node, x, y);
-    if (fx_dnnl_conv_create(&op->directions[direction], program->model->device->dnnl, &shape,
-                            directions[direction], wants_winograd(&shape, direction), err) != FX_OK)
+    if (!plan_ours(code, device, &shape, direction) &&
+        compile_dnnl(code, device, &shape, direction, err) != FX_OK)
         return fx_err_prepend(err, "%s: ", graph->params[op->param].name);
-    bytes = fx_arena_round(fx_dnnl_conv_workspace(op->directions[direction]));
+    bytes = fx_arena_round(code->workspace);
     if (direction == FX_CONV_WEIGHTS) /* room for what is added when gradients accumulate */
         bytes += fx_weight_floats(&op->layout) * sizeof(float);
     if (bytes > program->workspace_bytes)
@@ -96,20 +91,18 @@ enum fx_status fx_cpu_conv_compile(void *ctx, int node, enum fx_conv_direction d
     return FX_OK;
 }
 
-/* One direction for all groups: x and y are the views of the node's input and result, or of their
- * gradients. */
+/* x and y are the views of the node's input and result, or of their gradients. */
 static enum fx_status run_direction(const struct fx_conv_op *op, enum fx_conv_direction direction,
                                     const struct fx_view *x, float *weights,
                                     const struct fx_view *y, const struct fx_cpu_exec *exec,
                                     struct fx_err *err)
 {
-    size_t floats = fx_weight_floats(&op->layout) / (size_t)op->n_runs;
+    const struct fx_conv_code *code = &op->directions[direction];
 
-    for (int g = 0; g < op->n_runs; g++)
-        FX_TRY(fx_dnnl_conv_run(
-            op->directions[direction], exec->stream, (char *)x->data + (size_t)g * x->group_bytes,
-            weights + (size_t)g * floats, (char *)y->data + (size_t)g * y->group_bytes,
-            exec->workspace, err));
+    if (code->dnnl)
+        return fx_dnnl_conv_run(code->dnnl, exec->stream, x->data, weights, y->data,
+                                exec->workspace, err);
+    fx_winograd_run(&code->ours, x->data, weights, y->data, exec->workspace);
     return FX_OK;
 }
 
@@ -137,7 +130,7 @@ enum fx_status fx_cpu_conv_weights(const struct fx_instr *s, const struct fx_cpu
                                    struct fx_err *err)
 {
     const struct fx_conv_op *op = &exec->program->convs[s->node];
-    size_t workspace = fx_dnnl_conv_workspace(op->directions[FX_CONV_WEIGHTS]);
+    size_t workspace = op->directions[FX_CONV_WEIGHTS].workspace;
     float *grad = fx_store_at(&exec->program->model->step.store, op->param, FX_ROLE_GRAD);
     float *to = grad;
 

@@ -8,6 +8,7 @@
 
 #include "backend/cpu/dnnl_internal.h"
 #include "backend/cpu/loops_internal.h"
+#include "backend/cpu/winograd_internal.h"
 #include "backend/host/step.h"
 #include "backend/lower/lower.h"
 #include "net/blocks.h"
@@ -72,6 +73,7 @@ struct fx_device {
     struct fx_device_options options;
     struct fx_dnnl *dnnl; /* owned */
     const struct fx_loops *loops;
+    const struct fx_winograd_loops *winograd; /* of the same block */
     bool bf16;
 };
 
@@ -91,12 +93,18 @@ struct fx_model {
     struct fx_arena activations, workspaces[FX_GRAPH_MAX_EXPERTS];
 };
 
+/* One compiled direction of a convolution: oneDNN's, or our own. */
+struct fx_conv_code {
+    struct fx_dnnl_conv *dnnl; /* owned; NULL: ours, or the direction is not wanted */
+    struct fx_winograd ours;
+    size_t workspace; /* bytes */
+};
+
 /* The compiled forms of one CONV2D node. */
 struct fx_conv_op {
     struct fx_weight_layout layout;
-    int n_runs; /* 1, or the number of groups, run one after the other on group-major maps */
     int param;
-    struct fx_dnnl_conv *directions[FX_N_CONV_DIRECTIONS]; /* owned; may be NULL */
+    struct fx_conv_code directions[FX_N_CONV_DIRECTIONS];
 };
 
 struct fx_program {
@@ -132,7 +140,6 @@ fx_cpu_fn fx_cpu_dense, fx_cpu_dense_back;                            /* dense.c
 
 /* The rules of the lowering that compile (conv.c) and that count the workspace (dense.c); ctx is
  * the program. */
-int fx_cpu_group_major_of(void *ctx, const struct fx_node *conv, int c_in, int n);
 enum fx_status fx_cpu_conv_compile(void *ctx, int node, enum fx_conv_direction direction,
                                    const struct fx_view *x, const struct fx_view *y,
                                    struct fx_err *err);

@@ -1,24 +1,15 @@
-/* The body of loops_*.c, which define first:
- *   BLOCK   8 or 16                TARGET  function attribute with the instruction set
- *   BF16    1: values are bf16     TABLE   name of the struct fx_loops to define
- * Vectors are the compiler's own (vector_size), so the code is the same for every target. */
+/* The body of loops_*.c, which define what vector_internal.h wants, and
+ *   BF16    1: values are bf16     TABLE   name of the struct fx_loops to define */
 #include "backend/cpu/loops_internal.h"
+#include "backend/cpu/vector_internal.h"
 
 #if BF16
-#include <immintrin.h>
 #include <string.h>
 
 typedef uint16_t value;
 #else
 typedef float value;
 #endif
-
-typedef float vf __attribute__((vector_size(4 * BLOCK)));
-typedef int32_t vi __attribute__((vector_size(4 * BLOCK)));
-typedef float vf_memory __attribute__((vector_size(4 * BLOCK), aligned(4), may_alias));
-
-#define LOOP static inline TARGET __attribute__((always_inline))
-#define ENTRY static TARGET
 
 LOOP vf load(const value *p)
 {
@@ -38,16 +29,6 @@ LOOP void store(value *p, vf x)
 #else
     *(vf_memory *)p = x;
 #endif
-}
-
-LOOP vf load_channels(const float *p)
-{
-    return *(const vf_memory *)p;
-}
-
-LOOP void store_channels(float *p, vf x)
-{
-    *(vf_memory *)p = x;
 }
 
 /* x where keep is all ones, else 0.  A NaN survives the comparisons below: it must reach the loss.

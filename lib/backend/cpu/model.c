@@ -21,6 +21,18 @@ static const struct fx_loops *loops_for(enum fx_dnnl_isa isa, bool bf16)
     return &fx_loops_plain;
 }
 
+static const struct fx_winograd_loops *winograd_for(enum fx_dnnl_isa isa)
+{
+#if defined(__x86_64__)
+    if (isa >= FX_DNNL_AVX512)
+        return &fx_winograd_avx512;
+    if (isa == FX_DNNL_AVX2 && __builtin_cpu_supports("fma"))
+        return &fx_winograd_avx2;
+#endif
+    (void)isa;
+    return &fx_winograd_plain;
+}
+
 enum fx_status fx_cpu_device_open(struct fx_device **out, const struct fx_device_options *options,
                                   struct fx_err *err)
 {
@@ -40,6 +52,7 @@ enum fx_status fx_cpu_device_open(struct fx_device **out, const struct fx_device
     device->options = *options;
     device->bf16 = bf16;
     device->loops = loops_for(isa, bf16);
+    device->winograd = winograd_for(isa);
     status = fx_dnnl_open(&device->dnnl, err);
     if (status != FX_OK) {
         free(device);
@@ -211,7 +224,6 @@ static enum fx_status lower_program(const struct lowering *l, struct fx_err *err
         .block = model->device->loops->block,
         .value_bytes = model->device->loops->value_bytes,
         .stores_masks = true,
-        .group_major_of = fx_cpu_group_major_of,
         .conv = fx_cpu_conv_compile,
         .dense = fx_cpu_dense_workspace,
         .ctx = l->program,
@@ -272,7 +284,7 @@ void fx_cpu_program_destroy(struct fx_program *program)
 {
     for (int i = 0; program->convs && i < program->model->graph->n_nodes; i++)
         for (int d = 0; d < FX_N_CONV_DIRECTIONS; d++)
-            fx_dnnl_conv_destroy(program->convs[i].directions[d]);
+            fx_dnnl_conv_destroy(program->convs[i].directions[d].dnnl);
     free(program->convs);
     fx_lowered_fini(&program->lowered);
     free(program);

@@ -195,6 +195,8 @@ static int groups_of(const struct fx_lowering *l, const struct fx_node *conv)
 {
     int c_in = l->graph->nodes[fx_lower_input(l, conv, 0)].shape.c;
 
+    if (!l->rules->group_major_of)
+        return 1;
     return l->rules->group_major_of(l->rules->ctx, conv, c_in, l->lowered->n);
 }
 

@@ -33,7 +33,7 @@ struct fx_lower_rules {
 
     /* The number of groups into which the maps around a grouped convolution of n images and c_in
      * input channels are to be divided (group-major: each group a map of its own, run one after the
-     * other); 1: not at all. */
+     * other); 1, or NULL: not at all. */
     int (*group_major_of)(void *ctx, const struct fx_node *conv, int c_in, int n);
 
     /* Called when an instruction of a convolution is written, at most once a node and direction;

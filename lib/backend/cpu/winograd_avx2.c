@@ -1,0 +1,10 @@
+/* The Winograd loops for AVX2 with FMA. */
+#if defined(__x86_64__)
+#define BLOCK 8
+#define FMA 1
+#define TARGET __attribute__((target("avx2,fma")))
+#define ROWS 6
+#define COLUMNS 2
+#define LOOPS fx_winograd_avx2
+#include "backend/cpu/winograd_template_internal.h"
+#endif

@@ -1,0 +1,458 @@
+/* The body of winograd_*.c, which define what vector_internal.h wants, and
+ *   ROWS, COLUMNS  the largest panel of a product in registers, rows x vectors
+ *   LOOPS          name of the struct fx_winograd_loops to define
+ *
+ * The points of F(4x4, 3x3) are 0, +-3/4, +-3/2 and infinity: exact in binary, and with less error
+ * than the usual 0, +-1, +-2 (tests/unit/cpu_winograd.c prints it). */
+#include "backend/cpu/vector_internal.h"
+#include "backend/cpu/winograd_internal.h"
+
+enum { IN = 6, OUT = FX_WINOGRAD_TILE, TAPS = 3 };
+
+/* The points a and b = 2 a, and the factors 1 / f of the rows of G. */
+#define A1 0.75f
+#define A2 0.5625f
+#define A3 0.421875f
+#define B1 1.5f
+#define B2 2.25f
+#define B3 3.375f
+#define G0 (1 / 1.265625f)
+#define GA (1 / -1.8984375f)
+#define GB (1 / 7.59375f)
+
+LOOP vf times_add(float a, vf b, vf c)
+{
+    return multiply_add(spread(a), b, c);
+}
+
+/* B' x, of one row or column. */
+LOOP void to_points(const vf x[IN], vf v[IN])
+{
+    vf even_a = times_add(-B2, x[2], x[4]), odd_a = times_add(-B2, x[1], x[3]);
+    vf even_b = times_add(-A2, x[2], x[4]), odd_b = times_add(-A2, x[1], x[3]);
+
+    v[0] = times_add(A2 * B2, x[0], times_add(-(A2 + B2), x[2], x[4]));
+    v[1] = times_add(A1, odd_a, even_a);
+    v[2] = times_add(-A1, odd_a, even_a);
+    v[3] = times_add(B1, odd_b, even_b);
+    v[4] = times_add(-B1, odd_b, even_b);
+    v[5] = times_add(A2 * B2, x[1], times_add(-(A2 + B2), x[3], x[5]));
+}
+
+/* A' m */
+LOOP void from_points(const vf m[IN], vf y[OUT])
+{
+    vf sum_a = m[1] + m[2], sum_b = m[3] + m[4], dif_a = m[1] - m[2], dif_b = m[3] - m[4];
+
+    y[0] = m[0] + (sum_a + sum_b);
+    y[1] = times_add(B1, dif_b, A1 * dif_a);
+    y[2] = times_add(B2, sum_b, A2 * sum_a);
+    y[3] = times_add(B3, dif_b, times_add(A3, dif_a, m[5]));
+}
+
+/* A dy */
+LOOP void gradient_to_points(const vf y[OUT], vf m[IN])
+{
+    vf even_a = times_add(A2, y[2], y[0]), odd_a = times_add(A3, y[3], A1 * y[1]);
+    vf even_b = times_add(B2, y[2], y[0]), odd_b = times_add(B3, y[3], B1 * y[1]);
+
+    m[0] = y[0];
+    m[1] = even_a + odd_a;
+    m[2] = even_a - odd_a;
+    m[3] = even_b + odd_b;
+    m[4] = even_b - odd_b;
+    m[5] = y[3];
+}
+
+/* G w */
+LOOP void weights_to_points(const vf w[TAPS], vf u[IN])
+{
+    vf even_a = times_add(GA * A2, w[2], GA * w[0]), odd_a = (GA * A1) * w[1];
+    vf even_b = times_add(GB * B2, w[2], GB * w[0]), odd_b = (GB * B1) * w[1];
+
+    u[0] = G0 * w[0];
+    u[1] = even_a + odd_a;
+    u[2] = even_a - odd_a;
+    u[3] = even_b + odd_b;
+    u[4] = even_b - odd_b;
+    u[5] = w[2];
+}
+
+/* G' u */
+LOOP void weights_from_points(const vf u[IN], vf w[TAPS])
+{
+    vf sum_a = u[1] + u[2], sum_b = u[3] + u[4], dif_a = u[1] - u[2], dif_b = u[3] - u[4];
+
+    w[0] = times_add(G0, u[0], times_add(GA, sum_a, GB * sum_b));
+    w[1] = times_add(GA * A1, dif_a, (GB * B1) * dif_b);
+    w[2] = times_add(GA * A2, sum_a, times_add(GB * B2, sum_b, u[5]));
+}
+
+/* ---- tiles ---- */
+
+/* Where a tile lies: its image, and the first pixel of its output. */
+struct place {
+    int image, y, x;
+};
+
+LOOP struct place place_of(const struct fx_tiling *t, int tile)
+{
+    int of_image = t->rows * t->columns, in_image = tile % of_image;
+
+    return (struct place){ tile / of_image, in_image / t->columns * OUT,
+                           in_image % t->columns * OUT };
+}
+
+/* Which of IN pixels of a row or column lie in the map: first .. end - 1. */
+struct span {
+    int first, end;
+};
+
+LOOP struct span span_of(int at, int n, int size)
+{
+    return (struct span){ at < 0 ? -at : 0, at + n > size ? size - at : n };
+}
+
+/* Rows of the map outside of `rows` are zeros, and so are what becomes of them. */
+LOOP void input_tile(const float *from, size_t row, struct span rows, struct span columns,
+                     float *to, size_t point)
+{
+    vf half[IN][IN], x[IN], v[IN];
+
+    for (int r = 0; r < IN; r++) {
+        if (r < rows.first || r >= rows.end) {
+            for (int c = 0; c < IN; c++)
+                half[r][c] = (vf){ 0 };
+            continue;
+        }
+        for (int c = 0; c < IN; c++)
+            x[c] = c >= columns.first && c < columns.end
+                       ? load_channels(from + (size_t)r * row + (size_t)(c * BLOCK))
+                       : (vf){ 0 };
+        to_points(x, half[r]);
+    }
+    for (int c = 0; c < IN; c++) {
+        for (int r = 0; r < IN; r++)
+            x[r] = half[r][c];
+        to_points(x, v);
+        for (int r = 0; r < IN; r++)
+            store_channels(to + (size_t)(r * IN + c) * point, v[r]);
+    }
+}
+
+ENTRY void input(const struct fx_tiling *t, const float *x, int tile, int n_tiles, int n_blocks,
+                 const struct fx_tile_matrices *to)
+{
+    size_t row = (size_t)t->w * BLOCK;
+
+    for (int i = 0; i < n_tiles; i++) {
+        struct place at = place_of(t, tile + i);
+        struct span rows = span_of(at.y - 1, IN, t->h), columns = span_of(at.x - 1, IN, t->w);
+        const float *from = x + (size_t)at.image * t->image_floats +
+                            (ptrdiff_t)((at.y - 1) * t->w + at.x - 1) * BLOCK;
+        float *v = to->data + (size_t)i * to->row;
+
+        for (int b = 0; b < n_blocks; b++, from += t->block_floats, v += BLOCK) {
+            if (columns.first == 0 && columns.end == IN)
+                input_tile(from, row, rows, (struct span){ 0, IN }, v, to->point);
+            else if (columns.first == 1 && columns.end == IN)
+                input_tile(from, row, rows, (struct span){ 1, IN }, v, to->point);
+            else if (columns.first == 0 && columns.end == IN - 1)
+                input_tile(from, row, rows, (struct span){ 0, IN - 1 }, v, to->point);
+            else
+                input_tile(from, row, rows, columns, v, to->point);
+        }
+    }
+}
+
+LOOP void gradient_tile(const float *from, size_t row, int height, int width, float *to,
+                        size_t point)
+{
+    vf half[OUT][IN], y[OUT], m[IN];
+
+    for (int r = 0; r < OUT; r++) {
+        for (int c = 0; c < OUT; c++)
+            y[c] = r < height && c < width
+                       ? load_channels(from + (size_t)r * row + (size_t)(c * BLOCK))
+                       : (vf){ 0 };
+        gradient_to_points(y, half[r]);
+    }
+    for (int c = 0; c < IN; c++) {
+        for (int r = 0; r < OUT; r++)
+            y[r] = half[r][c];
+        gradient_to_points(y, m);
+        for (int r = 0; r < IN; r++)
+            store_channels(to + (size_t)(r * IN + c) * point, m[r]);
+    }
+}
+
+ENTRY void gradient(const struct fx_tiling *t, const float *dy, int tile, int n_tiles, int n_blocks,
+                    const struct fx_tile_matrices *to)
+{
+    size_t row = (size_t)t->w * BLOCK;
+
+    for (int i = 0; i < n_tiles; i++) {
+        struct place at = place_of(t, tile + i);
+        int height = t->h - at.y, width = t->w - at.x;
+        const float *from =
+            dy + (size_t)at.image * t->image_floats + (size_t)(at.y * t->w + at.x) * BLOCK;
+        float *m = to->data + (size_t)i * to->row;
+
+        for (int b = 0; b < n_blocks; b++, from += t->block_floats, m += BLOCK) {
+            if (height >= OUT && width >= OUT)
+                gradient_tile(from, row, OUT, OUT, m, to->point);
+            else
+                gradient_tile(from, row, height, width, m, to->point);
+        }
+    }
+}
+
+/* height, width: of the part that lies in the map. */
+LOOP void output_tile(const float *from, size_t point, float *to, size_t row, int height, int width)
+{
+    vf half[OUT][IN], m[IN], y[OUT];
+
+    for (int c = 0; c < IN; c++) {
+        for (int r = 0; r < IN; r++)
+            m[r] = load_channels(from + (size_t)(r * IN + c) * point);
+        from_points(m, y);
+        for (int r = 0; r < OUT; r++)
+            half[r][c] = y[r];
+    }
+    for (int r = 0; r < height; r++) {
+        from_points(half[r], y);
+        for (int c = 0; c < width; c++)
+            store_channels(to + (size_t)r * row + (size_t)c * BLOCK, y[c]);
+    }
+}
+
+ENTRY void output(const struct fx_tiling *t, const struct fx_tile_matrices *from, int tile,
+                  int n_tiles, int n_blocks, float *y)
+{
+    size_t row = (size_t)t->w * BLOCK;
+
+    for (int i = 0; i < n_tiles; i++) {
+        struct place at = place_of(t, tile + i);
+        int height = t->h - at.y, width = t->w - at.x;
+        float *to = y + (size_t)at.image * t->image_floats + (size_t)(at.y * t->w + at.x) * BLOCK;
+
+        for (int b = 0; b < n_blocks; b++) {
+            const float *m = from->data + (size_t)i * from->row + (size_t)b * BLOCK;
+
+            if (height >= OUT && width >= OUT)
+                output_tile(m, from->point, to + (size_t)b * t->block_floats, row, OUT, OUT);
+            else
+                output_tile(m, from->point, to + (size_t)b * t->block_floats, row,
+                            height < OUT ? height : OUT, width < OUT ? width : OUT);
+        }
+    }
+}
+
+/* ---- weights ---- */
+
+enum { BLOCK_FLOATS = TAPS * TAPS * BLOCK * BLOCK }; /* of an input and an output block */
+
+/* w[tap * step] -> to[point]; step may be negative. */
+LOOP void weights_of(const float *w, ptrdiff_t step, float *to, size_t point)
+{
+    vf half[TAPS][IN], g[TAPS], u[IN];
+
+    for (int r = 0; r < TAPS; r++) {
+        for (int c = 0; c < TAPS; c++)
+            g[c] = load_channels(w + (r * TAPS + c) * step);
+        weights_to_points(g, half[r]);
+    }
+    for (int c = 0; c < IN; c++) {
+        for (int r = 0; r < TAPS; r++)
+            g[r] = half[r][c];
+        weights_to_points(g, u);
+        for (int r = 0; r < IN; r++)
+            store_channels(to + (size_t)(r * IN + c) * point, u[r]);
+    }
+}
+
+ENTRY void weights(const float *w, size_t out_floats, int n_in, int n_out,
+                   const struct fx_tile_matrices *to)
+{
+    for (int i = 0; i < n_in * BLOCK; i++)
+        for (int o = 0; o < n_out; o++)
+            weights_of(w + (size_t)o * out_floats + (size_t)(i / BLOCK) * BLOCK_FLOATS +
+                           (size_t)(i % BLOCK) * BLOCK,
+                       BLOCK * BLOCK, to->data + (size_t)i * to->row + (size_t)o * BLOCK,
+                       to->point);
+}
+
+/* Lane j of the exchange between rows a and b, s apart: the lower and the upper result. */
+#define LOW(s, j) ((j) & (s) ? BLOCK + (j) - (s) : (j))
+#define HIGH(s, j) ((j) & (s) ? BLOCK + (j) : (j) + (s))
+#define LANES8(f, s, j)                                                                            \
+    f(s, j), f(s, j + 1), f(s, j + 2), f(s, j + 3), f(s, j + 4), f(s, j + 5), f(s, j + 6),         \
+        f(s, j + 7)
+#if BLOCK == 16
+#define LANES(f, s) LANES8(f, s, 0), LANES8(f, s, 8)
+#else
+#define LANES(f, s) LANES8(f, s, 0)
+#endif
+#define EXCHANGE(s)                                                                                \
+    for (int i = 0; i < BLOCK; i++)                                                                \
+        if (!(i & (s))) {                                                                          \
+            vf a = v[i], b = v[i + (s)];                                                           \
+            v[i] = __builtin_shufflevector(a, b, LANES(LOW, s));                                   \
+            v[i + (s)] = __builtin_shufflevector(a, b, LANES(HIGH, s));                            \
+        }
+
+/* BLOCK x BLOCK floats: rows and columns change places. */
+ENTRY void transpose(const float *from, float *to)
+{
+    vf v[BLOCK];
+
+    for (int i = 0; i < BLOCK; i++)
+        v[i] = load_channels(from + (size_t)i * BLOCK);
+    EXCHANGE(1)
+    EXCHANGE(2)
+    EXCHANGE(4)
+#if BLOCK == 16
+    EXCHANGE(8)
+#endif
+    for (int i = 0; i < BLOCK; i++)
+        store_channels(to + (size_t)i * BLOCK, v[i]);
+}
+
+ENTRY void turned(const float *w, size_t out_floats, int n_in, int n_out,
+                  const struct fx_tile_matrices *to)
+{
+    _Alignas(64) float block[BLOCK_FLOATS];
+    const int last = TAPS * TAPS - 1;
+
+    for (int o = 0; o < n_out; o++)
+        for (int i = 0; i < n_in; i++) {
+            const float *from = w + (size_t)o * out_floats + (size_t)i * BLOCK_FLOATS;
+
+            for (int tap = 0; tap <= last; tap++)
+                transpose(from + (size_t)tap * BLOCK * BLOCK, block + (size_t)tap * BLOCK * BLOCK);
+            for (int c = 0; c < BLOCK; c++)
+                weights_of(block + (size_t)last * BLOCK * BLOCK + (size_t)c * BLOCK,
+                           -(ptrdiff_t)(BLOCK * BLOCK),
+                           to->data + (size_t)(o * BLOCK + c) * to->row + (size_t)i * BLOCK,
+                           to->point);
+        }
+}
+
+ENTRY void weight_gradient(const struct fx_tile_matrices *from, size_t out_floats, int n_in,
+                           int n_out, float *w)
+{
+    vf half[TAPS][IN], u[IN], g[TAPS];
+
+    for (int i = 0; i < n_in * BLOCK; i++)
+        for (int o = 0; o < n_out; o++) {
+            const float *m = from->data + (size_t)i * from->row + (size_t)o * BLOCK;
+            float *to = w + (size_t)o * out_floats + (size_t)(i / BLOCK) * BLOCK_FLOATS +
+                        (size_t)(i % BLOCK) * BLOCK;
+
+            for (int c = 0; c < IN; c++) {
+                for (int r = 0; r < IN; r++)
+                    u[r] = load_channels(m + (size_t)(r * IN + c) * from->point);
+                weights_from_points(u, g);
+                for (int r = 0; r < TAPS; r++)
+                    half[r][c] = g[r];
+            }
+            for (int r = 0; r < TAPS; r++) {
+                weights_from_points(half[r], g);
+                for (int c = 0; c < TAPS; c++)
+                    store_channels(to + (size_t)(r * TAPS + c) * BLOCK * BLOCK, g[c]);
+            }
+        }
+}
+
+/* ---- products ---- */
+
+LOOP void panel(const struct fx_panel *p, const float *a, float *c, int rows, int columns)
+{
+    const float *b = p->b;
+    size_t a_row = p->a_row, a_depth = p->a_depth, b_depth = p->b_depth;
+    vf sum[ROWS][COLUMNS];
+
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 16
+        for (int j = 0; j < columns; j++)
+            sum[i][j] = (vf){ 0 };
+    for (int k = 0; k < p->depth; k++, a += a_depth, b += b_depth) {
+        vf right[COLUMNS];
+
+#pragma GCC unroll 16
+        for (int j = 0; j < columns; j++)
+            right[j] = load_channels(b + (size_t)j * BLOCK);
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++) {
+            vf left = spread(a[(size_t)i * a_row]);
+
+#pragma GCC unroll 16
+            for (int j = 0; j < columns; j++)
+                sum[i][j] = multiply_add(left, right[j], sum[i][j]);
+        }
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 16
+        for (int j = 0; j < columns; j++) {
+            float *to = c + (size_t)i * p->c_row + (size_t)j * BLOCK;
+
+            store_channels(to, p->add ? load_channels(to) + sum[i][j] : sum[i][j]);
+        }
+}
+
+/* A function for each size. */
+typedef void panel_fn(const struct fx_panel *p, const float *a, float *c);
+
+#define PANEL(rows, columns)                                                                       \
+    ENTRY void panel_##rows##_##columns(const struct fx_panel *p, const float *a, float *c)        \
+    {                                                                                              \
+        panel(p, a, c, rows, columns);                                                             \
+    }
+#if COLUMNS == 4
+#define PANELS(f, rows) f(rows, 1) f(rows, 2) f(rows, 3) f(rows, 4)
+#else
+#define PANELS(f, rows) f(rows, 1) f(rows, 2)
+#endif
+PANELS(PANEL, 1)
+PANELS(PANEL, 2)
+PANELS(PANEL, 3)
+#if ROWS == 6
+PANELS(PANEL, 4)
+PANELS(PANEL, 5)
+PANELS(PANEL, 6)
+#endif
+
+#define NAME(rows, columns) panel_##rows##_##columns,
+static panel_fn *const panels[ROWS][COLUMNS] = {
+    { PANELS(NAME, 1) }, { PANELS(NAME, 2) }, { PANELS(NAME, 3) },
+#if ROWS == 6
+    { PANELS(NAME, 4) }, { PANELS(NAME, 5) }, { PANELS(NAME, 6) },
+#endif
+};
+
+/* The rows in panels of sizes as equal as can be: a last one of a row or two would waste time. */
+ENTRY void product(const struct fx_panel *p)
+{
+    int n = (p->rows + ROWS - 1) / ROWS;
+
+    for (int i = 0; i < n; i++) {
+        int first = p->rows * i / n, end = p->rows * (i + 1) / n;
+
+        panels[end - first - 1][p->columns - 1](p, p->a + (size_t)first * p->a_row,
+                                                p->c + (size_t)first * p->c_row);
+    }
+}
+
+const struct fx_winograd_loops LOOPS = {
+    .block = BLOCK,
+    .columns = COLUMNS,
+    .input = input,
+    .gradient = gradient,
+    .output = output,
+    .weights = weights,
+    .turned = turned,
+    .weight_gradient = weight_gradient,
+    .product = product,
+};
