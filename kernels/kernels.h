@@ -312,6 +312,7 @@ cudaError_t fx_k_loss(cudaStream_t stream, const struct fx_heads *heads,
  * the host. */
 struct fx_k_update {
     double clip, clip_group[FX_N_GROUPS], grad_scale;
+    float average_step; /* 1 - ema */
     bool is_sgd;
     struct fx_adamw adamw[FX_N_GROUPS];      /* scale: not set */
     struct fx_sgd_momentum sgd[FX_N_GROUPS]; /* likewise */
@@ -342,6 +343,13 @@ cudaError_t fx_k_optimize(cudaStream_t stream, const struct fx_chunk *chunks, si
 /* running = pending, n floats, unless result->skip. */
 cudaError_t fx_k_running_commit(cudaStream_t stream, const struct fx_k_result *result,
                                 const float *pending, float *running, size_t n);
+
+/* average += average_step * (value - average), n floats, unless result->skip. */
+cudaError_t fx_k_average(cudaStream_t stream, const struct fx_k_update *update,
+                         const struct fx_k_result *result, float *average, const float *value,
+                         size_t n);
+/* Exchanges n floats. */
+cudaError_t fx_k_swap(cudaStream_t stream, float *a, float *b, size_t n);
 
 /* ---- input.cu, augment.cu: the batch from the resident images ---------------------------------
  */

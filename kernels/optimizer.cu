@@ -268,3 +268,42 @@ cudaError_t fx_k_running_commit(cudaStream_t stream, const struct fx_k_result *r
     return FX_LAUNCH(running_commit, fx_flat_grid(n), FX_FLAT_THREADS, 0, stream, result, pending,
                      running, n);
 }
+
+/* ---- averages ------------------------------------------------------------------------------- */
+
+static __global__ void average_step(const fx_k_update *update, const fx_k_result *result,
+                                    float *average, const float *value, size_t n)
+{
+    size_t i = fx_flat_index();
+
+    if (i < n && !result->skip)
+        average[i] += update->average_step * (value[i] - average[i]);
+}
+
+cudaError_t fx_k_average(cudaStream_t stream, const struct fx_k_update *update,
+                         const struct fx_k_result *result, float *average, const float *value,
+                         size_t n)
+{
+    if (n == 0)
+        return cudaSuccess;
+    return FX_LAUNCH(average_step, fx_flat_grid(n), FX_FLAT_THREADS, 0, stream, update, result,
+                     average, value, n);
+}
+
+static __global__ void swap_floats(float *a, float *b, size_t n)
+{
+    size_t i = fx_flat_index();
+
+    if (i >= n)
+        return;
+    float kept = a[i];
+    a[i] = b[i];
+    b[i] = kept;
+}
+
+cudaError_t fx_k_swap(cudaStream_t stream, float *a, float *b, size_t n)
+{
+    if (n == 0)
+        return cudaSuccess;
+    return FX_LAUNCH(swap_floats, fx_flat_grid(n), FX_FLAT_THREADS, 0, stream, a, b, n);
+}

@@ -103,6 +103,44 @@ END
     still b --experts a/best.safetensors --fused residual --steps 1
 }
 
+@test "--ema: best is the average that was measured, last goes on from what trains" {
+    for steps in 1 2 3; do # of batches of 9, four an epoch
+        still run --lr-experts 1e-3 --lr-fusion 1e-2 --ema 0.75 --choose last --steps $steps \
+            --resume
+        cp run/last.safetensors last-$steps
+    done
+    mv run.jsonl b.jsonl
+    still plain --lr-experts 1e-3 --lr-fusion 1e-2 --choose last --steps 3
+    run -0 python3 - <<'END'
+import array, json, struct
+def tensors(name):
+    f = open(name, "rb")
+    n, = struct.unpack("<Q", f.read(8))
+    header, body = json.loads(f.read(n)), f.read()
+    return {k: array.array("f", body[slice(*t["data_offsets"])])
+            for k, t in header.items() if k != "__metadata__" and t["dtype"] == "F32"}
+def near(a, b):
+    return all(abs(x - y) <= 2e-6 * (1 + abs(y)) for x, y in zip(a, b))
+last, best = tensors("last-3"), tensors("run/best.safetensors")
+plain = tensors("plain/best.safetensors")
+averages = {k[18:]: v for k, v in last.items() if k.startswith("optimizer.average.")}
+assert best == averages and len(best) == len([k for k in last if not k.startswith("optimizer.")])
+assert any("running_var" in k for k in best) and best != plain
+assert all(plain[k] == last[k] for k in plain) # what trains does not know of it
+before, middle = tensors("last-1"), tensors("last-2")
+for k, average in averages.items():
+    old = before["optimizer.average." + k]
+    for value in (middle[k], last[k]):
+        old = [0.75 * x + 0.25 * y for x, y in zip(old, value)]
+    assert near(average, old), k
+END
+    fusion-eval -q --device ref --data "$data" --split val --limit 1 run/best.safetensors >e.jsonl
+    assert_equal "$(events e.jsonl eval 'e["expert_loss"]')" \
+        "$(events b.jsonl epoch 'e["expert_loss"]' | tail -n 1)"
+    run -0 events b.jsonl start 'e["ema"]'
+    assert_output 0.75
+}
+
 @test "--freeze: the experts stay as they are, and have no optimizer state" {
     still a --freeze --lr-experts 0.1 --lr-fusion 0.01 --epochs 2 --initial
     run -0 events a.jsonl epoch 'e["expert_loss"]'

@@ -43,6 +43,11 @@ setup() {
     kill_often 4 KILL TERM
 }
 
+@test "with moving averages of the weights" {
+    settings+=(--ema 0.8)
+    kill_often 8 KILL TERM
+}
+
 @test "on two threads of the cpu back end" {
     [ "${HAVE_DNNL:-1}" = 1 ] || skip "no oneDNN"
     settings=(--device cpu --threads 2)
@@ -233,6 +238,8 @@ END
         train often --expert-dropout 0.1
     fails_with 2 "*cannot resume: freeze: the run was started with no, not yes; *" \
         train often --steps 2 --freeze
+    fails_with 2 "*cannot resume: ema: the run was started with 0, not 0.9; *" \
+        train often --steps 2 --ema 0.9
     fails_with 2 "*cannot resume: shuffle: the run was started with yes, not no; *" \
         train often --steps 2 --no-shuffle
     fails_with 2 "fusion-train: --steps 1: the run has done 2 already" train often --steps 1

@@ -46,7 +46,9 @@ static enum fx_status build(const struct args *args, struct inputs *in, int n_cl
                                      .n_classes = n_classes,
                                      .expert_dropout = args->train.settings.expert_dropout };
 
-    return fx_model_build(&in->graph, &model, err);
+    FX_TRY(fx_model_build(&in->graph, &model, err));
+    in->graph.averages = args->train.settings.ema > 0;
+    return FX_OK;
 }
 
 /* Which images train, choose and test. */

@@ -67,7 +67,9 @@ static enum fx_status build(struct args *args, struct inputs *in, struct fx_mode
     model.fused = settings->fused;
     model.norms = settings->norms;
     model.freeze = settings->freeze;
-    return fx_model_build(&in->graph, &model, err);
+    FX_TRY(fx_model_build(&in->graph, &model, err));
+    in->graph.averages = settings->ema > 0;
+    return FX_OK;
 }
 
 /* Whether fusion module and head came with the experts: in a checkpoint. */

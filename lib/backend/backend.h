@@ -58,13 +58,21 @@ struct fx_device_place {
 struct fx_memory {
     size_t parameters; /* masters, running statistics and packed or low-precision copies */
     size_t gradients;
-    size_t optimizer;   /* exp_avg and exp_avg_sq */
+    size_t optimizer;   /* exp_avg, exp_avg_sq and averages */
     size_t activations; /* values and their gradients, of the largest program */
     size_t workspace;   /* scratch of the primitives */
 };
 
-/* What the store keeps for a trained parameter. */
-enum fx_tensor_role { FX_ROLE_VALUE, FX_ROLE_GRAD, FX_ROLE_EXP_AVG, FX_ROLE_EXP_AVG_SQ };
+/* What the store keeps for a trained parameter; of a running statistic the value and, in a graph
+ * that averages, the average. */
+enum fx_tensor_role {
+    FX_ROLE_VALUE,
+    FX_ROLE_GRAD,
+    FX_ROLE_EXP_AVG,
+    FX_ROLE_EXP_AVG_SQ,
+    FX_ROLE_AVERAGE,
+    FX_N_ROLES
+};
 
 /* One batch; borrowed during `input` and until the step's last call.  n equals the program's batch.
  */
@@ -139,6 +147,12 @@ struct fx_backend {
                                    const void *data, struct fx_err *err);
     enum fx_status (*tensor_read)(struct fx_model *model, int param, enum fx_tensor_role role,
                                   void *data, struct fx_err *err);
+
+    /* averages_swap: what is computed with is now the averages, and the averages are the values;
+     * again, and all is as it was.  Between two steps, in a model that trains a graph that
+     * averages.
+     */
+    enum fx_status (*averages_swap)(struct fx_model *model, struct fx_err *err);
 
     /* The calls of a step.  forward keeps what backward needs.  In training BATCHNORM normalises
      * with batch statistics and keeps them for update; in evaluation it uses the running ones. */

@@ -97,6 +97,7 @@ struct fx_settings {
     double lr_fusion, lr_head, experts_lr_scale, weight_decay;
     bool shuffle, log_steps;
     bool freeze; /* the experts stay as they are */
+    double ema;  /* decay of the moving averages of weights and statistics; 0: none */
 
     /* Without an option: the recipe alone decides. */
     double patience_above; /* percent: early stopping only above this accuracy */

@@ -115,6 +115,8 @@ struct fx_graph {
     int features[FX_GRAPH_MAX_EXPERTS]; /* node numbers, each (D) */
     int logits[FX_GRAPH_MAX_EXPERTS];   /* node numbers, each (n_classes) */
     int fused;                          /* node number of the fused logits, -1 without */
+    bool averages;                      /* training keeps moving averages of weights and running
+                                           statistics (--ema) */
     bool input_gradients;               /* backward also computes the gradients of INPUT nodes: for
                                            operator tests */
 };
@@ -144,6 +146,12 @@ static inline bool fx_param_is_weight(const struct fx_param *param)
 static inline bool fx_graph_is_fixed(const struct fx_graph *graph, const struct fx_node *node)
 {
     return node->n_params > 0 && graph->params[node->params[0]].kind == FX_PARAM_FIXED;
+}
+
+/* Whether a moving average of it is kept, in a graph that averages. */
+static inline bool fx_param_is_averaged(const struct fx_param *param)
+{
+    return param->kind != FX_PARAM_FIXED && param->kind != FX_PARAM_COUNTER;
 }
 
 /* Elements of a value per image. */

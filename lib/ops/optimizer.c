@@ -81,6 +81,15 @@ VECTORS double fx_sum_squares(const float *g, size_t n)
     return sum;
 }
 
+VECTORS void fx_average_step(double ema, size_t n, float *restrict average,
+                             const float *restrict value)
+{
+    const float step = (float)(1.0 - ema);
+
+    for (size_t i = 0; i < n; i++)
+        average[i] += step * (value[i] - average[i]);
+}
+
 /* n is a constant where it matters: the compiler then makes vectors of the loop. */
 static inline void adamw(const struct fx_adamw *s, size_t n, float *restrict p,
                          const float *restrict g, float *restrict exp_avg,

@@ -22,6 +22,7 @@ struct fx_update {
     double clip;                    /* one global-norm clip over everything; <= 0: none */
     double clip_group[FX_N_GROUPS]; /* > 0: per-group clips replace the global one */
     double grad_scale;              /* of the accumulated gradients: 1 / number of micro-batches */
+    double ema;                     /* decay of the averages, in a graph that averages; else 0 */
 };
 /* SGD for expert training; used instead of AdamW when not NULL. */
 struct fx_sgd {
@@ -35,6 +36,9 @@ struct fx_chunk {
     size_t begin, end; /* floats */
     enum fx_param_group group;
 };
+
+/* Exponential moving average: average += (1 - ema) * (value - average), for all n floats. */
+void fx_average_step(double ema, size_t n, float *average, const float *value);
 
 /* Sum of squares of g[0..n) in double. */
 double fx_sum_squares(const float *g, size_t n);

@@ -140,8 +140,10 @@ enum fx_status fx_engine_load(struct fx_engine *engine, const struct fx_tensor_s
     for (int i = 0; i < graph->n_params && status == FX_OK; i++) {
         const struct fx_param *param = &graph->params[i];
         const struct fx_tensor *tensor = fx_tensor_set_find(set, param->name);
-        status = engine->backend->tensor_write(engine->model, i, FX_ROLE_VALUE,
-                                               param_data(param, tensor, seed, buf), err);
+        const void *data = param_data(param, tensor, seed, buf);
+        status = engine->backend->tensor_write(engine->model, i, FX_ROLE_VALUE, data, err);
+        if (status == FX_OK && graph->averages && fx_param_is_averaged(param))
+            status = engine->backend->tensor_write(engine->model, i, FX_ROLE_AVERAGE, data, err);
     }
     free(buf);
     return status;

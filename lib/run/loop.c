@@ -118,6 +118,23 @@ static void commit_epoch(struct fx_trainer *trainer, double accuracy)
     trainer->is_dirty = true;
 }
 
+/* Validation, of the averages where there are some: they are what is kept as the best. */
+static enum fx_status validate(struct fx_trainer *trainer, struct fx_measure *val,
+                               struct fx_err *err)
+{
+    const struct fx_engine *engine = trainer->engine;
+    struct fx_err second;
+
+    if (!engine->graph->averages)
+        return fx_evaluate(trainer->engine, trainer->dataset, &trainer->val, NULL, NULL, val, err);
+    FX_TRY(engine->backend->averages_swap(engine->model, err));
+    enum fx_status status =
+        fx_evaluate(trainer->engine, trainer->dataset, &trainer->val, NULL, NULL, val, err);
+    enum fx_status back =
+        engine->backend->averages_swap(engine->model, status == FX_OK ? err : &second);
+    return status == FX_OK ? back : status;
+}
+
 /* Validation, best, event, commit.  When --steps ends the run within an epoch, that epoch is
  * measured as it is; the state stays where it was, so that a longer run can go on from there. */
 static enum fx_status finish_epoch(struct fx_trainer *trainer, struct fx_err *err)
@@ -128,7 +145,7 @@ static enum fx_status finish_epoch(struct fx_trainer *trainer, struct fx_err *er
 
     if (!is_whole && trainer->is_dirty)
         FX_TRY(fx_trainer_save(trainer, err));
-    FX_TRY(fx_evaluate(trainer->engine, trainer->dataset, &trainer->val, NULL, NULL, &val, err));
+    FX_TRY(validate(trainer, &val, err));
     FX_TRY(keep_best(trainer, decisive_accuracy(&val), &is_best, err));
     FX_TRY(epoch_line(trainer, &val, is_best, &line, err));
     enum fx_status status = fx_history_record(trainer->history, line, err);

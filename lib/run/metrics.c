@@ -223,6 +223,8 @@ static void put_optimizer(struct event *event, const struct fx_settings *setting
     if (settings->clip_fusion > 0)
         put_setting(event, settings, FX_SET_clip_fusion);
     put_setting(event, settings, FX_SET_weight_decay);
+    if (settings->ema > 0)
+        put_setting(event, settings, FX_SET_ema);
     put_setting(event, settings, FX_SET_schedule);
     put_setting(event, settings, FX_SET_patience);
     if (settings->fusion != FX_NONE)

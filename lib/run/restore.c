@@ -101,7 +101,8 @@ static enum fx_status load_moments(struct fx_engine *engine, const struct fx_ten
 
     for (int i = 0; i < graph->n_params; i++) {
         const struct fx_param *param = &graph->params[i];
-        if (param->kind != FX_PARAM_TRAINED)
+        if (role == FX_ROLE_AVERAGE ? !fx_param_is_averaged(param)
+                                    : param->kind != FX_PARAM_TRAINED)
             continue;
         snprintf(name, sizeof name, "%s%s", prefix, param->name);
         const struct fx_tensor *tensor = fx_tensor_set_find(set, name);
@@ -129,6 +130,8 @@ enum fx_status fx_restore_engine(struct fx_engine *engine, const struct fx_resto
     FX_TRY(fx_checkpoint_check(&restored->file.set, engine->graph, true, err));
     FX_TRY(fx_engine_load(engine, &restored->file.set, 0, err));
     FX_TRY(load_moments(engine, &restored->file.set, FX_EXP_AVG_PREFIX, FX_ROLE_EXP_AVG, err));
+    if (engine->graph->averages)
+        FX_TRY(load_moments(engine, &restored->file.set, FX_AVERAGE_PREFIX, FX_ROLE_AVERAGE, err));
     if (sgd)
         return FX_OK;
     return load_moments(engine, &restored->file.set, FX_EXP_AVG_SQ_PREFIX, FX_ROLE_EXP_AVG_SQ, err);

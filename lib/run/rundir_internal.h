@@ -62,6 +62,7 @@ void fx_checksum_add_meta(struct fx_checksum *sum, const char *key, const char *
 #define FX_CHECKSUM_TENSOR "train.state_crc32"
 #define FX_EXP_AVG_PREFIX "optimizer.exp_avg."
 #define FX_EXP_AVG_SQ_PREFIX "optimizer.exp_avg_sq."
+#define FX_AVERAGE_PREFIX "optimizer.average."
 
 /* Plain data, everything borrowed. */
 struct fx_saver {

@@ -91,7 +91,15 @@ static enum fx_status describe(const struct fx_saver *saver, struct fx_tensor_se
     return put_command(set, settings, err);
 }
 
-/* The parameters under their own names, or the trained ones under a prefix. */
+/* Whether a parameter has what is saved under a prefix. */
+static bool has_role(const struct fx_param *param, const char *prefix)
+{
+    if (strcmp(prefix, FX_AVERAGE_PREFIX) == 0)
+        return fx_param_is_averaged(param);
+    return *prefix == '\0' || param->kind == FX_PARAM_TRAINED;
+}
+
+/* The parameters under their own names, or what they have under a prefix. */
 static enum fx_status add_params(const struct fx_graph *graph, struct fx_tensor_set *set,
                                  const char *prefix, struct fx_err *err)
 {
@@ -100,7 +108,7 @@ static enum fx_status add_params(const struct fx_graph *graph, struct fx_tensor_
     for (int i = 0; i < graph->n_params; i++) {
         const struct fx_param *param = &graph->params[i];
         enum fx_dtype dtype = fx_param_dtype(param);
-        if (*prefix != '\0' && param->kind != FX_PARAM_TRAINED)
+        if (!has_role(param, prefix))
             continue;
         snprintf(name, sizeof name, "%s%s", prefix, param->name);
         FX_TRY(fx_tensor_set_add(set, name, dtype, param->n_dims, param->shape, NULL, err));
@@ -114,6 +122,7 @@ struct fetch {
     struct fx_engine *engine;
     struct fx_checksum sum;
     const char *state_text; /* borrowed: content of train.state */
+    bool averages;          /* the parameters under their own names are the averages */
 };
 
 static const char *strip(const char *name, const char *prefix)
@@ -134,7 +143,11 @@ static enum fx_status fetch_param(struct fetch *fetch, const struct fx_tensor *t
         role = FX_ROLE_EXP_AVG;
     else if ((rest = strip(name, FX_EXP_AVG_SQ_PREFIX)))
         role = FX_ROLE_EXP_AVG_SQ;
+    else if ((rest = strip(name, FX_AVERAGE_PREFIX)))
+        role = FX_ROLE_AVERAGE;
     int param = fx_graph_find_param(engine->graph, rest ? rest : name);
+    if (fetch->averages && fx_param_is_averaged(&engine->graph->params[param]))
+        role = FX_ROLE_AVERAGE;
     return engine->backend->tensor_read(engine->model, param, role, buf, err);
 }
 
@@ -182,7 +195,7 @@ out:
 enum fx_status fx_save_best(struct fx_saver *saver, struct fx_state *state, struct fx_err *err)
 {
     struct fx_tensor_set set;
-    struct fetch ctx = { .engine = saver->engine };
+    struct fetch ctx = { .engine = saver->engine, .averages = saver->engine->graph->averages };
     struct fx_best *best = &state->best;
     enum fx_status status;
 
@@ -220,6 +233,8 @@ static enum fx_status add_state(const struct fx_saver *saver, struct fx_tensor_s
     /* SGD keeps its momentum in exp_avg and has no second moment. */
     if (!saver->settings->sgd)
         FX_TRY(add_params(graph, set, FX_EXP_AVG_SQ_PREFIX, err));
+    if (graph->averages)
+        FX_TRY(add_params(graph, set, FX_AVERAGE_PREFIX, err));
     FX_TRY(fx_tensor_set_add(set, FX_STATE_TENSOR, FX_U8, 1, &n_text, NULL, err));
     return fx_tensor_set_add(set, FX_CHECKSUM_TENSOR, FX_U8, 1, &n_checksum, NULL, err);
 }

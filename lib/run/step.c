@@ -43,6 +43,7 @@ static struct fx_update describe_update(const struct fx_trainer *trainer,
                         [FX_GROUP_FUSION] = settings->clip_fusion,
                         [FX_GROUP_HEAD] = settings->clip_fusion },
         .grad_scale = 1.0 / (double)step->n_micro,
+        .ema = settings->ema,
     };
 
     for (int group = 0; group < FX_N_GROUPS; group++)

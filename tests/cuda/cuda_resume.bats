@@ -23,8 +23,9 @@ setup() {
     kill_often 6 KILL TERM
 }
 
-@test "in bf16, with accumulation, few checkpoints and dropout" {
-    settings+=(--precision bf16 --accumulate 2 --checkpoint-minutes 10 --expert-dropout 0.2)
+@test "in bf16, with accumulation, few checkpoints, dropout and averages" {
+    settings+=(--precision bf16 --accumulate 2 --checkpoint-minutes 10 --expert-dropout 0.2
+        --ema 0.8)
     kill_often 3 KILL TERM
 }
 

@@ -21,6 +21,8 @@ enum { MODEL_CLASSES = 10, MODEL_IMAGE = 3 * 32 * 32, MODEL_MAX_N = 8 };
 static const char *const model_devices[] = { "cpu", "cuda" };
 enum { N_MODEL_DEVICES = sizeof model_devices / sizeof *model_devices };
 
+#define MODEL_EMA 0.75
+
 /* One model with a training and an evaluation program of n images. */
 struct model_case {
     const struct fx_backend *backend;
@@ -43,6 +45,7 @@ struct model_options {
     enum fx_fused_form fused;
     enum fx_norm_start norms;
     bool freeze;
+    bool averages; /* of decay MODEL_EMA */
     enum fx_precision precision;
     bool (*should_stop)(void);
     bool only_evaluates;
@@ -71,7 +74,7 @@ static void model_fill_images(struct model_case *m)
 }
 
 /* Initial values from seed 1. */
-static void model_fill_params(struct model_case *m)
+static void model_fill_params(struct model_case *m, const struct model_options *o)
 {
     struct fx_err err = { 0 };
 
@@ -85,6 +88,8 @@ static void model_fill_params(struct model_case *m)
         assert_non_null(values);
         fx_param_init_fill(p, 1, values);
         model_check(m->backend->tensor_write(m->model, i, FX_ROLE_VALUE, values, &err), &err);
+        if (m->graph.averages && !o->only_evaluates)
+            model_check(m->backend->tensor_write(m->model, i, FX_ROLE_AVERAGE, values, &err), &err);
         free(values);
     }
 }
@@ -128,6 +133,7 @@ static bool model_open(struct model_case *m, const char *device, const struct mo
     }
     model_check(status, &err);
     model_check(fx_model_build(&m->graph, &config, &err), &err);
+    m->graph.averages = o->averages;
     model_check(m->backend->model_create(&m->model, m->device, &m->graph, !o->only_evaluates, &err),
                 &err);
     if (!o->only_evaluates)
@@ -142,7 +148,7 @@ static bool model_open(struct model_case *m, const char *device, const struct mo
                                        .kd_experts = 0.2f,
                                        .kd_temperature = 2 };
     model_fill_images(m);
-    model_fill_params(m);
+    model_fill_params(m, o);
     return true;
 }
 
@@ -190,7 +196,8 @@ static enum fx_status model_update(struct model_case *m, int step, double *grad_
                                 .eps = 1e-8,
                                 .weight_decay = 1e-4,
                                 .clip = 1.0,
-                                .grad_scale = 1.0 };
+                                .grad_scale = 1.0,
+                                .ema = MODEL_EMA };
     struct fx_step_result result = { 0 };
     enum fx_status status = model_commit(m, &update, NULL, &result, err);
 

@@ -9,6 +9,7 @@ static const struct model_options options = {
     .n = 3,
     .dropout = 0.2,
     .fused = FX_FUSED_RESIDUAL,
+    .averages = true,
 };
 static const char *const devices[] = { "ref", "cpu", "cuda" };
 enum { N_DEVICES = 3 };
@@ -48,6 +49,8 @@ static struct snapshot snapshot_take(struct model_case *m)
             snapshot_add(&s, m, i, FX_ROLE_EXP_AVG);
             snapshot_add(&s, m, i, FX_ROLE_EXP_AVG_SQ);
         }
+        if (fx_param_is_averaged(&m->graph.params[i]))
+            snapshot_add(&s, m, i, FX_ROLE_AVERAGE);
     }
     return s;
 }
@@ -248,7 +251,8 @@ static void launch_step(struct model_case *m, int step, float pixel)
                                 .beta1 = 0.9,
                                 .beta2 = 0.999,
                                 .eps = 1e-8,
-                                .grad_scale = 1 };
+                                .grad_scale = 1,
+                                .ema = MODEL_EMA };
     struct fx_err err = { 0 };
 
     m->pixels[0] = pixel;
@@ -363,7 +367,7 @@ static void the_plan_is_known_first(void **state)
                 trained += m.graph.params[i].n_elements;
         assert_true(memory.parameters >= (size_t)trained * sizeof(float));
         assert_true(memory.gradients >= (size_t)trained * sizeof(float));
-        assert_true(memory.optimizer >= 2 * (size_t)trained * sizeof(float));
+        assert_true(memory.optimizer >= 3 * (size_t)trained * sizeof(float));
         assert_true(memory.activations > (size_t)m.n * MODEL_IMAGE * sizeof(float));
         model_close(&m);
     }

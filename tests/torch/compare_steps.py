@@ -102,10 +102,23 @@ def compare_gradients(verdict, folder, optimizer, model, slack):
     verdict.check("second moments as a whole", error.item(), slack * 1e-2)
 
 
-def compare_models(verdict, folder, model, s, slack):
+def counters(state):
+    return {k: v for k, v in state.items() if k.endswith("num_batches_tracked")}
+
+
+def compare_averages(verdict, folder, state, averaged, model, s, slack):
+    """The averages beside the weights of a checkpoint.  Counters have none."""
+    tensors, _ = read_safetensors(os.path.join(folder, "last.safetensors"))
+    prefix = "optimizer.average."
+    found = {k[len(prefix) :]: v.double() for k, v in tensors.items() if k.startswith(prefix)}
+    averaged.module.load_state_dict(counters(model.state_dict()), strict=False)
+    print("averages")
+    compare_models(verdict, {**found, **counters(state)}, averaged.module, s, slack)
+
+
+def compare_models(verdict, state, model, s, slack):
     """A step moves a weight by its rate at most (and by weight decay); where a gradient is nearly
     zero its sign is rounding, so a weight may be off by twice the rate each step, but few are."""
-    state, _ = read_state(os.path.join(folder, "last.safetensors"))
     expected = model.state_dict()
     verdict.equal("names of the checkpoint", sorted(state), sorted(expected))
     trained = {name for name, _ in model.named_parameters()}
@@ -145,12 +158,16 @@ def compare(verdict, args, s):
         dtype = torch.float64 if args.double else torch.float32
         model.to(dtype)
         optimizer = train_reference.make_optimizer(model, s)
-        theirs = train_reference.train(model, Data(args.data, dtype), s, optimizer)
+        averaged = train_reference.moving_average(model, s)
+        theirs = train_reference.train(model, Data(args.data, dtype), s, optimizer, averaged)
 
         compare_steps(verdict, ours, theirs)
         compare_epochs(verdict, ours, theirs)
         compare_gradients(verdict, run_dir, optimizer, model, args.slack)
-        compare_models(verdict, run_dir, model, s, args.slack)
+        state, _ = read_state(os.path.join(run_dir, "last.safetensors"))
+        compare_models(verdict, state, model, s, args.slack)
+        if s.ema:
+            compare_averages(verdict, run_dir, state, averaged, model, s, args.slack)
 
 
 def main():

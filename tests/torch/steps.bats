@@ -84,6 +84,13 @@ knobs() {
     knobs "$TINY_RESNET" concatenation --fused residual --kd 0.5 --kd-experts 0.2
 }
 
+@test "moving averages of weights and statistics, and the validation of them" {
+    knobs "$TINY_RESNET" multiplicative --ema 0.6 --steps 5
+    knobs "$TINY_DENSENET" concatenation --fused residual --ema 0.9 --accumulate 2
+    DEVICE=ref
+    knobs "$TINY_WIDERESNET" TransformerBase --ema 0.5
+}
+
 @test "one clip over everything, clips of the groups, none" {
     knobs "$TINY_DENSENET" concatenation --clip 0.01
     knobs "$TINY_RESNET" multiplicativeShifted --clip-experts 0.5 --clip-fusion 0.1

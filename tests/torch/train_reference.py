@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
+from torch.optim.swa_utils import AveragedModel
 
 import models
 from bridge import Data
@@ -27,6 +28,7 @@ DEFAULTS = {
     "kd": 0.0,
     "kd_experts": 0.0,
     "kd_temperature": 2.0,
+    "ema": 0.0,
     "clip": 1.0,
     "clip_experts": 0.0,
     "clip_fusion": 0.0,
@@ -185,9 +187,21 @@ def evaluate(model, images, labels, alpha):
         return measure(*model(images), labels, alpha)
 
 
-def train(model, data, s, optimizer=None):
+def moving_average(model, s):
+    """The model's moving average, which begins as the model is; the model itself without --ema."""
+    if not s.ema:
+        return model
+    averaged = AveragedModel(
+        model, avg_fn=lambda a, p, n: s.ema * a + (1 - s.ema) * p, use_buffers=True
+    )
+    averaged.update_parameters(model)
+    return averaged
+
+
+def train(model, data, s, optimizer=None, averaged=None):
     """The events of s.steps steps; the model holds the result.  Epochs end as fusion-train's: the
     last, partial batch is kept, and the run ends with a validation wherever it stops."""
+    averaged = averaged or moving_average(model, s)
     optimizer = optimizer or make_optimizer(model, s)
     schedules = make_schedules(optimizer, s)
     rows = data.holdout
@@ -200,6 +214,8 @@ def train(model, data, s, optimizer=None):
             parts = group.split(s.batch)
             batches = [(data.images("train", b), data.labels("train", b)) for b in parts]
             event = train_step(model, optimizer, batches, s)
+            if averaged is not model:
+                averaged.update_parameters(model)
             step += 1
             events.append({**event, "epoch": epoch, "step": step})
             for i, key in enumerate(("loss_total", "loss_global", "loss_individual")):
@@ -212,7 +228,7 @@ def train(model, data, s, optimizer=None):
         means = [x / n_seen for x in sums]
         event = {"event": "epoch", "epoch": epoch, "step": step, "train_loss": means[0]}
         event.update(loss_total=means[0], loss_global=means[1], loss_individual=means[2])
-        event.update(evaluate(model, data.images("test"), data.labels("test"), s.alpha))
+        event.update(evaluate(averaged, data.images("test"), data.labels("test"), s.alpha))
         for name, group in zip(("experts", "fusion", "global_head"), optimizer.param_groups):
             event[f"lr_{name}"] = group["lr"]
         events.append(event)

@@ -292,6 +292,7 @@ const struct fx_backend fx_backend_cpu = {
     .program_create = fx_cpu_program_create,
     .tensor_write = fx_host_tensor_write,
     .tensor_read = fx_host_tensor_read,
+    .averages_swap = fx_host_averages_swap,
     .input = input,
     .forward = forward,
     .loss = loss,

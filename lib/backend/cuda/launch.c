@@ -157,6 +157,12 @@ static enum fx_status update(const struct fx_program *program, struct fx_err *er
     if (layout->gathers)
         FX_CUDA(fx_k_running_commit(stream, model->result, store->pending, store->running,
                                     layout->n_running));
+    if (!layout->averages)
+        return FX_OK;
+    FX_CUDA(fx_k_average(stream, model->update, model->result, store->roles[FX_ROLE_AVERAGE],
+                         store->roles[FX_ROLE_VALUE] + layout->n_fixed, layout->n_trained));
+    FX_CUDA(fx_k_average(stream, model->update, model->result, store->running_average,
+                         store->running, layout->n_running));
     return FX_OK;
 }
 

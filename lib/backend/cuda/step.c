@@ -104,6 +104,7 @@ static void describe_update(const struct fx_update *update, const struct fx_sgd 
 {
     *to = (struct fx_k_update){ .clip = update->clip,
                                 .grad_scale = update->grad_scale,
+                                .average_step = (float)(1.0 - update->ema),
                                 .is_sgd = sgd };
     for (int g = 0; g < FX_N_GROUPS; g++) {
         to->clip_group[g] = update->clip_group[g];
@@ -231,6 +232,12 @@ static enum fx_status tensor_read(struct fx_model *model, int param, enum fx_ten
     return fx_device_store_read(&model->store, model->device->main, param, role, data, err);
 }
 
+static enum fx_status averages_swap(struct fx_model *model, struct fx_err *err)
+{
+    FX_TRY(fx_queue_finish(model, err));
+    return fx_device_store_swap(&model->store, model->device->main, err);
+}
+
 /* Once: recorded graphs hold the address of the images. */
 static enum fx_status dataset_load(struct fx_device *device, const struct fx_dataset *dataset,
                                    struct fx_err *err)
@@ -351,6 +358,7 @@ const struct fx_backend fx_backend_cuda = {
     .program_create = fx_cuda_program_create,
     .tensor_write = tensor_write,
     .tensor_read = tensor_read,
+    .averages_swap = averages_swap,
     .input = input,
     .forward = forward,
     .loss = loss,

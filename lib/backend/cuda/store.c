@@ -79,11 +79,12 @@ enum fx_status fx_device_store_init(struct fx_device_store *store, const struct 
 
 void fx_device_store_fini(struct fx_device_store *store)
 {
-    for (int role = 0; role <= FX_ROLE_EXP_AVG_SQ; role++)
+    for (int role = 0; role < FX_N_ROLES; role++)
         cudaFree(store->roles[role]);
     cudaFree(store->shadow);
     cudaFree(store->running);
     cudaFree(store->pending);
+    cudaFree(store->running_average);
     cudaFree(store->chunks);
     cudaFree(store->partials);
     free(store->weights);
@@ -132,7 +133,9 @@ enum fx_status fx_device_store_allocate(struct fx_device_store *store, cudaStrea
     const struct fx_store_layout *layout = &store->layout;
     size_t trained = layout->n_trained * sizeof(float), running = layout->n_running * sizeof(float);
     size_t n_weights = layout->n_fixed + layout->n_trained;
-    int last = layout->trains ? FX_ROLE_EXP_AVG_SQ : FX_ROLE_VALUE;
+    int last = !layout->trains    ? FX_ROLE_VALUE
+               : layout->averages ? FX_ROLE_AVERAGE
+                                  : FX_ROLE_EXP_AVG_SQ;
 
     FX_TRY(make_zeros(&store->roles[FX_ROLE_VALUE], n_weights * sizeof(float), stream, err));
     for (int role = FX_ROLE_VALUE + 1; role <= last; role++)
@@ -140,6 +143,8 @@ enum fx_status fx_device_store_allocate(struct fx_device_store *store, cudaStrea
     if (store->bf16)
         FX_TRY(make_zeros(&store->shadow, 2 * n_weights, stream, err));
     FX_TRY(make_zeros(&store->running, running, stream, err));
+    if (layout->averages)
+        FX_TRY(make_zeros(&store->running_average, running, stream, err));
     if (layout->trains && layout->n_chunks > 0) {
         FX_TRY(make_zeros(&store->pending, running, stream, err));
         FX_TRY(make_zeros(&store->chunks, layout->n_chunks * sizeof *store->chunks, stream, err));
@@ -154,7 +159,8 @@ enum fx_status fx_device_store_allocate(struct fx_device_store *store, cudaStrea
 float *fx_device_store_at(const struct fx_device_store *store, int param, enum fx_tensor_role role)
 {
     bool is_weight = fx_param_is_weight(&store->layout.graph->params[param]);
-    float *base = is_weight ? store->roles[role] : store->running;
+    float *running = role == FX_ROLE_AVERAGE ? store->running_average : store->running;
+    float *base = is_weight ? store->roles[role] : running;
     size_t before = is_weight && role != FX_ROLE_VALUE ? store->layout.n_fixed : 0;
 
     return base ? base + store->layout.extents[param].offset - before : NULL;
@@ -172,7 +178,9 @@ static enum fx_status check_role(const struct fx_device_store *store, int param,
 {
     const struct fx_param *p = &store->layout.graph->params[param];
 
-    if (role == FX_ROLE_VALUE || (p->kind == FX_PARAM_TRAINED && store->layout.trains))
+    if (role == FX_ROLE_AVERAGE
+            ? store->layout.averages && fx_param_is_averaged(p)
+            : role == FX_ROLE_VALUE || (p->kind == FX_PARAM_TRAINED && store->layout.trains))
         return FX_OK;
     return fx_fail(err, FX_EUSAGE, "%s: has no such role", p->name);
 }
@@ -263,4 +271,18 @@ enum fx_status fx_device_store_read(const struct fx_device_store *store, cudaStr
         unpack(store, param, packed, data);
     free(packed);
     return status;
+}
+
+enum fx_status fx_device_store_swap(struct fx_device_store *store, cudaStream_t stream,
+                                    struct fx_err *err)
+{
+    const struct fx_store_layout *layout = &store->layout;
+    float *values = store->roles[FX_ROLE_VALUE] + layout->n_fixed;
+
+    FX_CUDA(fx_k_swap(stream, values, store->roles[FX_ROLE_AVERAGE], layout->n_trained));
+    FX_CUDA(fx_k_swap(stream, store->running, store->running_average, layout->n_running));
+    if (store->bf16 && layout->n_trained > 0)
+        FX_CUDA(
+            fx_k_to_bf16(stream, values, fx_device_store_trained_shadow(store), layout->n_trained));
+    return FX_OK;
 }

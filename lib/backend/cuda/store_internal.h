@@ -16,9 +16,10 @@ struct fx_device_store {
     struct fx_weight_layout *weights; /* owned; by parameter; kernel 0: not a convolution's */
     int64_t *counters;                /* owned, host memory */
     /* owned, device memory: */
-    float *roles[FX_ROLE_EXP_AVG_SQ + 1]; /* trained; by role, the last three only if trains */
-    void *shadow;                         /* bf16; NULL in fp32 */
-    float *running, *pending;             /* as committed; after the forward passes since then */
+    float *roles[FX_N_ROLES]; /* trained; by role, as the layout has them */
+    void *shadow;             /* bf16; NULL in fp32 */
+    float *running, *pending; /* as committed; after the forward passes since then */
+    float *running_average;
     struct fx_chunk *chunks;
     double *partials; /* one for each chunk */
 };
@@ -47,9 +48,14 @@ void fx_device_store_memory(const struct fx_device_store *store, struct fx_memor
 enum fx_status fx_device_store_allocate(struct fx_device_store *store, cudaStream_t stream,
                                         struct fx_err *err) FX_MUST_CHECK;
 
-/* A parameter's address in a role (running statistics: FX_ROLE_VALUE); a trained one's shadow. */
+/* A parameter's address in a role (running statistics: FX_ROLE_VALUE, FX_ROLE_AVERAGE); a trained
+ * one's shadow. */
 float *fx_device_store_at(const struct fx_device_store *store, int param, enum fx_tensor_role role);
 void *fx_device_store_shadow(const struct fx_device_store *store, int param);
+
+/* fx_device_store_swap: the back end's averages_swap, enqueued. */
+enum fx_status fx_device_store_swap(struct fx_device_store *store, cudaStream_t stream,
+                                    struct fx_err *err) FX_MUST_CHECK;
 
 /* fx_device_store_write, fx_device_store_read: the back end's tensor_write and tensor_read; they
  * wait for the stream. */

@@ -80,6 +80,8 @@ enum fx_status fx_host_update(struct fx_store *store, const struct fx_losses *lo
     }
     parallel->run(parallel->owner, store->layout.n_chunks, step_task, &step);
     fx_store_commit(store);
+    if (store->layout.averages)
+        fx_store_average(store, update->ema);
     return FX_OK;
 }
 
@@ -122,6 +124,13 @@ enum fx_status fx_host_tensor_read(struct fx_model *model, int param, enum fx_te
                                    void *data, struct fx_err *err)
 {
     return fx_store_read(&step_of(model)->store, param, role, data, err);
+}
+
+enum fx_status fx_host_averages_swap(struct fx_model *model, struct fx_err *err)
+{
+    (void)err;
+    fx_store_swap(&step_of(model)->store);
+    return FX_OK;
 }
 
 /* The serial form of struct fx_parallel. */

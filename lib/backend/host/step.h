@@ -38,6 +38,8 @@ enum fx_status fx_host_tensor_write(struct fx_model *model, int param, enum fx_t
 enum fx_status fx_host_tensor_read(struct fx_model *model, int param, enum fx_tensor_role role,
                                    void *data, struct fx_err *err);
 
+enum fx_status fx_host_averages_swap(struct fx_model *model, struct fx_err *err);
+
 /* fx_host_update: struct fx_backend's `update` over a store.
  *   losses  in  of this step, for the guard
  *   sgd     in  NULL: AdamW

@@ -18,7 +18,7 @@ enum fx_status fx_store_init(struct fx_store *store, const struct fx_graph *grap
 
 void fx_store_fini(struct fx_store *store)
 {
-    for (int role = 0; role <= FX_ROLE_EXP_AVG_SQ; role++)
+    for (int role = 0; role < FX_N_ROLES; role++)
         fx_arena_destroy(&store->arenas[role]);
     fx_arena_destroy(&store->statistics);
     free(store->partials);
@@ -29,9 +29,10 @@ void fx_store_fini(struct fx_store *store)
 enum fx_status fx_store_allocate(struct fx_store *store, struct fx_err *err)
 {
     static const char *const names[] = { "parameters", "gradients", "optimizer state",
-                                         "optimizer state" };
-    float **floats[] = { &store->values, &store->grads, &store->exp_avg, &store->exp_avg_sq };
-    int n_roles = store->layout.trains ? 4 : 1;
+                                         "optimizer state", "averages" };
+    float **floats[] = { &store->values, &store->grads, &store->exp_avg, &store->exp_avg_sq,
+                         &store->average };
+    int n_roles = !store->layout.trains ? 1 : store->layout.averages ? 5 : 4;
 
     FX_TRY(fx_store_layout_place(&store->layout, err));
     store->partials = calloc(store->layout.n_chunks + 1, sizeof *store->partials);
@@ -50,7 +51,10 @@ enum fx_status fx_store_allocate(struct fx_store *store, struct fx_err *err)
         float *end = store->running + store->layout.n_running;
 
         store->pending = store->layout.gathers ? end : NULL;
-        store->counters = (int64_t *)(store->layout.gathers ? end + store->layout.n_running : end);
+        end += store->layout.gathers ? store->layout.n_running : 0;
+        store->running_average = store->layout.averages ? end : NULL;
+        end += store->layout.averages ? store->layout.n_running : 0;
+        store->counters = (int64_t *)end;
     }
     store->is_allocated = true;
     return FX_OK;
@@ -58,11 +62,12 @@ enum fx_status fx_store_allocate(struct fx_store *store, struct fx_err *err)
 
 float *fx_store_at(const struct fx_store *store, int param, enum fx_tensor_role role)
 {
-    float *const arenas[] = { store->values, store->grads, store->exp_avg, store->exp_avg_sq };
+    float *const arenas[] = { store->values, store->grads, store->exp_avg, store->exp_avg_sq,
+                              store->average };
     size_t offset = store->layout.extents[param].offset;
 
     if (!fx_param_is_weight(&store->layout.graph->params[param]))
-        return store->running + offset;
+        return (role == FX_ROLE_AVERAGE ? store->running_average : store->running) + offset;
     return arenas[role] + offset - (role == FX_ROLE_VALUE ? 0 : store->layout.n_fixed);
 }
 
@@ -74,6 +79,10 @@ static enum fx_status check_role(const struct fx_store *store, int param, enum f
 
     if (!store->is_allocated)
         return fx_fail(err, FX_EUSAGE, "%s: the model has no memory yet", p->name);
+    if (role == FX_ROLE_AVERAGE)
+        return store->layout.averages && fx_param_is_averaged(p)
+                   ? FX_OK
+                   : fx_fail(err, FX_EUSAGE, "%s: has no average", p->name);
     if (role != FX_ROLE_VALUE && (p->kind != FX_PARAM_TRAINED || !store->layout.trains))
         return fx_fail(err, FX_EUSAGE, "%s: has no gradient and no optimizer state", p->name);
     return FX_OK;
@@ -114,6 +123,34 @@ enum fx_status fx_store_read(const struct fx_store *store, int param, enum fx_te
     else
         memcpy(data, fx_store_at(store, param, role), (size_t)p->n_elements * sizeof(float));
     return FX_OK;
+}
+
+/* ---- averages ---- */
+
+void fx_store_average(struct fx_store *store, double ema)
+{
+    const struct fx_store_layout *layout = &store->layout;
+
+    fx_average_step(ema, layout->n_trained, store->average, store->values + layout->n_fixed);
+    fx_average_step(ema, layout->n_running, store->running_average, store->running);
+}
+
+static void swap(float *a, float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        float kept = a[i];
+
+        a[i] = b[i];
+        b[i] = kept;
+    }
+}
+
+void fx_store_swap(struct fx_store *store)
+{
+    const struct fx_store_layout *layout = &store->layout;
+
+    swap(store->average, store->values + layout->n_fixed, layout->n_trained);
+    swap(store->running_average, store->running, layout->n_running);
 }
 
 /* Running statistics of BatchNorm: gathered by training forwards, committed by update.  Until the

@@ -23,13 +23,15 @@ struct fx_store {
     struct fx_store_layout layout; /* placed by allocate */
     bool is_allocated;
     struct fx_packing packing;
-    float *values, *grads, *exp_avg, *exp_avg_sq; /* into arenas; the last three only if trains */
+    /* into arenas; the last four only if trains, the last only if the layout averages */
+    float *values, *grads, *exp_avg, *exp_avg_sq, *average;
     float *running; /* running means and variances, C order, as committed */
     float *pending; /* the same after the training forwards since step_begin */
+    float *running_average;
     int n_forwards; /* training forwards gathered in pending */
     int64_t *counters;
     double *partials; /* owned; one for each chunk */
-    struct fx_arena arenas[FX_ROLE_EXP_AVG_SQ + 1], statistics;
+    struct fx_arena arenas[FX_N_ROLES], statistics;
 };
 
 /* fx_store_init: packing may be NULL. */
@@ -40,7 +42,8 @@ void fx_store_fini(struct fx_store *store); /* accepts a zeroed store */
 /* fx_store_allocate: once; everything zero. */
 enum fx_status fx_store_allocate(struct fx_store *store, struct fx_err *err) FX_MUST_CHECK;
 
-/* The packed memory of a trained parameter in a role, or of a running statistic (FX_ROLE_VALUE). */
+/* The packed memory of a trained parameter in a role, or of a running statistic (FX_ROLE_VALUE,
+ * FX_ROLE_AVERAGE). */
 float *fx_store_at(const struct fx_store *store, int param, enum fx_tensor_role role);
 
 /* fx_store_write, fx_store_read: the back ends' tensor_write and tensor_read.  FX_EUSAGE for a role
@@ -49,6 +52,11 @@ enum fx_status fx_store_write(struct fx_store *store, int param, enum fx_tensor_
                               const void *data, struct fx_err *err) FX_MUST_CHECK;
 enum fx_status fx_store_read(const struct fx_store *store, int param, enum fx_tensor_role role,
                              void *data, struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_store_average: a step of the averages towards the values and running statistics as they are.
+ * fx_store_swap: exchanges the two. */
+void fx_store_average(struct fx_store *store, double ema);
+void fx_store_swap(struct fx_store *store);
 
 /* ---- running statistics of BatchNorm ----
  *

@@ -21,6 +21,7 @@ enum fx_status fx_store_layout_init(struct fx_store_layout *layout, const struct
         return fx_fail(err, FX_EFAIL, "out of memory for the parameter table");
     for (int i = 0; i < graph->n_params; i++)
         layout->extents[i].n = (size_t)graph->params[i].n_elements;
+    layout->averages = trains && graph->averages;
     layout->gathers = trains;
     for (int i = 0; i < graph->n_nodes; i++)
         if (graph->nodes[i].kind == FX_NODE_BATCHNORM && fx_graph_is_fixed(graph, &graph->nodes[i]))
@@ -68,7 +69,7 @@ static size_t count_counters(const struct fx_store_layout *layout)
 size_t fx_store_layout_statistics_bytes(const struct fx_store_layout *layout)
 {
     size_t n_running = sum_extents(layout, FX_PARAM_RUNNING_MEAN, FX_PARAM_RUNNING_VAR);
-    size_t n_copies = layout->gathers ? 2 : 1;
+    size_t n_copies = (size_t)1 + layout->gathers + layout->averages;
 
     return n_copies * n_running * sizeof(float) + count_counters(layout) * sizeof(int64_t);
 }
@@ -81,7 +82,7 @@ void fx_store_layout_memory(const struct fx_store_layout *layout, struct fx_memo
 
     memory->parameters = fixed + trained + fx_store_layout_statistics_bytes(layout);
     memory->gradients = layout->trains ? trained : 0;
-    memory->optimizer = layout->trains ? 2 * trained : 0;
+    memory->optimizer = layout->trains ? (2 + (size_t)layout->averages) * trained : 0;
 }
 
 /* Gives every parameter its extent in the arena of its kind. */

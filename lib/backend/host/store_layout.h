@@ -32,7 +32,8 @@ struct fx_store_layout {
     size_t n_trained; /* floats of those that train, in every role */
     size_t n_running; /* floats of running means and variances */
     size_t n_counters;
-    bool gathers; /* a training forward gathers running statistics, an update commits them */
+    bool averages; /* trains a graph that averages: one more role, and one for running statistics */
+    bool gathers;  /* a training forward gathers running statistics, an update commits them */
     struct fx_chunk *chunks; /* owned */
     size_t n_chunks;
 };
@@ -45,7 +46,7 @@ void fx_store_layout_fini(struct fx_store_layout *layout); /* accepts a zeroed l
 /* fx_store_layout_set_packed: a trained parameter takes n floats (>= n_elements).  Before place. */
 void fx_store_layout_set_packed(struct fx_store_layout *layout, int param, size_t n);
 
-/* Running statistics, their pending copies in training, and the counters. */
+/* Running statistics, in training their pending copies and averages, and the counters. */
 size_t fx_store_layout_statistics_bytes(const struct fx_store_layout *layout);
 
 /* fx_store_layout_memory: fills parameters, gradients and optimizer from the sizes known so far;

@@ -199,6 +199,7 @@ const struct fx_backend fx_backend_ref = {
     .program_create = fx_ref_program_create,
     .tensor_write = fx_host_tensor_write,
     .tensor_read = fx_host_tensor_read,
+    .averages_swap = fx_host_averages_swap,
     .input = input,
     .forward = forward,
     .loss = loss,
