@@ -80,8 +80,9 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvl
 ALL_CPPFLAGS := -Ilib -D_GNU_SOURCE -DFX_HAVE_DNNL=$(HAVE_DNNL) -DFX_HAVE_CUDA=$(HAVE_CUDA) \
 	-DFX_CUDA_SIM=$(if $(CUDA_SIM),1,0) $(CPPFLAGS)
 SAN_FLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
-ALL_CFLAGS := -std=c17 $(WARNINGS) -fno-math-errno -ffp-contract=off $(CFLAGS) \
-	$(SAN_FLAGS)
+# Everything may become part of libfusion.so.
+ALL_CFLAGS := -std=c17 $(WARNINGS) -fno-math-errno -ffp-contract=off -fPIC \
+	-fno-semantic-interposition $(CFLAGS) $(SAN_FLAGS)
 ALL_LDFLAGS := $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN))
 # The simulator is C++, which has a part of its own in clang's sanitizers.
 LINK = $(if $(CUDA_SIM),$(CXX),$(CC)) $(ALL_CFLAGS) $(ALL_LDFLAGS)
@@ -99,7 +100,7 @@ $(B)/lib/backend/cuda/%.o $(B)/tests/cuda/%.o $(B)/tests/kernels/%.o $(B)/tests/
 	ALL_CPPFLAGS += -I. -isystem $(CUDA_INCLUDE) \
 	  -DFX_CUDA_OLDEST=$(if $(CUDA_SIM),70,$(firstword $(CUDA_ARCHS)))
 # Kernels, by nvcc: bytes of images are those of the CPU only without fused multiply-add.
-KERNEL_FLAGS := -std=c++17 -Ilib -O3 -lineinfo -Xcompiler -Wall $(NVCCFLAGS)
+KERNEL_FLAGS := -std=c++17 -Ilib -O3 -lineinfo -Xcompiler -Wall,-fPIC $(NVCCFLAGS)
 $(B)/kernels/augment.o $(B)/kernels/input.o: FMAD := --fmad=false
 # The simulator and, for it, kernels: plain C++, in which a float may also be read as a float4.
 SIM_CXXFLAGS := -std=c++17 -I. -Ilib -isystem $(CUDA_INCLUDE) -Wall -Wextra \
@@ -134,6 +135,8 @@ VENDOR_SRC := $(wildcard lib/backend/cuda/vendor/*.c)
 LIB_OBJ := $(addprefix $(B)/,$(addsuffix .o,$(basename $(SIM_SRC) $(KERNELS) \
 	$(filter-out $(if $(CUDA_SIM),$(VENDOR_SRC)),$(LIB_SRC)))))
 LIB := $(B)/libfusion.a
+# For other programs (libfusion(3)); not with sanitizers, nor with the simulator.
+SHARED_LIB := $(if $(SAN)$(CUDA_SIM),,$(B)/libfusion.so.1)
 TOOLS := $(patsubst tools/%.c,%,$(wildcard tools/*.c))
 TOOL_BINS := $(TOOLS:%=$(B)/bin/%)
 # C tests (cmocka), and the programs that make test inputs (plain C, also used by the demo).
@@ -150,7 +153,7 @@ MAKER_SRC := $(filter-out $(if $(filter-out 1,$(HAVE_CUDA))$(CUDA_SIM),tests/cud
 MAKER_BINS := $(MAKER_SRC:%.c=$(B)/%)
 
 # ---- build ---------------------------------------------------------------------------------------
-all: $(LIB) $(TOOL_BINS) ## build every tool
+all: $(LIB) $(SHARED_LIB) $(TOOL_BINS) ## build every tool
 	@echo "fusion-tools $(VERSION): $(words $(TOOLS)) tools in $(B)/bin;" \
 	  "oneDNN (--device cpu): $(if $(filter 1,$(HAVE_DNNL)),yes,NO);" \
 	  "CUDA (--device cuda): $(if $(filter 1,$(HAVE_CUDA)),$(if $(CUDA_SIM),simulated,yes),NO)"
@@ -178,6 +181,10 @@ $(LIB): $(LIB_OBJ)
 	@rm -f $@
 	$(call say,AR,$@)$(AR) qcs $@ $^ # q: members may have the same name
 
+$(B)/libfusion.so.1: $(LIB) lib/predict/libfusion.map
+	$(call say,LD,$@)$(LINK) -shared -Wl,-soname,$(@F) -Wl,--version-script,lib/predict/libfusion.map \
+	  -Wl,-z,defs -Wl,-u,fusion_open -o $@ $(LIB) $(LDLIBS)
+
 $(B)/bin/%: $(B)/tools/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(LINK) -o $@ $^ $(LDLIBS)
@@ -203,17 +210,26 @@ clean: ## remove what was built
 # ---- install -------------------------------------------------------------------------------------
 # The scripts stay beside the rules that they belong to; in BINDIR is a link to each.
 SCRIPTS := fusion-table fusion-spread plot-curves slurm/submit-all-fusions
-PAGES := $(wildcard man/*.[157])
+PAGES := $(wildcard man/*.[1357])
 SHARED := $(filter-out %/completion %/demo.mk %/slurm,$(wildcard pipelines/*)) \
 	$(wildcard lib/net/*.def)
 COMMANDS := $(TOOLS) $(notdir $(SCRIPTS))
 # What bash, zsh and fish know about the tools; bash and fish look for a file of the tool's name.
 COMPLETIONS := $(COMMANDS:%=$(COMPDIR)/%) $(ZSHDIR)/_fusion-tools $(COMMANDS:%=$(FISHDIR)/%.fish)
+LIBRARY := $(LIBDIR)/libfusion.a $(LIBDIR)/libfusion.so.1 $(LIBDIR)/libfusion.so \
+	$(LIBDIR)/pkgconfig/libfusion.pc $(INCLUDEDIR)/fusion.h
 completion = sed 's|@DATADIR@|$(DATADIR)|; s|@TOOLS@|$(COMMANDS)|' pipelines/completion/$(1)
-install: all ## copy tools, man pages, completion and pipelines to $(DESTDIR)$(PREFIX)
+install: all ## copy tools, library, man pages, completion and pipelines to $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(DATADIR)/completion $(DESTDIR)$(DATADIR)/slurm \
 	  $(DESTDIR)$(COMPDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(FISHDIR)
 	install -m 755 $(TOOL_BINS) $(DESTDIR)$(BINDIR)
+	install -D -m 644 -t $(DESTDIR)$(LIBDIR) $(LIB) $(SHARED_LIB)
+	$(if $(SHARED_LIB),ln -sf libfusion.so.1 $(DESTDIR)$(LIBDIR)/libfusion.so)
+	install -D -m 644 -t $(DESTDIR)$(INCLUDEDIR) lib/predict/fusion.h
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+	  -e 's|@LIBS@|$(LDLIBS)|; s|@VERSION@|$(VERSION)|' lib/predict/libfusion.pc.in \
+	  > $(DESTDIR)$(LIBDIR)/pkgconfig/libfusion.pc
 	for page in $(PAGES); do install -D -m 644 -t $(DESTDIR)$(MANDIR)/man$${page##*.} $$page; done
 	cp $(SHARED) $(DESTDIR)$(DATADIR)
 	install -D -m 644 -t $(DESTDIR)$(DATADIR)/python python/fusion_models.py
@@ -227,7 +243,8 @@ install: all ## copy tools, man pages, completion and pipelines to $(DESTDIR)$(P
 	  $(call completion,fish) > $(DESTDIR)$(FISHDIR)/$$tool.fish; done
 
 uninstall: ## remove every file that install put there
-	rm -f $(COMMANDS:%=$(DESTDIR)$(BINDIR)/%) $(COMPLETIONS:%=$(DESTDIR)%)
+	rm -f $(COMMANDS:%=$(DESTDIR)$(BINDIR)/%) $(COMPLETIONS:%=$(DESTDIR)%) \
+	  $(LIBRARY:%=$(DESTDIR)%)
 	for page in $(PAGES); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page#man/}; done
 	rm -rf $(DESTDIR)$(DATADIR)
 

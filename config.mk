@@ -1,6 +1,8 @@
 # Where things go and what the build may use.  Override on the command line: make PREFIX=/opt/fusion
 PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
 DATADIR ?= $(PREFIX)/share/fusion-tools
 COMPDIR ?= $(PREFIX)/share/bash-completion/completions

@@ -41,8 +41,8 @@ real_data SPLITS "$ROOT/../shared/data"
 unset_make() {
     local names
     mapfile -t names < <(sed -n 's/^\([A-Za-z_]*\) ?=.*/\1/p' "$ROOT"/pipelines/*.mk)
-    unset MAKEFLAGS MFLAGS MAKELEVEL BINDIR MANDIR DATADIR COMPDIR ZSHDIR FISHDIR "${names[@]}" \
-        "${!ARCH_@}"
+    unset MAKEFLAGS MFLAGS MAKELEVEL BINDIR LIBDIR INCLUDEDIR MANDIR DATADIR COMPDIR ZSHDIR FISHDIR \
+        "${names[@]}" "${!ARCH_@}"
 }
 
 # eventually COMMAND...: waits until it succeeds, for a minute at most.

@@ -143,7 +143,7 @@ column() {
 }
 
 @test "pages refer only to pages that exist" {
-    for page in "$ROOT"/man/*.[157]; do
+    for page in "$ROOT"/man/*.[1357]; do
         while read -r name section; do
             assert_exists "$ROOT/man/$name.$section"
         done < <(grep -oE '\bXr (fusion|cifar|expert|ckpt|metrics)-[a-z]* [157]' "$page" | cut -c4-)
