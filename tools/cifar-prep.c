@@ -3,6 +3,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/tool.h"
+#include "data/corrupted.h"
 #include "data/dataset_write.h"
 #include "tensor/npy.h"
 
@@ -22,7 +23,7 @@ struct args {
     int64_t seed, n_experts, min_share;
     const char *rule; /* of the shares, or their file */
     struct fx_share_config shares;
-    bool fraction_given, experts_given, min_share_given;
+    bool fraction_given, experts_given, min_share_given, corrupted;
 };
 
 enum { PATH_BYTES = 4096, SPLIT_TEXT_BYTES = 160 };
@@ -270,6 +271,34 @@ out:
     return status;
 }
 
+/* An archive of corrupted test images has no splits. */
+static enum fx_status run_corrupted(const struct args *args, struct fx_err *err)
+{
+    struct fx_output out = { .fd = -1 };
+    struct fx_cifar_corrupted read = { 0 };
+    struct fx_corrupted content = { 0 };
+    enum fx_status status;
+
+    FX_TRY(fx_output_open(&out, args->output, true, err));
+    FX_TRY_OUT(fx_cifar_corrupted_read(&read, args->input, err));
+    content = (struct fx_corrupted){ .n_corruptions = read.n_corruptions,
+                                     .fine = read.fine,
+                                     .n = (int64_t)read.n };
+    for (int i = 0; i < read.n_corruptions; i++) {
+        content.name[i] = read.corruption[i].name;
+        content.images[i] = read.corruption[i].images;
+    }
+    FX_TRY_OUT(
+        fx_corrupted_write(&content, "CIFAR-C", out.fd, out.is_stdout ? "stdout" : out.path, err));
+    FX_TRY_OUT(fx_output_commit(&out, err));
+    fx_log_info("%d corruptions of %zu images at %d severities", read.n_corruptions, read.n,
+                FX_SEVERITIES);
+out:
+    fx_output_abandon(&out);
+    fx_cifar_corrupted_free(&read);
+    return status;
+}
+
 int main(int argc, char **argv)
 {
     struct args args = { .holdout_fraction = 0.2, .val_fraction = 0.1, .seed = 42, .rule = "iid" };
@@ -295,6 +324,8 @@ int main(int argc, char **argv)
           "standard deviation of each channel (default: known constants)", NULL },
         { "export-splits", 0, "DIR", FX_OPT_STRING, &args.export_dir, 0, 0, NULL,
           "also write holdout and expert pool to DIR as .npy files", NULL },
+        { "corrupted", 0, NULL, FX_OPT_FLAG, &args.corrupted, 0, 0, NULL,
+          "the archive is CIFAR-100-C or CIFAR-10-C (.tar of .npy), for fusion-eval", NULL },
         { .type = FX_OPT_END },
     };
     const struct fx_tool tool = {
@@ -316,6 +347,6 @@ int main(int argc, char **argv)
     else if (args.holdout && args.fraction_given)
         status = fx_fail(&err, FX_EUSAGE, "--holdout-fraction: has no meaning with --holdout");
     else
-        status = run(&args, &err);
+        status = args.corrupted ? run_corrupted(&args, &err) : run(&args, &err);
     return fx_tool_exit(status, &err);
 }

@@ -7,6 +7,7 @@
 #include "checkpoint/checkpoint.h"
 #include "data/labels.h"
 #include "net/fusion.h"
+#include "run/corruption_events.h"
 #include "run/detail_events.h"
 #include "run/fit_temperature.h"
 #include "run/memory.h"
@@ -26,7 +27,8 @@ struct args {
     struct fx_settings settings;
     struct fx_run_options run;
     const char *input; /* NULL or "-": stdin */
-    const char *data, *split, *output, *logits, *confusion, *predictions, *temperature, *ood;
+    const char *data, *split, *output, *logits, *confusion, *predictions, *temperature, *ood,
+        *corrupted, *baseline;
     int64_t limit, n_rounds, seed;
     bool check_device, details;
 };
@@ -276,25 +278,6 @@ static enum fx_status say_details(struct evaluation *ev, struct fx_err *err)
     return fx_detail_events(&facts, say_detail, ev, err);
 }
 
-/* For people, beside the accuracies. */
-static void log_assessment(const struct fx_assessment *assessment, int n_heads)
-{
-    const double *temperature = assessment->facet[FX_FACET_TEMPERATURE];
-    char text[FX_HEADS_MAX * 8 + 1] = "";
-
-    if (assessment->has_fused && assessment->n_rounds > 0)
-        fx_log_info("fused against ensemble: %+.2f points, 95 %% from %+.2f to %+.2f; McNemar's "
-                    "p %.2g",
-                    assessment->gain, assessment->gain_interval.low, assessment->gain_interval.high,
-                    assessment->mcnemar);
-    if (assessment->n_fitted == 0)
-        return;
-    for (int row = 0; row < n_heads; row++)
-        snprintf(text + strlen(text), sizeof text - strlen(text), " %.3f", temperature[row]);
-    fx_log_info("temperatures fitted on %lld images of val: experts, ensemble%s:%s",
-                (long long)assessment->n_fitted, assessment->has_fused ? ", fused" : "", text);
-}
-
 static enum fx_status say_result(const struct args *args, struct evaluation *ev,
                                  const struct fx_measure *measure, struct fx_err *err)
 {
@@ -309,7 +292,7 @@ static enum fx_status say_result(const struct args *args, struct evaluation *ev,
     char *line;
 
     FX_TRY(fx_assess(&ev->plain, &options, &assessment, err));
-    log_assessment(&assessment, ev->plain.n_heads);
+    fx_assessment_log(&assessment);
     FX_TRY(fx_metrics_eval(measure, ev->subset.name, -1, &assessment, &line, err));
     FX_TRY(say(ev, line, err));
     return args->details ? say_details(ev, err) : FX_OK;
@@ -323,6 +306,16 @@ static enum fx_status say_outside(const struct args *args, struct evaluation *ev
     FX_TRY(fx_outside_event(&ev->engine, &ev->dataset, &ev->plain, args->ood, args->limit, &line,
                             err));
     return say(ev, line, err);
+}
+
+static enum fx_status say_corruptions(const struct args *args, struct evaluation *ev,
+                                      struct fx_err *err)
+{
+    const struct fx_corruption_facts facts = { .path = args->corrupted,
+                                               .baseline = args->baseline,
+                                               .limit = args->limit };
+
+    return fx_corruption_events(&ev->engine, &ev->dataset, &facts, say_detail, ev, err);
 }
 
 static enum fx_status say_end(struct evaluation *ev, double seconds, struct fx_err *err)
@@ -377,6 +370,8 @@ static enum fx_status evaluate(const struct args *args, struct evaluation *ev, s
     FX_TRY(say_result(args, ev, &measure, err));
     if (args->ood)
         FX_TRY(say_outside(args, ev, err));
+    if (args->corrupted)
+        FX_TRY(say_corruptions(args, ev, err));
     return say_end(ev, fx_seconds() - start, err);
 }
 
@@ -404,6 +399,8 @@ static enum fx_status run(const struct args *args, struct fx_err *err)
                        "--temperature fit: --split %s has images that it is "
                        "fitted on; measure test",
                        args->split);
+    if (args->baseline && !args->corrupted)
+        return fx_fail(err, FX_EUSAGE, "--baseline: has a meaning with --corrupted only");
     FX_TRY(check_paths(args, err));
     enum fx_status status = evaluate(args, &ev, err);
     evaluation_close(&ev);
@@ -444,6 +441,10 @@ int main(int argc, char **argv)
           "also the calibration at temperatures fitted on val (default: none)", NULL },
         { "ood", 0, "FILE", FX_OPT_STRING, &args.ood, 0, 0, NULL,
           "also how well the test images of this data set are told apart", NULL },
+        { "corrupted", 0, "FILE", FX_OPT_STRING, &args.corrupted, 0, 0, NULL,
+          "also the errors on these corrupted images (cifar-prep --corrupted)", NULL },
+        { "baseline", 0, "FILE", FX_OPT_STRING, &args.baseline, 0, 0, NULL,
+          "metrics with another model's errors on them, for the mCE", NULL },
         { "bootstrap", 0, "N", FX_OPT_INT, &args.n_rounds, 0, 100000, NULL,
           "samples for the intervals of 95 %; 0: none (default: 1000)", NULL },
         { "seed", 0, "N", FX_OPT_INT, &args.seed, 0, 0x1p53, NULL,
@@ -472,13 +473,11 @@ int main(int argc, char **argv)
         .built_with = fx_train_built_with(),
     };
     struct fx_err err = { 0 };
-    enum fx_status status;
 
     int n_operands = fx_tool_start(&tool, argc, argv);
     args.input = n_operands > 0 ? argv[0] : NULL;
-    if (n_operands > 1)
-        status = fx_fail(&err, FX_EUSAGE, "%s: one checkpoint at a time", argv[1]);
-    else
-        status = run(&args, &err);
+    enum fx_status status = n_operands > 1
+                                ? fx_fail(&err, FX_EUSAGE, "%s: one checkpoint at a time", argv[1])
+                                : run(&args, &err);
     return fx_tool_exit(status, &err);
 }

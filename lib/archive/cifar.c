@@ -47,6 +47,7 @@ struct collection {
     struct fx_cifar *cifar; /* borrowed: names and test part go there at once */
     struct fx_cifar_part batches[N_BATCHES_MAX];
     bool seen[N_MEMBERS];
+    bool has_npy;
     const struct member *first; /* the first known member; decides the layout */
     const char *archive;        /* borrowed: name of the archive, for messages */
 };
@@ -121,6 +122,8 @@ static enum fx_status collect_entries(struct collection *all, struct fx_tar *tar
         if (!entry.path)
             return FX_OK;
         const struct member *member = find_member(entry.path);
+        size_t n_path = strlen(entry.path);
+        all->has_npy |= n_path > 4 && strcmp(entry.path + n_path - 4, ".npy") == 0;
         if (!member || entry.is_folder)
             continue;
         if (!entry.is_file)
@@ -205,7 +208,8 @@ static enum fx_status collect_folder(struct collection *all, struct fx_cifar_fol
 static enum fx_status check_complete(const struct collection *all, struct fx_err *err)
 {
     if (!all->first)
-        return fx_fail(err, FX_EINPUT, "%s: holds no member of a CIFAR archive", all->archive);
+        return fx_fail(err, FX_EINPUT, "%s: holds no member of a CIFAR archive%s", all->archive,
+                       all->has_npy ? "; one of corrupted images needs --corrupted" : "");
     for (int i = 0; i < N_MEMBERS; i++)
         if (members[i].layout == all->first->layout && !all->seen[i])
             return fx_fail(err, FX_EINPUT, "%s: %s is missing (%s, by its member %s)", all->archive,

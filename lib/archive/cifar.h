@@ -53,6 +53,27 @@ enum fx_status fx_cifar_read(struct fx_cifar *cifar, const char *path,
                              struct fx_err *err) FX_MUST_CHECK;
 void fx_cifar_free(struct fx_cifar *cifar); /* accepts a zeroed record */
 
+/* The archives of corrupted test images, CIFAR-10-C and CIFAR-100-C: CORRUPTION.npy of bytes
+ * (5 n, 32, 32, 3), the n test images at severity 1, then at 2, up to 5; labels.npy of n or 5 n
+ * integers.  Source: Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common
+ * Corruptions and Perturbations" (2019), https://zenodo.org/records/3555552. */
+enum { FX_CORRUPTIONS_MAX = 64, FX_CORRUPTION_NAME_BYTES = 40, FX_SEVERITIES = 5 };
+struct fx_cifar_corrupted {
+    struct {
+        char name[FX_CORRUPTION_NAME_BYTES];
+        uint8_t *images;              /* owned; (5, n, 3, 32, 32) */
+    } corruption[FX_CORRUPTIONS_MAX]; /* in the order of their names */
+    int n_corruptions;
+    uint8_t *fine; /* owned; (n) */
+    size_t n;
+};
+
+/* fx_cifar_corrupted_read: as fx_cifar_read.  All images are in memory: 154 MB a corruption of the
+ * official archives. */
+enum fx_status fx_cifar_corrupted_read(struct fx_cifar_corrupted *corrupted, const char *path,
+                                       struct fx_err *err) FX_MUST_CHECK;
+void fx_cifar_corrupted_free(struct fx_cifar_corrupted *corrupted); /* accepts a zeroed record */
+
 /* "cifar-100-python" ...: the name of the folder in the official archive of that layout. */
 const char *fx_cifar_layout_name(enum fx_cifar_layout layout);
 bool fx_cifar_is_cifar10(enum fx_cifar_layout layout);

@@ -1,10 +1,12 @@
 /* The statistics of lib/score over the heads of a judgement. */
 #include "run/assessment.h"
 
+#include "base/log.h"
 #include "score/summary.h"
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { SERIES_MAX = 2 * FX_HEADS_MAX + 1 };
 
@@ -250,4 +252,23 @@ bool fx_assessment_put(const struct fx_assessment *assessment, json_t *event)
         is_good &= put(event, "temperature_split", json_string("val")) &&
                    put(event, "temperature_images", json_integer(assessment->n_fitted));
     return is_good;
+}
+
+void fx_assessment_log(const struct fx_assessment *assessment)
+{
+    const double *temperature = assessment->facet[FX_FACET_TEMPERATURE];
+    int n_heads = assessment->n_experts + 1 + assessment->has_fused;
+    char text[FX_HEADS_MAX * 8 + 1] = "";
+
+    if (assessment->has_fused && assessment->n_rounds > 0)
+        fx_log_info("fused against ensemble: %+.2f points, 95 %% from %+.2f to %+.2f; McNemar's "
+                    "p %.2g",
+                    assessment->gain, assessment->gain_interval.low, assessment->gain_interval.high,
+                    assessment->mcnemar);
+    if (assessment->n_fitted == 0)
+        return;
+    for (int row = 0; row < n_heads; row++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), " %.3f", temperature[row]);
+    fx_log_info("temperatures fitted on %lld images of val: experts, ensemble%s:%s",
+                (long long)assessment->n_fitted, assessment->has_fused ? ", fused" : "", text);
 }

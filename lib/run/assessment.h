@@ -54,6 +54,10 @@ enum fx_status fx_assess(const struct fx_judgement *judgement,
  * short. */
 bool fx_assessment_put(const struct fx_assessment *assessment, json_t *event);
 
+/* fx_assessment_log: for people, what stands beside the accuracies: the gain over the ensemble, the
+ * temperatures. */
+void fx_assessment_log(const struct fx_assessment *assessment);
+
 /* fx_heads_put: the members NAME, expert_NAME and ensemble_NAME of an event; values by fx_head_row,
  * what is not finite is null.  fx_heads_put_whole: of whole numbers. */
 bool fx_heads_put(json_t *event, const char *name, const double *values, int n_experts,

@@ -25,8 +25,9 @@ struct header {
     size_t data_offset; /* where the elements begin in the file */
     char order, kind;   /* '<' '>' '|' '=', 'i' 'u' */
     int item_bytes;
-    long long n; /* length of the one dimension */
-    bool has_descr, has_order, has_shape;
+    int n_dims;
+    long long shape[FX_NPY_DIMS_MAX];
+    bool has_descr, has_order, has_shape, is_fortran;
 };
 
 static bool is_one_of(char c, const char *set)
@@ -93,22 +94,34 @@ static bool take_descr(struct header *h)
     return is_one_of(h->order, "<>|=") && is_one_of(h->kind, "iu") && is_one_of(digit, "1248");
 }
 
-/* "(5,)", or "(5L,)" from Python 2. */
-static bool take_shape(struct header *h)
+/* "5", or "5L" from Python 2. */
+static bool take_length(struct header *h, long long *n)
 {
-    if (!take(h, '('))
-        return false;
     skip_blanks(h);
-    h->n = 0;
+    *n = 0;
     const char *first = h->at;
     for (; h->at < h->end && *h->at >= '0' && *h->at <= '9'; h->at++)
-        if (__builtin_mul_overflow(h->n, 10, &h->n) ||
-            __builtin_add_overflow(h->n, *h->at - '0', &h->n))
+        if (__builtin_mul_overflow(*n, 10, n) || __builtin_add_overflow(*n, *h->at - '0', n))
             return false;
     if (h->at == first)
         return false;
     (void)take(h, 'L');
-    return take(h, ',') && take(h, ')');
+    return true;
+}
+
+/* "(5,)" or "(5, 3)": behind one length a comma must stand, behind the last of more it may. */
+static bool take_shape(struct header *h)
+{
+    bool has_comma = true;
+
+    if (!take(h, '('))
+        return false;
+    for (h->n_dims = 0; !take(h, ')'); h->n_dims++) {
+        if (h->n_dims == FX_NPY_DIMS_MAX || !has_comma || !take_length(h, &h->shape[h->n_dims]))
+            return false;
+        has_comma = take(h, ',');
+    }
+    return h->n_dims > 1 || (h->n_dims == 1 && has_comma);
 }
 
 static bool take_item(struct header *h)
@@ -121,7 +134,7 @@ static bool take_item(struct header *h)
     if (n == 5 && memcmp(key, "descr", n) == 0 && !h->has_descr)
         return h->has_descr = take_descr(h);
     if (n == 13 && memcmp(key, "fortran_order", n) == 0 && !h->has_order)
-        return h->has_order = take_word(h, "True") || take_word(h, "False");
+        return h->has_order = (h->is_fortran = take_word(h, "True")) || take_word(h, "False");
     if (n == 5 && memcmp(key, "shape", n) == 0 && !h->has_shape)
         return h->has_shape = take_shape(h);
     return false;
@@ -186,11 +199,12 @@ static bool load(const struct header *h, const uint8_t *at, int64_t *value)
 static enum fx_status load_all(const struct fx_input *in, const struct header *h,
                                const uint8_t *data, int64_t **values, struct fx_err *err)
 {
-    int64_t *list = calloc((size_t)h->n + 1, sizeof *list);
+    long long n = h->shape[0];
+    int64_t *list = calloc((size_t)n + 1, sizeof *list);
 
     if (!list)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", in->name);
-    for (long long i = 0; i < h->n; i++) {
+    for (long long i = 0; i < n; i++) {
         if (!load(h, data + i * h->item_bytes, &list[i])) {
             free(list);
             return fx_fail(err, FX_EINPUT, "%s: element %lld is beyond 2^63", in->name, i);
@@ -207,14 +221,14 @@ static enum fx_status read_input(struct fx_input *in, int64_t **values, size_t *
     size_t n_data;
 
     FX_TRY(find_header(in, &h, err));
-    if (!take_dict(&h))
+    if (!take_dict(&h) || h.n_dims != 1)
         return fx_fail(err, FX_EINPUT, "%s: not a one-dimensional array of integers", in->name);
-    if (__builtin_mul_overflow((size_t)h.n, (size_t)h.item_bytes, &n_data) ||
+    if (__builtin_mul_overflow((size_t)h.shape[0], (size_t)h.item_bytes, &n_data) ||
         n_data > SIZE_MAX / 16)
         return fx_fail(err, FX_EINPUT, "%s: the length of the array overflows", in->name);
     FX_TRY(fx_input_need(in, h.data_offset + n_data, err));
     FX_TRY(fx_input_expect_end(in, h.data_offset + n_data, err));
-    *n = (size_t)h.n;
+    *n = (size_t)h.shape[0];
     return load_all(in, &h, in->bytes + h.data_offset, values, err);
 }
 
@@ -232,6 +246,42 @@ enum fx_status fx_npy_read_indices(const char *path, int64_t **values, size_t *n
         status = fx_kind_explain(FX_WANTED_INDICES, &in, err);
     fx_input_close(&in);
     return status;
+}
+
+static struct fx_input in_memory(const uint8_t *bytes, size_t n_bytes, const char *name)
+{
+    return (struct fx_input){ .bytes = bytes, .n_bytes = n_bytes, .name = name, .fd = -1 };
+}
+
+enum fx_status fx_npy_view_bytes(const uint8_t *bytes, size_t n_bytes, const char *name,
+                                 struct fx_npy_bytes *array, struct fx_err *err)
+{
+    struct fx_input in = in_memory(bytes, n_bytes, name);
+    struct header h = { 0 };
+
+    FX_TRY(find_header(&in, &h, err));
+    if (!take_dict(&h) || h.kind != 'u' || h.item_bytes != 1 || h.is_fortran)
+        return fx_fail(err, FX_EINPUT, "%s: not an array of bytes (uint8) in C order", name);
+    *array = (struct fx_npy_bytes){ .n_dims = h.n_dims, .n = 1, .values = bytes + h.data_offset };
+    for (int i = 0; i < h.n_dims; i++) {
+        array->shape[i] = (size_t)h.shape[i];
+        if (__builtin_mul_overflow(array->n, array->shape[i], &array->n))
+            return fx_fail(err, FX_EINPUT, "%s: the length of the array overflows", name);
+    }
+    if (array->n != n_bytes - h.data_offset)
+        return fx_fail(err, FX_EINPUT, "%s: has %zu elements, its shape says %zu", name,
+                       n_bytes - h.data_offset, array->n);
+    return FX_OK;
+}
+
+enum fx_status fx_npy_view_indices(const uint8_t *bytes, size_t n_bytes, const char *name,
+                                   int64_t **values, size_t *n, struct fx_err *err)
+{
+    struct fx_input in = in_memory(bytes, n_bytes, name);
+
+    *values = NULL;
+    *n = 0;
+    return read_input(&in, values, n, err);
 }
 
 /* ---- writing ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-/* .npy files: index lists in, arrays out (numpy/lib/format.py, NEP 1). */
+/* .npy files: index lists and bytes in, index lists out (numpy/lib/format.py, NEP 1). */
 #ifndef FX_TENSOR_NPY_H
 #define FX_TENSOR_NPY_H
 
@@ -15,5 +15,21 @@ enum fx_status fx_npy_read_indices(const char *path, int64_t **values, size_t *n
 /* fx_npy_write_indices: version 1.0, '<i8', atomic. */
 enum fx_status fx_npy_write_indices(const char *path, const int64_t *values, size_t n,
                                     struct fx_err *err) FX_MUST_CHECK;
+
+/* An array of bytes in memory; the elements are borrowed. */
+enum { FX_NPY_DIMS_MAX = 4 };
+struct fx_npy_bytes {
+    int n_dims;
+    size_t shape[FX_NPY_DIMS_MAX], n; /* n: their product */
+    const uint8_t *values;
+};
+
+/* fx_npy_view_bytes: a file of 8-bit integers without sign in memory, in C order, of up to four
+ * dimensions.  FX_EINPUT on anything else and when the bytes are not exactly that array. */
+enum fx_status fx_npy_view_bytes(const uint8_t *bytes, size_t n_bytes, const char *name,
+                                 struct fx_npy_bytes *array, struct fx_err *err) FX_MUST_CHECK;
+/* fx_npy_view_indices: as fx_npy_read_indices, of a file in memory. */
+enum fx_status fx_npy_view_indices(const uint8_t *bytes, size_t n_bytes, const char *name,
+                                   int64_t **values, size_t *n, struct fx_err *err) FX_MUST_CHECK;
 
 #endif

@@ -152,6 +152,24 @@ static const struct fx_csv_column ood_columns[] = {
     { NULL, FX_CSV_EVENT, NULL },
 };
 
+static const struct fx_csv_column corruption_columns[] = {
+    { "run", FX_CSV_RUN, NULL },
+    { "corruption", FX_CSV_EVENT, "corruption" },
+    { "severity", FX_CSV_EVENT, "severity" },
+    { "images", FX_CSV_EVENT, "images" },
+    HEADS("error"),
+    { NULL, FX_CSV_EVENT, NULL },
+};
+
+static const struct fx_csv_column robustness_columns[] = {
+    { "run", FX_CSV_RUN, NULL },
+    { "corruptions", FX_CSV_EVENT, "corruptions" },
+    { "images", FX_CSV_EVENT, "images" },
+    HEADS("mean_error"),
+    HEADS("mce"),
+    { NULL, FX_CSV_EVENT, NULL },
+};
+
 static const struct fx_csv_column end_columns[] = {
     { "run", FX_CSV_RUN, NULL },
     { "status", FX_CSV_EVENT, "status" },
@@ -194,5 +212,7 @@ const struct fx_csv_kind fx_csv_kinds[] = {
     { "superclass", NULL, superclass_columns },
     { "bin", NULL, bin_columns },
     { "ood", NULL, ood_columns },
+    { "corruption", NULL, corruption_columns },
+    { "robustness", NULL, robustness_columns },
     { "end", NULL, end_columns },
 };

@@ -1,0 +1,30 @@
+/* Corrupted test images in one file (fusion-dataset(5)): what cifar-prep --corrupted writes and
+ * fusion-eval --corrupted measures. */
+#ifndef FX_DATA_CORRUPTED_H
+#define FX_DATA_CORRUPTED_H
+
+#include "data/dataset.h"
+
+enum { FX_CORRUPTED_MAX = 64, FX_CORRUPTED_SEVERITIES = 5 };
+
+struct fx_corrupted {
+    struct fx_tensor_file file; /* owned where it was opened */
+    int n_corruptions;
+    const char *name[FX_CORRUPTED_MAX];      /* borrowed: of the file's tensors */
+    const uint8_t *images[FX_CORRUPTED_MAX]; /* borrowed; (5, n, 3, 32, 32) */
+    const uint8_t *fine;                     /* borrowed; (n) */
+    int64_t n;
+};
+
+/* fx_corrupted_open: maps and checks such a file: shapes, and labels below n_classes; the labels
+ * are a copy.  FX_EINPUT otherwise.  Close after success only. */
+enum fx_status fx_corrupted_open(struct fx_corrupted *corrupted, const char *path, int n_classes,
+                                 struct fx_err *err) FX_MUST_CHECK;
+void fx_corrupted_close(struct fx_corrupted *corrupted);
+
+/* fx_corrupted_write: writes one to fd; `source` says where it comes from, for people.  The same
+ * content gives the same bytes. */
+enum fx_status fx_corrupted_write(const struct fx_corrupted *corrupted, const char *source, int fd,
+                                  const char *name, struct fx_err *err) FX_MUST_CHECK;
+
+#endif
