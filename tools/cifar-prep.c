@@ -261,8 +261,8 @@ static enum fx_status run(struct args *args, struct fx_err *err)
         FX_TRY_OUT(read_channels("std", args->std, std_cifar10, 0, std, err));
     }
     FX_TRY_OUT(draw_splits(args, &cifar, &splits, err));
-    FX_TRY_OUT(report(&cifar, &splits, err));
     FX_TRY_OUT(write_dataset(args, &cifar, &splits, mean, std, &out, err));
+    FX_TRY_OUT(report(&cifar, &splits, err));
     report_usage(&start);
 out:
     fx_output_abandon(&out);
