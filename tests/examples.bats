@@ -42,6 +42,7 @@ examples() {
     run -0 bash -xeo pipefail "$BATS_TEST_TMPDIR/examples"
 }
 
+@test "cifar-corrupt(1)" { examples cifar-corrupt.1; }
 @test "cifar-prep(1)" { examples cifar-prep.1; }
 @test "cifar-view(1)" { examples cifar-view.1; }
 @test "ckpt-export(1)" { examples ckpt-export.1; }

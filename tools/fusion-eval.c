@@ -442,7 +442,7 @@ int main(int argc, char **argv)
         { "ood", 0, "FILE", FX_OPT_STRING, &args.ood, 0, 0, NULL,
           "also how well the test images of this data set are told apart", NULL },
         { "corrupted", 0, "FILE", FX_OPT_STRING, &args.corrupted, 0, 0, NULL,
-          "also the errors on these corrupted images (cifar-prep --corrupted)", NULL },
+          "also the errors on these images of cifar-corrupt or cifar-prep", NULL },
         { "baseline", 0, "FILE", FX_OPT_STRING, &args.baseline, 0, 0, NULL,
           "metrics with another model's errors on them, for the mCE", NULL },
         { "bootstrap", 0, "N", FX_OPT_INT, &args.n_rounds, 0, 100000, NULL,

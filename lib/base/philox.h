@@ -22,6 +22,8 @@ enum fx_rng_purpose {
                            element = (h * W + w) * C + c, so every layout computes the same mask */
     /* epoch = sample, image = image of the sample / 4 */
     FX_RNG_BOOTSTRAP = 8,
+    /* expert = corruption, layer = severity, image = index in the data set */
+    FX_RNG_CORRUPT = 9,
     FX_RNG_SHARES = 9, /* the experts' shares (data/shares.h): image = class */
 };
 

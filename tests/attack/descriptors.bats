@@ -15,6 +15,7 @@ setup_file() {
 writing="
 cifar-prep -v -o made/data.safetensors D/cifar.tar.gz
 cifar-view -v -o made/sheet.png D/data.safetensors
+cifar-corrupt -v --limit 1 -o made/corrupted.safetensors D/data.safetensors
 expert-train -v --arch $tiny_arch --expert 0 --steps 2 --batch 8 --device ref --data \
     D/data.safetensors --checkpoint-dir made/run -o made/expert.pth
 expert-load -v --count 1 --arch $tiny_arch --classes 5 -o made/stream.safetensors D/expert.pth
@@ -34,6 +35,7 @@ runs-report -v -o made/page.html D/runs/done
 # To standard output.
 printing="
 cifar-view D/data.safetensors
+cifar-corrupt --limit 1 --corruptions fog D/data.safetensors
 expert-load --arch $tiny_arch --classes 5 --init 1
 expert-load --list D/expert.pth
 fusion-train -q --fusion multiplicative --steps 2 --batch 8 --device ref --data \
@@ -125,11 +127,11 @@ fails_when_closed() { # COMMAND...
 
 @test "standard input that is needed and closed is an error" {
     local tool
-    for tool in cifar-prep cifar-view ckpt-split ckpt-export expert-load fusion-eval fusion-predict \
-        fusion-train metrics-csv metrics-tensorboard metrics-wandb; do
+    for tool in cifar-corrupt cifar-prep cifar-view ckpt-split ckpt-export expert-load fusion-eval \
+        fusion-predict fusion-train metrics-csv metrics-tensorboard metrics-wandb; do
         local -a more=()
         case $tool in
-            cifar-prep | cifar-view | ckpt-export) more=(-o made) ;;
+            cifar-corrupt | cifar-prep | cifar-view | ckpt-export) more=(-o made) ;;
             ckpt-split) more=(-d made) ;;
             expert-load) more=(--list -) ;;
             fusion-eval) more=(--data "$data" --device ref) ;;

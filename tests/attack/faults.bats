@@ -24,7 +24,7 @@ attack() { # TOOL...
 }
 
 @test "data" {
-    attack cifar-prep cifar-view
+    attack cifar-prep cifar-view cifar-corrupt
 }
 
 @test "checkpoints" {

@@ -12,6 +12,7 @@ TRAIN = "-q --device ref --batch 16 --epochs 2 --checkpoint-minutes 0 --resume -
 TOOLS = {
     "cifar-prep": "cifar-prep -q -o made/data D/cifar.tar.gz",
     "cifar-view": "cifar-view -q -o made/sheet D/data.safetensors",
+    "cifar-corrupt": "cifar-corrupt -q --limit 1 -o made/corrupted D/data.safetensors",
     "expert-train": f"expert-train {TRAIN} --arch {ARCH} --expert 0 --checkpoint-dir made/run"
     " -o made/expert.pth",
     "expert-load": f"expert-load -q --count 1 --arch {ARCH} --classes 5 -o made/stream D/expert.pth",

@@ -50,6 +50,13 @@ judge() {
     judge judge_torchmetrics data.safetensors eval.jsonl logits.safetensors
 }
 
+@test "corrupted images are those of the formulas in numpy, scipy and Pillow" {
+    with_modules numpy scipy PIL
+    cifar-corrupt -q --limit 100 -o "$BATS_FILE_TMPDIR/made.safetensors" \
+        "$BATS_FILE_TMPDIR/data.safetensors"
+    judge judge_corrupt data.safetensors made.safetensors
+}
+
 @test "scikit-learn tells known and other images apart as well" {
     with_modules numpy scipy sklearn
     judge judge_ood ood.jsonl logits.safetensors other_logits.safetensors
