@@ -17,7 +17,7 @@ SIM_SUITES := $(if $(SIM),$(filter ops/% kernels/% unit/sim_% unit/backends,$(SA
 CUDA_BATS := cuda/cuda_tools cuda/cuda_resume cuda/cuda_choice
 SIM_BATS := $(if $(SIM),$(CUDA_BATS))
 # Input that must be refused is also given to the sanitizer build of the tools.
-SAN_BATS := $(filter bad% attack/kept,$(BATS_SUITES))
+SAN_BATS := $(filter bad% attack/kept pictures fusion-predict,$(BATS_SUITES))
 ALL_SUITES := $(BATS_SUITES) $(C_SUITES) $(addprefix cuda-sim/,$(SIM_SUITES) $(SIM_BATS)) \
 	$(addprefix sanitized/,$(SAN_BATS) $(SAN_C_SUITES))
 # A look at every build and at what the tools need of a system: SUITES='$(QUICK_SUITES)'
@@ -71,7 +71,7 @@ check-attack: all unit ## every call and allocation fails, the power goes at eve
 
 # What reads strangers' bytes (tests/fuzz/targets.h) under libFuzzer, one target after the other;
 # what was found stays in build/fuzz/corpus, and is where it goes on.
-FUZZ := pth pickle safetensors npy cifar metrics resume options writers
+FUZZ := pth pickle safetensors npy cifar picture metrics resume options writers
 FUZZ_SECONDS := 60
 FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer-no-link
 fuzz: ## the readers of strangers' files under libFuzzer (clang): FUZZ=cifar FUZZ_SECONDS=3600

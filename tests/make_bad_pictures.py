@@ -57,6 +57,7 @@ files = {
     "noise.jpg": JPEG[:30] + bytes(range(255, 0, -1)),
     "scans.jpg": many_scans(),
 }
-for name, content in files.items():
-    with open(name, "wb") as out:
-        out.write(content)
+if __name__ == "__main__":
+    for name, content in files.items():
+        with open(name, "wb") as out:
+            out.write(content)

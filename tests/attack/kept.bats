@@ -29,6 +29,10 @@ given() { # TARGET MUTANTS
     given cifar 500
 }
 
+@test "pictures" {
+    given picture 2000
+}
+
 @test "metrics, as table, page, view and logs" {
     given metrics 300
 }

@@ -9,7 +9,9 @@ import sys
 import tarfile
 
 sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "bad"))
+import make_bad_pictures  # noqa: E402
 import npy  # noqa: E402
 import pth_pickle  # noqa: E402
 import pth_stream  # noqa: E402
@@ -65,6 +67,8 @@ def seeds():
         yield "npy", case[1]
     for case in archives():
         yield "cifar", case
+    for case in (make_bad_pictures.JPEG, make_bad_pictures.good, *make_bad_pictures.files.values()):
+        yield "picture", case
     yield "resume", b"l" + GOOD
     for case in COMMANDS:
         yield "options", case.encode().replace(b" ", b"\0")

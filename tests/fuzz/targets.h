@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/option.h"
 #include "config/train_options.h"
+#include "image/picture.h"
 #include "run/finished.h"
 #include "run/history_internal.h"
 #include "run/rundir_internal.h"
@@ -234,6 +235,22 @@ static void target_cifar(const uint8_t *bytes, size_t n)
     close(fd);
 }
 
+static void target_picture(const uint8_t *bytes, size_t n)
+{
+    uint8_t image[FX_IMAGE_BYTES] = { 0 };
+    struct fx_picture picture;
+    struct fx_err err = { 0 };
+    enum fx_status status = fx_picture_decode(&picture, bytes, n, "test", &err);
+
+    judge(status, &err);
+    if (status != FX_OK)
+        return;
+    must(picture.n_read <= n && picture.orientation >= 1 && picture.orientation <= 8, "a picture");
+    must(fx_picture_fit(&picture, image, &err) == FX_OK, "a picture can be fitted");
+    target_sink += image[0];
+    fx_picture_fini(&picture);
+}
+
 /* ---- metrics --------------------------------------------------------------------------------- */
 
 static void read_as_table(const uint8_t *bytes, size_t n, const char *event)
@@ -429,6 +446,7 @@ static const struct target {
     { "safetensors", target_safetensors },
     { "npy", target_npy },
     { "cifar", target_cifar },
+    { "picture", target_picture },
     { "metrics", target_metrics },
     { "resume", target_resume },
     { "options", target_options },
