@@ -14,7 +14,6 @@ SHARE ?=#                                   images of an expert: own, pool or al
 SINGLE_EPOCHS ?=#                           of singles; by default as many images as an expert sees
 EXPERT_FLAGS ?=#                            any further options of expert-train
 
-MEMBERS := $(wordlist 1,$(EXPERT_COUNT),0 1 2 3 4 5 6 7)
 EXPERT_RUNS :=
 EXPERT_FILES :=
 
@@ -75,8 +74,8 @@ $(EXPERT_FILES): | $(TOOL_BINS)
 	mv $(expert_run)/$(@F) $@; sync $(@D) $(expert_run); \
 	touch $(expert_run)/finished; sync $(expert_run)
 
-FAMILY_EXPERTS := $(FAMILIES:%=%-experts)
-$(FAMILY_EXPERTS): %-experts: $(foreach k,$(MEMBERS),%-expert-$(k))
+FAMILY_EXPERTS := $(ALL_FAMILIES:%=%-experts)
+$(foreach f,$(ALL_FAMILIES),$(eval $(f)-experts: $(call members_of,$(f))))
 experts: $(MISSION_FAMILIES:%=%-experts) ## of four families: DATA= EXPERTS= EXPERT_EPOCHS= ...
 singles: $(foreach f,$(MISSION_FAMILIES),$(f)-single $(f)-wide) ## of a family two on all images
 everything: experts all-pairs ## from the archive to the sixteen fused models

@@ -13,6 +13,7 @@ HOLDOUT ?=#                                 .npy file with the image numbers to 
 EXPERTS ?= expert_training/checkpoints#     FAMILY/expert_K_best.pth, or best_iid_NET_expert_K.pth
 EXPERT_COUNT ?= 4#                          experts of a run, 2 to 8
 SHARES ?=#                                  images of each: a rule of cifar-prep, or a file
+MIXED ?= densenet resnet improved_wide_resnet resnext#  families of mixed-FUSION, in turn
 INIT ?=#                                    a seed: fresh experts instead of files
 CLASSES ?=#                                 10 for CIFAR-10
 OUT ?= fusion_checkpoints
@@ -65,6 +66,20 @@ FAMILIES += $(word 3,$(1))
 endef
 FAMILIES :=
 $(foreach row,$(call rows,architectures),$(eval $(call family,$(call cells,$(row)))))
+# Mixed experts: expert k is that of the k-th family of MIXED, counted round.
+$(foreach f,$(or $(filter-out $(FAMILIES),$(MIXED)),$(if $(strip $(MIXED)),,nothing)),$(error \
+	MIXED: $(f): no such family; there are $(FAMILIES)))
+MEMBERS := $(wordlist 1,$(EXPERT_COUNT),0 1 2 3 4 5 6 7)
+MIXED_FAMILIES := $(wordlist 1,$(EXPERT_COUNT),$(foreach k,$(MEMBERS),$(MIXED)))
+ARCH_mixed = $(subst $() ,$(COMMA),$(foreach f,$(MIXED_FAMILIES),$(ARCH_$(f))))
+SLOT_mixed := $(words $(FAMILIES))
+ALL_FAMILIES := $(FAMILIES) mixed
+# owner(k): the family of expert k of $(family).
+owner = $(if $(filter mixed,$(family)),$(word $(words . $(wordlist 1,$(1),$(MEMBERS))),\
+	$(MIXED_FAMILIES)),$(family))
+# The runs that train the experts of a family.
+members_of = $(foreach family,$(1),$(foreach k,$(MEMBERS),$(call owner,$(k))-expert-$(k)))
+
 FUSIONS := $(foreach row,$(call rows,fusions),$(word 2,$(call cells,$(row))))
 
 # The four runs of all-fusions.  Other groups are made of their families and fusions.
@@ -106,7 +121,7 @@ $(3): task := task-$(SLOT_$(1))-$(1)-$(2)
 PAIRS += $(1)-$(2)
 ENDS += $(3)
 endef
-$(foreach f,$(FAMILIES),$(foreach x,$(FUSIONS),$(eval \
+$(foreach f,$(ALL_FAMILIES),$(foreach x,$(FUSIONS),$(eval \
 	$(call pair,$(f),$(x),$(OUT)/runs/$(f)-$(x)/finished))))
 
 include $(PIPELINES)/experts.mk
@@ -121,17 +136,16 @@ GOAL_RUNS := $(sort $(filter $(PAIRS) $(EXPERT_RUNS),$(MAKECMDGOALS)) \
 	$(filter proof,$(MAKECMDGOALS)) \
 	$(if $(filter singles,$(MAKECMDGOALS)),$(MISSION_FAMILIES:%=%-single) \
 	$(MISSION_FAMILIES:%=%-wide)) \
-	$(foreach f,$(FAMILIES),$(if $(filter $(f)-experts,$(MAKECMDGOALS)),\
-	$(MEMBERS:%=$(f)-expert-%))) \
-	$(if $(filter experts everything,$(MAKECMDGOALS)),$(foreach f,$(MISSION_FAMILIES),\
-	$(MEMBERS:%=$(f)-expert-%))))
+	$(foreach f,$(ALL_FAMILIES),$(if $(filter $(f)-experts,$(MAKECMDGOALS)),\
+	$(call members_of,$(f)))) \
+	$(if $(filter experts everything,$(MAKECMDGOALS)),$(call members_of,$(MISSION_FAMILIES))))
 
 # In a group, a run that fails does not keep the others from running.
 ifneq ($(filter all-fusions all-pairs experts singles everything repeats proof,$(MAKECMDGOALS)),)
 MAKEFLAGS += --keep-going
 endif
 # Experts are trained only when they are asked for; then the runs wait for theirs.
-$(foreach f,$(FAMILIES),$(if $(filter experts everything $(f)-experts,$(MAKECMDGOALS)),$(eval \
+$(foreach f,$(ALL_FAMILIES),$(if $(filter experts everything $(f)-experts,$(MAKECMDGOALS)),$(eval \
 	$(filter $(OUT)/runs/$(f)-%,$(ENDS)): | $(f)-experts)))
 
 run = $(OUT)/runs/$(family)-$(fusion)
@@ -141,9 +155,9 @@ option = $(if $(2),$(1) $(2))
 start = $(if $(RUNNER),$(RUNNER) $(name) $())
 
 # The file of expert $(1): the layouts that are known, or the first of them for the error message.
-expert = $(firstword $(wildcard $(foreach name,$(EXPERTS)/$(family)/expert_$(1)_best \
-	$(EXPERTS)/best_iid_$(FLAT_$(family))_expert_$(1),$(name).safetensors $(name).pth)) \
-	$(EXPERTS)/$(family)/expert_$(1)_best.pth)
+expert = $(foreach f,$(call owner,$(1)),$(firstword $(wildcard $(foreach \
+	name,$(EXPERTS)/$(f)/expert_$(1)_best $(EXPERTS)/best_iid_$(FLAT_$(f))_expert_$(1),\
+	$(name).safetensors $(name).pth)) $(EXPERTS)/$(f)/expert_$(1)_best.pth))
 experts = $(strip $(call option,--classes,$(CLASSES)) $(if $(INIT),--init $(INIT) --count \
 	$(EXPERT_COUNT),$(call option,--count,$(COUNT)) $(foreach k,$(MEMBERS),$(call expert,$(k)))))
 

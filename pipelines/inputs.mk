@@ -2,7 +2,7 @@
 # says what is missing, and make ends.  Included by fusions.mk, which has the variables.
 
 # Names that look like runs but are none.  What else make does not know, it says itself.
-LOOKS_LIKE_RUN := $(addsuffix -%,$(FAMILIES)) $(addprefix %-,$(FUSIONS) expert experts \
+LOOKS_LIKE_RUN := $(addsuffix -%,$(ALL_FAMILIES)) $(addprefix %-,$(FUSIONS) expert experts \
 	single wide) all-%
 RUN_TARGETS := $(PAIRS) $(EXPERT_RUNS) $(FAMILY_EXPERTS) all-fusions all-pairs
 unknown_runs = $(filter-out $(RUN_TARGETS),$(filter $(LOOKS_LIKE_RUN),$(1)) \
@@ -14,7 +14,8 @@ log_of = $(if $(findstring /,$(1)),$(patsubst $(OUT)/%,$(OUT)/repeats/$(dir $(1)
 to_do = $(foreach r,$(1),$(if $(wildcard $(call log_of,$(r))),,$(r)))
 
 # needed_experts(runs to do): files that the pairs among them read and no run makes.
-families_of = $(foreach f,$(FAMILIES),$(if $(filter $(f)-%,$(filter $(PAIRS),$(notdir $(1)))),$(f)))
+families_of = $(foreach f,$(ALL_FAMILIES),$(if $(filter $(f)-%,$(filter $(PAIRS),$(notdir \
+	$(1)))),$(f)))
 needed_experts = $(if $(INIT),,$(filter-out $(foreach r,$(1),$(FILE_$(r))),$(foreach family,\
 	$(call families_of,$(1)),$(foreach k,$(MEMBERS),$(call expert,$(k))))))
 

@@ -486,17 +486,19 @@ class FusionModel(nn.Module):
             for k in range(n_experts)
         )
         if fusion:
-            widths = {getattr(e, e.head).in_features for e in self.expert_backbones}
-            if len(widths) > 1:
-                raise ValueError(f"{arch}: experts of different feature widths")
-            self.set_fusion(fusion, widths.pop(), fusion_dropout)
+            self.set_fusion(fusion, fusion_dropout)
 
-    def set_fusion(self, fusion, width=None, dropout=0.2):
-        """A fresh fusion module and head on the same experts: they cost most of the time."""
-        width = width or self.global_head.in_features
+    def set_fusion(self, fusion, dropout=0.2):
+        """A fresh fusion module and head on the same experts: they cost most of the time.  Features
+        narrower than those of the widest expert pass a Linear, fusion_module.adapters.K."""
+        widths = [getattr(e, e.head).in_features for e in self.expert_backbones]
+        width = max(widths)
         self.fusion = fusion
         module = chosen(FUSIONS, fusion, "fusion")
         self.fusion_module = module(width, len(self.expert_backbones), dropout)
+        self.fusion_module.adapters = nn.ModuleDict(
+            {str(k): nn.Linear(w, width) for k, w in enumerate(widths) if w != width}
+        )
         self.global_head = nn.Linear(width, self.n_classes)
 
     def forward(self, x):
@@ -507,7 +509,11 @@ class FusionModel(nn.Module):
     def fuse(self, features, logits):
         if not self.fusion:
             return None
-        z = self.global_head(self.fusion_module(list(features)))
+        adapters = self.fusion_module.adapters
+        features = [
+            adapters[str(k)](f) if str(k) in adapters else f for k, f in enumerate(features)
+        ]
+        z = self.global_head(self.fusion_module(features))
         return z + sum(logits) / len(logits) if self.fused == "residual" else z
 
 

@@ -51,7 +51,7 @@ int main(int argc, char **argv)
     const struct fx_option options[] = {
         FX_OPTION_OUTPUT(&output),
         { "arch", 0, "NAME", FX_OPT_STRING, &model.arch, 0, 0, FX_ARCHS,
-          "architecture of the experts (default: what the files say)", NULL },
+          "architecture of the experts, or NAME,NAME,... (default: what the files say)", NULL },
         { "classes", 0, "N", FX_OPT_INT, &model.n_classes, 2, 256, NULL,
           "number of classes (default: what the files say, or 100)", &model.has_classes },
         { "count", 0, "N", FX_OPT_INT, &model.n_experts, 1, FX_GRAPH_MAX_EXPERTS, NULL,

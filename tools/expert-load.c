@@ -19,8 +19,9 @@
 
 struct args {
     const char *arch, *output;
+    char archs[FX_ARCH_LIST_BYTES]; /* arch, of each expert */
     int64_t seed, n_experts, n_classes;
-    bool init, list;
+    bool init, list, has_count;
     char **files; /* borrowed from argv */
     int n_files;
 };
@@ -216,6 +217,18 @@ static enum fx_status check_usage(const struct args *args, struct fx_err *err)
     return FX_OK;
 }
 
+/* The architectures as checkpoints have them; there are as many experts as they are, if several. */
+static enum fx_status read_archs(struct args *args, struct fx_err *err)
+{
+    if (!args->arch)
+        return FX_OK;
+    FX_TRY(fx_arch_list_read(args->arch, args->archs, err));
+    args->arch = args->archs;
+    if (!args->has_count && fx_arch_count(args->arch) > 1)
+        args->n_experts = fx_arch_count(args->arch);
+    return FX_OK;
+}
+
 static enum fx_status run(const struct args *args, struct fx_err *err)
 {
     struct source source = { .args = args };
@@ -254,11 +267,11 @@ int main(int argc, char **argv)
     const struct fx_option options[] = {
         FX_OPTION_OUTPUT(&args.output),
         { "arch", 0, "NAME", FX_OPT_STRING, &args.arch, 0, 0, FX_ARCHS,
-          "architecture of the experts (required)", NULL },
+          "architecture of the experts, or of each: NAME,NAME,... (required)", NULL },
         { "classes", 0, "N", FX_OPT_INT, &args.n_classes, 2, 256, NULL,
           "number of classes (default 100)", NULL },
         { "count", 0, "N", FX_OPT_INT, &args.n_experts, 1, FX_GRAPH_MAX_EXPERTS, NULL,
-          "number of experts (default 4)", NULL },
+          "number of experts (default 4, or that of the architectures)", &args.has_count },
         { "init", 0, "SEED", FX_OPT_INT, &args.seed, 0, 0x1p53, NULL,
           "initialise new experts from this seed instead of reading files", &args.init },
         { "list", 0, NULL, FX_OPT_FLAG, &args.list, 0, 0, NULL,
@@ -277,6 +290,8 @@ int main(int argc, char **argv)
     struct fx_err err = { 0 };
 
     args.n_files = fx_tool_start(&tool, argc, argv);
-    enum fx_status status = run(&args, &err);
+    enum fx_status status = read_archs(&args, &err);
+    if (status == FX_OK)
+        status = run(&args, &err);
     return fx_tool_exit(status, &err);
 }

@@ -20,7 +20,9 @@ struct args {
     const char *experts; /* NULL or "-": stdin */
     const char *output;  /* NULL: stdout */
     const char *arch;    /* for the two tables below, without experts */
-    int64_t n_experts;   /* with arch */
+    char archs[FX_ARCH_LIST_BYTES];
+    int64_t n_experts; /* with arch */
+    bool has_count;
     bool print_shapes;
 };
 
@@ -45,11 +47,6 @@ static void inputs_close(struct inputs *in)
     fx_dataset_close(&in->dataset);
 }
 
-static int width_of(const struct fx_graph *graph)
-{
-    return graph->nodes[graph->features[0]].shape.c;
-}
-
 /* The whole model: the recipe asks for the experts' width, and says how the fused part looks.  The
  * experts alone are in in->graph. */
 static enum fx_status build(struct args *args, struct inputs *in, struct fx_model_config model,
@@ -59,7 +56,7 @@ static enum fx_status build(struct args *args, struct inputs *in, struct fx_mode
     const struct fx_given *given = &args->train.given;
 
     settings->arch = model.arch;
-    fx_recipe_fusion(settings, given, width_of(&in->graph));
+    fx_recipe_fusion(settings, given, fx_model_width(&in->graph));
     if (given->of[FX_SET_kd_temperature] && settings->kd == 0 && settings->kd_experts == 0)
         return fx_fail(err, FX_EUSAGE, "--kd-temperature: for --kd or --kd-experts, which are 0");
     fx_graph_fini(&in->graph);
@@ -165,7 +162,7 @@ static void announce(const struct args *args, const struct inputs *in,
     for (int group = 0; group < FX_N_GROUPS; group++)
         fx_number_text(lr[group], rate[group], sizeof rate[group]);
     fx_log_info("%d experts %s, fusion %s, width %d%s", in->info.n_experts, s->arch,
-                fx_fusions[s->fusion].name, width_of(&in->graph),
+                fx_fusions[s->fusion].name, fx_model_width(&in->graph),
                 brings_head(in) ? "; fusion module and head begin as they are in the stream" : "");
     fx_log_info("data %s: %lld images to train on; %s %lld %s; %lld test images", args->train.data,
                 (long long)plan->images.n, fx_settings_choice(s), (long long)plan->val.n,
@@ -199,7 +196,7 @@ static enum fx_status train(struct args *args, struct inputs *in, struct fx_err 
 /* The whole model without weights: of --arch, or of the stream. */
 static enum fx_status describe(struct args *args, struct inputs *in, struct fx_err *err)
 {
-    struct fx_model_config model = { .arch = args->arch,
+    struct fx_model_config model = { .arch = args->archs,
                                      .n_experts = (int)args->n_experts,
                                      .n_classes = 100,
                                      .expert_dropout = -1,
@@ -207,6 +204,9 @@ static enum fx_status describe(struct args *args, struct inputs *in, struct fx_e
 
     if (!args->arch)
         return read_experts(args, in, err);
+    FX_TRY(fx_arch_list_read(args->arch, args->archs, err));
+    if (!args->has_count && fx_arch_count(args->archs) > 1)
+        model.n_experts = fx_arch_count(args->archs);
     FX_TRY(fx_model_build(&in->graph, &model, err));
     return build(args, in, model, err);
 }
@@ -282,7 +282,8 @@ static void fill_rows(struct fx_option *rows, struct args *args)
           "in place of a stream, with --print-shapes, --print-schedule, --finished: architecture",
           NULL },
         { "count", 0, "N", FX_OPT_INT, &args->n_experts, 1, FX_GRAPH_MAX_EXPERTS, NULL,
-          "with --arch: number of experts (default 4)", NULL },
+          "with --arch: number of experts (default 4, or that of the architectures)",
+          &args->has_count },
         { "print-shapes", 0, NULL, FX_OPT_FLAG, &args->print_shapes, 0, 0, NULL,
           "print nodes, shapes, parameters and MACs of the model and exit", NULL },
     };

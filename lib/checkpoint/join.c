@@ -153,8 +153,10 @@ static enum fx_status settle(struct fx_join *join, struct fx_err *err)
         FX_TRY(fx_facts_arch(list, join->arch, sizeof join->arch, err));
         if (!join->arch[0])
             return fx_fail(err, FX_EUSAGE, "--arch: which architecture? no file says it");
-        args->arch = join->arch;
+    } else {
+        FX_TRY(fx_arch_list_read(args->arch, join->arch, err));
     }
+    args->arch = join->arch;
     if (!args->fusion) {
         FX_TRY(fx_facts_fusion(list, &args->fusion, err));
         if (!args->fusion)
@@ -165,7 +167,9 @@ static enum fx_status settle(struct fx_join *join, struct fx_err *err)
     FX_TRY(fx_fused_form_parse(args->fused, &join->fused, err));
     if (!args->has_classes)
         FX_TRY(fx_facts_classes(list, &args->n_classes, err));
-    if (!args->has_experts)
+    if (!args->has_experts && fx_arch_count(args->arch) > 1)
+        args->n_experts = fx_arch_count(args->arch);
+    else if (!args->has_experts)
         FX_TRY(fx_facts_experts(list, &args->n_experts, err));
     if (args->n_files > args->n_experts + 2)
         return fx_fail(err, FX_EUSAGE,

@@ -8,9 +8,10 @@
 #define FX_CHECKPOINT_JOIN_H
 
 #include "checkpoint/state_dict.h"
+#include "net/arch.h"
 #include "net/model.h"
 
-enum { FX_JOIN_FILES_MAX = FX_GRAPH_MAX_EXPERTS + 2, FX_JOIN_ARCH_BYTES = 1024 };
+enum { FX_JOIN_FILES_MAX = FX_GRAPH_MAX_EXPERTS + 2 };
 
 struct fx_join_options {
     const char *arch, *fusion, *fused; /* NULL when the files say it */
@@ -25,7 +26,7 @@ struct fx_join {
     enum fx_fused_form fused;
     struct fx_graph graph;
     struct fx_state_dict dict;
-    char arch[FX_JOIN_ARCH_BYTES]; /* what the files say */
+    char arch[FX_ARCH_LIST_BYTES]; /* what was given, or the files say */
     struct fx_tensor_file files[FX_JOIN_FILES_MAX];
     bool is_usable[FX_JOIN_FILES_MAX];
     int number[FX_JOIN_FILES_MAX];        /* which expert a file says it is, or -1 */

@@ -45,6 +45,15 @@ const char *fx_arch_of_expert(const char *list, int k, size_t *n)
     return list;
 }
 
+int fx_arch_count(const char *list)
+{
+    int n = 0;
+
+    for (; list; list = fx_arch_next(list))
+        n++;
+    return n;
+}
+
 /* ---- NAME:KEY=VALUE,... ---------------------------------------------------------------------- */
 
 /* A piece of the text: n bytes, not terminated. */
@@ -144,6 +153,18 @@ static const struct fx_arch *find_name(struct span name)
         if (span_is(name, arch->name))
             return arch;
     return NULL;
+}
+
+enum fx_status fx_arch_list_read(const char *text, char list[FX_ARCH_LIST_BYTES],
+                                 struct fx_err *err)
+{
+    if ((size_t)snprintf(list, FX_ARCH_LIST_BYTES, "%s", text) >= FX_ARCH_LIST_BYTES)
+        return fx_fail(err, FX_EUSAGE, "--arch %.60s...: more than %d characters", text,
+                       FX_ARCH_LIST_BYTES - 1);
+    for (char *comma = list; (comma = strchr(comma, ',')); comma++)
+        if (find_name((struct span){ comma + 1, strcspn(comma + 1, ":;,") }))
+            *comma = ';';
+    return FX_OK;
 }
 
 const struct fx_arch *fx_arch_find(const char *text)

@@ -62,6 +62,18 @@ extern const struct fx_arch fx_archs[]; /* ends before the first without a name 
 extern const char fx_arch_list[];       /* "|densenet121|..." */
 #define FX_ARCHS (fx_arch_list + 1)     /* "densenet121|...", for option tables */
 
+/* fx_arch_list_read: a list as people write it, "resnet18,densenet121:growth=8,blocks=2-2-2-2",
+ * with
+ * ';' before each architecture but the first: a comma before a name of the table begins the next.
+ *   list  out  FX_ARCH_LIST_BYTES
+ * FX_EUSAGE: too long. */
+enum { FX_ARCH_LIST_BYTES = 1024 };
+enum fx_status fx_arch_list_read(const char *text, char list[FX_ARCH_LIST_BYTES],
+                                 struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_arch_count: how many architectures a list has. */
+int fx_arch_count(const char *list);
+
 /* fx_arch_next: what follows the first ';' of a list of architectures, or NULL. */
 const char *fx_arch_next(const char *list);
 

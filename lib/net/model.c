@@ -10,15 +10,13 @@ static const double fusion_dropout_default = 0.2;
 
 static enum fx_status check_counts(const struct fx_model_config *config, struct fx_err *err)
 {
-    int n_listed = 1;
+    int n_listed = fx_arch_count(config->arch);
 
     if (config->n_experts < 1 || config->n_experts > FX_GRAPH_MAX_EXPERTS)
         return fx_fail(err, FX_EUSAGE, "%d experts: 1 to %d are possible", config->n_experts,
                        FX_GRAPH_MAX_EXPERTS);
     if (config->n_classes < 2 || config->n_classes > 256)
         return fx_fail(err, FX_EUSAGE, "%d classes: 2 to 256 are possible", config->n_classes);
-    for (const char *s = config->arch; (s = fx_arch_next(s));)
-        n_listed++;
     if (n_listed != 1 && n_listed != config->n_experts)
         return fx_fail(err, FX_EUSAGE, "architecture '%s': lists %d for %d experts", config->arch,
                        n_listed, config->n_experts);
@@ -53,25 +51,41 @@ static enum fx_status build_expert(struct fx_builder *b, int k,
     return b->status;
 }
 
-/* Every fusion mixes the experts' features element by element, or stacks them: one width D. */
-static enum fx_status check_widths(const struct fx_graph *graph, const struct fx_fusion *fusion,
-                                   struct fx_err *err)
+int fx_model_width(const struct fx_graph *graph)
 {
-    int width = graph->nodes[graph->features[0]].shape.c;
+    int width = 0;
 
-    for (int k = 1; k < graph->n_experts; k++) {
-        int other = graph->nodes[graph->features[k]].shape.c;
+    for (int k = 0; k < graph->n_experts; k++)
+        if (graph->nodes[graph->features[k]].shape.c > width)
+            width = graph->nodes[graph->features[k]].shape.c;
+    return width;
+}
 
-        if (other != width)
-            return fx_fail(err, FX_EUSAGE,
-                           "fusion %s: needs experts of one feature width, not %d and %d",
-                           fusion->name, width, other);
+static enum fx_status check_width(int width, const struct fx_fusion *fusion, struct fx_err *err)
+{
+    if (width % fusion->module->width_divisor == 0)
+        return FX_OK;
+    return fx_fail(err, FX_EUSAGE,
+                   "fusion %s: needs a feature width that is a multiple of %d, not %d",
+                   fusion->name, fusion->module->width_divisor, width);
+}
+
+/* Every fusion mixes the experts' features element by element, or stacks them: one width D, that of
+ * the widest.  The others pass a Linear, adapters.k, which belongs to the fusion module: an expert
+ * stays the network that it was, and its lane what it is without a fusion. */
+static void adapt_features(struct fx_builder *b, int width, int *features)
+{
+    const struct fx_graph *graph = b->graph;
+
+    fx_builder_enter(b, "adapters");
+    for (int k = 0; k < graph->n_experts; k++) {
+        char number[2] = { (char)('0' + k), '\0' };
+
+        features[k] = graph->features[k];
+        if (graph->nodes[features[k]].shape.c != width)
+            features[k] = fx_build_linear(b, number, features[k], width, false, FX_LINEAR_DEFAULT);
     }
-    if (width % fusion->module->width_divisor != 0)
-        return fx_fail(err, FX_EUSAGE,
-                       "fusion %s: needs a feature width that is a multiple of %d, not %d",
-                       fusion->name, fusion->module->width_divisor, width);
-    return FX_OK;
+    fx_builder_leave(b);
 }
 
 /* norms.k.weight[c] = 1 where c mod K = k, else 0; norms.k.bias so that x + shift is 1 where the
@@ -110,15 +124,16 @@ static enum fx_status build_fusion(struct fx_builder *b, const struct fx_model_c
     struct fx_graph *graph = b->graph;
     const struct fx_fusion *fusion;
     double dropout = config->fusion_dropout < 0 ? fusion_dropout_default : config->fusion_dropout;
-    int fused;
+    int features[FX_GRAPH_MAX_EXPERTS], width = fx_model_width(graph), fused;
     bool is_residual;
 
     FX_TRY(fx_fusion_find(config->fusion, &fusion, err));
-    FX_TRY(check_widths(graph, fusion, err));
+    FX_TRY(check_width(width, fusion, err));
     fx_builder_lane(b, FX_LANE_FUSION);
     fx_builder_component(b, FX_GROUP_FUSION, 0);
     fx_builder_enter(b, "fusion_module");
-    fused = fusion->module->build(b, graph->n_experts, graph->features, dropout);
+    adapt_features(b, width, features);
+    fused = fusion->module->build(b, graph->n_experts, features, dropout);
     fx_builder_leave(b);
     fx_builder_component(b, FX_GROUP_HEAD, FX_HEAD_NUMBER);
     is_residual = config->fused == FX_FUSED_RESIDUAL;

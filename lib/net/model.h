@@ -33,10 +33,14 @@ struct fx_model_config {
 };
 
 /* fx_model_build: fills *graph.  FX_EUSAGE names the unknown family, key, fusion or a width that
- * the fusion refuses (TransformerBase needs D to be a multiple of 8; all fusions need equal D), and
- * slots for a fusion that has no product. */
+ * the fusion refuses (TransformerBase needs D to be a multiple of 8), and slots for a fusion that
+ * has no product.  Experts of unequal widths are adapted to D, that of the widest: the fusion
+ * module then has a Linear adapters.k for each narrower one. */
 enum fx_status fx_model_build(struct fx_graph *graph, const struct fx_model_config *config,
                               struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_model_width: D, the width of the widest expert's features. */
+int fx_model_width(const struct fx_graph *graph);
 
 /* What a lane (or, with FX_LANE_ALL, the whole model) costs. */
 struct fx_model_size {

@@ -7,8 +7,8 @@
 RUNS_OF_all-fusions := $(MISSION)
 RUNS_OF_all-pairs := $(ALL_PAIRS)
 RUNS_OF_singles := $(foreach f,$(MISSION_FAMILIES),$(f)-single $(f)-wide)
-RUNS_OF_experts := $(foreach f,$(MISSION_FAMILIES),$(MEMBERS:%=$(f)-expert-%))
-$(foreach f,$(FAMILIES),$(eval RUNS_OF_$(f)-experts := $(MEMBERS:%=$(f)-expert-%)))
+RUNS_OF_experts := $(call members_of,$(MISSION_FAMILIES))
+$(foreach f,$(ALL_FAMILIES),$(eval RUNS_OF_$(f)-experts := $(call members_of,$(f))))
 
 runs := $(foreach t,$(RUNS),$(or $(RUNS_OF_$(t)),$(if $(FILE_$(t)),$(t),unknown/$(t))))
 known := $(filter-out unknown/%,$(runs))

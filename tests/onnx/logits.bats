@@ -54,6 +54,10 @@ agrees() { # ARCH [OPTION]...
     agrees preact_resnet18:width=12,blocks=1-2-1-1
 }
 
+@test "experts of unequal widths: each fusion" {
+    agrees "resnet18:width=4,blocks=1-1-1-1;densenet121:growth=6,blocks=1-1-2-1" --count 2
+}
+
 @test "one expert, two and eight" {
     for count in 1 2 8; do
         agrees resnet18:width=8,blocks=1-1-1-1 --count $count --fusion multiplicativeAddition

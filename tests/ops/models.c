@@ -11,7 +11,9 @@ static const char *const archs[] = {
     "improved_wideresnet28_10:depth=10,width=1",
     "preact_resnext29_8x64d:depth=11,cardinality=2,base_width=16,width=16",
     "preact_resnet18:width=8,blocks=1-1-1-1",
+    "resnet18:width=8,blocks=1-1-1-1;densenet121:growth=4,blocks=2-2-2-2",
 };
+enum { MIXED = sizeof archs / sizeof *archs - 1 };
 
 enum { STEPS = 2 };
 
@@ -123,6 +125,8 @@ static void every_fusion_agrees(void **state)
     (void)state;
     for (int i = 0; fx_fusions[i].name; i++)
         run_pair(archs[0], fx_fusions[i].name, 0.2, FX_FUSED_HEAD);
+    for (int i = 0; fx_fusions[i].name; i++)
+        run_pair(archs[MIXED], fx_fusions[i].name, 0.2, FX_FUSED_HEAD);
     run_pair(archs[0], NULL, 0, FX_FUSED_HEAD);
 }
 

@@ -24,6 +24,10 @@ load_with() { # ARCH [FUSION]
     load_with "$SMALL_PREACT_RESNET" gated
 }
 
+@test "experts of four families: checkpoint, folders and one expert" {
+    load_with "$MIXED" simpleAddition
+}
+
 # refused LINE PYTHON: load() raises a ValueError whose text is like LINE (a glob).
 refused() {
     local said

@@ -47,6 +47,10 @@ preact_resnet18: width 512, 11218340 parameters, 107 entries"
     done
 }
 
+@test "experts of four families: each fusion, also on ref" {
+    judge compare_logits --arch "$MIXED" --device "$DEVICES"
+}
+
 @test "resnet18: each fusion" {
     need_fast
     judge compare_logits --arch resnet18 --device "$DEVICE" --limit 4

@@ -51,6 +51,10 @@ knobs() {
     each_fusion "$SMALL_PREACT_RESNET"
 }
 
+@test "experts of four families: four steps with each fusion" {
+    each_fusion "$MIXED"
+}
+
 @test "three experts: four steps with each fusion" {
     each_fusion "$TINY_RESNET" --experts 3
 }

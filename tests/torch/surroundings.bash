@@ -6,6 +6,10 @@ SMALL_DENSENET=densenet121:growth=12,blocks=2-2-2-2
 SMALL_WIDERESNET=improved_wideresnet28_10:depth=16,width=1
 SMALL_RESNEXT=preact_resnext29_8x64d:depth=11,cardinality=4,base_width=16,width=16
 SMALL_PREACT_RESNET=preact_resnet18:width=12,blocks=1-2-1-1
+# Experts of four families, whose features have four widths.
+MIXED="resnet18:width=4,blocks=1-1-1-1;densenet121:growth=6,blocks=1-1-2-1"
+MIXED+=";improved_wideresnet28_10:depth=10,width=1"
+MIXED+=";preact_resnext29_8x64d:depth=11,cardinality=2,base_width=16,width=8"
 FUSIONS=$(fusion-train --fusion '?' 2>&1 | sed -n 's/.*must be one of //p' | tr '|' ' ')
 # The back ends to compare: `cpu` exists where the build has oneDNN; `cuda` is the one to look at
 # where FX_REQUIRE_DEVICE asks for it (make check-gpu).
@@ -14,7 +18,7 @@ DEVICE=ref DEVICES=ref
 [ "$HAVE_CPU" = 0 ] || DEVICE=cpu DEVICES=ref,cpu
 [ "${FX_REQUIRE_DEVICE:-}" != cuda ] || DEVICE=cuda DEVICES=ref,cuda
 export HAVE_CPU DEVICE DEVICES SMALL_RESNET SMALL_DENSENET SMALL_WIDERESNET SMALL_RESNEXT
-export SMALL_PREACT_RESNET FUSIONS
+export SMALL_PREACT_RESNET MIXED FUSIONS
 
 # Other suites run beside these: threads that have nothing to do sleep.
 export OMP_WAIT_POLICY=passive

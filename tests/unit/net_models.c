@@ -1,6 +1,7 @@
 /* Architectures and fusions as graphs: counts, costs, names, order, dropouts, the
  * shape table; and texts that are not architectures, each with the message it gets. */
 #include "net/arch.h"
+#include "net/fusion.h"
 #include "net/model.h"
 
 #include <setjmp.h>
@@ -240,6 +241,72 @@ static void experts_may_differ(void **state)
     fx_graph_fini(&graph);
 }
 
+/* The widest expert gives D; the others pass a Linear of the fusion module, and no other parameter
+ * is another than without it. */
+static void unequal_widths_are_adapted(void **state)
+{
+    static const char mixed[] = "resnet18:width=2,blocks=1-1-1-1;resnet18:width=4,blocks=1-1-1-1;"
+                                "preact_resnet18:width=2,blocks=1-1-1-1";
+    struct fx_graph graph, equal;
+    int weight;
+
+    (void)state;
+    for (int i = 0; fx_fusions[i].name; i++) {
+        build(&graph, mixed, fx_fusions[i].name, 3);
+        build(&equal, "resnet18:width=4,blocks=1-1-1-1", fx_fusions[i].name, 3);
+        assert_int_equal(fx_model_width(&graph), 32);
+        assert_int_equal(fx_graph_find_param(&graph, "fusion_module.adapters.1.weight"), -1);
+        for (const char *name = "02"; *name; name++) {
+            char text[] = "fusion_module.adapters.k.weight";
+            text[23] = *name;
+            weight = fx_graph_find_param(&graph, text);
+            assert_true(weight >= 0);
+            assert_int_equal(graph.params[weight].shape[0], 32);
+            assert_int_equal(graph.params[weight].shape[1], 16);
+            assert_int_equal(graph.params[weight].group, FX_GROUP_FUSION);
+        }
+        for (int p = 0; p < equal.n_params; p++) {
+            const struct fx_param *param = &equal.params[p];
+            if (strncmp(param->name, "expert_", 7) == 0)
+                continue;
+            int other = fx_graph_find_param(&graph, param->name);
+            assert_true(other >= 0);
+            assert_int_equal(graph.params[other].n_elements, param->n_elements);
+        }
+        assert_int_equal(fx_graph_find_param(&equal, "fusion_module.adapters.0.weight"), -1);
+        fx_graph_fini(&graph);
+        fx_graph_fini(&equal);
+    }
+}
+
+static void lists_as_people_write_them(void **state)
+{
+    static const char *const lists[][2] = {
+        { "resnet18", "resnet18" },
+        { "resnet18,densenet121", "resnet18;densenet121" },
+        { "resnet18:width=8,blocks=1-1,densenet121:growth=8,resnet18",
+          "resnet18:width=8,blocks=1-1;densenet121:growth=8;resnet18" },
+        { "resnet18;densenet121", "resnet18;densenet121" },
+        { "resnet18:width=8,", "resnet18:width=8," },
+        { "resnet18,", "resnet18," },
+        { ",resnet18", ";resnet18" },
+        { "resnet18,nothing,resnet18", "resnet18,nothing;resnet18" },
+        { "", "" },
+    };
+    char list[FX_ARCH_LIST_BYTES], long_list[2 * FX_ARCH_LIST_BYTES];
+    struct fx_err err = { 0 };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        assert_int_equal(fx_arch_list_read(lists[i][0], list, &err), FX_OK);
+        assert_string_equal(list, lists[i][1]);
+    }
+    assert_int_equal(fx_arch_count("a;b;c"), 3);
+    memset(long_list, ',', sizeof long_list - 1);
+    long_list[sizeof long_list - 1] = '\0';
+    assert_int_equal(fx_arch_list_read(long_list, list, &err), FX_EUSAGE);
+}
+
 static void wrong_texts_are_refused_by_name(void **state)
 {
     static const struct {
@@ -274,8 +341,6 @@ static void wrong_texts_are_refused_by_name(void **state)
           "TransformerBase, concatenation, simpleAddition, multiplicativeShifted" },
         { "resnet18:width=3,blocks=1-1", "TransformerBase", 2,
           "fusion TransformerBase: needs a feature width that is a multiple of 8, not 6" },
-        { "resnet18:width=8;resnet18:width=16", "multiplicative", 2,
-          "fusion multiplicative: needs experts of one feature width, not 64 and 128" },
         { "resnet18;resnet18", "multiplicative", 3, "lists 2 for 3 experts" },
         { "resnet18", "multiplicative", 9, "9 experts: 1 to 8 are possible" },
         { "resnet18", "multiplicative", 0, "0 experts" },
@@ -345,6 +410,8 @@ int main(void)
         cmocka_unit_test(fusion_names_stand_in_state_dict_order),
         cmocka_unit_test(graphs_are_well_formed),
         cmocka_unit_test(experts_may_differ),
+        cmocka_unit_test(unequal_widths_are_adapted),
+        cmocka_unit_test(lists_as_people_write_them),
         cmocka_unit_test(wrong_texts_are_refused_by_name),
         cmocka_unit_test(wrong_dropouts_are_refused),
         cmocka_unit_test(the_shape_table_has_a_line_a_node),
