@@ -162,6 +162,41 @@ static void test_changes_are_named(void **state)
     json_decref(started);
 }
 
+/* Another value, of any setting but texts. */
+static void change(struct fx_settings *s, enum fx_setting setting)
+{
+    json_t *old = fx_setting_value(s, setting), *now;
+
+    fx_setting_put(s, setting, 1);
+    now = fx_setting_value(s, setting);
+    if (json_equal(old, now))
+        fx_setting_put(s, setting, 0);
+    json_decref(old);
+    json_decref(now);
+}
+
+/* Only what was chosen for it may change when a run is resumed. */
+static void test_every_setting_is_compared(void **state)
+{
+    struct fx_settings base = some_settings();
+    json_t *started = fx_settings_json(&base);
+
+    (void)state;
+    for (int i = 0; i < FX_N_SETTINGS; i++) {
+        struct fx_settings s = some_settings();
+        bool is_text = i == FX_SET_arch || i == FX_SET_data_digest;
+        bool is_free = i == FX_SET_steps || i == FX_SET_initial;
+
+        if (is_text)
+            continue;
+        change(&s, (enum fx_setting)i);
+        enum fx_status status = fx_settings_check(&s, started, NULL);
+        if (status != (is_free ? FX_OK : FX_EUSAGE))
+            fail_msg("setting %d of settings.def: status %d", i, (int)status);
+    }
+    json_decref(started);
+}
+
 /* A run from before there was a setting had its default. */
 static void test_unknown_settings_had_their_default(void **state)
 {
@@ -284,6 +319,7 @@ int main(void)
         cmocka_unit_test(test_changes_are_named),
         cmocka_unit_test(test_unknown_settings_had_their_default),
         cmocka_unit_test(test_quiet_settings),
+        cmocka_unit_test(test_every_setting_is_compared),
         cmocka_unit_test(test_started_from_metrics),
         cmocka_unit_test(test_command),
         cmocka_unit_test(test_key_of_experts),
