@@ -114,6 +114,7 @@ refused() { # STATUS MESSAGE OPTION...
 @test "a run that was started with other experts is not submitted, nor a seed of it" {
     local run=runs/resnet-concatenation again=out/repeats/seed-2-alpha-1 said
     mkdir -p out/$run $again/$run
+    touch {out,$again}/$run/history.jsonl # they have begun
     echo '--init 1 --count 4' | tee out/$run/experts >$again/$run/experts
     said="the run was started with --init 1 --count 4 and not --init 2 --count 4; other experts \
 need another OUT"
