@@ -4,7 +4,8 @@ BENCH_SRC := $(filter-out $(if $(filter 1,$(HAVE_DNNL)),,bench/layers.c),$(wildc
 	bench/*.c))
 BENCH_BINS := $(BENCH_SRC:%.c=$(B)/%)
 TORCH_PYTHON ?= /usr/bin/python3
-# What to measure (also: layers), and a real archive for cifar-prep: make bench BENCH="start step" DATA=FILE
+# What to measure (also: layers), and a real archive for cifar-prep:
+# make bench BENCH="start step" DATA=FILE
 BENCH ?= start augment step
 
 $(BENCH_BINS): %: %.o $(LIB)
