@@ -35,3 +35,21 @@ until_it_works() {
 @test "metrics-csv writes no table without the rest of it" {
     until_it_works 3 metrics-csv -q --events end -o FILE runs/done runs/single
 }
+
+@test "oneDNN is not begun with where the address space is not enough for it" {
+    local limit
+    [ "${HAVE_DNNL:-1}" = 1 ] || skip "no oneDNN"
+    mkcifar --train 200 --test 20 --classes 5 -o cifar.tar.gz
+    cifar-prep -q -o data.safetensors cifar.tar.gz
+    expert-load -q --arch resnet18:width=2,blocks=1-1-1-1 --classes 5 --init 1 \
+        -o experts.safetensors
+    for limit in 195 199 203 206 209 212 215; do # MB; before: signal 11
+        (
+            ulimit -v "${limit}000"
+            fails_with 1 "fusion-train: memory: * the address space limit (ulimit -v) *" \
+                fusion-train -q --device cpu --threads 2 --batch 16 --epochs 1 \
+                --data data.safetensors --fusion concatenation --experts experts.safetensors \
+                --checkpoint-dir run
+        )
+    done
+}

@@ -2,6 +2,7 @@
 #include "checkpoint/component.h"
 
 #include "archive/pth.h"
+#include "base/jsonl.h"
 #include "base/log.h"
 #include "data/image_facts.h"
 #include "net/graph.h"
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { LENGTH_BYTES = 8, HEADER_BYTES_MAX = 100000000 };
 
@@ -53,24 +55,27 @@ enum fx_status fx_component_open(struct fx_tensor_file *file, const char *path,
 
 /* ---- what is said beside the tensors --------------------------------------------------------- */
 
-/* FILE.json beside FILE.pth; NULL when there is none. */
-static json_t *read_json_beside(const char *file)
+/* FILE.json beside FILE.pth; NULL when there is none, or none that is JSON. */
+static enum fx_status read_json_beside(const char *file, json_t **root, struct fx_err *err)
 {
     const char *slash = strrchr(file, '/'), *dot = strrchr(slash ? slash : file, '.');
+    struct fx_input in = { 0 };
+    json_error_t why;
     char path[4096];
-    json_error_t error;
 
+    *root = NULL;
     if (!dot ||
-        snprintf(path, sizeof path, "%.*s.json", (int)(dot - file), file) >= (int)sizeof path)
-        return NULL;
-    FILE *in = fopen(path, "r");
-    if (!in)
-        return NULL;
-    json_t *root = json_loadf(in, 0, &error);
-    fclose(in);
-    if (!root)
-        fx_log_warn("%s: line %d: %s; ignored", path, error.line, error.text);
-    return root;
+        snprintf(path, sizeof path, "%.*s.json", (int)(dot - file), file) >= (int)sizeof path ||
+        access(path, F_OK) != 0)
+        return FX_OK;
+    FX_TRY(fx_input_open(&in, path, err));
+    enum fx_status status = fx_json_parse((const char *)in.bytes, in.n_bytes, 0, root, &why);
+    fx_input_close(&in);
+    if (status == FX_EFAIL)
+        return fx_fail(err, FX_EFAIL, "%s: %s", path, why.text);
+    if (!*root)
+        fx_log_warn("%s: line %d: %s; ignored", path, why.line, why.text);
+    return FX_OK;
 }
 
 /* The text of a key: of the component, or of the checkpoint that it was taken from, where every
@@ -103,11 +108,11 @@ enum fx_status fx_component_read_beside(struct fx_tensor_file *file, struct fx_e
     static const char *const keys[] = { "component", "arch",        "fusion",      "fused",
                                         "classes",   "experts",     "epoch",       "step",
                                         "seed",      "data_digest", "val_accuracy" };
-    enum fx_status status = FX_OK;
+    json_t *root;
 
     if (fx_tensor_set_meta(&file->set, "component"))
         return FX_OK;
-    json_t *root = read_json_beside(file->input.name);
+    enum fx_status status = read_json_beside(file->input.name, &root, err);
     bool is_ours = json_is_string(json_object_get(root, "component"));
     for (size_t i = 0; is_ours && status == FX_OK && i < sizeof keys / sizeof *keys; i++)
         status = take_text(root, keys[i], &file->set, err);

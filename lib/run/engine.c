@@ -60,6 +60,8 @@ enum fx_status fx_engine_open(struct fx_engine *engine, const struct fx_graph *g
                                   .tail_n = options->tail_n,
                                   .eval_n = options->eval_n };
     FX_TRY(open_device(engine, options, should_stop, err));
+    int n_workers = engine->threads < graph->n_experts ? engine->threads : graph->n_experts;
+    FX_TRY(fx_memory_check_threads(n_workers, err));
     FX_TRY(
         engine->backend->model_create(&engine->model, engine->device, graph, options->trains, err));
     FX_TRY(compile(engine, &engine->train, FX_TRAIN, options->train_n, err));

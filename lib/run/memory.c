@@ -121,7 +121,8 @@ static size_t address_space_left(void)
 /* What nobody plans: libraries that are loaded later, code that oneDNN makes, what they do not look
  * for and crash without.  Of address space, a stack of 8 MiB and an arena of 64 MiB of malloc for
  * the first thread as well. */
-enum { RESERVE_BYTES = 32 << 20, RESERVE_SPACE_BYTES = RESERVE_BYTES + (72 << 20) };
+enum { THREAD_SPACE_BYTES = 72 << 20 };
+enum { RESERVE_BYTES = 32 << 20, RESERVE_SPACE_BYTES = RESERVE_BYTES + THREAD_SPACE_BYTES };
 
 size_t fx_memory_available(const char **limit)
 {
@@ -197,4 +198,17 @@ enum fx_status fx_memory_check(const struct fx_memory_plan *plan, int64_t batch,
         host -= device;
     }
     return host <= available ? FX_OK : refuse(host, limit, available, batch, err);
+}
+
+enum fx_status fx_memory_check_threads(int n, struct fx_err *err)
+{
+    size_t left = address_space_left();
+    size_t needed = RESERVE_SPACE_BYTES + (size_t)n * THREAD_SPACE_BYTES;
+
+    if (left >= needed)
+        return FX_OK;
+    return fx_fail(err, FX_EFAIL,
+                   "memory: %d threads need %s before the run does and the address space limit "
+                   "(ulimit -v) leaves %s: raise it",
+                   n, size_text(needed).text, size_text(left).text);
 }

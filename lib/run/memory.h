@@ -24,6 +24,10 @@ size_t fx_memory_plan_total(const struct fx_memory_plan *plan);
  * -v)"). */
 size_t fx_memory_available(const char **limit);
 
+/* fx_memory_check_threads: before a model is planned on n threads.  FX_EFAIL where the address
+ * space is not even enough for that; oneDNN would crash. */
+enum fx_status fx_memory_check_threads(int n, struct fx_err *err) FX_MUST_CHECK;
+
 /* fx_memory_check: prints the plan on the log.  FX_EFAIL with the numbers and what to reduce when
  * it cannot fit, on the device or on the host. */
 enum fx_status fx_memory_check(const struct fx_memory_plan *plan, int64_t batch,

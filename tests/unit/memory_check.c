@@ -99,25 +99,51 @@ static void test_the_address_space_limit_counts(void **state)
     assert_true(fx_memory_available(&limit) > 0);
 }
 
+static rlim_t pages_used(void)
+{
+    long pages = 0;
+    FILE *in = fopen("/proc/self/statm", "r");
+
+    assert_non_null(in);
+    assert_int_equal(fscanf(in, "%ld", &pages), 1);
+    fclose(in);
+    return (rlim_t)pages;
+}
+
 /* The last 100 MiB of address space are for threads and for what libraries allocate. */
 static void test_some_address_space_is_kept_back(void **state)
 {
     struct rlimit before, near;
-    long pages = 0;
     const char *limit;
 
     (void)state;
-    FILE *in = fopen("/proc/self/statm", "r");
-    assert_non_null(in);
-    assert_int_equal(fscanf(in, "%ld", &pages), 1);
-    fclose(in);
     assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
     near = before;
-    near.rlim_cur = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + (100 << 20);
+    near.rlim_cur = pages_used() * (rlim_t)sysconf(_SC_PAGESIZE) + (100 << 20);
     assert_int_equal(setrlimit(RLIMIT_AS, &near), 0);
     size_t left = fx_memory_available(&limit);
     assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
     assert_int_equal(left, 0);
+}
+
+/* Where it is not enough for the threads either, nothing is planned. */
+static void test_threads_need_address_space(void **state)
+{
+    struct rlimit before, near;
+    struct fx_err err = { 0 };
+
+    (void)state;
+    assert_int_equal(fx_memory_check_threads(2, &err), FX_OK);
+    assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+    near = before;
+    near.rlim_cur = pages_used() * (rlim_t)sysconf(_SC_PAGESIZE) + (200 << 20);
+    assert_int_equal(setrlimit(RLIMIT_AS, &near), 0);
+    enum fx_status one = fx_memory_check_threads(1, &err), two = fx_memory_check_threads(2, &err);
+    assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
+    assert_int_equal(one, FX_OK);
+    assert_int_equal(two, FX_EFAIL);
+    assert_non_null(strstr(err.msg, "memory: 2 threads need 248 MiB before the run does and the "
+                                    "address space limit (ulimit -v) leaves "));
 }
 
 int main(void)
@@ -129,6 +155,7 @@ int main(void)
         cmocka_unit_test(test_what_is_small_fits),
         cmocka_unit_test(test_the_address_space_limit_counts),
         cmocka_unit_test(test_some_address_space_is_kept_back),
+        cmocka_unit_test(test_threads_need_address_space),
     };
 
     fx_log_set("memory_check", FX_LOG_QUIET);
