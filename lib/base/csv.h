@@ -5,8 +5,9 @@
 #include <stdio.h>
 
 /* fx_csv_text: one field, quoted where it must be.  A text that a spreadsheet would take for a
- * formula has an apostrophe in front, which says it is a text: names may come from somebody else.
- */
+ * formula has an apostrophe in front, which says it is a text; what is no UTF-8 or could do more to
+ * a terminal than show itself (fx_utf8_is_inert) becomes U+FFFD, but for tabs and line ends: names
+ * may come from somebody else. */
 void fx_csv_text(FILE *row, const char *text);
 
 #endif

@@ -2,6 +2,7 @@
 # Every tool with standard input, output and error closed: what it writes is the same, byte by byte,
 # and what can only go to standard output is an error.
 
+# shellcheck disable=SC2030,SC2031  # `how` is each test's own
 load ../helper
 load ../tiny
 load inputs
@@ -143,6 +144,30 @@ fails_when_closed() { # COMMAND...
         assert_equal "$how $(cat said)" "1 $tool: stdin: Bad file descriptor"
         assert_not_exists made
         assert_equal "$(cat out)" ""
+    done
+}
+
+# What make curves and make table run; gnuplot writes files and warns.
+@test "the scripts, too" {
+    local closing script
+    command -v gnuplot >/dev/null || skip "no gnuplot"
+    metrics-csv -q -o log.csv "$BATS_FILE_TMPDIR/run.jsonl"
+    plot-curves -d whole log.csv
+    for closing in '<&-' '>&-' '2>&-' '<&- >&- 2>&-'; do
+        with_closed "$closing" plot-curves -d made log.csv 2>/dev/null
+        assert_equal "$closing $how" "$closing 0"
+        diff -r whole made
+        rm -r made
+    done
+    for script in fusion-table fusion-spread; do
+        "$script" "$BATS_FILE_TMPDIR/runs/done" >whole.txt
+        for closing in '<&-' '2>&-'; do
+            with_closed "$closing" "$script" "$BATS_FILE_TMPDIR/runs/done" >out
+            assert_equal "$script $closing $how" "$script $closing 0"
+            cmp whole.txt out
+        done
+        with_closed '>&-' "$script" "$BATS_FILE_TMPDIR/runs/done" 2>said
+        [ "$how" != 0 ] || fail "$script succeeds with nowhere to write"
     done
 }
 

@@ -1,9 +1,12 @@
 /* Allocations that fail, for LD_PRELOAD.  FAIL_AT=N: number N alone, of those that a tool makes
- * once it has begun (fx_tool_start calls setvbuf); how many there were is left in the file
- * FAIL_COUNT. FAIL_FROM=N: number N of the process and all that follow, as where memory ends. */
+ * once it has begun (fx_tool_start calls setvbuf); the file FAIL_STACKS gets a line for each of
+ * them, the checksum of the stack of its callers. FAIL_FROM=N: number N of the process and all
+ * that follow, as where memory ends. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <execinfo.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -14,9 +17,12 @@ void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *bytes, size_t n);
 void *__libc_memalign(size_t alignment, size_t n);
 
+enum { STACK_MAX = 64 };
 static atomic_bool has_begun;
 static atomic_long count;
 static long fail_at;
+static int stacks = -1;
+static _Thread_local bool is_unwinding; /* which may allocate */
 
 static long number_in(const char *name)
 {
@@ -32,20 +38,28 @@ int setvbuf(FILE *stream, char *buffer, int mode, size_t n)
     int result = real(stream, buffer, mode, n);
 
     fail_at = number_in("FAIL_AT");
+    if (getenv("FAIL_STACKS"))
+        stacks = open(getenv("FAIL_STACKS"), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0666);
     has_begun = true;
     return result;
 }
 
-__attribute__((destructor)) static void leave_count(void)
+__attribute__((destructor)) static void end(void)
 {
-    const char *path = getenv("FAIL_COUNT");
-
     has_begun = false;
-    FILE *out = path ? fopen(path, "w") : NULL;
-    if (!out)
-        return;
-    fprintf(out, "%ld\n", count);
-    fclose(out);
+}
+
+static void leave_stack(void)
+{
+    void *callers[STACK_MAX];
+    unsigned long sum = 0;
+
+    is_unwinding = true;
+    int n = backtrace(callers, STACK_MAX);
+    for (int i = 2; i < n; i++)
+        sum = sum * 1000003 + (unsigned long)callers[i];
+    dprintf(stacks, "%016lx\n", sum);
+    is_unwinding = false;
 }
 
 static bool fails(void)
@@ -54,9 +68,11 @@ static bool fails(void)
 
     if (fail_from < 0)
         fail_from = number_in("FAIL_FROM");
-    if (!has_begun && fail_from == 0)
+    if ((!has_begun && fail_from == 0) || is_unwinding)
         return false;
     ++count;
+    if (stacks >= 0)
+        leave_stack();
     if (fail_from > 0 ? count < fail_from : count != fail_at)
         return false;
     errno = ENOMEM;

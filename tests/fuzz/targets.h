@@ -262,17 +262,18 @@ static void read_as_table(const uint8_t *bytes, size_t n, const char *event)
     struct fx_csv_out out = { .fd = fd, .name = "table" };
     struct fx_err err = { 0 };
     int64_t n_rows, n_lines = 0;
+    bool is_quoted = false;
 
     must(run.in, "a stream");
     enum fx_status status = fx_metrics_csv(&run, 1, event, &out, &n_rows, &err);
     judge(status, status == FX_EINPUT ? &run.why : &err);
     struct content table = content_of(fd);
     for (size_t i = 0; i < table.n; i++) {
-        n_lines += table.bytes[i] == '\n';
-        must(table.bytes[i] >= ' ' || table.bytes[i] == '\n', "no control characters in a table");
-        must(i == 0 || (table.bytes[i - 1] != ',' && table.bytes[i - 1] != '\n') ||
-                 !strchr("=@", table.bytes[i]),
-             "no formulas in a table");
+        bool begins = i == 0 || (!is_quoted && strchr(",\n", table.bytes[i - 1]));
+        is_quoted ^= table.bytes[i] == '"';
+        n_lines += table.bytes[i] == '\n' && !is_quoted;
+        must(table.bytes[i] >= ' ' || strchr("\t\n\r", table.bytes[i]), "no control characters");
+        must(!begins || !strchr("=@\t\r", table.bytes[i]), "no formulas in a table");
     }
     must(table.n == 0 || n_lines == n_rows + 1, "a line for every row");
     free(table.bytes);
