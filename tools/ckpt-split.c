@@ -220,7 +220,7 @@ static enum fx_status write_json(const struct checkpoint *c, const struct compon
                                  struct fx_err *err)
 {
     json_t *object = describe(c, component);
-    char *text = object ? json_dumps(object, JSON_INDENT(2)) : NULL;
+    char *text = object ? fx_json_dump(object, JSON_INDENT(2)) : NULL;
     enum fx_status status;
 
     if (!text)

@@ -62,19 +62,27 @@ enum fx_status fx_json_parse(const char *bytes, size_t n, size_t flags, json_t *
     return *value ? FX_OK : was_short ? FX_EFAIL : FX_EINPUT;
 }
 
-char *fx_json_line(const json_t *object)
+char *fx_json_dump(const json_t *value, size_t flags)
 {
-    size_t flags = JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS);
-    size_t n = json_dumpb(object, NULL, 0, flags);
-    char *line = n > 0 ? malloc(n + 2) : NULL;
+    size_t n = json_dumpb(value, NULL, 0, flags);
+    char *text = n > 0 ? malloc(n + 2) : NULL;
 
-    if (!line)
+    if (!text)
         return NULL;
-    if (json_dumpb(object, line, n, flags) != n) { /* it needs memory, too */
-        free(line);
+    if (json_dumpb(value, text, n, flags) != n) { /* it needs memory, too */
+        free(text);
         return NULL;
     }
-    memcpy(line + n, "\n", 2);
+    text[n] = text[n + 1] = '\0';
+    return text;
+}
+
+char *fx_json_line(const json_t *object)
+{
+    char *line = fx_json_dump(object, JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS));
+
+    if (line)
+        line[strlen(line)] = '\n';
     return line;
 }
 

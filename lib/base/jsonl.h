@@ -22,6 +22,10 @@ enum { FX_JSON_FACTOR = 16, FX_JSON_BYTES = 64 << 20 };
 enum fx_status fx_json_parse(const char *bytes, size_t n, size_t flags, json_t **value,
                              json_error_t *why) FX_MUST_CHECK;
 
+/* fx_json_dump: json_dumps, which leaves texts out when memory is short for them: malloc'ed with
+ * room for one more byte, owned by the caller; NULL when memory is short. */
+char *fx_json_dump(const json_t *value, size_t flags);
+
 /* fx_json_line: the object as one compact line with "\n", keys in the order they were set, reals
  * with 10 significant digits.  malloc'ed, owned by the caller; NULL when memory is short. */
 char *fx_json_line(const json_t *object);

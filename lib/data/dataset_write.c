@@ -15,7 +15,7 @@ static enum fx_status put_json(struct fx_tensor_set *set, const char *key, json_
                                struct fx_err *err)
 {
     /* Nine digits tell every f32 apart. */
-    char *text = array ? json_dumps(array, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    char *text = array ? fx_json_dump(array, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
     enum fx_status status = text ? fx_tensor_set_put_meta(set, key, text, err)
                                  : fx_fail(err, FX_EFAIL, "%s: out of memory", key);
 

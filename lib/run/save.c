@@ -2,6 +2,7 @@
  * the file is written: no second copy of the model is ever in memory. */
 #include "run/rundir_internal.h"
 
+#include "base/jsonl.h"
 #include "base/number.h"
 #include "base/tool.h"
 #include "base/words.h"
@@ -216,7 +217,7 @@ static char *state_text(const struct fx_state *state, const struct fx_settings *
 {
     json_t *root = json_pack("{s:o, s:o}", "state", fx_state_json(state), "settings",
                              fx_settings_json(settings));
-    char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    char *text = root ? fx_json_dump(root, JSON_COMPACT) : NULL;
 
     json_decref(root);
     return text;

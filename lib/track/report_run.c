@@ -1,6 +1,7 @@
 /* The section about one run. */
 #include "track/report_internal.h"
 
+#include "base/jsonl.h"
 #include "track/html_internal.h"
 
 #include <math.h>
@@ -145,7 +146,7 @@ static bool put_value(FILE *out, const json_t *value)
         fprintf(out, "%.6g", json_real_value(value));
         return true;
     }
-    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    char *text = fx_json_dump(value, JSON_COMPACT | JSON_ENCODE_ANY);
     fx_html_text(out, text);
     bool is_good = text;
     free(text);

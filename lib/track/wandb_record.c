@@ -1,6 +1,7 @@
 /* Field numbers, in one place. */
 #include "track/wandb_internal.h"
 
+#include "base/jsonl.h"
 #include "base/tool.h"
 #include "track/events.h"
 
@@ -74,7 +75,7 @@ static void put_item(struct fx_pb *message, int field, const char *key, const js
     struct fx_pb item = { 0 };
     char *text = json_is_null(value)
                      ? strdup("NaN")
-                     : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(10));
+                     : fx_json_dump(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(10));
 
     item.failed = !text;
     fx_pb_text(&item, ITEM_KEY, key);

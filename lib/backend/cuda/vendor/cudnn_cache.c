@@ -3,6 +3,7 @@
 
 #include "base/env.h"
 #include "base/io.h"
+#include "base/jsonl.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -173,7 +174,7 @@ static char *merged_text(const struct fx_cudnn_cache *cache)
     if (!json_is_object(json_object_get(devices, cache->device)))
         json_object_set_new(devices, cache->device, json_object());
     int failed = json_object_update(json_object_get(devices, cache->device), cache->fresh);
-    char *text = failed ? NULL : json_dumps(root, JSON_COMPACT | JSON_SORT_KEYS);
+    char *text = failed ? NULL : fx_json_dump(root, JSON_COMPACT | JSON_SORT_KEYS);
     json_decref(root);
     return text;
 }
