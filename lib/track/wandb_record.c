@@ -73,9 +73,10 @@ static enum fx_status put_and_free(struct fx_wandb_log *log, int field, struct f
 static void put_item(struct fx_pb *message, int field, const char *key, const json_t *value)
 {
     struct fx_pb item = { 0 };
-    char *text = json_is_null(value)
-                     ? strdup("NaN")
-                     : fx_json_dump(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(10));
+    char *text =
+        json_is_null(value)
+            ? strdup("NaN")
+            : fx_json_dump(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(10));
 
     item.failed = !text;
     fx_pb_text(&item, ITEM_KEY, key);
