@@ -181,40 +181,45 @@ static bool is_option(const struct fx_settings *settings, const struct fx_settin
     return row->decides && row->owner & (settings->fusion == FX_NONE ? FX_OF_EXPERT : FX_OF_FUSION);
 }
 
-/* " --NAME VALUE", or nothing where the option would say what is so anyway. */
-static void print_option(FILE *out, const struct fx_settings *settings, enum fx_setting setting)
+/* " --NAME VALUE", or nothing where the option would say what is so anyway; false when memory is
+ * short. */
+static bool print_option(FILE *out, const struct fx_settings *settings, enum fx_setting setting)
 {
     const struct fx_setting_row *row = &fx_setting_rows[setting];
     const void *at = field(settings, row);
     char text[128];
 
     if (!is_option(settings, row) || !fx_setting_applies(settings, setting))
-        return;
+        return true;
     if (row->kind == FX_KIND_FLAG) {
         bool is_on = *(const bool *)at;
         if (is_on != (row->standard != 0))
             fprintf(out, " --%s%s", is_on ? "" : "no-", row->name);
-        return;
+        return true;
     }
     if (row->kind == FX_KIND_REAL && *(const double *)at < 0)
-        return;
+        return true;
     json_t *value = fx_setting_value(settings, setting);
+    if (!value)
+        return false;
     fprintf(out, " --%s %s", row->name, value_text(value, text, sizeof text));
     json_decref(value);
+    return true;
 }
 
 char *fx_settings_command(const struct fx_settings *settings)
 {
     char *text = NULL;
+    bool is_whole = true;
     size_t n_text;
     FILE *out = fx_memory_stream(&text, &n_text);
 
     if (!out)
         return NULL;
     fputs(settings->tool, out);
-    for (int i = 0; i < FX_N_SETTINGS; i++)
-        print_option(out, settings, (enum fx_setting)i);
-    if (fclose(out) != 0) {
+    for (int i = 0; is_whole && i < FX_N_SETTINGS; i++)
+        is_whole = print_option(out, settings, (enum fx_setting)i);
+    if (fclose(out) != 0 || !is_whole) {
         free(text);
         return NULL;
     }
