@@ -45,7 +45,7 @@ struct fx_cifar {
 };
 
 /* fx_cifar_read: reads an archive (path "-" or NULL: stdin).  FX_EINPUT when it is damaged, when
- * members are missing, stand there twice or belong to two layouts, when counts of labels and images
+ * members are missing, occur twice or belong to two layouts, when counts of labels and images
  * differ, a label has no name or a part has no image.  Peak memory is that of the images and the
  * largest batch's pickled labels (the pixels stay where they were inflated).  Free after success.
  */

@@ -45,12 +45,12 @@ struct fx_device_options {
     bool (*should_stop)(void);
 };
 
-/* Which of a machine's devices is meant, and what was found. */
+/* The requested device, and what device_find found. */
 enum { FX_DEVICE_TEXT_BYTES = 320 };
 struct fx_device_place {
-    int ordinal;                     /* in: the number asked for; out: that of the device */
-    bool wraps;                      /* in: the number counts the usable devices round and round */
-    bool is_there;                   /* out: there is a device, if only one that cannot be used */
+    int ordinal;   /* in: the number asked for; out: that of the device */
+    bool wraps;    /* in: the ordinal is taken modulo the number of usable devices */
+    bool is_there; /* out: there is a device, if only one that cannot be used */
     char text[FX_DEVICE_TEXT_BYTES]; /* out: "NVIDIA H200, 140 GiB" */
 };
 
@@ -100,7 +100,7 @@ static inline struct fx_targets fx_batch_targets(const struct fx_batch *batch)
                                 .lam = is_mixed ? batch->mix->lam : 1.0f };
 }
 
-/* What came of a step. */
+/* The results of a step. */
 struct fx_step_result {
     double grad_norm; /* before clipping, over all parameters */
     struct fx_losses losses;
@@ -148,9 +148,8 @@ struct fx_backend {
     enum fx_status (*tensor_read)(struct fx_model *model, int param, enum fx_tensor_role role,
                                   void *data, struct fx_err *err);
 
-    /* averages_swap: what is computed with is now the averages, and the averages are the values;
-     * again, and all is as it was.  Between two steps, in a model that trains a graph that
-     * averages.
+    /* averages_swap: exchanges values and averages, so that programs compute with the averages; a
+     * second call undoes it.  Only between two steps, in a model that trains a graph that averages.
      */
     enum fx_status (*averages_swap)(struct fx_model *model, struct fx_err *err);
 
@@ -172,9 +171,9 @@ struct fx_backend {
      */
     enum fx_status (*update)(struct fx_program *program, const struct fx_update *update,
                              const struct fx_sgd *sgd, struct fx_err *err);
-    /* step_end: after every update that returned FX_OK, in their order: waits for it and says what
-     * came of the step.  A back end with queues says here instead of in update that it diverged;
-     * then a step that is ahead is refused with it, and has no step_end. */
+    /* step_end: after every update that returned FX_OK, in their order: waits for it and
+     * returns the results.  A back end with queues reports divergence here instead of in update;
+     * a step that was already enqueued is then refused as well and has no step_end. */
     enum fx_status (*step_end)(struct fx_model *model, struct fx_step_result *result,
                                struct fx_err *err);
 
@@ -218,14 +217,14 @@ struct fx_choice {
     const struct fx_backend *backend; /* static */
     int ordinal;
     char device[16];               /* "cpu", "ref", "cuda:1" */
-    char why[FX_CHOICE_WHY_BYTES]; /* what the GPU is, or why it is none; "": cpu or ref by name */
-    bool warns;                    /* the user may have expected another one */
+    char why[FX_CHOICE_WHY_BYTES]; /* the GPU's description, or why no GPU; "": cpu, ref by name */
+    bool warns;                    /* the log should warn: another device may have been expected */
 };
 
 /* fx_choose: the device by its text.
- *   auto, auto:N              GPU N (0), counted round, of those that can be used; where there is
- *                             none, cpu; where the build has none of that either, ref
- *   cuda, cuda:N, cuda:auto:N a GPU, the last one counted round in the same way
+ *   auto, auto:N              GPU N (0) of the usable ones, modulo their number; without one, cpu;
+ *                             in a build without cpu, ref
+ *   cuda, cuda:N, cuda:auto:N a GPU; the last form counts as auto:N
  *   cpu, ref
  * FX_EUSAGE: no such text.  FX_EDEVICE: the device that was named is not there or cannot be used,
  * and why; auto always finds one. */

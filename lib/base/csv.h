@@ -4,10 +4,10 @@
 
 #include <stdio.h>
 
-/* fx_csv_text: one field, quoted where it must be.  A text that a spreadsheet would take for a
- * formula has an apostrophe in front, which says it is a text; what is no UTF-8 or could do more to
- * a terminal than show itself (fx_utf8_is_inert) becomes U+FFFD, but for tabs and line ends: names
- * may come from somebody else. */
+/* fx_csv_text: writes one field, quoted where necessary.  A text that a spreadsheet would take for
+ * a formula gets a leading apostrophe.  Bytes that are not UTF-8, and characters that could affect
+ * a terminal (fx_utf8_is_inert), tabs and line ends apart, become U+FFFD: names may be untrusted.
+ */
 void fx_csv_text(FILE *row, const char *text);
 
 #endif

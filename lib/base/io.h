@@ -65,8 +65,8 @@ struct fx_output {
 enum fx_status fx_output_open(struct fx_output *out, const char *path, bool binary,
                               struct fx_err *err) FX_MUST_CHECK;
 enum fx_status fx_output_commit(struct fx_output *out, struct fx_err *err) FX_MUST_CHECK;
-/* fx_output_sync: the first part of the commit alone, for who has to do something between the two:
- * the bytes are on the disk, under the temporary name. */
+/* fx_output_sync: the first part of the commit: syncs the bytes under the temporary name, for
+ * callers that must act before the rename. */
 enum fx_status fx_output_sync(struct fx_output *out, struct fx_err *err) FX_MUST_CHECK;
 /* Removes the temporary file; no-op after commit and on a zeroed record. */
 void fx_output_abandon(struct fx_output *out);
@@ -88,12 +88,12 @@ void fx_sync_dir_of(const char *path);
 /* fx_make_dirs: mkdir -p. */
 enum fx_status fx_make_dirs(const char *path, struct fx_err *err) FX_MUST_CHECK;
 
-/* A stream into memory, as open_memstream(3), but one that says when memory was short: glibc's
- * leaves out what found no room and closes without an error. */
+/* A stream into memory, as open_memstream(3), but one that reports lack of memory: glibc's drops
+ * the data and closes without an error. */
 
 /* fx_memory_stream: what is written is in *bytes, *n of them and a NUL, after fflush or fclose;
  * owned by the caller, to be freed after fclose.  NULL when memory is short, with *bytes NULL too.
- * Where it is short later, fclose fails, and ferror may have told before. */
+ * Where it is short later, fclose fails; ferror may be set before. */
 FILE *fx_memory_stream(char **bytes, size_t *n);
 
 #endif

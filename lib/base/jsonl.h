@@ -8,22 +8,22 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* fx_json_text: a new string with this text, in which what is no UTF-8 is U+FFFD: JSON knows no
- * other.  NULL when memory is short. */
+/* fx_json_text: a new JSON string, owned by the caller; bytes that are not UTF-8 become U+FFFD.
+ * NULL when memory is short. */
 json_t *fx_json_text(const char *text);
 
-/* A value may take so many times the memory of its text, and so much in any case.  A header of
+/* A parsed value may take FX_JSON_BYTES plus FX_JSON_FACTOR times its text of memory.  A header of
  * safetensors takes 10 times its text; "[[],[],[], ..." would take 80 times. */
 enum { FX_JSON_FACTOR = 16, FX_JSON_BYTES = 64 << 20 };
 
-/* fx_json_parse: the value that these bytes spell, owned by the caller.  FX_EINPUT: they are no
- * JSON, or need more memory than that; FX_EFAIL: memory was short, which jansson alone calls bad
- * JSON.  Either way why->text says it. */
+/* fx_json_parse: parses n bytes; *value is owned by the caller.  FX_EINPUT: not JSON, or above the
+ * limit; FX_EFAIL: memory is short, which jansson reports as bad JSON.  Either way why->text has
+ * the reason. */
 enum fx_status fx_json_parse(const char *bytes, size_t n, size_t flags, json_t **value,
                              json_error_t *why) FX_MUST_CHECK;
 
-/* fx_json_dump: json_dumps, which leaves texts out when memory is short for them: malloc'ed with
- * room for one more byte, owned by the caller; NULL when memory is short. */
+/* fx_json_dump: as json_dumps, but NULL when memory is short, where that leaves out strings.
+ * malloc'ed with room for one more byte, owned by the caller. */
 char *fx_json_dump(const json_t *value, size_t flags);
 
 /* fx_json_line: the object as one compact line with "\n", keys in the order they were set, reals

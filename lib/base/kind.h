@@ -1,7 +1,7 @@
-/* What a file is, told by its content: for the message when it is not what a tool reads.
+/* Recognises the type of a file by its content, for the error message when a tool cannot read it.
  *
- * Readers find out by themselves that they cannot read something; only then is it looked at here,
- * so what can be read costs nothing.  kind.c has the table. */
+ * It is called only after a reader has failed, so readable files cost nothing.  The table is in
+ * kind.c. */
 #ifndef FX_BASE_KIND_H
 #define FX_BASE_KIND_H
 
@@ -23,13 +23,13 @@ enum fx_wanted {
     FX_N_WANTED
 };
 
-/* So many first bytes tell every kind. */
+/* The first bytes that identify every kind. */
 enum { FX_KIND_BYTES = 1 << 16 };
 
 /* fx_kind_check: FX_OK when the content may be what is wanted, or nothing is known about it;
  * otherwise FX_EINPUT, "NAME: is a web page, not a data set; cifar-prep makes one of ...".
- *   bytes, n  the beginning of the content; n == 0: what stands under that name is looked at
- * err is left alone in the first case, so a reader that has failed calls it to say more. */
+ *   bytes, n  the beginning of the content; n == 0: the file of that name is examined
+ * After FX_OK err is unchanged, so a reader that has failed keeps its own message. */
 enum fx_status fx_kind_check(enum fx_wanted wanted, const char *name, const void *bytes, size_t n,
                              struct fx_err *err) FX_MUST_CHECK;
 

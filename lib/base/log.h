@@ -11,7 +11,7 @@
 
 enum fx_log_level { FX_LOG_QUIET = 0, FX_LOG_NORMAL = 1, FX_LOG_VERBOSE = 2 };
 
-/* Before this call nothing is said: the library may be part of somebody else's program. */
+/* Before this call nothing is logged: the library may be part of another program. */
 void fx_log_set(const char *tool, enum fx_log_level level);
 /* The task: borrowed; NULL for none.  fx_log_put_task: "[TASK] ", or "" without one, for those who
  * cannot use the functions below; returns its length. */

@@ -11,7 +11,7 @@
 struct fx_name_index {
     struct fx_name_slot *slots; /* owned */
     size_t n, cap;
-    uint64_t key[2]; /* drawn for each index, so that nobody can make names that collide */
+    uint64_t key[2]; /* random for each index, so that colliding names cannot be constructed */
 };
 
 /* The name of a thing, by its number. */

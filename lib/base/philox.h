@@ -20,11 +20,12 @@ enum fx_rng_purpose {
     FX_RNG_DROPOUT = 7, /* expert (FX_RNG_FUSION for the fusion module), layer = dropout number in
                            its lane, image = index in the data set, draw = element / 4 where
                            element = (h * W + w) * C + c, so every layout computes the same mask */
-    /* epoch = sample, image = image of the sample / 4 */
+    /* fusion-eval(1): epoch = sample, image = position in the sample / 4 */
     FX_RNG_BOOTSTRAP = 8,
-    /* expert = corruption, layer = severity, image = index in the data set */
+    /* cifar-corrupt(1): expert = corruption, layer = severity, image = index in the data set */
     FX_RNG_CORRUPT = 9,
-    FX_RNG_SHARES = 9, /* the experts' shares (data/shares.h): image = class */
+    /* cifar-prep(1), shares: layer = what is drawn (data/shares.c), image = class */
+    FX_RNG_SHARES = 9,
 };
 
 enum { FX_RNG_FUSION = 255 }; /* the `expert` of fusion module and head */

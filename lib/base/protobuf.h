@@ -1,6 +1,6 @@
-/* Protocol Buffers on the wire, as far as logs of trackers and ONNX need them: varints, doubles,
- * floats, texts and nested messages.  A field is a key (number << 3 | wire type) and a value.
- * Source: protobuf.dev/programming-guides/encoding. */
+/* The wire format of Protocol Buffers, as far as the logs of trackers and ONNX use it: varints,
+ * doubles, floats, strings and nested messages.  A field is a key (number << 3 | wire type) and a
+ * value. Source: protobuf.dev/programming-guides/encoding. */
 #ifndef FX_BASE_PROTOBUF_H
 #define FX_BASE_PROTOBUF_H
 

@@ -26,7 +26,7 @@ enum fx_key {
     FX_KEY_PAGE_DOWN,
     FX_KEY_HOME,
     FX_KEY_END,
-    FX_KEY_GONE, /* there is no one to press keys any more */
+    FX_KEY_GONE, /* the terminal is gone */
 };
 
 /* fx_screen_open: takes the terminal of stdout.  Keys come one by one and unseen, Ctrl-C among

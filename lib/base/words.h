@@ -1,5 +1,5 @@
-/* The words of a list such as "none|cutmix|mixup", by number; an enumeration has its values in the
- * order of its list. */
+/* Words of a list such as "none|cutmix|mixup", by position from 0; the values of an enumeration are
+ * in the order of its list. */
 #ifndef FX_BASE_WORDS_H
 #define FX_BASE_WORDS_H
 

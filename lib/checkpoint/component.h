@@ -1,6 +1,5 @@
-/* Files that hold a model or a part of it, .pth or safetensors: opening them, and what they say
- * about the model that they are parts of, in their metadata or in the .json that ckpt-split writes
- * beside them. */
+/* Component files, .pth or safetensors, which hold a model or a part of it: opening them, and their
+ * metadata about the model, in the file or in the .json that ckpt-split writes beside a .pth. */
 #ifndef FX_CHECKPOINT_COMPONENT_H
 #define FX_CHECKPOINT_COMPONENT_H
 

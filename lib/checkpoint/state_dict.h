@@ -10,7 +10,7 @@
 
 struct fx_state_dict {
     const struct fx_graph *graph;        /* borrowed */
-    int n_lines;                         /* differences that stand on the log */
+    int n_lines;                         /* differences logged so far */
     struct fx_state_dict_entry *entries; /* owned: one for each parameter of the graph */
 };
 
@@ -49,8 +49,9 @@ bool fx_state_dict_has(const struct fx_state_dict *dict, const char *prefix);
  * are 0 then, with a warning. */
 void fx_state_dict_require(struct fx_state_dict *dict, const char *prefix, bool is_bare,
                            const char *file, struct fx_differences *diffs);
-/* FX_EINPUT when there are differences: the only one itself, or (each stands on the log then)
- * "FILE: does not fit ARCH: 2 missing, 1 unknown ...; hint".  The hint may be NULL. */
+/* FX_EINPUT when there are differences: a single one is the message; several have been logged, and
+ * the message is "FILE: does not fit ARCH: 2 missing, 1 unknown ...; hint".  The hint may be NULL.
+ */
 enum fx_status fx_state_dict_judge(struct fx_state_dict *dict, struct fx_differences *diffs,
                                    const char *file, const char *arch, const char *hint,
                                    struct fx_err *err) FX_MUST_CHECK;

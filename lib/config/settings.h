@@ -1,4 +1,4 @@
-/* The settings of a run: every choice that decides its result, after recipe and defaults.
+/* The settings of a run: every value that determines its result, after recipe and defaults.
  *
  * A setting is a field here and a row in settings.def, from which everything else follows.  Options
  * fill the record (train_options.h), recipe.h completes what was not given, the loop reads it.  It
@@ -135,7 +135,7 @@ enum { FX_SETTINGS_SUMMARY_BYTES = 192 };
 const char *fx_settings_summary(const struct fx_settings *settings,
                                 char buf[FX_SETTINGS_SUMMARY_BYTES]);
 
-/* What is done with the images that choose, for the log. */
+/* How the images that select the best checkpoint are used, for the log. */
 const char *fx_settings_choice(const struct fx_settings *settings);
 
 /* The key of the random numbers: the seed; with an expert's number K it is seed + (K + 1) * 2^32,
@@ -156,8 +156,8 @@ const char *fx_setting_name(enum fx_setting setting);
 json_t *fx_settings_json(const struct fx_settings *settings);
 
 /* fx_settings_check: compares the settings with those a run was started with.  FX_EUSAGE names the
- * first one that differs: "alpha: the run was started with 1, not 0.5; ..." and what to do.  A run
- * that knows nothing of a setting had its default. */
+ * first one that differs: "alpha: the run was started with 1, not 0.5; ..." and what to do.  A
+ * setting that `started` lacks had its default. */
 enum fx_status fx_settings_check(const struct fx_settings *settings, const json_t *started,
                                  struct fx_err *err) FX_MUST_CHECK;
 

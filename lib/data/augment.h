@@ -30,8 +30,8 @@ enum fx_op_kind {
     FX_OP_IDENTITY,
     FX_OP_SHEAR_X,      /* tangent of the angle */
     FX_OP_SHEAR_Y,      /* tangent of the angle */
-    FX_OP_TRANSLATE_X,  /* pixels to the right; the fraction is cut off */
-    FX_OP_TRANSLATE_Y,  /* pixels down; the fraction is cut off */
+    FX_OP_TRANSLATE_X,  /* pixels to the right; truncated */
+    FX_OP_TRANSLATE_Y,  /* pixels down; truncated */
     FX_OP_ROTATE,       /* degrees, counter-clockwise */
     FX_OP_BRIGHTNESS,   /* factor: 0 black, 1 unchanged */
     FX_OP_COLOR,        /* factor: 0 grey, 1 unchanged (torchvision's saturation) */
@@ -112,8 +112,8 @@ void fx_augment_batch(const struct fx_image_set *images, const float mean[3], co
 void fx_normalize_batch(const struct fx_image_set *images, const float mean[3], const float std[3],
                         const int64_t *numbers, int n, float *pixels);
 
-/* From a byte of an augmented image to the number that the network sees; shared by the host and the
- * CUDA kernels. */
+/* From a byte of an augmented image to the network's input; shared by the host and the CUDA
+ * kernels. */
 
 /* Rounded as PyTorch's ToTensor and Normalize round. */
 static inline FX_HD float fx_input_normalized(uint8_t value, float mean, float std)

@@ -8,22 +8,23 @@
 enum { FX_CORRUPTED_MAX = 64, FX_CORRUPTED_SEVERITIES = 5 };
 
 struct fx_corrupted {
-    struct fx_tensor_file file; /* owned where it was opened */
+    struct fx_tensor_file file; /* owned; after fx_corrupted_open only */
     int n_corruptions;
-    const char *name[FX_CORRUPTED_MAX];      /* borrowed: of the file's tensors */
-    const uint8_t *images[FX_CORRUPTED_MAX]; /* borrowed; (5, n, 3, 32, 32) */
-    const uint8_t *fine;                     /* borrowed; (n) */
+    const char *name[FX_CORRUPTED_MAX];      /* borrowed */
+    const uint8_t *images[FX_CORRUPTED_MAX]; /* borrowed; u8 (5, n, 3, 32, 32) */
+    const uint8_t *fine; /* labels u8 (n); owned by the file's set, or borrowed */
     int64_t n;
 };
 
-/* fx_corrupted_open: maps and checks such a file: shapes, and labels below n_classes; the labels
- * are a copy.  FX_EINPUT otherwise.  Close after success only. */
+/* fx_corrupted_open: maps such a file and checks dtypes, shapes, and that labels are below
+ * n_classes; FX_EINPUT otherwise.  Labels are copied, images stay in the mapping.  Close after
+ * success only. */
 enum fx_status fx_corrupted_open(struct fx_corrupted *corrupted, const char *path, int n_classes,
                                  struct fx_err *err) FX_MUST_CHECK;
 void fx_corrupted_close(struct fx_corrupted *corrupted);
 
-/* fx_corrupted_write: writes one to fd; `source` says where it comes from, for people.  The same
- * content gives the same bytes. */
+/* fx_corrupted_write: writes such a file to fd as safetensors.  source is metadata for people, name
+ * the file's for messages.  The same content gives the same bytes. */
 enum fx_status fx_corrupted_write(const struct fx_corrupted *corrupted, const char *source, int fd,
                                   const char *name, struct fx_err *err) FX_MUST_CHECK;
 

@@ -1,7 +1,8 @@
-/* Where the pixels of a cut or moved image come from; shared by the host and the CUDA kernels.
+/* Source coordinates of crops and affine operations; shared by the host and the CUDA kernels.
  *
- * Sines and tangents round differently from one C library to the next, so whatever needs them is
- * done on the host: an operation becomes a walk of whole numbers, and everybody walks alike. */
+ * Sines and tangents round differently from one C library to the next, so the host computes the
+ * coefficients of an operation in fixed point; the pixel loops then use integers only, with equal
+ * results everywhere. */
 #ifndef FX_DATA_PIXEL_GEOMETRY_H
 #define FX_DATA_PIXEL_GEOMETRY_H
 
@@ -10,14 +11,14 @@
 
 enum { FX_CROP_PADDING = 4 };
 
-/* Position p of the padded image, -4..35, as a position of the image: the edge is a mirror and is
- * not repeated. */
+/* Position p of the padded image, -4..35, as a position of the image: reflect padding, which does
+ * not repeat the edge. */
 static inline FX_HD int fx_pixel_mirrored(int p)
 {
     return p < 0 ? -p : p >= FX_IMAGE_SIDE ? 2 * (FX_IMAGE_SIDE - 1) - p : p;
 }
 
-/* The pixel of the image that becomes pixel i of the row's cut, mirrored or not. */
+/* The pixel of the image that becomes pixel i of the row's crop, with its flip. */
 static inline FX_HD int fx_pixel_crop_source(const struct fx_augment_row *row, int i)
 {
     int y = i / FX_IMAGE_SIDE, x = i % FX_IMAGE_SIDE;
@@ -29,8 +30,8 @@ static inline FX_HD int fx_pixel_crop_source(const struct fx_augment_row *row, i
     return y * FX_IMAGE_SIDE + x;
 }
 
-/* A walk over the source in 16.16 fixed point, as Pillow's affine_fixed (Geometry.c): the result's
- * pixel (x, y) comes from (x0 + a x + b y, y0 + d x + e y), fractions cut off. */
+/* An affine map in 16.16 fixed point, as Pillow's affine_fixed (Geometry.c): pixel (x, y) of the
+ * result comes from (x0 + a x + b y, y0 + d x + e y) of the source, rounded down. */
 struct fx_pixel_walk {
     int32_t a, b, d, e, x0, y0;
 };
@@ -46,7 +47,7 @@ static inline FX_HD int fx_pixel_walk_source(const struct fx_pixel_walk *walk, i
     return inside ? from_y * FX_IMAGE_SIDE + from_x : -1;
 }
 
-/* fx_pixel_walk_of: the walk of a shear, translation or rotation; false for other operations. */
+/* fx_pixel_walk_of: the affine map of a shear, translation or rotation; false for others. */
 bool fx_pixel_walk_of(const struct fx_op *op, struct fx_pixel_walk *walk);
 
 #endif

@@ -1,6 +1,6 @@
-/* Turning the hue of one pixel: to HSV in bytes, the hue turned with wrap-around, and back; shared
- * by the host and the CUDA kernels (torchvision 0.14, adjust_hue; Pillow 9.4, Convert.c,
- * rgb2hsv_row and hsv2rgb, with their float and double steps). */
+/* Hue shift of one pixel: RGB to HSV in bytes, the hue shifted with wrap-around, and back; shared
+ * by the host and the CUDA kernels.  Arithmetic in float and double as in torchvision 0.14,
+ * adjust_hue, and Pillow 9.4, Convert.c, rgb2hsv_row and hsv2rgb. */
 #ifndef FX_DATA_PIXEL_HUE_H
 #define FX_DATA_PIXEL_HUE_H
 
@@ -13,7 +13,7 @@ struct fx_hsv {
     uint8_t h, s, v; /* s = 0: grey, which has no hue */
 };
 
-/* A hue byte on the colour circle: which of its six sectors, and where in it. */
+/* A hue byte as the sector of the colour circle, 0..5, and the position in it, 0..1. */
 struct fx_hue {
     uint8_t sector;
     float position;
@@ -28,7 +28,7 @@ static inline FX_HD struct fx_hue fx_hue_of(int h)
     return hue;
 }
 
-/* How far a share of the circle turns a hue byte. */
+/* What is added to a hue byte, modulo 256, for a shift in -0.5..0.5 of the circle. */
 static inline FX_HD uint8_t fx_hue_turn(float shift)
 {
     return (uint8_t)(int)((double)shift * 255.0);
@@ -79,7 +79,7 @@ static inline FX_HD void fx_rgb_set(uint8_t rgb[3], uint8_t r, uint8_t g, uint8_
     rgb[2] = b;
 }
 
-/* hue: the pixel's. */
+/* HSV to RGB; hue is fx_hue_of the hue byte to use, in place of the pixel's. */
 static inline FX_HD void fx_rgb_of(struct fx_hsv pixel, struct fx_hue hue, uint8_t rgb[3])
 {
     double s = (float)pixel.s / 255.0f, f = hue.position;
@@ -102,9 +102,8 @@ static inline FX_HD void fx_rgb_of(struct fx_hsv pixel, struct fx_hue hue, uint8
     }
 }
 
-/* Pixel i of `from` with its hue turned, into `to`, which may be `from`.  hues: fx_hue_of every
- * byte.
- */
+/* Shifts the hue of pixel i of `from` and stores the pixel in `to`; both u8 (3, 32, 32), `to` may
+ * be `from`.  hues[h] is fx_hue_of(h). */
 static inline FX_HD void fx_pixel_turn_hue(const uint8_t *from, uint8_t *to, int i, uint8_t turn,
                                            const struct fx_hue hues[256])
 {

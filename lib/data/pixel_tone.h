@@ -1,5 +1,5 @@
-/* What one value becomes by a change of tone or a blend; shared by the host and the CUDA kernels
- * (Pillow 9.4, ImageOps.py, ImageEnhance.py). */
+/* Point operations and blends on one channel value; shared by the host and the CUDA kernels
+ * (Pillow 9.4: ImageOps.py, ImageEnhance.py, Blend.c, Convert.c, ImageFilter.py). */
 #ifndef FX_DATA_PIXEL_TONE_H
 #define FX_DATA_PIXEL_TONE_H
 
@@ -16,8 +16,8 @@ static inline FX_HD uint8_t fx_pixel_solarized(uint8_t value, float threshold)
     return (float)value < threshold ? value : (uint8_t)(255 - value);
 }
 
-/* Autocontrast: the channel's darkest value, low, becomes 0, its lightest, high, 255, the others
- * lie between; a flat channel stays. */
+/* Autocontrast: maps [low, high], the channel's range, linearly onto [0, 255]; a constant channel
+ * is unchanged. */
 static inline FX_HD uint8_t fx_pixel_stretched(uint8_t value, int low, int high)
 {
     if (high <= low)
@@ -27,14 +27,14 @@ static inline FX_HD uint8_t fx_pixel_stretched(uint8_t value, int low, int high)
     return stretched <= 0 ? 0 : stretched >= 255 ? 255 : (uint8_t)stretched;
 }
 
-/* Equalize: equal numbers of pixels per step of 255, the lightest value not counted; 0: the channel
- * has too few others, and stays. */
+/* Equalize: the number of pixels per output level, those of the largest value not counted; 0: the
+ * channel is unchanged. */
 static inline FX_HD int fx_pixel_equal_step(int n_lightest)
 {
     return (FX_IMAGE_PIXELS - n_lightest) / 255;
 }
 
-/* n_darker: pixels of the channel that are darker than this value. */
+/* n_darker: the pixels of the channel with a smaller value. */
 static inline FX_HD uint8_t fx_pixel_equalized(uint8_t value, int n_darker, int step)
 {
     if (step == 0)
@@ -43,10 +43,7 @@ static inline FX_HD uint8_t fx_pixel_equalized(uint8_t value, int n_darker, int 
     return (uint8_t)(level < 255 ? level : 255);
 }
 
-/* What one value becomes in a blend; shared by the host and the CUDA kernels (Pillow 9.4: Blend.c,
- * Convert.c, ImageFilter.py). */
-
-/* Blend.c computes in float and cuts the fraction off. */
+/* degenerate + factor * (value - degenerate) in float, clipped and truncated, as in Blend.c. */
 static inline FX_HD uint8_t fx_pixel_blended(uint8_t degenerate, uint8_t value, float factor)
 {
     float mixed = (float)degenerate + factor * (float)((int)value - (int)degenerate);
@@ -62,7 +59,7 @@ static inline FX_HD uint8_t fx_pixel_luma(const uint8_t *image, int i)
     return (uint8_t)((r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16);
 }
 
-/* The mean grey, from the sum over all pixels. */
+/* The mean luma, rounded, from the sum over all pixels. */
 static inline FX_HD uint8_t fx_pixel_mean_luma(int sum)
 {
     return (uint8_t)((sum + FX_IMAGE_PIXELS / 2) / FX_IMAGE_PIXELS);

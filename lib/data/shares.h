@@ -1,16 +1,17 @@
 /* The shares: which images of the pool each expert trains on.
  *
- *   iid          the original's rule, in NumPy's random numbers: default_rng(seed) permutes the
- * pool, its first 40 % belong to every expert, the next 60 % / K to one each disjoint     the pool,
- * shuffled, in K parts whose sizes differ by one at most full         all of the pool, for every
- * expert classes      the classes, shuffled, dealt to the experts one by one superclasses the same
- * of the superclasses dirichlet    of each class the experts get parts drawn from Dir(alpha, ...,
- * alpha).  Source: Yurochkin et al., "Bayesian nonparametric federated learning of neural networks"
- *                (ICML 2019), section 4
- *   file         what a text file says: a line for each expert, with its image numbers
+ * - iid: the rule of the original, with NumPy's random numbers: default_rng(seed) permutes the
+ * pool; every expert has its first 40 %, and each one 60 % / K of the rest for itself.
+ * - disjoint: the shuffled pool in K parts whose sizes differ by one at most.
+ * - full: the whole pool for every expert.
+ * - classes: the shuffled classes, dealt to the experts in turn; superclasses: the same with those.
+ * - dirichlet: the images of each class are divided by proportions from Dir(alpha, ..., alpha).
+ *   Source: Yurochkin et al., "Bayesian nonparametric federated learning of neural networks" (ICML
+ *   2019), section 4.
+ * - file: a text file with one line of image numbers for each expert.
  *
- * All but the first draw from Philox (FX_RNG_SHARES).  Flow: cifar-prep -> fx_splits_draw
- * (split.h) -> here. */
+ * The rules that draw, iid apart, use Philox (FX_RNG_SHARES).  Called by fx_splits_draw (split.h)
+ * for cifar-prep. */
 #ifndef FX_DATA_SHARES_H
 #define FX_DATA_SHARES_H
 
@@ -30,34 +31,37 @@ enum fx_share_rule {
 /* Plain data. */
 struct fx_share_config {
     enum fx_share_rule rule;
-    const char *text;   /* borrowed: the rule as it was given, for messages; of a file its name */
-    double alpha;       /* of dirichlet, > 0 */
-    int n_experts;      /* 0: 4, or as many as the file has lines */
-    int64_t min_images; /* a smaller share is refused; < 0: FX_SHARE_MIN_IMAGES, for iid 0 */
-    const uint8_t *fine, *coarse; /* borrowed: labels of the training images; for the rules about
-                                     classes only */
+    const char *text;   /* borrowed: the rule as given, for messages; a file's path */
+    double alpha;       /* dirichlet: from 0.001 to 1e6 */
+    int n_experts;      /* 0: 4, or the lines of the file */
+    int64_t min_images; /* smaller shares are refused; < 0: FX_SHARE_MIN_IMAGES, 0 for iid */
+    const uint8_t *fine, *coarse; /* borrowed: (n_train) labels; read by classes, superclasses
+                                     and dirichlet only */
     int n_fine, n_coarse;
 };
 
-/* A batch of most recipes. */
+/* Defaults; the second is the batch size of most recipes. */
 enum { FX_SHARE_EXPERTS = 4, FX_SHARE_MIN_IMAGES = 128 };
 
-/* fx_shares_parse: rule, text and alpha from one of FX_SHARE_RULES; what is no rule is a file.
- * FX_EUSAGE: an ALPHA out of range; FX_EFAIL: a file that cannot be read. */
+/* fx_shares_parse: sets rule, text and alpha from one of FX_SHARE_RULES; any other text is the path
+ * of a file.  FX_EUSAGE: ALPHA is out of range; FX_EFAIL: the file cannot be read. */
 enum fx_status fx_shares_parse(const char *text, struct fx_share_config *config,
                                struct fx_err *err) FX_MUST_CHECK;
 
-/* fx_shares_draw: the share of each expert, from the pool.
- *   n_train     training images; owners, n_train bytes, and scratch, n_train numbers, are
- *               overwritten
- *   storage     room for K * pool.n numbers, of which the lists are made
- * FX_EUSAGE: a share that is too small, more experts than classes, no superclasses; FX_EINPUT: a
- * file with a wrong number of lines, a wrong image or one that is not in the pool. */
+/* Memory for fx_shares_draw; borrowed. */
 struct fx_share_room {
-    int64_t n_train;
-    uint8_t *owners;
-    int64_t *scratch, *storage;
+    int64_t n_train;  /* training images */
+    uint8_t *owners;  /* (n_train); overwritten */
+    int64_t *scratch; /* (n_train); overwritten */
+    int64_t *storage; /* (K * pool.n); the shares point into it */
 };
+
+/* fx_shares_draw: the share of each expert, from the pool.
+ *   shares    out  (K) lists that point into room->storage
+ *   n_shares  out  K
+ * FX_EUSAGE: a share is too small, or there are fewer classes or superclasses than experts;
+ * FX_EINPUT: the file has a wrong number of lines, an invalid image number or one that is not in
+ * the pool. */
 enum fx_status fx_shares_draw(const struct fx_share_config *config, uint64_t seed,
                               struct fx_index_list pool, const struct fx_share_room *room,
                               struct fx_index_list *shares, int *n_shares,

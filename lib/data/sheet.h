@@ -20,8 +20,8 @@ enum fx_status fx_sheet_init(struct fx_sheet *sheet, int n, int n_columns, int s
                              struct fx_err *err) FX_MUST_CHECK;
 void fx_sheet_fini(struct fx_sheet *sheet); /* accepts a zeroed record */
 
-/* Draws into cell i (from 0, row by row).  image: u8 (3, 32, 32).  text is cut to the cell's width;
- * what is not printable ASCII becomes '?'. */
+/* Draw into cell i (from 0, row by row).  image: u8 (3, 32, 32).  text is cut to the width of the
+ * cell; bytes that are not printable ASCII become '?'. */
 void fx_sheet_put_image(struct fx_sheet *sheet, int i, const uint8_t *image);
 void fx_sheet_put_text(struct fx_sheet *sheet, int i, int line, const char *text);
 

@@ -1,9 +1,9 @@
 /* The splits: the fusion holdout, the pool of the experts, their shares, validation.
  *
- * The rule is the original's, in NumPy's random numbers: default_rng(seed) shuffles all training
- * images, the first part is the holdout that no expert sees, the rest the pool, of which the
- * experts have their shares (shares.h). Ours: default_rng(seed) permutes the sorted holdout, its
- * first tenth is for validation. */
+ * Holdout and pool follow the original, with NumPy's random numbers: default_rng(seed) shuffles all
+ * training images; the first part is the holdout, which no expert sees, the rest is the pool, from
+ * which the experts get their shares (shares.h).  The validation part is an addition:
+ * default_rng(seed) permutes the sorted holdout, and its first val_fraction is for validation. */
 #ifndef FX_DATA_SPLIT_H
 #define FX_DATA_SPLIT_H
 
@@ -14,9 +14,9 @@ struct fx_split_config {
     uint64_t seed;
     double holdout_fraction; /* of the training images, in (0, 1] */
     double val_fraction;     /* of the holdout, in [0, 1) */
-    const int64_t *holdout;  /* borrowed: the user's own holdout, in any order */
+    const int64_t *holdout;  /* borrowed: a given holdout, in any order */
     size_t n_holdout;
-    const char *holdout_name; /* borrowed: its file; NULL: the holdout is drawn */
+    const char *holdout_name; /* borrowed: its file, for messages; NULL: the holdout is drawn */
     struct fx_share_config shares;
 };
 
@@ -31,8 +31,8 @@ struct fx_splits {
     int n_experts;
 };
 
-/* fx_splits_draw: fills the splits of n_train images.  FX_EINPUT when the user's holdout is empty,
- * repeats an image or names one that is not there; FX_EUSAGE when the fraction gives no image.
+/* fx_splits_draw: fills the splits of n_train images.  FX_EINPUT when a given holdout is empty,
+ * repeats an image or has a number out of range; FX_EUSAGE when the fraction gives no image.
  * For the shares see fx_shares_draw.
  * A validation part has at least one image unless its fraction is 0 or the holdout has only one. */
 enum fx_status fx_splits_draw(struct fx_splits *splits, const struct fx_split_config *config,

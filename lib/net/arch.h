@@ -42,12 +42,12 @@ struct fx_arch_recipe {
 struct fx_network {
     const char *summary;       /* what it is, for --help */
     const char *wandb_project; /* of its fusion runs */
-    const char *classifier;    /* name of its Linear, which follows on a global pool */
+    const char *classifier;    /* name of its Linear, which follows a global average pool */
     double dropout;            /* default in fusion runs */
     struct fx_arch_recipe recipe;
     struct fx_arch_key keys[FX_ARCH_MAX_KEYS]; /* ends before the first without a name */
-    /* Appends the network up to its last maps and returns those; values stand in the order of keys.
-     */
+    /* Appends the network up to its last feature map and returns that node; values are in the order
+     * of keys. */
     int (*build)(struct fx_builder *b, int image, double dropout,
                  const struct fx_arch_value *values);
 };
@@ -62,9 +62,9 @@ extern const struct fx_arch fx_archs[]; /* ends before the first without a name 
 extern const char fx_arch_list[];       /* "|densenet121|..." */
 #define FX_ARCHS (fx_arch_list + 1)     /* "densenet121|...", for option tables */
 
-/* fx_arch_list_read: a list as people write it, "resnet18,densenet121:growth=8,blocks=2-2-2-2",
- * with
- * ';' before each architecture but the first: a comma before a name of the table begins the next.
+/* fx_arch_list_read: normalises a list from the command line, such as
+ * "resnet18,densenet121:growth=8,blocks=2-2-2-2": a comma before the name of an architecture is
+ * replaced by ';'.
  *   list  out  FX_ARCH_LIST_BYTES
  * FX_EUSAGE: too long. */
 enum { FX_ARCH_LIST_BYTES = 1024 };

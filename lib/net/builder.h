@@ -1,8 +1,8 @@
 /* Writing a graph: architectures and fusions append typed nodes here.  The builder infers and
  * checks shapes, names and numbers the parameters.  Used by lib/net and by tests of single nodes.
  *
- * Failure is sticky: after the first one every call does nothing and returns -1, so that a network
- * reads as a drawing; `status` is looked at once, at the end. */
+ * Failure is sticky: after the first one every call does nothing and returns -1, so a builder needs
+ * no error handling; the caller checks `status` once, at the end. */
 #ifndef FX_NET_BUILDER_H
 #define FX_NET_BUILDER_H
 

@@ -1,4 +1,4 @@
-/* A model as an ONNX file: what evaluation computes, from the bytes of images to logits.
+/* Writes a model as an ONNX file: the forward pass in evaluation mode, from uint8 images to logits.
  *
  * Input "images", uint8 (batch, 3, 32, 32); outputs "fused", float (batch, classes), where there is
  * a fusion, and "experts", float (batch, experts, classes).  Opset 17.
@@ -12,8 +12,8 @@
 
 struct fx_onnx_model {
     const struct fx_graph *graph;    /* borrowed */
-    const struct fx_tensor_set *set; /* borrowed: the parameters; metadata goes into the file */
-    fx_tensor_fetch fetch;           /* as fx_safetensors_write has it */
+    const struct fx_tensor_set *set; /* borrowed: the parameters, and the metadata that is copied */
+    fx_tensor_fetch fetch;           /* as in fx_safetensors_write; NULL: all tensors have data */
     void *fetch_ctx;
     float mean[3], std[3]; /* of red, green and blue divided by 255 */
 };

@@ -47,7 +47,7 @@ struct fx_heads {
     float *d_experts[FX_GRAPH_MAX_EXPERTS];
 };
 
-/* What the batch should be classified as; borrowed. */
+/* The targets of a batch; borrowed. */
 struct fx_targets {
     const uint8_t *labels; /* (n) */
     const uint32_t
@@ -55,8 +55,8 @@ struct fx_targets {
     float lam;    /* with a partner: the part of the image's own label */
 };
 
-/* fx_loss_heads: adds the batch to *losses and writes d(mean loss)/d(logits) where there is a place
- * for it.  Double arithmetic throughout; top-1 ties go to the lower class.
+/* fx_loss_heads: adds the batch to *losses and writes d(mean loss)/d(logits) where the gradient is
+ * not NULL.  Double arithmetic throughout; top-1 ties go to the lower class.
  */
 void fx_loss_heads(const struct fx_heads *heads, const struct fx_targets *targets,
                    const struct fx_loss_config *config, struct fx_losses *losses);

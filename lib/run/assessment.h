@@ -1,5 +1,5 @@
-/* What a whole judgement comes to: the numbers beyond loss, accuracy and calibration error, which
- * every evaluation has (run/evaluate.h), and what they mean. */
+/* The statistics of fusion-eval beyond loss, accuracy and calibration error (run/evaluate.h):
+ * top-5, superclasses, Brier score, intervals, temperatures, disagreement, McNemar's test. */
 #ifndef FX_RUN_ASSESSMENT_H
 #define FX_RUN_ASSESSMENT_H
 
@@ -8,7 +8,7 @@
 
 #include <jansson.h>
 
-/* One number of every head. */
+/* The statistics that every head has. */
 enum fx_facet {
     FX_FACET_TOP5,
     FX_FACET_SUPERCLASS, /* percent of images whose predicted class is in the label's superclass */
@@ -32,20 +32,21 @@ struct fx_assessment {
     bool has[FX_N_FACETS];
     double facet[FX_N_FACETS][FX_HEADS_MAX]; /* by fx_head_row */
     double disagreement[FX_GRAPH_MAX_EXPERTS][FX_GRAPH_MAX_EXPERTS];
-    /* Of the fused head beyond the ensemble, in percent; where there is a fused head. */
+    /* With a fused head: its accuracy minus the ensemble's, in percent, and the test's p-value. */
     double gain, mcnemar;
     struct fx_interval gain_interval; /* where n_rounds > 0 */
-    int64_t n_rounds, n_fitted;
+    int64_t n_rounds, n_fitted;       /* as in the options */
 };
 
 struct fx_assess_options {
-    const uint8_t *superclass; /* borrowed: of each class; NULL: there is one */
+    const uint8_t *superclass; /* borrowed: of each class; NULL: not measured */
     int64_t n_rounds;          /* of the bootstrap; 0: no intervals */
     uint64_t seed;
-    const struct fx_judgement *scaled; /* borrowed: the same with fitted temperatures, or NULL */
+    const struct fx_judgement *scaled; /* borrowed: the images at fitted temperatures, or NULL */
     int64_t n_fitted;                  /* images that they were fitted on */
 };
 
+/* fx_assess: fills *assessment; FX_EFAIL when memory is short. */
 enum fx_status fx_assess(const struct fx_judgement *judgement,
                          const struct fx_assess_options *options, struct fx_assessment *assessment,
                          struct fx_err *err) FX_MUST_CHECK;
@@ -54,12 +55,12 @@ enum fx_status fx_assess(const struct fx_judgement *judgement,
  * short. */
 bool fx_assessment_put(const struct fx_assessment *assessment, json_t *event);
 
-/* fx_assessment_log: for people, what stands beside the accuracies: the gain over the ensemble, the
- * temperatures. */
+/* fx_assessment_log: logs the gain over the ensemble and the temperatures. */
 void fx_assessment_log(const struct fx_assessment *assessment);
 
-/* fx_heads_put: the members NAME, expert_NAME and ensemble_NAME of an event; values by fx_head_row,
- * what is not finite is null.  fx_heads_put_whole: of whole numbers. */
+/* fx_heads_put: adds the members NAME, expert_NAME and ensemble_NAME to an event; values are
+ * indexed by fx_head_row, non-finite ones become null.  fx_heads_put_whole: the same as integers.
+ * False when memory is short. */
 bool fx_heads_put(json_t *event, const char *name, const double *values, int n_experts,
                   bool has_fused);
 bool fx_heads_put_whole(json_t *event, const char *name, const double *values, int n_experts,

@@ -1,4 +1,4 @@
-/* The events behind an eval event: each class, each superclass, each bin of probabilities. */
+/* The events of fusion-eval --details: one for each class, superclass and calibration bin. */
 #ifndef FX_RUN_DETAIL_EVENTS_H
 #define FX_RUN_DETAIL_EVENTS_H
 
@@ -18,8 +18,8 @@ struct fx_detail_facts {
 /* Takes a line over, ended by a newline and malloc'ed. */
 typedef enum fx_status (*fx_line_sink)(void *ctx, char *line, struct fx_err *err);
 
-/* fx_detail_events: the events class, superclass and bin of fusion-metrics(5), in this order;
- * classes and superclasses that no image is of are left out. */
+/* fx_detail_events: hands the events class, superclass and bin of fusion-metrics(5) to sink, in
+ * this order; classes and superclasses without images are left out. */
 enum fx_status fx_detail_events(const struct fx_detail_facts *facts, fx_line_sink sink, void *ctx,
                                 struct fx_err *err) FX_MUST_CHECK;
 

@@ -34,7 +34,7 @@ struct fx_engine {
 enum fx_status fx_engine_open(struct fx_engine *engine, const struct fx_graph *graph,
                               const struct fx_engine_options *options, bool (*should_stop)(void),
                               struct fx_err *err) FX_MUST_CHECK;
-/* fx_engine_plan_memory: the model's part of the plan, and what its device has left. */
+/* fx_engine_plan_memory: fills in the model's part of the plan and the device's free memory. */
 enum fx_status fx_engine_plan_memory(const struct fx_engine *engine, struct fx_memory_plan *plan,
                                      struct fx_err *err) FX_MUST_CHECK;
 enum fx_status fx_engine_allocate(struct fx_engine *engine, struct fx_err *err) FX_MUST_CHECK;
@@ -44,13 +44,13 @@ void fx_engine_close(struct fx_engine *engine); /* accepts a zeroed record */
 enum fx_status fx_engine_probe(const struct fx_engine_options *options,
                                struct fx_err *err) FX_MUST_CHECK;
 
-/* fx_engine_load: parameters, running statistics and counters from a checked set (fx_checkpoint_
- * check).  What the set does not hold gets its initial value from seed: fusion module and head,
- * or with an empty set everything. */
+/* fx_engine_load: parameters, running statistics and counters from a set that passed
+ * fx_checkpoint_check.  Parameters that are not in the set are initialised from seed: fusion module
+ * and head, or with an empty set all. */
 enum fx_status fx_engine_load(struct fx_engine *engine, const struct fx_tensor_set *set,
                               uint64_t seed, struct fx_err *err) FX_MUST_CHECK;
 
-/* The processors that this process may run on. */
+/* The number of CPUs that this process may run on. */
 int fx_engine_default_threads(void);
 
 #endif

@@ -13,7 +13,7 @@ struct fx_subset {
     int64_t n;
 };
 
-/* Losses are means, accuracies and calibration errors percents. */
+/* Losses are means over images; accuracies and calibration errors are in percent. */
 struct fx_score {
     double loss, accuracy, ece;
 };
@@ -22,16 +22,16 @@ struct fx_measure {
     int n_experts;
     bool has_fused;
     struct fx_score fused, expert[FX_GRAPH_MAX_EXPERTS], ensemble;
-    int64_t fused_only, ensemble_only; /* images on which one of the two is right and the other not:
-                                          what McNemar's test asks for */
+    int64_t fused_only, ensemble_only; /* images that one of the two gets right and the other wrong,
+                                          for McNemar's test */
     double seconds;
 };
 
-/* Heads that are no expert; the experts are 0 .. K-1. */
+/* Numbers of the heads besides the experts, which are 0 .. K-1. */
 enum { FX_HEAD_FUSED = -1, FX_HEAD_ENSEMBLE = -2 };
 
-/* Receives the logits of a batch of one head: the rows of images [first, first + n) of the subset.
- * The ensemble's are the mean of the experts'. */
+/* Receives the logits of one head for one batch: f32 (n, n_classes), borrowed, of the images
+ * [first, first + n) of the subset.  The ensemble's are the mean of the experts'. */
 typedef enum fx_status (*fx_logits_sink)(void *ctx, int head, int64_t first, int n,
                                          const float *logits, struct fx_err *err);
 
@@ -49,11 +49,11 @@ enum fx_status fx_evaluate(struct fx_engine *engine, const struct fx_dataset *da
 enum fx_status fx_subset_find(const struct fx_dataset *dataset, const char *name, int64_t limit,
                               struct fx_subset *subset, struct fx_err *err) FX_MUST_CHECK;
 
-/* All training images but those in `drop` (sorted); *numbers is malloc'ed. */
+/* The training images that are not in `drop` (sorted); *numbers is malloc'ed for the caller. */
 enum fx_status fx_index_but(const struct fx_dataset *dataset, struct fx_index_list drop,
                             int64_t **numbers, int64_t *n, struct fx_err *err) FX_MUST_CHECK;
 
-/* The numbers of `from` that are not in `drop` (both sorted); *numbers is malloc'ed. */
+/* The numbers in `from` that are not in `drop` (both sorted); *numbers is malloc'ed. */
 enum fx_status fx_index_difference(struct fx_index_list from, struct fx_index_list drop,
                                    int64_t **numbers, int64_t *n, struct fx_err *err) FX_MUST_CHECK;
 

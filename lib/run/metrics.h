@@ -12,7 +12,7 @@
 /* Every function makes one line, ended by a newline and malloc'ed for the caller, in *line.
  * FX_EFAIL when memory is short. */
 
-/* What the start event says beside the settings. */
+/* Members of the start event besides the settings. */
 struct fx_start_facts {
     const char *task;   /* NULL: none */
     const char *device; /* "cpu", "cuda:1" */

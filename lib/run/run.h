@@ -1,4 +1,4 @@
-/* A training run from its plan to its last line: what fusion-train and expert-train share. */
+/* A training run from start to end: shared by fusion-train and expert-train. */
 #ifndef FX_RUN_RUN_H
 #define FX_RUN_RUN_H
 
@@ -19,16 +19,16 @@ struct fx_run_plan {
     struct fx_tensor_file *initial;
 };
 
-/* fx_train: trains, or goes on training, until the run is finished; metrics on stdout, or where
- * the options say.  Returns FX_ESTOPPED with the state on the disk when a signal asked (after
- * fx_stop_catch), FX_EDIVERGED likewise. */
+/* fx_train: trains, or resumes, until the run is finished; writes the metrics to the output of the
+ * options or to stdout.  After a signal (fx_stop_catch) it saves the state and returns FX_ESTOPPED;
+ * when training diverges it saves the state and returns FX_EDIVERGED. */
 enum fx_status fx_train(const struct fx_run_plan *plan, const struct fx_run_options *options,
                         struct fx_err *err) FX_MUST_CHECK;
 
 /* "back ends: ref cpu", for --version. */
 const char *fx_train_built_with(void);
 
-/* The last line of the log: time and peak memory. */
+/* Logs time and peak memory; the last line of a run's log. */
 void fx_log_usage(double seconds);
 
 #endif

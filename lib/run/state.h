@@ -1,4 +1,4 @@
-/* Where a run stands: what last.safetensors holds beside the tensors. */
+/* The progress of a run: what last.safetensors has besides the tensors. */
 #ifndef FX_RUN_STATE_H
 #define FX_RUN_STATE_H
 
@@ -11,7 +11,7 @@
 struct fx_epoch_sums {
     int64_t n_images;
     double total, fused, individual; /* losses; individual is the plain sum over experts */
-    double correct;                  /* images right, by lam where they are mixed */
+    double correct;                  /* correct images, weighted by lam where they are mixed */
 };
 
 /* The checkpoint in best.safetensors. */
@@ -19,7 +19,7 @@ struct fx_best {
     int64_t epoch; /* 0: none */
     int64_t step;
     double accuracy; /* val_accuracy */
-    int64_t crc;     /* CRC-32 of its tensors: which file is meant */
+    int64_t crc;     /* CRC-32 of its tensors, which identifies the file */
 };
 
 struct fx_state {
@@ -33,8 +33,8 @@ struct fx_state {
     int64_t history_lines; /* of history.jsonl that belong to this state */
 };
 
-/* fx_state_json: a new object (owned by the caller), NULL when out of memory.  Reals survive
- * exactly. */
+/* fx_state_json: a new object (owned by the caller), NULL when out of memory.  Real numbers read
+ * back exactly. */
 json_t *fx_state_json(const struct fx_state *state);
 
 /* fx_state_parse: FX_EINPUT when a member is missing or impossible. */

@@ -1,4 +1,4 @@
-/* The verdicts of one head about many images, summed up. */
+/* Statistics of one head over many images. */
 #ifndef FX_SCORE_SUMMARY_H
 #define FX_SCORE_SUMMARY_H
 
@@ -10,10 +10,11 @@ struct fx_summary {
     double ece, ece_mass; /* in bins of equal width and of equal mass */
 };
 
+/* fx_summarise: fills *summary from n verdicts; FX_EFAIL when memory is short. */
 enum fx_status fx_summarise(const struct fx_verdict *verdicts, int64_t n,
                             struct fx_summary *summary, struct fx_err *err) FX_MUST_CHECK;
 
-/* fx_confusion_add: counts[label * classes + predicted] goes up by one for each image. */
+/* fx_confusion_add: adds n images to the confusion matrix counts[label * classes + predicted]. */
 void fx_confusion_add(const struct fx_verdict *verdicts, const uint8_t *labels, int64_t n,
                       int classes, int64_t *counts);
 

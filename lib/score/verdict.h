@@ -1,4 +1,4 @@
-/* What one head says about one image, in the numbers that every statistic here is made of. */
+/* The prediction of one head for one image, as the numbers that all statistics here use. */
 #ifndef FX_SCORE_VERDICT_H
 #define FX_SCORE_VERDICT_H
 
@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 struct fx_verdict {
-    int predicted; /* the class with the largest logit, the first of equals */
+    int predicted; /* the class with the largest logit; of equal ones the first */
     int rank;      /* of the label among the classes, from 0: 0 is right, below 5 is top-5 right */
     double probability; /* of the predicted class */
     double loss;        /* -ln of the label's probability */
@@ -17,18 +17,18 @@ struct fx_verdict {
                            Out-of-distribution Detection" (2020), equation 4 */
 };
 
-/* fx_verdict_of: from the logits (classes) of an image with this label, below classes; its
- * probabilities are softmax(logits / temperature), in double.  Source of the temperature: Guo et
- * al., "On Calibration of Modern Neural Networks" (2017), equation 9.  Logits that are no numbers
- * give a loss that is none. */
+/* fx_verdict_of: logits f32 (classes) of an image; label is below classes.  Probabilities are
+ * softmax(logits / temperature) in double.  Source of the temperature: Guo et al., "On Calibration
+ * of Modern Neural Networks" (2017), equation 9.  NaN among the logits gives a NaN loss. */
 struct fx_verdict fx_verdict_of(const float *logits, int classes, int label, double temperature);
 
-/* fx_divergence_add: the Jensen-Shannon divergence of K heads about an image, in K parts to be
- * summed: entropy of the mean of their probabilities less the mean of their entropies, 0 where all
- * say the same, ln K at most.  Call it with the logits of each head; `sum` (classes) is zeroed
- * before the first one, is_last with the last.  Source: Lin, "Divergence Measures Based on the
- * Shannon Entropy" (1991), section 4; as the disagreement of an ensemble: Lakshminarayanan et al.,
- * "Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles" (2017), section 3.5.
+/* fx_divergence_add: the Jensen-Shannon divergence of K heads for an image, in nats: the entropy of
+ * their mean probabilities minus the mean of their entropies, between 0 (all equal) and ln K.  Call
+ * it with the logits of each head in turn and add up the K results; `sum` (classes) is zeroed
+ * before the first call, is_last is set for the last.  Source: Lin, "Divergence Measures Based on
+ * the Shannon Entropy" (1991), section 4; as the disagreement of an ensemble: Lakshminarayanan et
+ * al., "Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles" (2017),
+ * section 3.5.
  */
 double fx_divergence_add(double *sum, const float *logits, int classes, int n_heads, bool is_last);
 

@@ -1,5 +1,5 @@
-/* A metrics stream, read event by event and held to the order that fusion-metrics(5) promises: one
- * start, then what happened, one end.  Everything in lib/track begins here. */
+/* Reads a metrics stream event by event and checks the order of fusion-metrics(5): one start event,
+ * then the others, then one end event.  Used by all of lib/track. */
 #ifndef FX_TRACK_EVENTS_H
 #define FX_TRACK_EVENTS_H
 
@@ -17,7 +17,7 @@ struct fx_events {
     struct fx_json_reader reader;
     json_t *start; /* owned; NULL before the start event */
     int n_experts;
-    bool is_ended; /* the end event was there */
+    bool is_ended; /* the end event has been read */
 };
 
 /* fx_events_next: the next event, owned by the caller, and its kind, which lives as long; NULL

@@ -23,14 +23,15 @@ struct fx_csv_out {
     struct fx_live_file *live; /* borrowed; NULL: to the descriptor */
 };
 
-/* fx_metrics_csv: writes the header as soon as the start event of every run is there, then the runs
- * one after the other, each up to its end: a row for every event of one kind as soon as it is
- * there, with one write.  The columns of experts are those of the run that has most.
- *   event   "epoch", "step", "eval", "class", "superclass", "bin", "ood", "corruption",
- * "robustness" or "end" n_rows  out: rows written, also on failure A stream that is damaged is left
- * there, with its reason in `why`, and the next one is read; FX_EINPUT when there was one: a line
- * that is no event or lacks a member that the table needs, epochs or steps that do not ascend,
- * anything before start or after end, no end. */
+/* fx_metrics_csv: writes the header once the start event of every run has arrived, then the runs
+ * one after the other, each up to its end: one row for each event of one kind, as soon as it
+ * arrives, with one write.  There are columns for as many experts as the largest run has.
+ *   event   in   the kind: "epoch", "step", "eval", "class", "superclass", "bin", "ood",
+ *                "corruption", "robustness" or "end"
+ *   n_rows  out  rows written, also after a failure
+ * A damaged stream is read up to the damage, the reason is put into its `why`, and the next one is
+ * read.  FX_EINPUT when there was one: a line that is no event or lacks a member that the table
+ * needs, epochs or steps that do not ascend, anything before start or after end, no end. */
 enum fx_status fx_metrics_csv(struct fx_csv_run *runs, size_t n_runs, const char *event,
                               const struct fx_csv_out *out, int64_t *n_rows,
                               struct fx_err *err) FX_MUST_CHECK;

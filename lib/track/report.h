@@ -1,4 +1,4 @@
-/* A page about a directory of runs: what runs-report does. */
+/* An HTML report about a directory of runs (runs-report(1)). */
 #ifndef FX_TRACK_REPORT_H
 #define FX_TRACK_REPORT_H
 
@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-/* fx_report_write: one HTML document, complete in itself: no script, no other file, no address.
+/* fx_report_write: one self-contained HTML document without scripts or references to other files.
  * Text from the runs is escaped.  False when memory is short. */
 bool fx_report_write(FILE *out, const char *title, const struct fx_runs *runs);
 

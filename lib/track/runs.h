@@ -1,4 +1,4 @@
-/* The runs below a directory, as far as they have got: what fusion-top and runs-report look at.
+/* The runs below a directory and their state, for fusion-top and runs-report.
  *
  * A run is a folder with history.jsonl (fusion-train's own) or metrics.jsonl.  Nothing is written
  * and no trainer is disturbed; a file may grow while it is read. */
@@ -11,12 +11,12 @@
 #include <sys/stat.h>
 
 enum fx_run_state {
-    FX_RUN_RUNNING, /* no end yet, and a process holds the run's lock */
+    FX_RUN_RUNNING, /* no end event, and a process holds the run's lock */
     FX_RUN_DONE,
     FX_RUN_STOPPED,
     FX_RUN_DIVERGED,
     FX_RUN_FAILED,
-    FX_RUN_DEAD,   /* no end, and nobody works on it */
+    FX_RUN_DEAD,   /* no end event, and no process holds the lock */
     FX_RUN_BROKEN, /* not a metrics stream, or it cannot be read */
 };
 const char *fx_run_state_name(enum fx_run_state state); /* "running", ... */

@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-/* How host code that can run on several threads is handed to whoever owns the threads.
+/* Runs a loop on the threads of a back end.
  *
  * run: calls body(ctx, i) once for each i in 0 .. n-1, in any order and on any threads, and returns
  * when all are done.  Bodies of different i never write the same memory, so the result does not
