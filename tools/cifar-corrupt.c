@@ -109,11 +109,11 @@ int main(int argc, char **argv)
         { "corruptions", 0, "NAMES", FX_OPT_STRING, &args.names, 0, 0,
           "gaussian_noise|shot_noise|impulse_noise|defocus_blur|zoom_blur|fog|brightness|contrast|"
           "pixelate|jpeg_compression",
-          "which, separated by commas (default: all)", NULL },
+          "those to make, separated by commas (default: all)", NULL },
         { "limit", 0, "N", FX_OPT_INT, &args.limit, 0, 1e9, NULL,
           "at most the first N test images; 0: all (default)", NULL },
         { "seed", 0, "N", FX_OPT_INT, &args.seed, 0, 0x1p53, NULL,
-          "seed of what is random (default 42)", NULL },
+          "seed of the random numbers (default 42)", NULL },
         { .type = FX_OPT_END },
     };
     const struct fx_tool tool = {

@@ -75,7 +75,7 @@ int main(int argc, char **argv)
     const struct fx_option options[] = {
         FX_OPTION_OUTPUT(&args.output),
         { "data", 0, "FILE", FX_OPT_STRING, &args.data, 0, 0, NULL,
-          "data set of which a checkpoint of before takes labels, mean and deviation", NULL },
+          "data set with labels, mean and deviation for a checkpoint without them", NULL },
         { "format", 0, "FORMAT", FX_OPT_CHOICE, &args.format, 0, 0, "onnx", "onnx (the default)",
           NULL },
         { .type = FX_OPT_END },

@@ -440,7 +440,7 @@ int main(int argc, char **argv)
         { "temperature", 0, "NAME", FX_OPT_CHOICE, &args.temperature, 0, 0, "none|fit",
           "also the calibration at temperatures fitted on val (default: none)", NULL },
         { "ood", 0, "FILE", FX_OPT_STRING, &args.ood, 0, 0, NULL,
-          "also how well the test images of this data set are told apart", NULL },
+          "also out-of-distribution detection against its test images", NULL },
         { "corrupted", 0, "FILE", FX_OPT_STRING, &args.corrupted, 0, 0, NULL,
           "also the errors on these images of cifar-corrupt or cifar-prep", NULL },
         { "baseline", 0, "FILE", FX_OPT_STRING, &args.baseline, 0, 0, NULL,

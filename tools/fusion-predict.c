@@ -189,14 +189,13 @@ int main(int argc, char **argv)
         { "stream", 0, NULL, FX_OPT_FLAG, &args.stream, 0, 0, NULL,
           "answer requests from standard input, a line of JSON each, until it ends", NULL },
         { "data", 0, "FILE", FX_OPT_STRING, &args.options.data, 0, 0, NULL,
-          "data set that says what the model file does not: names of classes, normalisation",
-          NULL },
+          "data set with class names and normalisation, for model files without them", NULL },
         { "split", 0, "NAME", FX_OPT_CHOICE, &args.split, 0, 0, "test|val|holdout|train",
           "images of a data set that is an operand (default: test)", NULL },
         { "limit", 0, "N", FX_OPT_INT, &args.limit, 0, 1e9, NULL,
           "at most the first N of them; 0: all (default)", NULL },
         { "batch", 0, "N", FX_OPT_INT, &args.batch, 1, 65536, NULL,
-          "images that are computed at once, at most (default: 64)", NULL },
+          "the most images to compute at once (default: 64)", NULL },
         { "device", 0, "NAME", FX_OPT_STRING, &args.options.device, 0, 0, NULL,
           "auto|cpu|ref|cuda or auto:N, cuda:N with a GPU's number (default: auto)", NULL },
         { "threads", 0, "N", FX_OPT_INT, &args.threads, 1, 1024, NULL,
@@ -208,8 +207,9 @@ int main(int argc, char **argv)
     const struct fx_tool tool = {
         .name = "fusion-predict",
         .synopsis = "[options] MODEL [IMAGE...]",
-        .summary = "Say what is on pictures (JPEG, PNG), or on the images of a data set, and how "
-                   "each expert votes.",
+        .summary =
+            "Classify pictures (JPEG, PNG) or the images of a data set, and print the choice "
+            "of each expert.",
         .options = rows,
         .example = "fusion-predict run/best.safetensors cow.jpg",
         .built_with = fx_train_built_with(),
