@@ -117,7 +117,7 @@ knobs() {
 full() {
     need_fast
     judge compare_steps --arch "$1" --fusion "$2" --batch "$3" --slack 3 \
-        --device "$DEVICE" "${@:2}"
+        --device "$DEVICE" "${@:4}"
 }
 
 @test "resnet18 + multiplicativeAddition: three steps" {

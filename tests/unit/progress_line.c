@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/number.h"
 #include "run/progress.h"
 
@@ -23,6 +24,7 @@ static void print_line(double seconds, char *line, size_t n)
     struct fx_losses losses = { .n_images = 8 };
     int fds[2], err = dup(STDERR_FILENO);
 
+    fx_log_set("test", FX_LOG_NORMAL); /* without a tool nothing is said */
     assert_int_equal(pipe(fds), 0);
     fx_progress_begin(&progress);
     fx_progress_begin_epoch(&progress);
@@ -31,11 +33,11 @@ static void print_line(double seconds, char *line, size_t n)
     dup2(fds[1], STDERR_FILENO);
     fx_progress_step(&progress, &run, &losses);
     dup2(err, STDERR_FILENO);
+    close(fds[1]);
     ssize_t got = read(fds[0], line, n - 1);
     assert_true(got > 0);
     line[got] = '\0';
     close(fds[0]);
-    close(fds[1]);
     close(err);
 }
 
