@@ -56,7 +56,7 @@ knobs() {
 }
 
 @test "three experts: four steps with each fusion" {
-    each_fusion "$TINY_RESNET" --experts 3
+    each_fusion "$SMALL_RESNET" --experts 3
 }
 
 @test "the reference back end: four steps of a member of each family" {
