@@ -29,14 +29,16 @@ for name, tensor in sorted(json.loads(f.read(n)).items()):
     cifar-corrupt -q --limit 2 <"$data" | cmp - out.safetensors
     run images out.safetensors
     assert_equal "$output" "$(printf 'corrupted.%s 5 2 3 32 32\n' brightness contrast defocus_blur \
-        fog gaussian_noise impulse_noise jpeg_compression pixelate shot_noise zoom_blur)
+        elastic_transform fog gaussian_noise glass_blur impulse_noise jpeg_compression motion_blur \
+        pixelate shot_noise zoom_blur)
 test.fine 2"
     cifar-corrupt -q --corruptions fog -o fog.safetensors "$data"
     assert_equal "$(images fog.safetensors)" $'corrupted.fog 5 20 3 32 32\ntest.fine 20'
 }
 
 @test "the seed decides what is random, and nothing else" {
-    for name in gaussian_noise shot_noise impulse_noise fog; do
+    for name in gaussian_noise shot_noise impulse_noise fog glass_blur motion_blur \
+        elastic_transform; do
         cifar-corrupt -q --limit 2 --corruptions $name -o 1 "$data"
         cifar-corrupt -q --limit 2 --corruptions $name --seed 7 -o 2 "$data"
         run ! cmp -s <(tail -c 30000 1) <(tail -c 30000 2)
@@ -45,6 +47,38 @@ test.fine 2"
         cifar-corrupt -q --limit 2 --corruptions $name -o 1 "$data"
         cifar-corrupt -q --limit 2 --corruptions $name --seed 7 -o 2 "$data"
         cmp <(tail -c 30000 1) <(tail -c 30000 2)
+    done
+}
+
+# pixels N FILE: the bytes of one corruption of N images; their labels come after them.
+pixels() {
+    tail -c $((5 * 3072 * $1 + $1)) "$2" | head -c $((5 * 3072 * $1))
+}
+
+# flat BYTE: flat.safetensors with one test image, all of whose bytes are BYTE (octal).
+flat() {
+    local record="cifar-100-binary/test.bin"
+    mkdir -p cifar-100-binary
+    mkcifar --layout binary --train 200 --test 20 --classes 5 | tar xz
+    { printf '\0\0' && head -c 3072 /dev/zero | tr '\0' "\\$1"; } >$record
+    tar cz cifar-100-binary | cifar-prep -q -o flat.safetensors
+}
+
+@test "what moves or mixes pixels leaves an image of one colour as it is" {
+    flat 144 # 100
+    for name in glass_blur motion_blur elastic_transform defocus_blur zoom_blur; do
+        cifar-corrupt -q --corruptions $name -o made flat.safetensors
+        pixels 1 made | od -An -v -tu1 | tr -s ' ' '\n' | grep . >values
+        assert_equal "$(wc -l <values)" 15360
+        run ! grep -vxE '99|100' values
+    done
+}
+
+@test "each severity moves pixels in its own way" {
+    for name in glass_blur motion_blur elastic_transform; do
+        cifar-corrupt -q --limit 1 --corruptions $name -o made "$data"
+        pixels 1 made | split -b 3072 - $name.
+        assert_equal "$(md5sum $name.* | cut -d ' ' -f 1 | sort -u | wc -l)" 5
     done
 }
 

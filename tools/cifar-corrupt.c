@@ -107,8 +107,8 @@ int main(int argc, char **argv)
     const struct fx_option options[] = {
         FX_OPTION_OUTPUT(&args.output),
         { "corruptions", 0, "NAMES", FX_OPT_STRING, &args.names, 0, 0,
-          "gaussian_noise|shot_noise|impulse_noise|defocus_blur|zoom_blur|fog|brightness|contrast|"
-          "pixelate|jpeg_compression",
+          "gaussian_noise|shot_noise|impulse_noise|defocus_blur|glass_blur|motion_blur|zoom_blur|"
+          "fog|brightness|contrast|elastic_transform|pixelate|jpeg_compression",
           "those to make, separated by commas (default: all)", NULL },
         { "limit", 0, "N", FX_OPT_INT, &args.limit, 0, 1e9, NULL,
           "at most the first N test images; 0: all (default)", NULL },

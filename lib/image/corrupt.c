@@ -15,6 +15,9 @@ const char *const fx_corruption_names[FX_N_CORRUPTIONS] = {
     [FX_CONTRAST] = "contrast",
     [FX_PIXELATE] = "pixelate",
     [FX_JPEG_COMPRESSION] = "jpeg_compression",
+    [FX_GLASS_BLUR] = "glass_blur",
+    [FX_MOTION_BLUR] = "motion_blur",
+    [FX_ELASTIC_TRANSFORM] = "elastic_transform",
 };
 
 /* More of the value in hue, saturation and value: of the largest of the three channels; the others
@@ -69,8 +72,17 @@ static void corrupt_planes(const struct fx_corruptor *corruptor, uint32_t number
     case FX_DEFOCUS_BLUR:
         fx_corrupt_defocus(corruptor->severity, planes);
         return;
+    case FX_GLASS_BLUR:
+        fx_corrupt_glass(corruptor, number, planes);
+        return;
+    case FX_MOTION_BLUR:
+        fx_corrupt_motion(corruptor, number, planes);
+        return;
     case FX_ZOOM_BLUR:
         fx_corrupt_zoom(corruptor->severity, planes);
+        return;
+    case FX_ELASTIC_TRANSFORM:
+        fx_corrupt_elastic(corruptor, number, planes);
         return;
     case FX_FOG:
         fx_corrupt_fog(corruptor, number, planes);

@@ -1,4 +1,4 @@
-/* Ten of the corruptions of CIFAR-10-C and CIFAR-100-C, with the benchmark's constants for images
+/* Corruptions of CIFAR-10-C and CIFAR-100-C, with the benchmark's constants for images
  * of 32 x 32.  Source: Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common
  * Corruptions and Perturbations" (2019), and the program that made the published archives
  * (make_cifar_c.py).  Results are clipped and truncated to bytes, as there.  Random numbers come
@@ -21,9 +21,13 @@ enum fx_corruption {
     FX_CONTRAST,
     FX_PIXELATE,
     FX_JPEG_COMPRESSION,
+    FX_GLASS_BLUR,
+    FX_MOTION_BLUR,
+    FX_ELASTIC_TRANSFORM,
     FX_N_CORRUPTIONS
 };
-/* The file names of the archives without .npy, in the order of the enum. */
+/* The file names of the archives without .npy, in the order of the enum, whose numbers are part of
+ * the random counter: new ones go to the end. */
 extern const char *const fx_corruption_names[FX_N_CORRUPTIONS];
 
 struct fx_corruptor {

@@ -1,4 +1,4 @@
-/* Blurs: a disc out of focus, and a camera that zooms while it looks. */
+/* Blurs: a disc out of focus, and a camera that zooms, or moves, while it looks. */
 #include "image/corrupt_internal.h"
 
 #include <math.h>
@@ -30,12 +30,6 @@ static void make_disc(double radius, double sigma, double kernel[WIDTH][WIDTH])
         }
 }
 
-/* Mirrored at the edge, which is not repeated. */
-static int mirror(int i)
-{
-    return i < 0 ? -i : i >= SIDE ? 2 * (SIDE - 1) - i : i;
-}
-
 void fx_corrupt_defocus(int severity, double *planes)
 {
     static const double radius[] = { 0.3, 0.4, 0.5, 1, 1.5 }, sigma[] = { 0.4, 0.5, 0.6, 0.2, 0.1 };
@@ -50,7 +44,8 @@ void fx_corrupt_defocus(int severity, double *planes)
             for (int j = -REACH; j <= REACH; j++)
                 for (int i = -REACH; i <= REACH; i++)
                     plane[p] += kernel[j + REACH][i + REACH] *
-                                sharp[mirror(p / SIDE + j) * SIDE + mirror(p % SIDE + i)];
+                                sharp[fx_corrupt_inside(p / SIDE + j, FX_EDGE_MIRROR) * SIDE +
+                                      fx_corrupt_inside(p % SIDE + i, FX_EDGE_MIRROR)];
         }
     }
 }
@@ -72,12 +67,7 @@ static void add_zoomed(const double *plane, double factor, double *sum)
     for (int p = 0; p < FX_CORRUPT_PIXELS; p++) {
         double y = source_of(p / SIDE + trim, top, cut, n);
         double x = source_of(p % SIDE + trim, top, cut, n);
-        int y0 = (int)y, x0 = (int)x;
-        int y1 = y0 + 1 < SIDE ? y0 + 1 : y0, x1 = x0 + 1 < SIDE ? x0 + 1 : x0;
-        sum[p] +=
-            (1 - (y - y0)) *
-                ((1 - (x - x0)) * plane[y0 * SIDE + x0] + (x - x0) * plane[y0 * SIDE + x1]) +
-            (y - y0) * ((1 - (x - x0)) * plane[y1 * SIDE + x0] + (x - x0) * plane[y1 * SIDE + x1]);
+        sum[p] += fx_corrupt_between(plane, y, x, FX_EDGE_NEAREST);
     }
 }
 
@@ -93,5 +83,53 @@ void fx_corrupt_zoom(int severity, double *planes)
             add_zoomed(plane, 1 + 0.01 * f, sum);
         for (int p = 0; p < FX_CORRUPT_PIXELS; p++)
             plane[p] = sum[p] / (n_factors[severity - 1] + 1);
+    }
+}
+
+/* ---- motion ---------------------------------------------------------------------------------- */
+
+/* What a pixel leaves behind: weights of the whole pixels along a line. */
+struct trail {
+    int n, dx[2 * 9 + 1], dy[2 * 9 + 1];
+    double weight[2 * 9 + 1];
+};
+
+/* Source: ImageMagick's MotionBlurImage: half a Gaussian. */
+static struct trail draw_trail(const struct fx_corruptor *corruptor, uint32_t number)
+{
+    static const int radius[] = { 6, 6, 6, 8, 9 };
+    static const double sigmas[] = { 1, 1.5, 2, 2, 2.5 };
+    struct trail trail = { .n = 2 * radius[corruptor->severity - 1] + 1 };
+    double sigma = sigmas[corruptor->severity - 1], sum = 0;
+    double degrees = 90 * fx_corrupt_uniform(corruptor, number, 0) - 45;
+    double angle = degrees / 180 * 3.14159265358979323846;
+
+    for (int k = 0; k < trail.n; k++) {
+        trail.dx[k] = (int)ceil(k * cos(angle) - 0.5);
+        trail.dy[k] = (int)ceil(k * sin(angle) - 0.5);
+        trail.weight[k] = exp(-k * k / (2 * sigma * sigma));
+        sum += trail.weight[k];
+    }
+    for (int k = 0; k < trail.n; k++)
+        trail.weight[k] /= sum;
+    return trail;
+}
+
+void fx_corrupt_motion(const struct fx_corruptor *corruptor, uint32_t number, double *planes)
+{
+    const struct trail trail = draw_trail(corruptor, number);
+    double sharp[FX_CORRUPT_PIXELS];
+
+    for (int c = 0; c < 3; c++) {
+        double *plane = planes + c * FX_CORRUPT_PIXELS;
+        memcpy(sharp, plane, sizeof sharp);
+        for (int p = 0; p < FX_CORRUPT_PIXELS; p++) {
+            double sum = 0;
+            for (int k = 0; k < trail.n; k++)
+                sum += trail.weight[k] *
+                       sharp[fx_corrupt_inside(p / SIDE + trail.dy[k], FX_EDGE_NEAREST) * SIDE +
+                             fx_corrupt_inside(p % SIDE + trail.dx[k], FX_EDGE_NEAREST)];
+            plane[p] = (rint(sum * 65535) + 0.5) / 65535; /* rounded to 16 bits, then cut off */
+        }
     }
 }

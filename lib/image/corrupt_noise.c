@@ -6,8 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* One uniform number in (0, 1): draw i of an image. */
-static double uniform(const struct fx_corruptor *corruptor, uint32_t number, uint32_t i)
+double fx_corrupt_uniform(const struct fx_corruptor *corruptor, uint32_t number, uint32_t i)
 {
     const uint32_t counter[4] = { fx_rng_word(FX_RNG_CORRUPT, corruptor->corruption,
                                               (unsigned)corruptor->severity),
@@ -21,7 +20,8 @@ static double uniform(const struct fx_corruptor *corruptor, uint32_t number, uin
 /* Source: Box and Muller, "A note on the generation of random normal deviates" (1958). */
 static double normal(const struct fx_corruptor *corruptor, uint32_t number, uint32_t i)
 {
-    double u = uniform(corruptor, number, 2 * i), v = uniform(corruptor, number, 2 * i + 1);
+    double u = fx_corrupt_uniform(corruptor, number, 2 * i),
+           v = fx_corrupt_uniform(corruptor, number, 2 * i + 1);
 
     return sqrt(-2 * log(u)) * cos(2 * 3.14159265358979323846 * v);
 }
@@ -73,7 +73,7 @@ void fx_corrupt_noise(const struct fx_corruptor *corruptor, uint32_t number, con
     int s = corruptor->severity - 1;
 
     for (uint32_t i = 0; i < FX_CORRUPT_VALUES; i++) {
-        double u = uniform(corruptor, number, i);
+        double u = fx_corrupt_uniform(corruptor, number, i);
         if (corruptor->corruption == FX_GAUSSIAN_NOISE)
             planes[i] += deviations[s] * normal(corruptor, number, i);
         else if (corruptor->corruption == FX_SHOT_NOISE)
@@ -102,7 +102,7 @@ static double at(const struct heights *map, int y, int x)
 /* The mean of four neighbours, and up to wibble^2 more or less. */
 static double wibbled(struct heights *map, double sum)
 {
-    double u = uniform(map->corruptor, map->number, map->n_drawn++);
+    double u = fx_corrupt_uniform(map->corruptor, map->number, map->n_drawn++);
 
     return sum / 4 + map->wibble * map->wibble * (2 * u - 1);
 }

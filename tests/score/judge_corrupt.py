@@ -1,5 +1,6 @@
 """judge_corrupt.py DATA CORRUPTED: what cifar-corrupt made of the test images, beside the formulas of the
-benchmark in numpy, scipy and Pillow.  What is drawn is compared by its mean and deviation."""
+benchmark in numpy, scipy and Pillow.  Noise and fog are compared by what is known of their distribution, what
+moves pixels with the same random numbers."""
 
 import io
 import sys
@@ -7,9 +8,68 @@ import sys
 import numpy as np
 from files import Judge, tensors
 from PIL import Image
-from scipy.ndimage import correlate, zoom
+from scipy.ndimage import correlate, gaussian_filter, map_coordinates, zoom
 
+SEED = 42
 OFF_BY_ONE = 0.002  # of the bytes: where the last digit decides on which side of a whole number
+
+
+def drawn(corruption, s, number, n):
+    """The first n uniform numbers of an image: Philox4x32-10."""
+    u64 = np.uint64
+    c = np.zeros((4, -(-n // 4)), u64)
+    c[0], c[2], c[3] = 9 << 24 | corruption << 16 | s + 1, number, np.arange(c.shape[1])
+    low, half = u64(0xffffffff), u64(32)
+    for i in range(10):
+        p, q = c[0] * u64(0xD2511F53), c[2] * u64(0xCD9E8D57)
+        keys = u64(SEED + i * 0x9E3779B9 & 0xffffffff), u64(i * 0xBB67AE85 & 0xffffffff)
+        c = np.array([q >> half ^ c[1] ^ keys[0], q & low, p >> half ^ c[3] ^ keys[1], p & low])
+    return (c.T.reshape(-1)[:n].astype(float) + 0.5) / 2 ** 32
+
+
+def glass_blur(x, s, number):
+    sigma, rounds = [(0.05, 1), (0.25, 1), (0.4, 1), (0.25, 2), (0.4, 2)][s]
+    smooth = lambda x: gaussian_filter(x, (sigma, sigma, 0), mode="nearest")
+    image = (smooth(x) * 255).astype(np.uint8)
+    steps = iter(np.where(drawn(10, s, number, rounds * 1800) < 0.5, -1, 0).reshape(-1, 2))
+    for _ in range(rounds):
+        for h in range(31, 1, -1):
+            for w in range(31, 1, -1):
+                dx, dy = next(steps)
+                image[h, w] = image[h + dy, w + dx]
+    return smooth(image / 255.0)
+
+
+def motion_blur(x, s, number):
+    radius, sigma = [(6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5)][s]
+    angle = np.radians(drawn(11, s, number, 1)[0] * 90 - 45)
+    k = np.arange(2 * radius + 1)
+    weights = np.exp(-k ** 2 / (2 * sigma ** 2))
+    weights /= weights.sum()
+    wide = np.pad(x, ((20, 20), (20, 20), (0, 0)), "edge")
+    blurred = 0
+    for i in k:
+        dx, dy = (int(np.ceil(i * side - 0.5)) for side in (np.cos(angle), np.sin(angle)))
+        blurred = blurred + weights[i] * wide[20 + dy:52 + dy, 20 + dx:52 + dx]
+    return (np.rint(blurred * 65535) + 0.5) / 65535  # ImageMagick: rounded to 16 bits, then cut off
+
+
+def elastic_transform(x, s, number):
+    alpha, sigma, most = [(0, 0, 0.08), (0.05, 0.2, 0.07), (0.08, 0.06, 0.06), (0.1, 0.04, 0.05),
+                          (0.1, 0.03, 0.03)][s]
+    u = 2 * drawn(12, s, number, 6 + 2048) - 1
+    # The corners (x, y) of a square move, and the image with them; the inverse map in steps of 1/32, its two
+    # terms in steps of 1/1024, as in OpenCV.
+    corners = np.array([[26, 26, 1], [26, 6, 1], [6, 6, 1]])
+    moved = np.c_[corners[:, :2] + 32 * most * u[:6].reshape(3, 2), np.ones(3)]
+    back = np.linalg.solve(moved, corners[:, :2])
+    y, xx = np.mgrid[:32, :32]
+    terms = np.rint(1024 * xx[..., None] * back[0]) + np.rint(1024 * (y[..., None] * back[1] + back[2]))
+    at = (terms + 16) // 32 / 32
+    x = np.dstack([map_coordinates(x[..., c], [at[..., 1], at[..., 0]], order=1, mode="mirror") for c in range(3)])
+    smooth = lambda field: gaussian_filter(field.reshape(32, 32), 32 * sigma, mode="reflect", truncate=3)
+    dx, dy = (32 * alpha * smooth(field) for field in (u[6:1030], u[1030:]))
+    return np.dstack([map_coordinates(x[..., c], [y + dy, xx + dx], order=1, mode="reflect") for c in range(3)])
 
 
 def disc(radius, sigma):
@@ -59,14 +119,21 @@ def jpeg_compression(image, s):
     return Image.open(file)
 
 
+def expected_of(name, s, number, image):
+    formula = globals()[name]
+    if name in ("pixelate", "jpeg_compression"):
+        return np.array(formula(Image.fromarray(image), s))
+    x = image / 255.0
+    moves = name in ("glass_blur", "motion_blur", "elastic_transform")
+    return (np.clip(formula(x, s, number) if moves else formula(x, s), 0, 1) * 255).astype(np.uint8)
+
+
 def judge_exact(judge, images, made):
-    for name in ("defocus_blur", "zoom_blur", "brightness", "contrast", "pixelate", "jpeg_compression"):
+    for name in ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "brightness", "contrast",
+                 "elastic_transform", "pixelate", "jpeg_compression"):
         for s in range(5):
             for i, image in enumerate(images):
-                if name in ("pixelate", "jpeg_compression"):
-                    expected = np.array(globals()[name](Image.fromarray(image), s))
-                else:
-                    expected = (np.clip(globals()[name](image / 255.0, s), 0, 1) * 255).astype(np.uint8)
+                expected = expected_of(name, s, i, image)
                 off = abs(expected.astype(int) - made[name][s, i])
                 # JPEG is the library's: of another version a value may round differently.
                 most = 0.02 if name == "jpeg_compression" else OFF_BY_ONE
@@ -118,7 +185,7 @@ def main():
     planes = lambda a: np.moveaxis(a, -3, -1)
     images = np.ascontiguousarray(planes(data["test.images"][:n]))
     made = {name.split(".")[1]: planes(a) for name, a in made.items() if name.startswith("corrupted.")}
-    assert len(made) == 10, sorted(made)
+    assert len(made) == 13, sorted(made)
     judge = Judge()
     judge_exact(judge, images[:20], {name: a[:, :20] for name, a in made.items()})
     judge_noise(judge, images, made)
