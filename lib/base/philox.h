@@ -22,10 +22,10 @@ enum fx_rng_purpose {
                            element = (h * W + w) * C + c, so every layout computes the same mask */
     /* fusion-eval(1): epoch = sample, image = position in the sample / 4 */
     FX_RNG_BOOTSTRAP = 8,
-    /* cifar-corrupt(1): expert = corruption, layer = severity, image = index in the data set */
-    FX_RNG_CORRUPT = 9,
     /* cifar-prep(1), shares: layer = what is drawn (data/shares.c), image = class */
     FX_RNG_SHARES = 9,
+    /* cifar-corrupt(1): expert = corruption, layer = severity, image = index in the data set */
+    FX_RNG_CORRUPT = 10,
 };
 
 enum { FX_RNG_FUSION = 255 }; /* the `expert` of fusion module and head */

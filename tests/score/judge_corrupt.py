@@ -18,7 +18,7 @@ def drawn(corruption, s, number, n):
     """The first n uniform numbers of an image: Philox4x32-10."""
     u64 = np.uint64
     c = np.zeros((4, -(-n // 4)), u64)
-    c[0], c[2], c[3] = 9 << 24 | corruption << 16 | s + 1, number, np.arange(c.shape[1])
+    c[0], c[2], c[3] = 10 << 24 | corruption << 16 | s + 1, number, np.arange(c.shape[1])
     low, half = u64(0xffffffff), u64(32)
     for i in range(10):
         p, q = c[0] * u64(0xD2511F53), c[2] * u64(0xCD9E8D57)
