@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.ndimage import correlate, gaussian_filter, map_coordinates, zoom
 
 SEED = 42
-OFF_BY_ONE = 0.002  # of the bytes: where the last digit decides on which side of a whole number
+OFF_BY_ONE = 0.005  # of the bytes: where the last digit decides on which side of a whole number
 
 
 def drawn(corruption, s, number, n):
