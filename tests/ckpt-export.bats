@@ -96,7 +96,7 @@ says() {
 }
 
 @test "a model that does not say how images were normalised takes that from its data set" {
-    fails_with 3 "ckpt-export: $experts: does not say how images were normalised; --data takes *" \
+    fails_with 2 "ckpt-export: $experts: does not say how images were normalised; name its *" \
         ckpt-export -o model.onnx "$experts"
     fails_with 3 "ckpt-export: $(best): is a checkpoint, not a data set; *" \
         ckpt-export --data "$(best)" -o model.onnx "$experts"
@@ -107,7 +107,8 @@ says() {
     assert_not_exists model.onnx
 }
 
-# edited KEY VALUE: best.safetensors with other metadata, or with a weight that is not a number.
+# edited KEY VALUE: best.safetensors with other metadata, without it where VALUE is "-", or with a
+# weight that is not a number.
 edited() {
     python3 - "$(best)" "$@" <<'END'
 import json, struct, sys
@@ -118,11 +119,30 @@ head, body = json.loads(data[8:8 + n]), bytearray(data[8 + n:])
 if key in head:
     at = head[key]["data_offsets"][0]
     body[at:at + 4] = struct.pack("<f", float(value))
+elif value == "-":
+    del head["__metadata__"][key]
 else:
     head["__metadata__"][key] = value
 text = json.dumps(head).encode()
 open("edited", "wb").write(struct.pack("<Q", len(text)) + text + body)
 END
+}
+
+@test "a data set fills in what the model does not say, and changes nothing of what it says" {
+    local data=$BATS_FILE_TMPDIR/data.safetensors
+    ckpt-export -q -o whole.onnx "$(best)"
+    for key in std fine_labels; do
+        edited "$key" -
+        ckpt-export -q --data "$data" -o filled.onnx edited
+        diff <(strings filled.onnx | sort) <(strings whole.onnx | sort)
+    done
+    edited std -
+    fails_with 2 "ckpt-export: edited: does not say how images were normalised; name its *" \
+        ckpt-export -o model.onnx edited
+    edited mean '[0.1, 0.2, 0.3]'
+    ckpt-export -q -o own.onnx edited
+    ckpt-export -q --data "$data" -o own-too.onnx edited
+    cmp own.onnx own-too.onnx
 }
 
 @test "what is no model that could be used is refused" {

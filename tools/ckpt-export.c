@@ -25,7 +25,7 @@ static enum fx_status take_facts(const struct fx_model_source *model, const char
     if (dataset.n_classes != model->graph->n_classes)
         status = fx_fail(err, FX_EINPUT, "%s: the model has %d classes, the data set %s has %d",
                          model->name, model->graph->n_classes, data, dataset.n_classes);
-    else if (!fx_tensor_set_meta(model->set, "mean"))
+    else
         status = fx_image_facts_copy(&dataset.file.set, model->set, err);
     fx_dataset_close(&dataset);
     return status;
@@ -40,10 +40,9 @@ static enum fx_status write_onnx(const struct fx_model_source *model, struct fx_
                                   .fetch = model->fetch,
                                   .fetch_ctx = model->fetch_ctx };
 
-    if (!fx_tensor_set_meta(model->set, "mean"))
-        return fx_fail(err, FX_EINPUT,
-                       "%s: does not say how images were normalised; --data takes that from the "
-                       "data set",
+    if (!fx_tensor_set_meta(model->set, "mean") || !fx_tensor_set_meta(model->set, "std"))
+        return fx_fail(err, FX_EUSAGE,
+                       "%s: does not say how images were normalised; name its data set (--data)",
                        model->name);
     if (fx_image_facts_channels(model->set, onnx.mean, onnx.std, err) != FX_OK)
         return fx_err_prepend(err, "%s: ", model->name);

@@ -21,7 +21,7 @@ enum fx_status fx_image_facts_copy(const struct fx_tensor_set *from, struct fx_t
 {
     for (int i = 0; i < FX_N_IMAGE_FACTS; i++) {
         const char *value = fx_tensor_set_meta(from, fx_image_fact_keys[i]);
-        if (value)
+        if (value && !fx_tensor_set_meta(to, fx_image_fact_keys[i]))
             FX_TRY(fx_tensor_set_put_meta(to, fx_image_fact_keys[i], value, err));
     }
     return FX_OK;

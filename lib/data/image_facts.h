@@ -13,7 +13,7 @@ extern const char *const fx_image_fact_keys[FX_N_IMAGE_FACTS];
 
 bool fx_image_facts_has(const char *key); /* whether key is one of them */
 
-/* fx_image_facts_copy: copies those keys that `from` has into `to`. */
+/* fx_image_facts_copy: copies those keys that `from` has and `to` does not say yet into `to`. */
 enum fx_status fx_image_facts_copy(const struct fx_tensor_set *from, struct fx_tensor_set *to,
                                    struct fx_err *err) FX_MUST_CHECK;
 
