@@ -2,7 +2,7 @@
 # seeds, in which everything is trained that a fused model must be compared with.  Included by
 # fusions.mk.
 #
-#   make -j2 proof DATA=cifar-100-python.tar.gz OUT=out       estimated: three hours on two cores, 3 GiB
+#   make -j2 proof DATA=ARCHIVE OUT=out      estimated: three hours on two cores, 3 GiB
 #
 # For each seed, in OUT/proof/seed-S, with a small member of each family:
 #
