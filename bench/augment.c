@@ -1,5 +1,6 @@
 /* How fast one core augments: images per second of every policy, from the table of an epoch to
  * normalised pixels.  Prints JSON Lines for bench/augment.py, which runs torchvision beside it. */
+#include "base/words.h"
 #include "data/augment.h"
 
 #include <stdio.h>
@@ -8,7 +9,6 @@
 
 enum { N_IMAGES = 512, BATCH = 64, ROUNDS_MIN = 2 };
 static const double seconds_min = 1.0;
-static const char *const policies[] = { "none", "basic", "light", "baseline", "strong", "sota" };
 
 struct workload {
     struct fx_image_set images;
@@ -42,20 +42,20 @@ static void run_epoch(const struct workload *w, const struct fx_augment_config *
     }
 }
 
-static void measure(const struct workload *w, const char *policy)
+static void measure(const struct workload *w, enum fx_augment_policy policy)
 {
     struct fx_augment_config config = {
-        .mix = FX_MIX_CUTMIX, .mix_alpha = 1.0, .shuffle = true, .seed = 42
+        .policy = policy, .mix = FX_MIX_CUTMIX, .mix_alpha = 1.0, .shuffle = true, .seed = 42
     };
+    char name[FX_WORD_BYTES];
     uint32_t rounds = 0;
     double start;
 
-    if (!fx_augment_policy_from_name(policy, &config.policy))
-        return;
     run_epoch(w, &config, 1);
     for (start = now(); rounds < ROUNDS_MIN || now() - start < seconds_min; rounds++)
         run_epoch(w, &config, rounds + 2);
-    printf("{\"policy\":\"%s\",\"images_per_second\":%.1f}\n", policy,
+    printf("{\"policy\":\"%s\",\"images_per_second\":%.1f}\n",
+           fx_word_text(FX_AUGMENT_POLICIES, (int)policy, name),
            rounds * (double)N_IMAGES / (now() - start));
 }
 
@@ -85,8 +85,8 @@ int main(void)
             numbers[i] = i;
         w.images = (struct fx_image_set){ images, labels, labels, N_IMAGES };
         w.list = (struct fx_index_list){ numbers, N_IMAGES };
-        for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++)
-            measure(&w, policies[i]);
+        for (enum fx_augment_policy p = FX_AUGMENT_NONE; p <= FX_AUGMENT_SOTA; p++)
+            measure(&w, p);
         status = 0;
     }
     free(images);

@@ -11,6 +11,9 @@ BENCH ?= start augment step
 $(BENCH_BINS): %: %.o $(LIB)
 	$(call say,LD,$@)$(LINK) -o $@ $^ $(LDLIBS)
 
+# The check builds them too: what nobody builds stops to build.
+unit: $(BENCH_BINS)
+
 bench: all $(BENCH_BINS) ## measure against PyTorch: start, augmentation, step (BENCH= chooses)
 	@bench/machine
 	@$(MAKE) -s $(BENCH:%=bench-%)
