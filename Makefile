@@ -91,7 +91,7 @@ LDLIBS := -larchive -ljansson -ljpeg -lpng -lz -lmd -lm -lpthread \
 
 # The cpu back end's loops share oneDNN's OpenMP threads; plain vectors are wider than SSE's.
 $(B)/lib/backend/cpu/%.o: ALL_CFLAGS += -fopenmp
-$(B)/lib/backend/cpu/loops_plain.o $(B)/lib/backend/cpu/winograd_plain.o: ALL_CFLAGS += -Wno-psabi
+$(B)/lib/backend/cpu/%_plain.o: ALL_CFLAGS += -Wno-psabi
 # Transforms are loops of six that are to lie open in registers.
 $(B)/lib/backend/cpu/winograd_%.o: ALL_CFLAGS += -O3
 

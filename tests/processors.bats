@@ -22,6 +22,10 @@ agree() {
     assert_output --partial "device cpu: this processor has no bf16"
 }
 
+@test "operators agree with ref in bf16 without tiles of matrices (AMX)" {
+    agree AVX512_CORE_BF16
+}
+
 @test "operators agree with ref with AVX2: blocks of 8 channels" {
     agree AVX2
 }

@@ -1,5 +1,6 @@
-/* CONV2D: each direction by our own Winograd where that suits the layer (winograd.c), else by
- * oneDNN, whose Winograd only its old versions have.  bench/layers prints the rates. */
+/* CONV2D: each direction by our own kernels where they suit the layer, else by oneDNN.  f32:
+ * Winograd (winograd.c); bf16 on a processor with tiles of matrices: shifted products (shift.c).
+ * bench/layers prints the rates. */
 #include "backend/cpu/cpu_internal.h"
 
 #include <omp.h>
@@ -27,10 +28,9 @@ static struct fx_dnnl_conv_shape shape_of(const struct fx_program *program, int 
     };
 }
 
-/* Whether it is ours; then *code is planned for as many OpenMP threads as the calling thread would
- * use. */
-static bool plan_ours(struct fx_conv_code *code, const struct fx_device *device,
-                      const struct fx_dnnl_conv_shape *s, enum fx_conv_direction direction)
+/* Plans for as many OpenMP threads as the calling thread would use; false: does not suit. */
+static bool plan_winograd(struct fx_conv_code *code, const struct fx_device *device,
+                          const struct fx_dnnl_conv_shape *s, enum fx_conv_direction direction)
 {
     struct fx_winograd_shape shape = {
         .n = s->n,
@@ -43,8 +43,34 @@ static bool plan_ours(struct fx_conv_code *code, const struct fx_device *device,
 
     if (s->bf16 || s->kernel != 3 || s->stride != 1 || s->pad != 1 || !fx_winograd_suits(&shape))
         return false;
-    fx_winograd_plan(&code->ours, device->winograd, &shape, direction, omp_get_max_threads());
-    code->workspace = fx_winograd_workspace(&code->ours);
+    fx_winograd_plan(&code->winograd, device->winograd, &shape, direction, omp_get_max_threads());
+    code->way = FX_CONV_WINOGRAD;
+    code->workspace = fx_winograd_workspace(&code->winograd);
+    return true;
+}
+
+static bool plan_shift(struct fx_conv_code *code, const struct fx_device *device,
+                       const struct fx_dnnl_conv_shape *s, enum fx_conv_direction direction)
+{
+    struct fx_shift_shape shape = {
+        .n = s->n,
+        .h_in = s->h_in,
+        .w_in = s->w_in,
+        .h_out = s->h_out,
+        .w_out = s->w_out,
+        .kernel = s->kernel,
+        .stride = s->stride,
+        .pad = s->pad,
+        .groups = s->groups,
+        .c_in = s->c_in,
+        .c_out = s->c_out,
+    };
+
+    if (!s->bf16 || !device->shift || !fx_shift_suits(&shape))
+        return false;
+    fx_shift_plan(&code->shift, device->shift, &shape, direction, omp_get_max_threads());
+    code->way = FX_CONV_SHIFT;
+    code->workspace = fx_shift_workspace(&code->shift);
     return true;
 }
 
@@ -80,7 +106,8 @@ enum fx_status fx_cpu_conv_compile(void *ctx, int node, enum fx_conv_direction d
     op->layout = fx_weight_layout_of(&graph->nodes[node], x->c, device->loops->block);
     op->param = graph->nodes[node].params[0];
     shape = shape_of(program, node, x, y);
-    if (!plan_ours(code, device, &shape, direction) &&
+    if (!plan_winograd(code, device, &shape, direction) &&
+        !plan_shift(code, device, &shape, direction) &&
         compile_dnnl(code, device, &shape, direction, err) != FX_OK)
         return fx_err_prepend(err, "%s: ", graph->params[op->param].name);
     bytes = fx_arena_round(code->workspace);
@@ -99,11 +126,18 @@ static enum fx_status run_direction(const struct fx_conv_op *op, enum fx_conv_di
 {
     const struct fx_conv_code *code = &op->directions[direction];
 
-    if (code->dnnl)
-        return fx_dnnl_conv_run(code->dnnl, exec->stream, x->data, weights, y->data,
-                                exec->workspace, err);
-    fx_winograd_run(&code->ours, x->data, weights, y->data, exec->workspace);
-    return FX_OK;
+    switch (code->way) {
+    case FX_CONV_WINOGRAD:
+        fx_winograd_run(&code->winograd, x->data, weights, y->data, exec->workspace);
+        return FX_OK;
+    case FX_CONV_SHIFT:
+        fx_shift_run(&code->shift, x->data, weights, y->data, exec->workspace);
+        return FX_OK;
+    case FX_CONV_DNNL:
+        break;
+    }
+    return fx_dnnl_conv_run(code->dnnl, exec->stream, x->data, weights, y->data, exec->workspace,
+                            err);
 }
 
 enum fx_status fx_cpu_conv_forward(const struct fx_instr *s, const struct fx_cpu_exec *exec,

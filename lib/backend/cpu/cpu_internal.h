@@ -8,6 +8,7 @@
 
 #include "backend/cpu/dnnl_internal.h"
 #include "backend/cpu/loops_internal.h"
+#include "backend/cpu/shift_internal.h"
 #include "backend/cpu/winograd_internal.h"
 #include "backend/host/step.h"
 #include "backend/lower/lower.h"
@@ -74,6 +75,7 @@ struct fx_device {
     struct fx_dnnl *dnnl; /* owned */
     const struct fx_loops *loops;
     const struct fx_winograd_loops *winograd; /* of the same block */
+    const struct fx_shift_loops *shift;       /* NULL: not on this processor */
     bool bf16;
 };
 
@@ -93,10 +95,14 @@ struct fx_model {
     struct fx_arena activations, workspaces[FX_GRAPH_MAX_EXPERTS];
 };
 
-/* One compiled direction of a convolution: oneDNN's, or our own. */
+/* One compiled direction of a convolution. */
 struct fx_conv_code {
-    struct fx_dnnl_conv *dnnl; /* owned; NULL: ours, or the direction is not wanted */
-    struct fx_winograd ours;
+    enum { FX_CONV_DNNL, FX_CONV_WINOGRAD, FX_CONV_SHIFT } way;
+    union {
+        struct fx_dnnl_conv *dnnl; /* owned; NULL: the direction is not wanted */
+        struct fx_winograd winograd;
+        struct fx_shift shift;
+    };
     size_t workspace; /* bytes */
 };
 

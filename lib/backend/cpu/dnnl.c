@@ -57,9 +57,11 @@ enum fx_dnnl_isa fx_dnnl_isa(void)
 #if defined(__x86_64__)
     unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
     unsigned bf16 = dnnl_cpu_isa_avx512_core_bf16, avx512 = dnnl_cpu_isa_avx512_core;
-    unsigned avx2 = dnnl_cpu_isa_avx2;
+    unsigned avx2 = dnnl_cpu_isa_avx2, amx = dnnl_cpu_isa_avx512_core_amx;
 
     /* The enumerators are sets of bits, each containing those it builds on. */
+    if ((isa & amx) == amx)
+        return FX_DNNL_AMX;
     if ((isa & bf16) == bf16)
         return FX_DNNL_AVX512_BF16;
     if ((isa & avx512) == avx512)

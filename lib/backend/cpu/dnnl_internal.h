@@ -18,7 +18,13 @@ struct fx_dnnl_stream; /* one for each worker thread */
 struct fx_dnnl_conv;   /* one compiled convolution, in one direction */
 
 /* What oneDNN may use on this machine; DNNL_MAX_CPU_ISA lowers it. */
-enum fx_dnnl_isa { FX_DNNL_PLAIN, FX_DNNL_AVX2, FX_DNNL_AVX512, FX_DNNL_AVX512_BF16 };
+enum fx_dnnl_isa {
+    FX_DNNL_PLAIN,
+    FX_DNNL_AVX2,
+    FX_DNNL_AVX512,
+    FX_DNNL_AVX512_BF16,
+    FX_DNNL_AMX /* with bf16 */
+};
 enum fx_dnnl_isa fx_dnnl_isa(void);
 
 enum fx_status fx_dnnl_open(struct fx_dnnl **dnnl, struct fx_err *err) FX_MUST_CHECK;

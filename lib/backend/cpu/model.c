@@ -33,6 +33,16 @@ static const struct fx_winograd_loops *winograd_for(enum fx_dnnl_isa isa)
     return &fx_winograd_plain;
 }
 
+static const struct fx_shift_loops *shift_for(enum fx_dnnl_isa isa)
+{
+#if defined(__x86_64__)
+    if (isa >= FX_DNNL_AMX && fx_shift_amx_allowed())
+        return &fx_shift_amx;
+#endif
+    (void)isa;
+    return NULL;
+}
+
 enum fx_status fx_cpu_device_open(struct fx_device **out, const struct fx_device_options *options,
                                   struct fx_err *err)
 {
@@ -53,6 +63,7 @@ enum fx_status fx_cpu_device_open(struct fx_device **out, const struct fx_device
     device->bf16 = bf16;
     device->loops = loops_for(isa, bf16);
     device->winograd = winograd_for(isa);
+    device->shift = bf16 ? shift_for(isa) : NULL;
     status = fx_dnnl_open(&device->dnnl, err);
     if (status != FX_OK) {
         free(device);
@@ -284,7 +295,8 @@ void fx_cpu_program_destroy(struct fx_program *program)
 {
     for (int i = 0; program->convs && i < program->model->graph->n_nodes; i++)
         for (int d = 0; d < FX_N_CONV_DIRECTIONS; d++)
-            fx_dnnl_conv_destroy(program->convs[i].directions[d].dnnl);
+            if (program->convs[i].directions[d].way == FX_CONV_DNNL)
+                fx_dnnl_conv_destroy(program->convs[i].directions[d].dnnl);
     free(program->convs);
     fx_lowered_fini(&program->lowered);
     free(program);

@@ -48,4 +48,34 @@ LOOP vf multiply_add(vf a, vf b, vf c)
 #endif
 }
 
+/* Lane j of the exchange between rows a and b, s apart: the lower and the upper result. */
+#define LOW(s, j) ((j) & (s) ? BLOCK + (j) - (s) : (j))
+#define HIGH(s, j) ((j) & (s) ? BLOCK + (j) : (j) + (s))
+#define LANES8(f, s, j)                                                                            \
+    f(s, j), f(s, j + 1), f(s, j + 2), f(s, j + 3), f(s, j + 4), f(s, j + 5), f(s, j + 6),         \
+        f(s, j + 7)
+#if BLOCK == 16
+#define LANES(f, s) LANES8(f, s, 0), LANES8(f, s, 8)
+#else
+#define LANES(f, s) LANES8(f, s, 0)
+#endif
+#define EXCHANGE(s)                                                                                \
+    for (int i = 0; i < BLOCK; i++)                                                                \
+        if (!(i & (s))) {                                                                          \
+            vf a = v[i], b = v[i + (s)];                                                           \
+            v[i] = __builtin_shufflevector(a, b, LANES(LOW, s));                                   \
+            v[i + (s)] = __builtin_shufflevector(a, b, LANES(HIGH, s));                            \
+        }
+
+/* BLOCK vectors: rows and columns change places. */
+LOOP void turn(vf v[BLOCK])
+{
+    EXCHANGE(1)
+    EXCHANGE(2)
+    EXCHANGE(4)
+#if BLOCK == 16
+    EXCHANGE(8)
+#endif
+}
+
 #endif

@@ -282,25 +282,6 @@ ENTRY void weights(const float *w, size_t out_floats, int n_in, int n_out,
                        to->point);
 }
 
-/* Lane j of the exchange between rows a and b, s apart: the lower and the upper result. */
-#define LOW(s, j) ((j) & (s) ? BLOCK + (j) - (s) : (j))
-#define HIGH(s, j) ((j) & (s) ? BLOCK + (j) : (j) + (s))
-#define LANES8(f, s, j)                                                                            \
-    f(s, j), f(s, j + 1), f(s, j + 2), f(s, j + 3), f(s, j + 4), f(s, j + 5), f(s, j + 6),         \
-        f(s, j + 7)
-#if BLOCK == 16
-#define LANES(f, s) LANES8(f, s, 0), LANES8(f, s, 8)
-#else
-#define LANES(f, s) LANES8(f, s, 0)
-#endif
-#define EXCHANGE(s)                                                                                \
-    for (int i = 0; i < BLOCK; i++)                                                                \
-        if (!(i & (s))) {                                                                          \
-            vf a = v[i], b = v[i + (s)];                                                           \
-            v[i] = __builtin_shufflevector(a, b, LANES(LOW, s));                                   \
-            v[i + (s)] = __builtin_shufflevector(a, b, LANES(HIGH, s));                            \
-        }
-
 /* BLOCK x BLOCK floats: rows and columns change places. */
 ENTRY void transpose(const float *from, float *to)
 {
@@ -308,12 +289,7 @@ ENTRY void transpose(const float *from, float *to)
 
     for (int i = 0; i < BLOCK; i++)
         v[i] = load_channels(from + (size_t)i * BLOCK);
-    EXCHANGE(1)
-    EXCHANGE(2)
-    EXCHANGE(4)
-#if BLOCK == 16
-    EXCHANGE(8)
-#endif
+    turn(v);
     for (int i = 0; i < BLOCK; i++)
         store_channels(to + (size_t)i * BLOCK, v[i]);
 }
