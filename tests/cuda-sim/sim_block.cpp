@@ -6,12 +6,14 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <deque>
 #include <map>
 #include <memory>
 #include <numeric>
 #include <string>
 #include <tuple>
+#include <unistd.h>
 #include <vector>
 
 #include "cuda_runtime.h"
@@ -200,6 +202,15 @@ static void run_block()
         give_up("some threads wait for others that do not come");
 }
 
+/* A kernel whose name begins with CUDA_SIM_HANG does not end. */
+static void hang(const char *name)
+{
+    const char *hangs = getenv("CUDA_SIM_HANG");
+
+    while (hangs && *hangs && strncmp(name, hangs, strlen(hangs)) == 0)
+        pause();
+}
+
 void run_grid(const kernel_launch &launch)
 {
     uint64_t n_blocks = (uint64_t)launch.grid.x * launch.grid.y * launch.grid.z;
@@ -209,6 +220,7 @@ void run_grid(const kernel_launch &launch)
     std::iota(order.begin(), order.end(), 0);
     for (uint64_t i = n_blocks; i > 1; i--)
         std::swap(order[i - 1], order[random_below(i)]);
+    hang(launch.name);
     now.launch = &launch;
     now.shared = &shared;
     now.n_threads = (int)(launch.block.x * launch.block.y * launch.block.z);

@@ -1,5 +1,7 @@
 /* Stream capture and graphs. */
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 
 #include "sim_runtime.h"
 #include "sim.h"
@@ -107,6 +109,20 @@ static cudaError_t launch_graph(CUgraphExec_st *exec, CUstream_st *stream)
     return cudaSuccess;
 }
 
+/* Streams of different priorities were captured, and the graph is to forget them: a device does so
+ * without a word. */
+static void check_priorities(const graph_nodes &nodes, unsigned long long flags)
+{
+    auto differs = [&](const CUgraphNode_st &node) { return node.priority != nodes[0].priority; };
+
+    if (flags & cudaGraphInstantiateFlagUseNodePriority ||
+        std::none_of(nodes.begin(), nodes.end(), differs))
+        return;
+    fprintf(stderr, "cuda-sim: a graph of streams of different priorities is instantiated without"
+                    " cudaGraphInstantiateFlagUseNodePriority\n");
+    abort();
+}
+
 static cudaError_t list_nodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t *n)
 {
     size_t given = nodes ? std::min(*n, graph->nodes->size()) : graph->nodes->size();
@@ -146,9 +162,10 @@ cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t 
     return api([&] { return list_nodes(graph, nodes, n); });
 }
 
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long)
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags)
 {
     return api([&] {
+        check_priorities(*graph->nodes, flags);
         *exec = new CUgraphExec_st{ graph->nodes, nullptr };
         return cudaSuccess;
     });

@@ -1,5 +1,6 @@
 /* Devices, versions and errors. */
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -36,6 +37,16 @@ int n_devices()
 size_t device_bytes()
 {
     return from_environment("CUDA_SIM_MEMORY", (size_t)8 << 30);
+}
+
+size_t taken_bytes()
+{
+    return from_environment("CUDA_SIM_MEMORY_TAKEN", 0);
+}
+
+size_t captured_nodes_allowed()
+{
+    return from_environment("CUDA_SIM_CAPTURE_NODES", SIZE_MAX);
 }
 
 /* Ten times the compute capability of a device: 90, or what CUDA_SIM_CAPABILITY says for it, "7.0"

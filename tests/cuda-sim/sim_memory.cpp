@@ -38,6 +38,7 @@ static constexpr uintptr_t FIRST_ADDRESS = (uintptr_t)1 << 45;
 static std::map<uintptr_t, allocation> on_device; /* by address; freed ones too */
 static uintptr_t next_address = FIRST_ADDRESS;
 static std::map<uintptr_t, size_t> pinned;
+static bool someone_is_seen; /* who took CUDA_SIM_MEMORY_TAKEN */
 
 static uintptr_t number(const void *address)
 {
@@ -179,8 +180,10 @@ static cudaError_t allocate(void **result, size_t bytes)
     *result = nullptr;
     if (bytes == 0)
         return cudaSuccess;
-    if (mapped < bytes || bytes > device_bytes() - allocated_on(current_device()))
+    if (mapped < bytes || bytes + allocated_on(current_device()) + taken_bytes() > device_bytes()) {
+        someone_is_seen = true;
         return cudaErrorMemoryAllocation;
+    }
     void *memory = mmap(pointer(next_address), mapped + page, PROT_NONE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
     if (out_of_memory(memory))
@@ -255,7 +258,7 @@ cudaError_t cudaMemGetInfo(size_t *free, size_t *total)
 {
     return api([&] {
         *total = device_bytes();
-        *free = *total - allocated_on(current_device());
+        *free = *total - allocated_on(current_device()) - (someone_is_seen ? taken_bytes() : 0);
         return cudaSuccess;
     });
 }

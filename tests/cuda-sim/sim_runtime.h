@@ -20,6 +20,8 @@ bool have_device();
 int current_device(); /* of the calling thread */
 int n_devices();
 size_t device_bytes(); /* of memory, each */
+size_t taken_bytes();  /* of each, by another process, unnoticed until an allocation fails */
+size_t captured_nodes_allowed(); /* that a capture takes before it refuses one */
 
 /* The body of a call: alone, only with a device, its error remembered. */
 template <class Body> cudaError_t api(Body body)

@@ -11,7 +11,7 @@
 namespace cuda_sim
 {
 
-static CUstream_st legacy = { cudaStreamDefault, 0, nullptr, nullptr, {} };
+static CUstream_st legacy = { cudaStreamDefault, 0, 0, nullptr, nullptr, {} };
 static std::vector<CUstream_st *> streams;
 static std::vector<CUevent_st *> events;
 
@@ -71,7 +71,9 @@ cudaError_t put(CUstream_st *stream, const char *name, std::function<void()> run
     }
     if (stream->in->spoiled)
         return cudaErrorStreamCaptureInvalidated;
-    stream->in->nodes.push_back({ name, shared, stream->at });
+    if (stream->in->nodes.size() >= captured_nodes_allowed())
+        return spoil(*stream->in, cudaErrorStreamCaptureUnsupported);
+    stream->in->nodes.push_back({ name, shared, stream->at, stream->priority });
     stream->at.assign(1, stream->in->nodes.size() - 1);
     return cudaSuccess;
 }
@@ -230,18 +232,18 @@ static cudaError_t with_both(cudaEvent_t event, cudaStream_t handle, Body body)
 
 using namespace cuda_sim;
 
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned int flags)
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned int flags, int priority)
 {
     return api([&] {
-        *stream = new CUstream_st{ flags, current_device(), nullptr, nullptr, {} };
+        *stream = new CUstream_st{ flags, current_device(), priority, nullptr, nullptr, {} };
         streams.push_back(*stream);
         return cudaSuccess;
     });
 }
 
-cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned int flags, int)
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned int flags)
 {
-    return cudaStreamCreateWithFlags(stream, flags);
+    return cudaStreamCreateWithPriority(stream, flags, 0);
 }
 
 cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest)

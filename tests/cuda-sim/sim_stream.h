@@ -14,6 +14,7 @@ struct CUgraphNode_st {
     const char *name;
     cuda_sim::action run;
     std::vector<size_t> after;
+    int priority; /* of the stream it was put on */
 };
 
 namespace cuda_sim
@@ -52,7 +53,7 @@ const std::vector<CUstream_st *> &live_streams();
 
 struct CUstream_st {
     unsigned flags;
-    int device;
+    int device, priority;
     cuda_sim::work_ref last;  /* put on it */
     cuda_sim::capture_ref in; /* NULL: not captured */
     std::vector<size_t> at;   /* nodes that what comes next depends on */

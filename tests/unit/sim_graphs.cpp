@@ -239,6 +239,57 @@ static void captures_begin_and_end_where_they_may(void **)
     REFUSED(cudaErrorStreamCaptureInvalidated, cudaStreamEndCapture(stream, &none));
 }
 
+/* A kernel on each of two streams, of which one goes first, as a graph. */
+static void instantiate(unsigned long long flags)
+{
+    int least, greatest;
+    event_case fork, join;
+    cudaGraphExec_t exec;
+    cudaStream_t main, side;
+    cudaGraph_t graph;
+    device_array<float> a(std::vector<float>(N, 1.0f)), b(std::vector<float>(N, 1.0f));
+
+    RUN(cudaDeviceGetStreamPriorityRange(&least, &greatest));
+    RUN(cudaStreamCreateWithPriority(&main, cudaStreamNonBlocking, greatest));
+    RUN(cudaStreamCreateWithPriority(&side, cudaStreamNonBlocking, least));
+    RUN(cudaStreamBeginCapture(main, cudaStreamCaptureModeThreadLocal));
+    RUN(cudaEventRecord(fork, main));
+    RUN(cudaStreamWaitEvent(side, fork, 0));
+    RUN(FX_LAUNCH(add, 1, N, 0, main, a.data, 2.0f));
+    RUN(FX_LAUNCH(add, 1, N, 0, side, b.data, 2.0f));
+    RUN(cudaEventRecord(join, side));
+    RUN(cudaStreamWaitEvent(main, join, 0));
+    RUN(cudaStreamEndCapture(main, &graph));
+    RUN(cudaGraphInstantiate(&exec, graph, flags));
+    RUN(cudaGraphExecDestroy(exec));
+    RUN(cudaGraphDestroy(graph));
+    RUN(cudaStreamDestroy(side));
+    RUN(cudaStreamDestroy(main));
+}
+
+static void a_graph_that_loses_priorities_is_named(void **)
+{
+    instantiate(cudaGraphInstantiateFlagUseNodePriority);
+    dies([] { instantiate(0); }, "streams of different priorities");
+}
+
+static void a_capture_that_is_told_to_refuses_work(void **)
+{
+    stream_case stream;
+    cudaGraph_t graph;
+    device_array<float> x(std::vector<float>(N, 1.0f));
+
+    setenv("CUDA_SIM_CAPTURE_NODES", "1", 1);
+    RUN(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+    RUN(FX_LAUNCH(add, 1, N, 0, stream, x.data, 1.0f));
+    LAUNCH_REFUSED(cudaErrorStreamCaptureUnsupported,
+                   FX_LAUNCH(multiply, 1, N, 0, stream, x.data, 3.0f));
+    REFUSED(cudaErrorStreamCaptureInvalidated, cudaStreamEndCapture(stream, &graph));
+    unsetenv("CUDA_SIM_CAPTURE_NODES");
+    RUN(FX_LAUNCH(add, 1, N, 0, stream, x.data, 1.0f));
+    assert_true(x.read()[0] == 2.0f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +301,8 @@ int main(void)
         cmocka_unit_test(calls_that_wait_or_allocate_are_refused_in_a_capture),
         cmocka_unit_test(events_do_not_cross_the_border_of_a_capture),
         cmocka_unit_test(captures_begin_and_end_where_they_may),
+        cmocka_unit_test(a_graph_that_loses_priorities_is_named),
+        cmocka_unit_test(a_capture_that_is_told_to_refuses_work),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

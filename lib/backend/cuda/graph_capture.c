@@ -1,6 +1,8 @@
 /* The launch queue: queued passes, the copies before them, and their captures as CUDA graphs. */
 #include "backend/cuda/graph_capture_internal.h"
 
+#include "base/log.h"
+
 /* ---- what waits ---- */
 
 enum fx_status fx_queue_add(struct fx_program *program, unsigned pass, struct fx_err *err)
@@ -86,6 +88,7 @@ static struct fx_capture *find_capture(struct fx_program *program, unsigned pass
     return &program->captures[program->n_captures++];
 }
 
+/* Nodes keep the priorities of the streams that they were captured from. */
 static enum fx_status record(const struct fx_program *program, struct fx_capture *capture,
                              struct fx_err *err)
 {
@@ -103,22 +106,36 @@ static enum fx_status record(const struct fx_program *program, struct fx_capture
         return status;
     }
     FX_CUDA(error);
-    error = cudaGraphInstantiate(&capture->exec, graph, 0);
+    error = cudaGraphInstantiate(&capture->exec, graph, cudaGraphInstantiateFlagUseNodePriority);
     cudaGraphDestroy(graph);
     FX_CUDA(error);
     return FX_OK;
 }
 
+/* A call that cannot be captured, of a driver or a library, costs speed and not the run: nothing
+ * has been executed of what was to be recorded, and it can be launched as it is. */
+static void do_without_graphs(struct fx_device *device, const struct fx_err *why)
+{
+    device->uses_graphs = false;
+    cudaGetLastError(); /* is not that of a later call */
+    fx_log_warn("%s while a step was recorded as a CUDA graph: kernels are launched one by one, "
+                "with the same results, more slowly",
+                why->msg);
+}
+
 static enum fx_status launch(struct fx_program *program, unsigned passes, struct fx_err *err)
 {
-    const struct fx_device *device = program->model->device;
+    struct fx_device *device = program->model->device;
+    struct fx_err why = { 0 };
     bool captures_step = device->uses_graphs && !program->marks[program->batches[0].first];
     struct fx_capture *capture = captures_step ? find_capture(program, passes) : NULL;
 
     if (!capture || capture->n_runs++ == 0)
         return fx_launch_passes(program, passes, err);
-    if (!capture->exec)
-        FX_TRY(record(program, capture, err));
+    if (!capture->exec && record(program, capture, &why) != FX_OK) {
+        do_without_graphs(device, &why);
+        return fx_launch_passes(program, passes, err);
+    }
     FX_CUDA(cudaGraphLaunch(capture->exec, device->main));
     return FX_OK;
 }

@@ -4,7 +4,8 @@
  *
  * A sequence of passes of a program is launched kernel by kernel the first time, captured as a CUDA
  * graph the second time, and replayed from then on.  What changes from step to step is copied from
- * pinned staging buffers before the graph, so the graph never changes. */
+ * pinned staging buffers before the graph, so the graph never changes.  If a call cannot be
+ * captured, a warning says so once, and everything is launched kernel by kernel. */
 #ifndef FX_BACKEND_CUDA_GRAPH_CAPTURE_INTERNAL_H
 #define FX_BACKEND_CUDA_GRAPH_CAPTURE_INTERNAL_H
 

@@ -83,6 +83,7 @@ enum cudaDeviceAttr {
 #define cudaEventBlockingSync 0x01
 #define cudaEventDisableTiming 0x02
 #define cudaEventWaitDefault 0x00
+#define cudaGraphInstantiateFlagUseNodePriority 8
 
 typedef struct CUstream_st *cudaStream_t;
 typedef struct CUevent_st *cudaEvent_t;
@@ -124,7 +125,8 @@ cudaError_t cudaDeviceSynchronize(void);
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
-/* CUDA_SIM_MEMORY bytes a device (default 8 GiB; K, M and G are understood).  Fresh memory is full
+/* CUDA_SIM_MEMORY bytes a device (default 8 GiB; K, M and G are understood).  Another process has
+ * taken CUDA_SIM_MEMORY_TAKEN of them, which shows when an allocation fails.  Fresh memory is full
  * of NaN (bytes 0xff).  Device memory can be touched by work on streams only: the host gets a
  * segmentation fault, and so does whoever uses memory that was freed. */
 cudaError_t cudaMemGetInfo(size_t *free, size_t *total);
@@ -147,7 +149,7 @@ cudaError_t cudaMemsetAsync(void *devPtr, int value, size_t count,
 /* ---- streams and events: executed late, in a random order that respects both ----------------- */
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *pStream, unsigned int flags);
-/* Priorities change no order here. */
+/* Priorities change no order here; a graph that loses them is named. */
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t *pStream, unsigned int flags, int priority);
 cudaError_t cudaDeviceGetStreamPriorityRange(int *leastPriority, int *greatestPriority);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
@@ -163,6 +165,8 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end);
 /* ---- graphs: each launch in another valid order -----------------------------------------------
  */
 
+/* CUDA_SIM_CAPTURE_NODES: the piece of work behind so many is refused by a capture, and spoils it.
+ */
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *pGraph);
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t *numNodes);
