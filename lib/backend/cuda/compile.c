@@ -268,5 +268,7 @@ void fx_cuda_compiled_fini(struct fx_program *program)
             fx_gemm_plan_destroy(compiled[i].weights[1]);
         }
         free(compiled);
+        program->compiled[lane] = NULL;
     }
+    program->n_batches = 0;
 }

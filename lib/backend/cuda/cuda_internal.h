@@ -70,6 +70,7 @@ struct fx_program {
     struct fx_model *model;  /* borrowed */
     struct fx_program *next; /* owned: the model's list */
     struct fx_lowered lowered;
+    bool keeps_norms; /* of training: the results of norms are not computed again */
     size_t base[FX_MAX_LANES_OF_GRAPH], size[FX_MAX_LANES_OF_GRAPH]; /* regions in the arena */
     struct fx_lane_batch batches[FX_MAX_LANES_OF_GRAPH]; /* of experts' lanes; then the head's */
     int n_batches;                                       /* without the head's */

@@ -1,6 +1,8 @@
 /* Models and programs on the device: what is made, planned, allocated and freed. */
 #include "backend/cuda/cuda_internal.h"
 
+#include "base/log.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,20 +41,51 @@ static void free_pinned(void *memory)
         cudaFreeHost(memory);
 }
 
+static void destroy_event(cudaEvent_t event)
+{
+    if (event)
+        cudaEventDestroy(event);
+}
+
 static void staging_fini(struct fx_staging *staging)
 {
     for (int i = 0; i < 2; i++) {
         free_pinned(staging->batch[i]);
         free_pinned(staging->pixels[i]);
-        if (staging->copied[i])
-            cudaEventDestroy(staging->copied[i]);
+        destroy_event(staging->copied[i]);
         free_pinned(staging->steps[i].update);
         free_pinned(staging->steps[i].result);
         free_pinned(staging->steps[i].losses);
-        if (staging->steps[i].done)
-            cudaEventDestroy(staging->steps[i].done);
+        destroy_event(staging->steps[i].done);
     }
     free_pinned(staging->sums);
+    *staging = (struct fx_staging){ 0 };
+}
+
+static void free_device(void *address)
+{
+    void **memory = address;
+
+    cudaFree(*memory);
+    *memory = NULL;
+}
+
+/* What fx_cuda_model_allocate has allocated, if only a part; not the store's. */
+static void free_memory(struct fx_model *model)
+{
+    staging_fini(&model->staging);
+    free_device(&model->activations);
+    for (int queue = 0; queue < FX_CUDA_QUEUES; queue++)
+        free_device(&model->workspace[queue]);
+    free_device(&model->batch);
+    free_device(&model->pixels);
+    free_device(&model->augmented);
+    free_device(&model->losses);
+    free_device(&model->not_finite);
+    free_device(&model->update);
+    free_device(&model->result);
+    for (struct fx_program *p = model->programs; p; p = p->next)
+        free_device(&p->running);
 }
 
 void fx_cuda_model_destroy(struct fx_model *model)
@@ -61,23 +94,13 @@ void fx_cuda_model_destroy(struct fx_model *model)
         return;
     /* Nothing is freed that a kernel still uses; after a failure side streams may not be joined. */
     cudaDeviceSynchronize();
+    free_memory(model);
     while (model->programs) {
         struct fx_program *program = model->programs;
 
         model->programs = program->next;
         fx_cuda_program_destroy(program);
     }
-    staging_fini(&model->staging);
-    cudaFree(model->activations);
-    for (int queue = 0; queue < FX_CUDA_QUEUES; queue++)
-        cudaFree(model->workspace[queue]);
-    cudaFree(model->batch);
-    cudaFree(model->pixels);
-    cudaFree(model->augmented);
-    cudaFree(model->losses);
-    cudaFree(model->not_finite);
-    cudaFree(model->update);
-    cudaFree(model->result);
     fx_device_store_fini(&model->store);
     free(model);
 }
@@ -197,14 +220,10 @@ static enum fx_status bind(struct fx_program *program, struct fx_err *err)
     return program->lowered.mode == FX_TRAIN ? load_running(program, err) : FX_OK;
 }
 
-enum fx_status fx_cuda_model_allocate(struct fx_model *model, struct fx_err *err)
+static enum fx_status allocate_all(struct fx_model *model, struct fx_err *err)
 {
     cudaStream_t stream = model->device->main;
 
-    if (model->is_allocated)
-        return fx_fail(err, FX_EUSAGE, "device cuda: the model has its memory already");
-    model->is_allocated = true;
-    fx_cudnn_save(model->device->cudnn); /* a run that is killed resumes with the same plans */
     FX_TRY(fx_device_store_allocate(&model->store, stream, err));
     FX_TRY(allocate((void **)&model->activations, model->activation_bytes, err));
     FX_CUDA(cudaMemsetAsync(model->activations, 0, model->activation_bytes, stream));
@@ -217,6 +236,15 @@ enum fx_status fx_cuda_model_allocate(struct fx_model *model, struct fx_err *err
         FX_TRY(bind(p, err));
     FX_CUDA(cudaStreamSynchronize(stream));
     return FX_OK;
+}
+
+/* ran_out: whether it failed for want of memory. */
+static enum fx_status allocate_planned(struct fx_model *model, bool *ran_out, struct fx_err *err)
+{
+    cudaGetLastError();
+    enum fx_status status = allocate_all(model, err);
+    *ran_out = status != FX_OK && cudaGetLastError() == cudaErrorMemoryAllocation;
+    return status;
 }
 
 /* ---- programs ---- */
@@ -264,16 +292,29 @@ static enum fx_status fits(const struct fx_program *program, bool *fit, struct f
 static enum fx_status lower_to_fit(struct fx_program *program, enum fx_mode mode, int n,
                                    struct fx_err *err)
 {
-    bool fit;
-
     FX_TRY(lower(program, mode, n, true, err));
     if (mode == FX_EVAL)
         return FX_OK;
-    FX_TRY(fits(program, &fit, err));
-    if (fit)
+    FX_TRY(fits(program, &program->keeps_norms, err));
+    if (program->keeps_norms)
         return FX_OK;
     fx_lowered_fini(&program->lowered);
     return lower(program, mode, n, false, err);
+}
+
+/* Compiles what is lowered, and has the model's memory hold it. */
+static enum fx_status compile(struct fx_program *program, struct fx_err *err)
+{
+    struct fx_model *model = program->model;
+    int n = program->lowered.n;
+
+    FX_TRY(fx_cuda_compile(program, err));
+    model->n_max = n > model->n_max ? n : model->n_max;
+    if (program->lowered.plan.n_bytes > model->activation_bytes)
+        model->activation_bytes = program->lowered.plan.n_bytes;
+    if (model->workspace_bytes[FX_CUDA_MAIN] < fx_k_loss_scratch(n))
+        model->workspace_bytes[FX_CUDA_MAIN] = fx_k_loss_scratch(n);
+    return FX_OK;
 }
 
 enum fx_status fx_cuda_program_create(struct fx_program **out, struct fx_model *model,
@@ -292,19 +333,103 @@ enum fx_status fx_cuda_program_create(struct fx_program **out, struct fx_model *
         return fx_fail(err, FX_EFAIL, "device cuda: out of memory for a program");
     program->model = model;
     FX_TRY_OUT(lower_to_fit(program, mode, n, err));
-    FX_TRY_OUT(fx_cuda_compile(program, err));
+    FX_TRY_OUT(compile(program, err));
     program->next = model->programs;
     model->programs = program;
-    model->n_max = n > model->n_max ? n : model->n_max;
-    if (program->lowered.plan.n_bytes > model->activation_bytes)
-        model->activation_bytes = program->lowered.plan.n_bytes;
-    if (model->workspace_bytes[FX_CUDA_MAIN] < fx_k_loss_scratch(n))
-        model->workspace_bytes[FX_CUDA_MAIN] = fx_k_loss_scratch(n);
     *out = program;
     return FX_OK;
 out:
     fx_cuda_program_destroy(program);
     return status;
+}
+
+/* ---- memory that is shorter than it was -------------------------------------------------------
+ */
+
+/* Frees what was allocated and plans anew, without norms that are kept: their memory was there when
+ * the programs were compiled, and another process has taken it since. */
+static enum fx_status plan_again(struct fx_model *model, struct fx_err *err)
+{
+    free_memory(model);
+    fx_device_store_fini(&model->store);
+    FX_TRY(
+        fx_device_store_init(&model->store, model->graph, model->trains, model->device->bf16, err));
+    model->activation_bytes = 0;
+    memset(model->workspace_bytes, 0, sizeof model->workspace_bytes);
+    for (struct fx_program *p = model->programs; p; p = p->next) {
+        enum fx_mode mode = p->lowered.mode;
+        int n = p->lowered.n;
+
+        fx_cuda_compiled_fini(p);
+        fx_lowered_fini(&p->lowered);
+        FX_TRY(lower(p, mode, n, mode == FX_EVAL, err));
+        p->keeps_norms = false;
+        FX_TRY(compile(p, err));
+    }
+    return FX_OK;
+}
+
+static bool keeps_norms(const struct fx_model *model)
+{
+    for (const struct fx_program *p = model->programs; p; p = p->next)
+        if (p->keeps_norms)
+            return true;
+    return false;
+}
+
+static double gib(size_t n_bytes)
+{
+    return (double)n_bytes / (1 << 30);
+}
+
+static size_t planned_bytes(const struct fx_model *model)
+{
+    struct fx_memory m;
+
+    fx_cuda_model_memory(model, &m);
+    return m.parameters + m.gradients + m.optimizer + m.activations + m.workspace;
+}
+
+static void say_planned_again(const struct fx_model *model, size_t before)
+{
+    fx_log_warn("device cuda: memory that was free is taken: planned again, %.2f GiB instead of "
+                "%.2f, without keeping the results of norms: the same results, more slowly",
+                gib(planned_bytes(model)), gib(before));
+}
+
+/* What to do about it; frees what was allocated. */
+static enum fx_status say_too_little(struct fx_model *model, struct fx_err *err)
+{
+    size_t left = 0, planned = planned_bytes(model);
+
+    free_memory(model);
+    fx_device_store_fini(&model->store);
+    FX_TRY(fx_cuda_memory_left(model->device, &left, err));
+    return fx_fail(err, FX_EFAIL,
+                   "device cuda: out of memory: the model takes %.2f GiB of the device, and %.2f "
+                   "GiB are free: reduce --batch%s, or end what else runs there",
+                   gib(planned), gib(left), model->device->bf16 ? "" : ", use --precision bf16");
+}
+
+enum fx_status fx_cuda_model_allocate(struct fx_model *model, struct fx_err *err)
+{
+    enum fx_status status;
+    bool ran_out;
+
+    if (model->is_allocated)
+        return fx_fail(err, FX_EUSAGE, "device cuda: the model has its memory already");
+    model->is_allocated = true;
+    fx_cudnn_save(model->device->cudnn); /* a run that is killed resumes with the same plans */
+    status = allocate_planned(model, &ran_out, err);
+    if (ran_out && keeps_norms(model)) {
+        size_t before = planned_bytes(model);
+
+        FX_TRY(plan_again(model, err));
+        status = allocate_planned(model, &ran_out, err);
+        if (status == FX_OK)
+            say_planned_again(model, before);
+    }
+    return ran_out ? say_too_little(model, err) : status;
 }
 
 void fx_cuda_program_destroy(struct fx_program *program)
