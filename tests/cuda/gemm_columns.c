@@ -391,7 +391,7 @@ static void test_a_missing_device_and_an_old_library_are_named(void **state)
     struct fx_err err = { 0 };
 
     (void)state;
-    device.version = CUBLAS_VERSION - 100;
+    device.version = CUBLAS_VERSION - 200;
     assert_int_equal(ask(false, 64, &err), FX_EDEVICE);
     assert_non_null(strstr(err.msg, "cuBLASLt: the library is "));
     device.major = 0;

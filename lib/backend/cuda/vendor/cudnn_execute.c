@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* The numerical notes an engine must not have.  In f32, tensor cores mean TF32: cuDNN says so by no
@@ -71,9 +72,10 @@ enum fx_status fx_cudnn_run(const struct fx_cudnn_plan *plan, int lane, void *x,
  * What is measured is one convolution alone on an otherwise idle device with warm caches, in a
  * graph as in a step, because the host takes longer to enqueue a small one than the device to run
  * it: good enough to tell engines apart, not a forecast of a step.  The heuristics' order decides
- * between engines that are equally fast within the noise. */
+ * between engines that are equally fast within the noise.  The maps are noise: how fast a card
+ * multiplies depends on how many bits change. */
 
-enum { N_TIMED = 8, N_ROUNDS = 3, N_RUNS = 10, FILL_BYTE = 0x3c };
+enum { N_TIMED = 8, N_ROUNDS = 3, N_RUNS = 10, NOISE_BYTES = 1 << 20 };
 #define NOISE 0.98f /* of the best time so far: what a later choice must stay below */
 
 struct scratch {
@@ -87,11 +89,47 @@ static size_t map_bytes(const struct fx_cudnn_shape *s, int c, int h, int w)
     return (size_t)s->n * (size_t)c * (size_t)h * (size_t)w * (s->bf16 ? 2 : sizeof(float));
 }
 
-/* Small positive numbers: as bf16 and as f32, 0x3c3c... is about 0.0115. */
-static bool allocate(void **to, size_t n, cudaStream_t stream)
+/* n bytes of numbers of 1/128 to 2 and either sign, the same at every call.  A bf16, and the upper
+ * half of an f32, is sign, exponent and mantissa in 1, 8 and 7 bits. */
+static void make_noise(uint16_t *halves, size_t n, bool bf16)
 {
-    return cudaMalloc(to, n) == cudaSuccess &&
-           cudaMemsetAsync(*to, FILL_BYTE, n, stream) == cudaSuccess;
+    uint32_t state = 1;
+
+    for (size_t i = 0; i < n / sizeof *halves; i++) {
+        state = state * 1664525u + 1013904223u;
+        bool is_upper = bf16 || i % 2 == 1;
+        halves[i] = (uint16_t)(state >> 16);
+        if (is_upper)
+            halves[i] = (uint16_t)((halves[i] & 0x83ff) | 0x3c00);
+    }
+}
+
+/* Copies the first bytes of `to` over and over behind themselves. */
+static bool repeat(char *to, size_t n_first, size_t n, cudaStream_t stream)
+{
+    for (size_t done = n_first; done < n; done *= 2) {
+        size_t n_more = done < n - done ? done : n - done;
+
+        if (cudaMemcpyAsync(to + done, to, n_more, cudaMemcpyDeviceToDevice, stream) != cudaSuccess)
+            return false;
+    }
+    return true;
+}
+
+static bool allocate(void **to, size_t n, bool bf16, cudaStream_t stream)
+{
+    size_t n_first = n < NOISE_BYTES ? n : NOISE_BYTES;
+    uint16_t *noise = malloc(NOISE_BYTES);
+    bool good = noise && cudaMalloc(to, n) == cudaSuccess;
+
+    if (good) {
+        make_noise(noise, NOISE_BYTES, bf16);
+        good =
+            cudaMemcpyAsync(*to, noise, n_first, cudaMemcpyHostToDevice, stream) == cudaSuccess &&
+            repeat(*to, n_first, n, stream);
+    }
+    free(noise);
+    return good;
 }
 
 static bool scratch_open(struct scratch *scratch, const struct fx_cudnn_shape *s,
@@ -101,9 +139,9 @@ static bool scratch_open(struct scratch *scratch, const struct fx_cudnn_shape *s
         (size_t)s->c_out * (size_t)s->kernel * (size_t)s->kernel * (size_t)(s->c_in / s->groups);
 
     *scratch = (struct scratch){ 0 };
-    return allocate(&scratch->x, map_bytes(s, s->c_in, s->h_in, s->w_in), stream) &&
-           allocate(&scratch->w, w_values * (s->bf16 ? 2 : sizeof(float)), stream) &&
-           allocate(&scratch->y, map_bytes(s, s->c_out, s->h_out, s->w_out), stream) &&
+    return allocate(&scratch->x, map_bytes(s, s->c_in, s->h_in, s->w_in), s->bf16, stream) &&
+           allocate(&scratch->w, w_values * (s->bf16 ? 2 : sizeof(float)), s->bf16, stream) &&
+           allocate(&scratch->y, map_bytes(s, s->c_out, s->h_out, s->w_out), s->bf16, stream) &&
            cudaEventCreate(&scratch->begin) == cudaSuccess &&
            cudaEventCreate(&scratch->end) == cudaSuccess;
 }

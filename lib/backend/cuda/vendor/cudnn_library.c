@@ -1,5 +1,6 @@
 /* cuDNN for one device: opened, described, closed. */
 #include "backend/cuda/vendor/cudnn_library_internal.h"
+#include "backend/cuda/vendor/vendor_load_internal.h"
 
 #include "base/env.h"
 
@@ -11,18 +12,12 @@ enum { DEVICE_TEXT_BYTES = 256, VERSION_OF_MINOR = 100 };
 /* cuDNN 9.10 is the last that runs on Volta; from 7.5, Turing, on newer ones do, too. */
 enum { LAST_WITH_VOLTA = 910, TURING = 75 };
 
-/* A newer library of the same major version runs what was compiled for an older one, not the other
- * way round. */
 static enum fx_status check_version(struct fx_err *err)
 {
-    size_t found;
+    static bool has_warned;
 
     FX_TRY(fx_cudnn_load(err));
-    found = cudnnGetVersion();
-    if (found / VERSION_OF_MINOR >= CUDNN_VERSION / VERSION_OF_MINOR)
-        return FX_OK;
-    return fx_fail(err, FX_EDEVICE, "cuDNN: the library is %zu.%zu.%zu, this program needs %d.%d",
-                   found / 10000, found / 100 % 100, found % 100, CUDNN_MAJOR, CUDNN_MINOR);
+    return fx_vendor_check_version("cuDNN", cudnnGetVersion(), CUDNN_VERSION, &has_warned, err);
 }
 
 enum fx_status fx_cudnn_check(int capability, struct fx_err *err)

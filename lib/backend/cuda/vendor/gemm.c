@@ -11,6 +11,7 @@
 #include "backend/cuda/vendor/gemm.h"
 
 #include "backend/cuda/vendor/cublas_lt_api_internal.h"
+#include "backend/cuda/vendor/vendor_load_internal.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -47,15 +48,11 @@ struct fx_gemm_plan {
 
 enum fx_status fx_gemm_check(struct fx_err *err)
 {
-    size_t found;
+    static bool has_warned;
 
     FX_TRY(fx_cublas_lt_load(err));
-    found = cublasLtGetVersion();
-    if (found / 100 >= CUBLAS_VERSION / 100)
-        return FX_OK;
-    return fx_fail(err, FX_EDEVICE,
-                   "cuBLASLt: the library is %zu.%zu.%zu, this program needs %d.%d", found / 10000,
-                   found / 100 % 100, found % 100, CUBLAS_VER_MAJOR, CUBLAS_VER_MINOR);
+    return fx_vendor_check_version("cuBLASLt", cublasLtGetVersion(), CUBLAS_VERSION, &has_warned,
+                                   err);
 }
 
 enum fx_status fx_gemm_open(struct fx_gemm **gemm, struct fx_err *err)
