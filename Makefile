@@ -96,8 +96,8 @@ $(B)/lib/backend/cpu/%_plain.o: ALL_CFLAGS += -Wno-psabi
 $(B)/lib/backend/cpu/winograd_%.o: ALL_CFLAGS += -O3
 
 # What sees CUDA's headers.
-$(B)/lib/backend/cuda/%.o $(B)/tests/cuda/%.o $(B)/tests/kernels/%.o $(B)/tests/cudnn-%.o: \
-	ALL_CPPFLAGS += -I. -isystem $(CUDA_INCLUDE) \
+$(B)/lib/backend/cuda/%.o $(B)/tests/cuda/%.o $(B)/tests/kernels/%.o $(B)/tests/cudnn-%.o \
+	$(B)/tests/ops/conv_full.o $(B)/bench/rates.o: ALL_CPPFLAGS += -I. -isystem $(CUDA_INCLUDE) \
 	  -DFX_CUDA_OLDEST=$(if $(CUDA_SIM),70,$(firstword $(CUDA_ARCHS)))
 # Kernels, by nvcc: bytes of images are those of the CPU only without fused multiply-add.
 KERNEL_FLAGS := -std=c++17 -Ilib -O3 -lineinfo -Xcompiler -Wall,-fPIC $(NVCCFLAGS)
@@ -109,8 +109,8 @@ SIM_CXXFLAGS := -std=c++17 -I. -Ilib -isystem $(CUDA_INCLUDE) -Wall -Wextra \
 $(B)/tests/cuda-sim/sim_product.o: SIM_CXXFLAGS += -O3
 # Every access of a kernel is shown to the simulator (sim_access.cpp), unless sanitizers watch.
 SIM_ACCESS := $(if $(SAN),,-fsanitize=thread)
-$(B)/kernels/%.o $(B)/tests/unit/sim_memory.o $(B)/tests/unit/sim_races.o: \
-	SIM_CXXFLAGS += $(SIM_ACCESS)
+$(B)/kernels/%.o $(B)/tests/ops/naive_conv.o $(B)/tests/unit/sim_memory.o \
+	$(B)/tests/unit/sim_races.o: SIM_CXXFLAGS += $(SIM_ACCESS)
 
 # Other flags than last time rebuild everything: every object depends on the file that holds them.
 # (make 4.3 does not always take the newline from what $(file <) reads.)
@@ -143,8 +143,8 @@ TOOL_BINS := $(TOOLS:%=$(B)/bin/%)
 # unit_src(kernels or empty, simulator or empty): those that a build with these can run.  tests/cuda
 # tests what calls cuDNN and cuBLASLt, with the libraries.
 unit_src = $(filter-out $(if $(filter 1,$(HAVE_DNNL)),,tests/unit/cpu_%) \
-	$(if $(2),,tests/unit/sim_%),$(wildcard tests/unit/*.c tests/unit/*.cpp tests/ops/*.c \
-	tests/fuzz/*.c $(if $(1),tests/kernels/*.c $(if $(2),,tests/cuda/*.c))))
+	$(if $(1),,tests/ops/conv_full.c) $(if $(2),,tests/unit/sim_%),$(wildcard tests/unit/*.c \
+	tests/unit/*.cpp tests/ops/*.c tests/fuzz/*.c $(if $(1),tests/kernels/*.c $(if $(2),,tests/cuda/*.c))))
 UNIT_SRC := $(call unit_src,$(HAVE_KERNELS),$(CUDA_SIM))
 UNIT_BINS := $(addprefix $(B)/,$(basename $(UNIT_SRC)))
 # Without cuDNN itself, what asks it questions is left out.
@@ -198,6 +198,10 @@ $(UNIT_BINS): %: %.o $(LIB)
 
 $(MAKER_BINS): %: %.o $(LIB)
 	$(call say,LD,$@)$(LINK) -o $@ $^ $(LDLIBS)
+
+# Beside loops of its own on the device.
+$(B)/tests/ops/conv_full: $(B)/tests/ops/naive_conv.o
+$(B)/tests/ops/naive_conv.o: KERNEL_FLAGS += -I.
 
 unit: $(UNIT_BINS) $(MAKER_BINS) ## build the C tests
 
