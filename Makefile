@@ -144,7 +144,8 @@ TOOL_BINS := $(TOOLS:%=$(B)/bin/%)
 # tests what calls cuDNN and cuBLASLt, with the libraries.
 unit_src = $(filter-out $(if $(filter 1,$(HAVE_DNNL)),,tests/unit/cpu_%) \
 	$(if $(1),,tests/ops/conv_full.c) $(if $(2),,tests/unit/sim_%),$(wildcard tests/unit/*.c \
-	tests/unit/*.cpp tests/ops/*.c tests/fuzz/*.c $(if $(1),tests/kernels/*.c $(if $(2),,tests/cuda/*.c))))
+	tests/unit/*.cpp tests/ops/*.c tests/fuzz/*.c $(if $(1),tests/kernels/*.c \
+	$(if $(2),,tests/cuda/*.c))))
 UNIT_SRC := $(call unit_src,$(HAVE_KERNELS),$(CUDA_SIM))
 UNIT_BINS := $(addprefix $(B)/,$(basename $(UNIT_SRC)))
 # Without cuDNN itself, what asks it questions is left out.

@@ -1,7 +1,7 @@
 # make bench: what is measured, beside PyTorch where it does the same; bench/RESULTS.md keeps the
 # results.  Each program of this folder is one side of a comparison.
-BENCH_SRC := $(filter-out $(if $(filter 1,$(HAVE_DNNL)),,bench/layers.c),$(wildcard \
-	bench/*.c))
+BENCH_SRC := $(filter-out $(if $(filter 1,$(HAVE_DNNL)),,bench/layers.c) \
+	$(if $(HAVE_KERNELS),,bench/rates.c),$(wildcard bench/*.c))
 BENCH_BINS := $(BENCH_SRC:%.c=$(B)/%)
 TORCH_PYTHON ?= /usr/bin/python3
 # What to measure (also: layers), and a real archive for cifar-prep:

@@ -3,7 +3,12 @@
  *
  * The same as bench/torch_step.py: random images, fresh weights, default dropout; forward, losses
  * with smoothing, backward, clip, AdamW.  A back end that takes its images from a resident data set
- * does so here, with made images.  Prints one JSON object. */
+ * does so here, with made images.  Prints one JSON object.
+ *
+ * --check runs three steps before that, one after the other: the first is launched as it is, the
+ * second recorded, the third replayed, where a back end does so.  Their losses and gradient norms,
+ * and a CRC-32 of all parameters behind them, are what two ways to run the same step must agree
+ * in, to the bit on one device. */
 #include "backend/backend.h"
 #include "base/tool.h"
 #include "net/model.h"
@@ -14,13 +19,14 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <zlib.h>
 
-enum { STEPS_MAX = 1000, BATCH_MAX = 4096 };
+enum { STEPS_MAX = 1000, BATCH_MAX = 4096, CHECKED = 3 };
 
 struct args {
     const char *arch, *fusion, *device, *precision;
     int64_t batch, steps, warmup, threads;
-    bool profile;
+    bool profile, check;
 };
 
 /* Everything a step needs; owned. */
@@ -181,20 +187,69 @@ static enum fx_status begin_step(const struct bench *b, const struct args *args,
     return FX_OK;
 }
 
-/* The end of step i, from 1; as in training, the next one is under way where the back end runs
- * ahead. */
+/* The end of a step of those that are numbered first .. last; as in training, the next one is under
+ * way where the back end runs ahead. */
 static enum fx_status run_step(const struct bench *b, const struct args *args, int64_t i,
-                               struct fx_err *err)
+                               int64_t first, int64_t last, struct fx_err *err)
 {
     bool goes_ahead = b->backend->runs_ahead && !args->profile;
     struct fx_step_result result;
 
-    if (!goes_ahead || i == 1)
+    if (!goes_ahead || i == first)
         FX_TRY(begin_step(b, args, i, err));
-    if (goes_ahead && i < args->warmup + args->steps)
+    if (goes_ahead && i < last)
         FX_TRY(begin_step(b, args, i + 1, err));
     return b->backend->step_end(b->model, &result, err);
 }
+
+/* ---- check ---- */
+
+/* Of all values, in the order of the graph. */
+static enum fx_status crc_of_parameters(const struct bench *b, uint32_t *crc, struct fx_err *err)
+{
+    *crc = 0;
+    for (int i = 0; i < b->graph.n_params; i++) {
+        const struct fx_param *param = &b->graph.params[i];
+        enum fx_status status;
+
+        if (param->kind == FX_PARAM_COUNTER)
+            continue;
+        size_t n_bytes = (size_t)param->n_elements * sizeof(float);
+        void *values = malloc(n_bytes);
+        if (values == NULL)
+            return fx_fail(err, FX_EFAIL, "out of memory");
+        status = b->backend->tensor_read(b->model, i, FX_ROLE_VALUE, values, err);
+        if (status == FX_OK)
+            *crc = (uint32_t)crc32_z(*crc, values, n_bytes);
+        free(values);
+        FX_TRY(status);
+    }
+    return FX_OK;
+}
+
+/* Prints members of the JSON object: "losses", "grad_norms" and "crc32". */
+static enum fx_status check(const struct bench *b, const struct args *args, struct fx_err *err)
+{
+    struct fx_step_result results[CHECKED];
+    uint32_t crc;
+
+    for (int i = 0; i < CHECKED; i++) {
+        FX_TRY(begin_step(b, args, i + 1, err));
+        FX_TRY(b->backend->step_end(b->model, &results[i], err));
+    }
+    FX_TRY(crc_of_parameters(b, &crc, err));
+    printf("\"losses\":[");
+    for (int i = 0; i < CHECKED; i++)
+        printf("%s%.17g", i > 0 ? "," : "",
+               results[i].losses.total / (double)results[i].losses.n_images);
+    printf("],\"grad_norms\":[");
+    for (int i = 0; i < CHECKED; i++)
+        printf("%s%.9g", i > 0 ? "," : "", results[i].grad_norm);
+    printf("],\"crc32\":\"%08" PRIx32 "\",", crc);
+    return FX_OK;
+}
+
+/* ---- time ---- */
 
 static int compare_doubles(const void *a, const void *b)
 {
@@ -222,6 +277,8 @@ static enum fx_status device_bytes(const struct bench *b, size_t *n_bytes, struc
 
 static enum fx_status measure(const struct bench *b, const struct args *args, struct fx_err *err)
 {
+    int64_t before = args->check ? CHECKED : 0; /* steps that were run */
+    int64_t first = before + 1, last = before + args->warmup + args->steps;
     double seconds[STEPS_MAX], cpu_seconds[STEPS_MAX];
     struct rusage usage;
     size_t taken;
@@ -232,7 +289,7 @@ static enum fx_status measure(const struct bench *b, const struct args *args, st
     for (int64_t i = -args->warmup; i < args->steps; i++) {
         double start = seconds_of(CLOCK_MONOTONIC);
         double cpu_start = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
-        FX_TRY(run_step(b, args, i + args->warmup + 1, err));
+        FX_TRY(run_step(b, args, first + args->warmup + i, first, last, err));
         if (i >= 0) {
             seconds[i] = seconds_of(CLOCK_MONOTONIC) - start;
             cpu_seconds[i] = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - cpu_start;
@@ -244,7 +301,7 @@ static enum fx_status measure(const struct bench *b, const struct args *args, st
     getrusage(RUSAGE_SELF, &usage);
     FX_TRY(device_bytes(b, &taken, err));
     fx_model_measure(&b->graph, FX_LANE_ALL, &size);
-    printf("{\"device\":\"%s\",\"images_per_second\":%.6g,\"step_seconds\":%.6g,\"step_cpu_"
+    printf("\"device\":\"%s\",\"images_per_second\":%.6g,\"step_seconds\":%.6g,\"step_cpu_"
            "seconds\":%.6g,"
            "\"peak_rss_bytes\":%ld,\"planned_bytes\":%zu,\"device_bytes\":%zu,"
            "\"parameters\":%" PRId64 ",\"macs\":%" PRId64 "}\n",
@@ -275,6 +332,9 @@ static enum fx_status run(const struct args *args, struct fx_err *err)
     FX_TRY_OUT(open_model(&b, args, err));
     FX_TRY_OUT(write_initial_values(&b, err));
     FX_TRY_OUT(make_batch(&b, (int)args->batch, err));
+    printf("{");
+    if (args->check)
+        FX_TRY_OUT(check(&b, args, err));
     FX_TRY_OUT(measure(&b, args, err));
 out:
     close_model(&b);
@@ -283,7 +343,7 @@ out:
 
 int main(int argc, char **argv)
 {
-    struct args args = { "resnet18", "multiplicative", "auto", "fp32", 8, 4, 2, 2, false };
+    struct args args = { "resnet18", "multiplicative", "auto", "fp32", 8, 4, 2, 2, false, false };
     struct fx_option options[] = {
         { "arch", 0, "NAME", FX_OPT_STRING, &args.arch, 0, 0, NULL, "the experts", NULL },
         { "fusion", 0, "NAME", FX_OPT_STRING, &args.fusion, 0, 0, NULL, "fusion module", NULL },
@@ -297,6 +357,8 @@ int main(int argc, char **argv)
         { "threads", 0, "N", FX_OPT_INT, &args.threads, 1, 1024, NULL, "threads (2)", NULL },
         { "profile", 0, NULL, FX_OPT_FLAG, &args.profile, 0, 0, NULL,
           "on stderr: processor time of the slots and of the back end's steps", NULL },
+        { "check", 0, NULL, FX_OPT_FLAG, &args.check, 0, 0, NULL,
+          "first: losses, gradient norms and a CRC-32 of the parameters of three steps", NULL },
         { NULL, 0, NULL, FX_OPT_END, NULL, 0, 0, NULL, NULL, NULL },
     };
     const struct fx_tool tool = {

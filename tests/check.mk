@@ -14,7 +14,7 @@ C_SUITES := $(call suites_of,$(UNIT_SRC))
 SAN_C_SUITES := $(call suites_of,$(call unit_src,$(SIM),$(SIM)))
 SIM_SUITES := $(if $(SIM),$(filter ops/% kernels/% unit/sim_% unit/backends,$(SAN_C_SUITES)))
 # The tools on a GPU, real (where there is one) and simulated.
-CUDA_BATS := cuda/cuda_tools cuda/cuda_resume cuda/cuda_choice
+CUDA_BATS := cuda/cuda_tools cuda/cuda_resume cuda/cuda_choice cuda/first_light
 SIM_BATS := $(if $(SIM),$(CUDA_BATS))
 # Input that must be refused is also given to the sanitizer build of the tools.
 SAN_BATS := $(filter bad% attack/kept pictures fusion-predict,$(BATS_SUITES))

@@ -183,6 +183,43 @@ expert() {
     same_bytes run first
 }
 
+@test "a call that cannot be captured costs a warning, not the run" {
+    need_simulator
+    train first --log-steps
+    for nodes in 0 1 30; do
+        CUDA_SIM_CAPTURE_NODES=$nodes train second 2>said
+        same_bytes first second
+        run -0 grep -c "fusion-train: warning: .* while a step was recorded as a CUDA graph: kernels \
+are launched one by one, with the same results, more slowly" said
+        assert_output 1
+        rm -r second
+    done
+}
+
+# The memory is there when the programs are compiled, and less of it when it is allocated.
+@test "memory that another process takes meanwhile: norms are not kept, or what to reduce" {
+    need_simulator
+    step() {
+        "$FX_BUILD/bench/step" --device cuda --arch resnet18:width=16,blocks=1-1-1-1 --batch 4 \
+            --check --steps 1 --warmup 0
+    }
+    value() { # FILE NAME
+        python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$@"
+    }
+    step >first
+    local all=$((8 << 30)) planned
+    planned=$(value first planned_bytes)
+    CUDA_SIM_MEMORY_TAKEN=$((all - planned + 65536)) step >second 2>said
+    assert_equal "$(value second crc32)" "$(value first crc32)"
+    run -0 cat said
+    assert_line --regexp "^step: warning: device cuda: memory that was free is taken: planned again, \
+0.0[0-9] GiB instead of 0.0[0-9], without keeping the results of norms: the same results, more \
+slowly$"
+    CUDA_SIM_MEMORY_TAKEN=8G fails_with 1 "step: device cuda: out of memory: the model takes \
+* GiB of the device, and 0.00 GiB are free: reduce --batch, use --precision bf16, or end what else \
+runs there" step
+}
+
 @test "too little memory is said before training, with what is needed and what to do" {
     need_simulator
     export CUDA_SIM_MEMORY=4M

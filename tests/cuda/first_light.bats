@@ -1,0 +1,61 @@
+#!/usr/bin/env bats
+# bench/first-light with real programs, on a GPU and, where they are made to fail, on the simulator.
+
+load ../helper
+load cuda_device
+
+setup_file() {
+    local status=0
+    "$FX_BUILD/tests/device-probe" cuda >/dev/null 2>why || status=$?
+    [ "$status" -ne 0 ] || return 0
+    [ "${FX_REQUIRE_DEVICE:-}" != cuda ] || fail "cuda is required: $(cat why)"
+    skip_file "$(sed 's/^device-probe: //' why)"
+}
+
+setup() {
+    enter_test
+}
+
+# sim OPTION... LINE...
+sim() {
+    run "$ROOT/bench/first-light" --build "$FX_BUILD" --out out --small "$@"
+}
+
+# says LINE VERDICT TEXT: the row of the table.
+says() {
+    run grep -E "^$1 +$2 " out/table.txt
+    assert_output --partial "$3"
+}
+
+@test "a device, rates, kernels, operators, and steps with the same bits" {
+    sim device rates kernels/pool_kernels ops/norm 'check/resnet18/*' 'step/resnet18/*' \
+        profile/resnet18
+    assert_success
+    says device ok "cuda:0: "
+    says rates ok "copy "
+    says kernels/pool_kernels ok " passed"
+    says check/resnet18/cuda ok "loss off by "
+    says step/resnet18/default ok ": the bits of serial"
+    says profile/resnet18 ok "conv forward"
+}
+
+@test "a library that is missing or of another version" {
+    need_simulator
+    export CUDA_SIM_CUDNN="device cuda: libcudnn.so.9: cannot open shared object file"
+    sim device step/resnet18/default
+    says device FAILED "device-probe: device cuda: libcudnn.so.9: cannot open shared object"
+    says step/resnet18/default FAILED "libcudnn.so.9: cannot open shared object file"
+    CUDA_SIM_CUDNN="cuDNN: the library is 9.7.1, this program needs 9.19" sim device
+    says device FAILED "the library is 9.7.1, this program needs 9.19"
+}
+
+@test "a kernel that hangs, too little memory, and a call that cannot be captured" {
+    need_simulator
+    CUDA_SIM_HANG=avgpool sim --seconds 20 kernels/pool_kernels step/resnet18/default
+    says kernels/pool_kernels TIMEOUT "after "
+    CUDA_SIM_MEMORY=4M sim step/resnet18/default
+    says step/resnet18/default FAILED "device cuda: out of memory: the model takes "
+    CUDA_SIM_CAPTURE_NODES=20 sim 'step/resnet18/*'
+    says step/resnet18/default ok ": the bits of serial"
+    grep -q "warning: .* while a step was recorded as a CUDA graph" out/log.txt
+}
