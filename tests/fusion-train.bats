@@ -289,6 +289,28 @@ END
     assert_not_exists run
 }
 
+@test "--precision auto is the faster one, and stays what it was when the run began" {
+    chosen() { jq -r 'select(.event == "start").precision' run/history.jsonl; }
+
+    train run --precision auto --steps 1
+    assert_equal "$(chosen)" fp32
+    train run --precision auto --resume --steps 2
+    run ! grep -- '--precision auto' run/history.jsonl
+    [ "${HAVE_DNNL:-1}" = 1 ] || return 0
+    for isa in AVX512_CORE DEFAULT; do
+        rm -r run
+        wanted=fp32
+        [ $isa = AVX512_CORE ] || ! grep -q amx_bf16 /proc/cpuinfo || wanted=bf16
+        DNNL_MAX_CPU_ISA=$isa train run --device cpu --precision auto --steps 1
+        assert_equal "$(chosen)" $wanted
+    done
+    # On a machine that would choose the other one.
+    DNNL_MAX_CPU_ISA=$isa train run --device cpu --precision auto --resume --steps 2
+    DNNL_MAX_CPU_ISA=AVX512_CORE_BF16 run train run --device cpu --precision auto --resume --steps 3
+    [ $wanted = fp32 ] || assert_success
+    assert_equal "$(chosen)" $wanted
+}
+
 @test "the progress line on a terminal of 80 columns shows time left, rate, loss and accuracy" {
     TERM=xterm script -qec "stty cols 80; fusion-train --fusion multiplicative --data '$data' \
         --experts '$experts' --checkpoint-dir run --device ref --epochs 3 --batch 4 >/dev/null" \

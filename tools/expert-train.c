@@ -117,6 +117,8 @@ static enum fx_status write_expert(const struct args *args, const struct inputs 
 static enum fx_status finished(struct args *args, struct inputs *in, struct fx_err *err)
 {
     FX_TRY(fx_train_check(&args->train, err));
+    FX_TRY(fx_finished_precision(&args->train.settings.precision, args->train.run.checkpoint_dir,
+                                 args->train.run.device, err));
     if (args->train.data)
         FX_TRY(fx_dataset_open(&in->dataset, args->train.data, err));
     args->train.settings.data_digest = in->dataset.digest;
@@ -145,6 +147,8 @@ static enum fx_status train(struct args *args, struct inputs *in, struct fx_err 
 
     fx_log_info("%s", fx_tool_command_line());
     FX_TRY(fx_train_check(&args->train, err));
+    FX_TRY(fx_finished_precision(&args->train.settings.precision, args->train.run.checkpoint_dir,
+                                 args->train.run.device, err));
     FX_TRY(fx_dataset_open(&in->dataset, args->train.data, err));
     FX_TRY(build(args, in, in->dataset.n_classes, err));
     settings->data_digest = in->dataset.digest;

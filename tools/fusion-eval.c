@@ -384,12 +384,13 @@ static enum fx_status check_device(const struct args *args, struct fx_err *err)
     return fx_engine_probe(&options, err);
 }
 
-static enum fx_status run(const struct args *args, struct fx_err *err)
+static enum fx_status run(struct args *args, struct fx_err *err)
 {
     struct evaluation ev = { .metrics.fd = -1 };
     double start = fx_seconds();
 
     fx_log_set_task(args->run.task);
+    FX_TRY(fx_choose_precision(&args->settings.precision, args->run.device, err));
     if (args->check_device)
         return check_device(args, err);
     if (!args->data)

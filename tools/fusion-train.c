@@ -181,6 +181,8 @@ static enum fx_status train(struct args *args, struct inputs *in, struct fx_err 
     };
 
     FX_TRY(fx_train_check(&args->train, err));
+    FX_TRY(fx_finished_precision(&args->train.settings.precision, args->train.run.checkpoint_dir,
+                                 args->train.run.device, err));
     FX_TRY(fx_dataset_open(&in->dataset, args->train.data, err));
     FX_TRY(read_experts(args, in, err));
     FX_TRY(check_classes(args, in, err));
@@ -234,6 +236,8 @@ static enum fx_status finished(struct args *args, struct inputs *in, struct fx_e
     struct fx_settings *settings = &args->train.settings;
 
     FX_TRY(fx_train_check(&args->train, err));
+    FX_TRY(fx_finished_precision(&args->train.settings.precision, args->train.run.checkpoint_dir,
+                                 args->train.run.device, err));
     FX_TRY(describe(args, in, err));
     if (args->train.data)
         FX_TRY(fx_dataset_open(&in->dataset, args->train.data, err));

@@ -32,8 +32,9 @@ struct fx_device;  /* back end's own: vendor handles, worker threads */
 struct fx_model;   /* back end's own: graph, parameter store, arenas */
 struct fx_program; /* back end's own: one compiled graph for one mode and batch size */
 
-#define FX_PRECISIONS "fp32|bf16"
-enum fx_precision { FX_PRECISION_FP32, FX_PRECISION_BF16 };
+#define FX_PRECISIONS "fp32|bf16|auto"
+/* AUTO is for options: fx_choose_precision, or what a run has begun with, takes its place. */
+enum fx_precision { FX_PRECISION_FP32, FX_PRECISION_BF16, FX_PRECISION_AUTO };
 enum fx_mode { FX_TRAIN, FX_EVAL };
 
 struct fx_device_options {
@@ -114,6 +115,9 @@ struct fx_backend {
     /* device_find (optional, NULL: the processor is the device): looks whether the device can be
      * used, with its driver and libraries, and opens nothing.  FX_EDEVICE: it cannot, and why. */
     enum fx_status (*device_find)(struct fx_device_place *place, struct fx_err *err);
+
+    /* prefers_bf16 (optional, NULL: no): whether bf16 is the faster precision on this machine. */
+    bool (*prefers_bf16)(void);
 
     /* device_open: FX_EDEVICE when the machine lacks the device or the precision. */
     enum fx_status (*device_open)(struct fx_device **device,
@@ -230,5 +234,10 @@ struct fx_choice {
  * and why; auto always finds one. */
 enum fx_status fx_choose(struct fx_choice *choice, const char *device,
                          struct fx_err *err) FX_MUST_CHECK;
+
+/* fx_choose_precision: puts in the place of AUTO what the device, by its text, is faster in; any
+ * other precision stays.  Fails as fx_choose. */
+enum fx_status fx_choose_precision(enum fx_precision *precision, const char *device,
+                                   struct fx_err *err) FX_MUST_CHECK;
 
 #endif

@@ -166,3 +166,16 @@ enum fx_status fx_choose(struct fx_choice *choice, const char *device, struct fx
         return find(choice, gpu, true, err);
     return find(choice, device, false, err);
 }
+
+enum fx_status fx_choose_precision(enum fx_precision *precision, const char *device,
+                                   struct fx_err *err)
+{
+    struct fx_choice choice;
+
+    if (*precision != FX_PRECISION_AUTO)
+        return FX_OK;
+    FX_TRY(fx_choose(&choice, device, err));
+    *precision = choice.backend->prefers_bf16 && choice.backend->prefers_bf16() ? FX_PRECISION_BF16
+                                                                                : FX_PRECISION_FP32;
+    return FX_OK;
+}

@@ -33,7 +33,7 @@ struct fusion_error {
  * read during fusion_open only. */
 struct fusion_options {
     const char *device;    /* "auto" (NULL), "cpu", "cuda", "cuda:1", "ref" */
-    const char *precision; /* "fp32" (NULL) or "bf16" */
+    const char *precision; /* "fp32" (NULL), "bf16" or "auto" */
     const char *data;      /* data set of cifar-prep, for model files without class names or
                               normalisation (written before 1.0.0, or by PyTorch); or NULL */
     int threads;           /* CPU threads; 0: as many as the process may use */

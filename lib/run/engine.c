@@ -39,7 +39,8 @@ static enum fx_status open_device(struct fx_engine *engine, const struct fx_engi
 
     engine->threads = device.n_threads;
     FX_TRY(fx_choose(&engine->choice, options->device, err));
-    say_device(engine, options->precision);
+    FX_TRY(fx_choose_precision(&device.precision, engine->choice.device, err));
+    say_device(engine, device.precision);
     engine->backend = engine->choice.backend;
     device.ordinal = engine->choice.ordinal;
     return engine->backend->device_open(&engine->device, &device, err);

@@ -53,16 +53,27 @@ static enum fx_status read_lines(struct ends *ends, const struct fx_input *in, s
     return FX_OK;
 }
 
-static enum fx_status read_ends(struct ends *ends, const char *path, struct fx_err *err)
+static enum fx_status read_file(struct ends *ends, const char *path, struct fx_err *err)
 {
     struct fx_input in = { 0 };
 
-    *ends = (struct ends){ 0 };
     if (access(path, F_OK) != 0 && errno == ENOENT)
         return FX_OK;
     FX_TRY(fx_input_open(&in, path, err));
     enum fx_status status = read_lines(ends, &in, err);
     fx_input_close(&in);
+    return status;
+}
+
+static enum fx_status read_ends(struct ends *ends, const char *dir, struct fx_err *err)
+{
+    char *path = NULL;
+
+    *ends = (struct ends){ 0 };
+    if (asprintf(&path, "%s/history.jsonl", dir) < 0)
+        return fx_fail(err, FX_EFAIL, "%s: out of memory", dir);
+    enum fx_status status = read_file(ends, path, err);
+    free(path);
     return status;
 }
 
@@ -111,13 +122,10 @@ static enum fx_status compare(const struct ends *ends, const char *dir,
 enum fx_status fx_finished_look(struct fx_finished *found, const char *dir,
                                 const struct fx_settings *settings, struct fx_err *err)
 {
-    struct ends ends = { 0 };
-    char *path = NULL;
+    struct ends ends;
+    enum fx_status status = read_ends(&ends, dir, err);
 
     *found = (struct fx_finished){ 0 };
-    if (asprintf(&path, "%s/history.jsonl", dir) < 0)
-        return fx_fail(err, FX_EFAIL, "%s: out of memory", dir);
-    enum fx_status status = read_ends(&ends, path, err);
     found->lines = ends.lines;
     found->at_epoch = ends.at_epoch;
     found->was_finished = status == FX_OK && is_text(ends.start, "event", "start") &&
@@ -131,8 +139,26 @@ enum fx_status fx_finished_look(struct fx_finished *found, const char *dir,
     }
     json_decref(ends.start);
     json_decref(ends.end);
-    free(path);
     return status;
+}
+
+enum fx_status fx_finished_precision(enum fx_precision *precision, const char *dir,
+                                     const char *device, struct fx_err *err)
+{
+    struct ends ends;
+
+    if (*precision != FX_PRECISION_AUTO)
+        return FX_OK;
+    enum fx_status status = read_ends(&ends, dir, err);
+    for (int p = FX_PRECISION_FP32; p < FX_PRECISION_AUTO; p++) {
+        char word[FX_WORD_BYTES];
+
+        if (is_text(ends.start, "precision", fx_word_text(FX_PRECISIONS, p, word)))
+            *precision = (enum fx_precision)p;
+    }
+    json_decref(ends.start);
+    json_decref(ends.end);
+    return status == FX_OK ? fx_choose_precision(precision, device, err) : status;
 }
 
 enum fx_status fx_finished_say(const char *dir, const struct fx_settings *settings,

@@ -20,6 +20,11 @@ enum fx_status fx_finished_look(struct fx_finished *found, const char *dir,
                                 const struct fx_settings *settings,
                                 struct fx_err *err) FX_MUST_CHECK;
 
+/* fx_finished_precision: puts in the place of AUTO what the run in DIR has begun with, or what is
+ * faster on the device where none has begun. */
+enum fx_status fx_finished_precision(enum fx_precision *precision, const char *dir,
+                                     const char *device, struct fx_err *err) FX_MUST_CHECK;
+
 /* fx_finished_say: option --finished: logs the result.  FX_EFAIL when the run is not finished. */
 enum fx_status fx_finished_say(const char *dir, const struct fx_settings *settings,
                                struct fx_err *err) FX_MUST_CHECK;

@@ -173,6 +173,7 @@ static inline void *fx_view_at(const struct fx_view *v, const struct fx_loops *l
 
 /* ---- functions of the back-end table (backend.h) in model.c ---- */
 
+bool fx_cpu_prefers_bf16(void);
 enum fx_status fx_cpu_device_open(struct fx_device **device,
                                   const struct fx_device_options *options, struct fx_err *err);
 void fx_cpu_device_close(struct fx_device *device);

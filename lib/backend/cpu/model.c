@@ -43,6 +43,12 @@ static const struct fx_shift_loops *shift_for(enum fx_dnnl_isa isa)
     return NULL;
 }
 
+/* Without tiles bf16 saves memory only. */
+bool fx_cpu_prefers_bf16(void)
+{
+    return shift_for(fx_dnnl_isa());
+}
+
 enum fx_status fx_cpu_device_open(struct fx_device **out, const struct fx_device_options *options,
                                   struct fx_err *err)
 {

@@ -282,6 +282,7 @@ static void profile_print(struct fx_program *program, FILE *out)
 const struct fx_backend fx_backend_cpu = {
     .name = "cpu",
     .applies_rows = false,
+    .prefers_bf16 = fx_cpu_prefers_bf16,
     .device_open = fx_cpu_device_open,
     .device_close = fx_cpu_device_close,
     .dataset_load = NULL,
