@@ -41,7 +41,7 @@ static bool plan_winograd(struct fx_conv_code *code, const struct fx_device *dev
         .c_out = s->c_out,
     };
 
-    if (s->bf16 || s->kernel != 3 || s->stride != 1 || s->pad != 1 || !fx_winograd_suits(&shape))
+    if (s->kernel != 3 || s->stride != 1 || s->pad != 1 || !fx_winograd_suits(&shape))
         return false;
     fx_winograd_plan(&code->winograd, device->winograd, &shape, direction, omp_get_max_threads());
     code->way = FX_CONV_WINOGRAD;
@@ -106,8 +106,8 @@ enum fx_status fx_cpu_conv_compile(void *ctx, int node, enum fx_conv_direction d
     op->layout = fx_weight_layout_of(&graph->nodes[node], x->c, device->loops->block);
     op->param = graph->nodes[node].params[0];
     shape = shape_of(program, node, x, y);
-    if (!plan_winograd(code, device, &shape, direction) &&
-        !plan_shift(code, device, &shape, direction) &&
+    if (!plan_shift(code, device, &shape, direction) &&
+        !plan_winograd(code, device, &shape, direction) &&
         compile_dnnl(code, device, &shape, direction, err) != FX_OK)
         return fx_err_prepend(err, "%s: ", graph->params[op->param].name);
     bytes = fx_arena_round(code->workspace);

@@ -1,35 +1,7 @@
-/* The body of loops_*.c, which define what vector_internal.h wants, and
- *   BF16    1: values are bf16     TABLE   name of the struct fx_loops to define */
+/* The body of loops_*.c, which define what vector_internal.h wants, BF16 too, and
+ *   TABLE  name of the struct fx_loops to define */
 #include "backend/cpu/loops_internal.h"
 #include "backend/cpu/vector_internal.h"
-
-#if BF16
-#include <string.h>
-
-typedef uint16_t value;
-#else
-typedef float value;
-#endif
-
-LOOP vf load(const value *p)
-{
-#if BF16
-    return (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)p)), 16);
-#else
-    return *(const vf_memory *)p;
-#endif
-}
-
-LOOP void store(value *p, vf x)
-{
-#if BF16
-    __m256bh packed = _mm512_cvtneps_pbh((__m512)x);
-
-    memcpy(p, &packed, sizeof packed);
-#else
-    *(vf_memory *)p = x;
-#endif
-}
 
 /* x where keep is all ones, else 0.  A NaN survives the comparisons below: it must reach the loss.
  */

@@ -21,15 +21,18 @@ static const struct fx_loops *loops_for(enum fx_dnnl_isa isa, bool bf16)
     return &fx_loops_plain;
 }
 
-static const struct fx_winograd_loops *winograd_for(enum fx_dnnl_isa isa)
+static const struct fx_winograd_loops *winograd_for(enum fx_dnnl_isa isa, bool bf16)
 {
 #if defined(__x86_64__)
+    if (bf16)
+        return &fx_winograd_avx512_bf16;
     if (isa >= FX_DNNL_AVX512)
         return &fx_winograd_avx512;
     if (isa == FX_DNNL_AVX2 && __builtin_cpu_supports("fma"))
         return &fx_winograd_avx2;
 #endif
     (void)isa;
+    (void)bf16;
     return &fx_winograd_plain;
 }
 
@@ -68,7 +71,7 @@ enum fx_status fx_cpu_device_open(struct fx_device **out, const struct fx_device
     device->options = *options;
     device->bf16 = bf16;
     device->loops = loops_for(isa, bf16);
-    device->winograd = winograd_for(isa);
+    device->winograd = winograd_for(isa, bf16);
     device->shift = bf16 ? shift_for(isa) : NULL;
     status = fx_dnnl_open(&device->dnnl, err);
     if (status != FX_OK) {

@@ -2,12 +2,14 @@
  * has defined:
  *   BLOCK   floats of a vector: 8 or 16     TARGET  function attribute with the instruction set
  *   FMA     1: the set has a fused multiply-add
+ *   BF16    1: values of maps are bf16, 0: f32; not defined: there are none
  * Vectors are the compiler's own (vector_size), so the code is the same for every target. */
 #ifndef FX_BACKEND_CPU_VECTOR_INTERNAL_H
 #define FX_BACKEND_CPU_VECTOR_INTERNAL_H
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -29,6 +31,36 @@ LOOP void store_channels(float *p, vf x)
 {
     *(vf_memory *)p = x;
 }
+
+#ifdef BF16
+/* ---- values of maps ---- */
+
+#if BF16
+typedef uint16_t value;
+#else
+typedef float value;
+#endif
+
+LOOP vf load(const value *p)
+{
+#if BF16
+    return (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)p)), 16);
+#else
+    return *(const vf_memory *)p;
+#endif
+}
+
+LOOP void store(value *p, vf x)
+{
+#if BF16
+    __m256bh packed = _mm512_cvtneps_pbh((__m512)x);
+
+    memcpy(p, &packed, sizeof packed);
+#else
+    *(vf_memory *)p = x;
+#endif
+}
+#endif
 
 /* x in every channel. */
 LOOP vf spread(float x)

@@ -51,14 +51,14 @@ bool fx_winograd_suits(const struct fx_winograd_shape *s)
 
 static struct fx_tiling tiling_of(const struct fx_winograd_shape *s, int channels, int block)
 {
-    size_t block_floats = (size_t)(s->h * s->w * block);
+    size_t block_values = (size_t)(s->h * s->w * block);
 
     return (struct fx_tiling){ .h = s->h,
                                .w = s->w,
                                .rows = divide_up(s->h, FX_WINOGRAD_TILE),
                                .columns = divide_up(s->w, FX_WINOGRAD_TILE),
-                               .block_floats = block_floats,
-                               .image_floats = block_floats * (size_t)(channels / block) };
+                               .block_values = block_values,
+                               .image_values = block_values * (size_t)(channels / block) };
 }
 
 /* Matrices an odd number of vectors apart do not fall on the same lines of the cache. */
@@ -86,6 +86,13 @@ static struct fx_tile_matrices part_of(float *data, int part, int rows, int bloc
 static int slice_at(int blocks, int n, int i)
 {
     return (int)((long)blocks * i / n);
+}
+
+/* A map from a channel block on. */
+static char *block_of(const struct fx_winograd *p, const struct fx_tiling *t, const char *map,
+                      int block)
+{
+    return (char *)map + (size_t)block * t->block_values * p->loops->value_bytes;
 }
 
 static int slice_max(const struct fx_winograd *p)
@@ -174,8 +181,9 @@ size_t fx_winograd_workspace(const struct fx_winograd *p)
 /* What a thread works with, and what it has transformed last. */
 struct piece {
     const struct fx_winograd *p;
-    const float *from, *weights;
-    float *to;
+    const char *from;
+    const float *weights;
+    char *to;
     float *v; /* in parts of p->depth blocks */
     struct fx_tile_matrices u, m;
     int group, chunk;
@@ -236,13 +244,13 @@ static void multiply(const struct piece *w, int n_tiles, int in, int n_in, int n
 }
 
 /* x from its first block on, in parts. */
-static void transform_input(const struct fx_winograd *p, const float *x, int first, int n_tiles,
+static void transform_input(const struct fx_winograd *p, const char *x, int first, int n_tiles,
                             float *to)
 {
     for (int in = 0; in < p->in; in += p->depth) {
         struct fx_tile_matrices v = part_of(to, in / p->depth, p->chunk, p->depth, p->loops->block);
 
-        p->loops->input(&p->from, x + (size_t)in * p->from.block_floats, first, n_tiles,
+        p->loops->input(&p->from, block_of(p, &p->from, x, in), first, n_tiles,
                         smaller(p->depth, p->in - in), &v);
     }
 }
@@ -258,8 +266,7 @@ static void run_slice(struct piece *w, int group, int chunk, int slice)
     if (group != w->group)
         w->has_weights = false;
     if (group != w->group || chunk != w->chunk)
-        transform_input(p, w->from + (size_t)(group * p->in) * p->from.block_floats, first, n_tiles,
-                        w->v);
+        transform_input(p, block_of(p, &p->from, w->from, group * p->in), first, n_tiles, w->v);
     w->group = group;
     w->chunk = chunk;
     for (int in = 0; in < p->in; in += p->depth) {
@@ -271,12 +278,12 @@ static void run_slice(struct piece *w, int group, int chunk, int slice)
     }
     w->has_weights = p->n_slices == 1 && p->n_in == 1;
     p->loops->output(&p->to, &w->m, first, n_tiles, n_out,
-                     w->to + (size_t)(group * p->out + out) * p->to.block_floats);
+                     block_of(p, &p->to, w->to, group * p->out + out));
 }
 
 /* The part of one thread. */
-static void run_values(const struct fx_winograd *p, const float *from, const float *weights,
-                       float *to, float *workspace, int thread, int n_threads)
+static void run_values(const struct fx_winograd *p, const char *from, const float *weights,
+                       char *to, float *workspace, int thread, int n_threads)
 {
     int b = p->loops->block, n = p->groups * p->n_chunks * p->n_slices;
     float *own = workspace + (size_t)thread * p->thread_floats;
@@ -298,7 +305,7 @@ static void run_values(const struct fx_winograd *p, const float *from, const flo
  * own sums of the block that it works at. */
 struct sums {
     const struct fx_winograd *p;
-    const float *x, *dy;
+    const char *x, *dy;
     float *weights; /* of the group */
     float *v, *m, *u;
 };
@@ -317,11 +324,11 @@ static void transform_chunk(const struct sums *s, int chunk)
         int n_blocks = smaller(blocks, (is_x ? p->in : p->out) - part * blocks);
 
         if (is_x)
-            p->loops->input(&p->from, s->x + (size_t)(part * blocks) * p->from.block_floats, first,
-                            n, n_blocks, &to);
+            p->loops->input(&p->from, block_of(p, &p->from, s->x, part * blocks), first, n,
+                            n_blocks, &to);
         else
-            p->loops->gradient(&p->to, s->dy + (size_t)(part * blocks) * p->to.block_floats, first,
-                               n, n_blocks, &to);
+            p->loops->gradient(&p->to, block_of(p, &p->to, s->dy, part * blocks), first, n,
+                               n_blocks, &to);
     }
 }
 
@@ -382,8 +389,8 @@ static void add_chunk(const struct sums *s, int chunk)
 }
 
 /* The part of one thread of the team; the loops above are shared out and wait for each other. */
-static void run_weights(const struct fx_winograd *p, const float *x, const float *dy,
-                        float *weights, float *workspace, int thread)
+static void run_weights(const struct fx_winograd *p, const char *x, const char *dy, float *weights,
+                        float *workspace, int thread)
 {
     int b = p->loops->block;
     struct sums s = { .p = p, .v = workspace };
@@ -392,8 +399,8 @@ static void run_weights(const struct fx_winograd *p, const float *x, const float
     s.u = p->n_chunks == 1 ? workspace + p->shared_floats + (size_t)thread * p->thread_floats
                            : s.m + (size_t)p->n_out * matrices_floats(p->chunk, p->width, b);
     for (int g = 0; g < p->groups; g++) {
-        s.x = x + (size_t)(g * p->in) * p->from.block_floats;
-        s.dy = dy + (size_t)(g * p->out) * p->to.block_floats;
+        s.x = block_of(p, &p->from, x, g * p->in);
+        s.dy = block_of(p, &p->to, dy, g * p->out);
         s.weights = weights + (size_t)g * (size_t)(p->in * p->out) * block_pair(p);
         for (int chunk = 0; chunk < p->n_chunks; chunk++) {
             transform_chunk(&s, chunk);
@@ -402,8 +409,7 @@ static void run_weights(const struct fx_winograd *p, const float *x, const float
     }
 }
 
-void fx_winograd_run(const struct fx_winograd *p, float *x, float *weights, float *y,
-                     void *workspace)
+void fx_winograd_run(const struct fx_winograd *p, void *x, float *weights, void *y, void *workspace)
 {
     bool turned = p->direction == FX_CONV_DATA;
 

@@ -2,6 +2,7 @@
 #if defined(__x86_64__)
 #define BLOCK 8
 #define FMA 1
+#define BF16 0
 #define TARGET __attribute__((target("avx2,fma")))
 #define ROWS 6
 #define COLUMNS 2

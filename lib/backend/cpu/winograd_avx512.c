@@ -2,6 +2,7 @@
 #if defined(__x86_64__)
 #define BLOCK 16
 #define FMA 1
+#define BF16 0
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
 #define ROWS 6
 #define COLUMNS 4

@@ -1,4 +1,4 @@
-/* Winograd convolutions of our own: 3x3, stride 1, pad 1, f32, F(4x4, 3x3).
+/* Winograd convolutions of our own: 3x3, stride 1, pad 1, F(4x4, 3x3), in f32; maps may be bf16.
  *
  * An output tile of 4x4 pixels comes from an input tile of 6x6.  In the domain of the transforms
  * the convolution is 36 independent matrix products over tiles and channels, with a quarter of the
@@ -19,8 +19,8 @@ enum { FX_WINOGRAD_TILE = 4, FX_WINOGRAD_POINTS = 36 };
 struct fx_tiling {
     int h, w;
     int rows, columns;   /* of tiles in an image */
-    size_t block_floats; /* from one channel block to the next */
-    size_t image_floats; /* from one image to the next */
+    size_t block_values; /* from one channel block to the next */
+    size_t image_values; /* from one image to the next */
 };
 
 /* Some tiles in the domain of the transforms: `points` matrices of a row for each tile and a column
@@ -43,20 +43,21 @@ struct fx_panel {
     bool add;
 };
 
-/* The loops for one instruction set.  tile, n_tiles: which of all images' tiles; block, n_blocks:
- * channel blocks. */
+/* The loops for one instruction set and type of maps, f32 or bf16; all else is f32.  tile, n_tiles:
+ * which of all images' tiles; block, n_blocks: channel blocks. */
 struct fx_winograd_loops {
     int block, columns; /* columns: the most vectors of a panel */
+    size_t value_bytes; /* of maps */
 
     /* the tiles' rows of to = B' x B */
-    void (*input)(const struct fx_tiling *t, const float *x, int tile, int n_tiles, int n_blocks,
+    void (*input)(const struct fx_tiling *t, const void *x, int tile, int n_tiles, int n_blocks,
                   const struct fx_tile_matrices *to);
     /* likewise A dy A' */
-    void (*gradient)(const struct fx_tiling *t, const float *dy, int tile, int n_tiles,
-                     int n_blocks, const struct fx_tile_matrices *to);
+    void (*gradient)(const struct fx_tiling *t, const void *dy, int tile, int n_tiles, int n_blocks,
+                     const struct fx_tile_matrices *to);
     /* y = A' m A; from has the blocks that y begins with */
     void (*output)(const struct fx_tiling *t, const struct fx_tile_matrices *from, int tile,
-                   int n_tiles, int n_blocks, float *y);
+                   int n_tiles, int n_blocks, void *y);
     /* to = G w G': a row for each channel of n_in input blocks, a column for each of n_out output
      * blocks; w: the first of them, out_floats from an output block to the next */
     void (*weights)(const float *w, size_t out_floats, int n_in, int n_out,
@@ -73,6 +74,7 @@ struct fx_winograd_loops {
 extern const struct fx_winograd_loops fx_winograd_plain;
 extern const struct fx_winograd_loops fx_winograd_avx2;
 extern const struct fx_winograd_loops fx_winograd_avx512;
+extern const struct fx_winograd_loops fx_winograd_avx512_bf16; /* maps in bf16 */
 
 /* What is convolved. */
 struct fx_winograd_shape {
@@ -107,7 +109,7 @@ size_t fx_winograd_workspace(const struct fx_winograd *p); /* bytes */
 
 /* fx_winograd_run: x, y: the layer's input and result, or their gradients; what the direction does
  * not write is read.  The same bytes for any number of threads. */
-void fx_winograd_run(const struct fx_winograd *p, float *x, float *weights, float *y,
+void fx_winograd_run(const struct fx_winograd *p, void *x, float *weights, void *y,
                      void *workspace);
 
 #endif

@@ -1,11 +1,12 @@
-/* The body of winograd_*.c, which define what vector_internal.h wants, and
+/* The body of winograd_*.c, which define what vector_internal.h wants, BF16 too, and
  *   ROWS, COLUMNS  the largest panel of a product in registers, rows x vectors
  *   LOOPS          name of the struct fx_winograd_loops to define
  *
  * The points of F(4x4, 3x3) are 0, +-3/4, +-3/2 and infinity: exact in binary, and with less error
  * than the usual 0, +-1, +-2 (tests/unit/cpu_winograd.c prints it). */
-#include "backend/cpu/vector_internal.h"
 #include "backend/cpu/winograd_internal.h"
+
+#include "backend/cpu/vector_internal.h"
 
 enum { IN = 6, OUT = FX_WINOGRAD_TILE, TAPS = 3 };
 
@@ -114,7 +115,7 @@ LOOP struct span span_of(int at, int n, int size)
 }
 
 /* Rows of the map outside of `rows` are zeros, and so are what becomes of them. */
-LOOP void input_tile(const float *from, size_t row, struct span rows, struct span columns,
+LOOP void input_tile(const value *from, size_t row, struct span rows, struct span columns,
                      float *to, size_t point)
 {
     vf half[IN][IN], x[IN], v[IN];
@@ -127,7 +128,7 @@ LOOP void input_tile(const float *from, size_t row, struct span rows, struct spa
         }
         for (int c = 0; c < IN; c++)
             x[c] = c >= columns.first && c < columns.end
-                       ? load_channels(from + (size_t)r * row + (size_t)(c * BLOCK))
+                       ? load(from + (size_t)r * row + (size_t)(c * BLOCK))
                        : (vf){ 0 };
         to_points(x, half[r]);
     }
@@ -140,7 +141,7 @@ LOOP void input_tile(const float *from, size_t row, struct span rows, struct spa
     }
 }
 
-ENTRY void input(const struct fx_tiling *t, const float *x, int tile, int n_tiles, int n_blocks,
+ENTRY void input(const struct fx_tiling *t, const void *x, int tile, int n_tiles, int n_blocks,
                  const struct fx_tile_matrices *to)
 {
     size_t row = (size_t)t->w * BLOCK;
@@ -148,11 +149,11 @@ ENTRY void input(const struct fx_tiling *t, const float *x, int tile, int n_tile
     for (int i = 0; i < n_tiles; i++) {
         struct place at = place_of(t, tile + i);
         struct span rows = span_of(at.y - 1, IN, t->h), columns = span_of(at.x - 1, IN, t->w);
-        const float *from = x + (size_t)at.image * t->image_floats +
+        const value *from = (const value *)x + (size_t)at.image * t->image_values +
                             (ptrdiff_t)((at.y - 1) * t->w + at.x - 1) * BLOCK;
         float *v = to->data + (size_t)i * to->row;
 
-        for (int b = 0; b < n_blocks; b++, from += t->block_floats, v += BLOCK) {
+        for (int b = 0; b < n_blocks; b++, from += t->block_values, v += BLOCK) {
             if (columns.first == 0 && columns.end == IN)
                 input_tile(from, row, rows, (struct span){ 0, IN }, v, to->point);
             else if (columns.first == 1 && columns.end == IN)
@@ -165,16 +166,15 @@ ENTRY void input(const struct fx_tiling *t, const float *x, int tile, int n_tile
     }
 }
 
-LOOP void gradient_tile(const float *from, size_t row, int height, int width, float *to,
+LOOP void gradient_tile(const value *from, size_t row, int height, int width, float *to,
                         size_t point)
 {
     vf half[OUT][IN], y[OUT], m[IN];
 
     for (int r = 0; r < OUT; r++) {
         for (int c = 0; c < OUT; c++)
-            y[c] = r < height && c < width
-                       ? load_channels(from + (size_t)r * row + (size_t)(c * BLOCK))
-                       : (vf){ 0 };
+            y[c] = r < height && c < width ? load(from + (size_t)r * row + (size_t)(c * BLOCK))
+                                           : (vf){ 0 };
         gradient_to_points(y, half[r]);
     }
     for (int c = 0; c < IN; c++) {
@@ -186,7 +186,7 @@ LOOP void gradient_tile(const float *from, size_t row, int height, int width, fl
     }
 }
 
-ENTRY void gradient(const struct fx_tiling *t, const float *dy, int tile, int n_tiles, int n_blocks,
+ENTRY void gradient(const struct fx_tiling *t, const void *dy, int tile, int n_tiles, int n_blocks,
                     const struct fx_tile_matrices *to)
 {
     size_t row = (size_t)t->w * BLOCK;
@@ -194,11 +194,11 @@ ENTRY void gradient(const struct fx_tiling *t, const float *dy, int tile, int n_
     for (int i = 0; i < n_tiles; i++) {
         struct place at = place_of(t, tile + i);
         int height = t->h - at.y, width = t->w - at.x;
-        const float *from =
-            dy + (size_t)at.image * t->image_floats + (size_t)(at.y * t->w + at.x) * BLOCK;
+        const value *from = (const value *)dy + (size_t)at.image * t->image_values +
+                            (size_t)(at.y * t->w + at.x) * BLOCK;
         float *m = to->data + (size_t)i * to->row;
 
-        for (int b = 0; b < n_blocks; b++, from += t->block_floats, m += BLOCK) {
+        for (int b = 0; b < n_blocks; b++, from += t->block_values, m += BLOCK) {
             if (height >= OUT && width >= OUT)
                 gradient_tile(from, row, OUT, OUT, m, to->point);
             else
@@ -208,7 +208,7 @@ ENTRY void gradient(const struct fx_tiling *t, const float *dy, int tile, int n_
 }
 
 /* height, width: of the part that lies in the map. */
-LOOP void output_tile(const float *from, size_t point, float *to, size_t row, int height, int width)
+LOOP void output_tile(const float *from, size_t point, value *to, size_t row, int height, int width)
 {
     vf half[OUT][IN], m[IN], y[OUT];
 
@@ -222,27 +222,28 @@ LOOP void output_tile(const float *from, size_t point, float *to, size_t row, in
     for (int r = 0; r < height; r++) {
         from_points(half[r], y);
         for (int c = 0; c < width; c++)
-            store_channels(to + (size_t)r * row + (size_t)c * BLOCK, y[c]);
+            store(to + (size_t)r * row + (size_t)c * BLOCK, y[c]);
     }
 }
 
 ENTRY void output(const struct fx_tiling *t, const struct fx_tile_matrices *from, int tile,
-                  int n_tiles, int n_blocks, float *y)
+                  int n_tiles, int n_blocks, void *y)
 {
     size_t row = (size_t)t->w * BLOCK;
 
     for (int i = 0; i < n_tiles; i++) {
         struct place at = place_of(t, tile + i);
         int height = t->h - at.y, width = t->w - at.x;
-        float *to = y + (size_t)at.image * t->image_floats + (size_t)(at.y * t->w + at.x) * BLOCK;
+        value *to =
+            (value *)y + (size_t)at.image * t->image_values + (size_t)(at.y * t->w + at.x) * BLOCK;
 
         for (int b = 0; b < n_blocks; b++) {
             const float *m = from->data + (size_t)i * from->row + (size_t)b * BLOCK;
 
             if (height >= OUT && width >= OUT)
-                output_tile(m, from->point, to + (size_t)b * t->block_floats, row, OUT, OUT);
+                output_tile(m, from->point, to + (size_t)b * t->block_values, row, OUT, OUT);
             else
-                output_tile(m, from->point, to + (size_t)b * t->block_floats, row,
+                output_tile(m, from->point, to + (size_t)b * t->block_values, row,
                             height < OUT ? height : OUT, width < OUT ? width : OUT);
         }
     }
@@ -424,6 +425,7 @@ ENTRY void product(const struct fx_panel *p)
 const struct fx_winograd_loops LOOPS = {
     .block = BLOCK,
     .columns = COLUMNS,
+    .value_bytes = sizeof(value),
     .input = input,
     .gradient = gradient,
     .output = output,
