@@ -9,12 +9,13 @@ setup_file() {
     python3 "$ROOT/tests/attack/seeds.py" seeds
 }
 
-given() { # TARGET MUTANTS
+given() { # TARGET MUTANTS [--changing]
     local -a files
     mapfile -t files < <(find "$BATS_FILE_TMPDIR/seeds/$1" "$ROOT/tests/fuzz/kept/$1" -type f \
         2>/dev/null | sort)
     [ "${#files[@]}" -gt 0 ] || fail "no inputs for $1"
-    FX_FUZZ_N=$2 fuzz-inputs "$1" "${files[@]}"
+    # shellcheck disable=SC2086
+    FX_FUZZ_N=$2 fuzz-inputs ${3:-} "$1" "${files[@]}"
 }
 
 @test "tensors: pth, pickle, safetensors, npy, and what is written of them" {
@@ -43,6 +44,12 @@ given() { # TARGET MUTANTS
 
 @test "options" {
     given options 3000
+}
+
+@test "what is mapped may change while it is read" {
+    for target in pth pickle safetensors npy picture; do
+        given "$target" 500 --changing
+    done
 }
 
 @test "every target is among them" {

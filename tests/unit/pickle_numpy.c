@@ -1,4 +1,5 @@
 /* NumPy in pickles: every spelling of arrays and scalars, and what is none. */
+#include "../fuzz/changing.h"
 #include "archive/pickle_numpy_internal.h"
 #include "archive/unpickle_internal.h"
 
@@ -104,9 +105,52 @@ static void test_numpy(void **state)
     }
 }
 
+#if FX_CAN_CHANGE
+static void make_three_bytes_wide(uint8_t *bytes, size_t n, uint8_t *read)
+{
+    char *letters = memmem(bytes, n, "u1", 2);
+
+    (void)read;
+    if (letters)
+        letters[1] = '3';
+}
+
+/* Three bytes are no u1, nor is there a u3, whenever one becomes the other. */
+static void test_an_array_that_changes(void **state)
+{
+    static const char file[] = "\x80\x02"
+                               "cnumpy.core.multiarray\nscalar\n" DTYPE("u1", "|") "U\x03"
+                                                                                   "abc\x86R.";
+    enum fx_status status;
+    long last = 0;
+
+    (void)state;
+    do {
+        struct fx_pickle pickle;
+        struct fx_pickle_array array;
+        struct fx_err err = { 0 };
+        const uint8_t *bytes =
+            changing_begin((const uint8_t *)file, sizeof file - 1, ++last, make_three_bytes_wide);
+        status = fx_unpickle(&pickle, bytes, sizeof file - 1, NULL, "test", &err);
+        if (status == FX_OK)
+            status = fx_pickle_array_view(pickle.root, &array, "x", &err);
+        assert_int_equal(status, FX_EINPUT);
+        fx_pickle_fini(&pickle);
+    } while (changing_end() == last);
+    assert_true(last > 50);
+}
+#else
+static void test_an_array_that_changes(void **state)
+{
+    (void)state;
+    skip();
+}
+#endif
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_numpy) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_numpy),
+                                        cmocka_unit_test(test_an_array_that_changes) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../fuzz/changing.h"
 #include "base/jsonl.h"
 #include "tensor/npy.h"
 #include "tensor/tensor.h"
@@ -252,6 +253,47 @@ static void test_npy_bad(void **state)
     }
 }
 
+#if FX_CAN_CHANGE
+static void make_three_bytes_wide(uint8_t *bytes, size_t n, uint8_t *read)
+{
+    char *letters = memmem(bytes, n, "<i1", 3);
+
+    (void)read;
+    if (letters)
+        letters[2] = '3';
+}
+
+/* Nine bytes are no three elements of '<i1', nor is there a '<i3', whenever one becomes the other.
+ */
+static void test_npy_that_changes(void **state)
+{
+    static const char file[] = "\x93NUMPY\x01\x00\x34\x00"
+                               "{'descr':'<i1','fortran_order':False,'shape':(3,), }"
+                               "abcdefghi";
+    enum fx_status status;
+    long last = 0;
+
+    (void)state;
+    do {
+        struct fx_err err = { 0 };
+        int64_t *values;
+        size_t n;
+        const uint8_t *bytes =
+            changing_begin((const uint8_t *)file, sizeof file - 1, ++last, make_three_bytes_wide);
+        status = fx_npy_view_indices(bytes, sizeof file - 1, "test", &values, &n, &err);
+        free(values);
+        assert_int_equal(status, FX_EINPUT);
+    } while (changing_end() == last);
+    assert_true(last > 50);
+}
+#else
+static void test_npy_that_changes(void **state)
+{
+    (void)state;
+    skip();
+}
+#endif
+
 static void test_npy_round_trip(void **state)
 {
     static const int64_t written[3] = { 0, 49999, 7 };
@@ -343,6 +385,7 @@ int main(void)
         cmocka_unit_test(test_values_that_are_not_finite_are_counted),
         cmocka_unit_test(test_npy_good),
         cmocka_unit_test(test_npy_bad),
+        cmocka_unit_test(test_npy_that_changes),
         cmocka_unit_test(test_npy_round_trip),
         cmocka_unit_test(test_json_line),
         cmocka_unit_test(test_json_reader),

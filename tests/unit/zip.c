@@ -1,5 +1,6 @@
 /* The zip writer and reader against each other: content, places, deflated members, archives with
  * more members than the classic end record can count; and no cut is taken for a whole. */
+#include "../fuzz/changing.h"
 #include "archive/zip_internal.h"
 
 #include <setjmp.h>
@@ -180,12 +181,50 @@ static void test_deflated(void **state)
     free(out);
 }
 
+#if FX_CAN_CHANGE
+static void lead_outside(uint8_t *bytes, size_t n, uint8_t *read)
+{
+    char *name;
+
+    (void)read;
+    while ((name = memmem(bytes, n, "m/sub/c", 7)))
+        memcpy(name, "m/../.c", 7);
+}
+
+/* A name that was checked is the name that the member has. */
+static void test_names_that_change(void **state)
+{
+    struct archive a;
+    long last = 0;
+
+    (void)state;
+    make_three(&a);
+    do {
+        struct fx_err err = { 0 };
+        struct fx_zip zip;
+        const uint8_t *bytes = changing_begin(a.bytes, a.n, ++last, lead_outside);
+        enum fx_status status = fx_zip_open(&zip, bytes, a.n, "test", &err);
+        for (size_t i = 0; status == FX_OK && i < zip.n_members; i++)
+            assert_null(strstr(zip.members[i].name, ".."));
+        fx_zip_close(&zip);
+    } while (changing_end() == last);
+    assert_true(last > 50);
+    free(a.bytes);
+}
+#else
+static void test_names_that_change(void **state)
+{
+    (void)state;
+    skip();
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_same_members_same_bytes),
         cmocka_unit_test(test_every_cut),  cmocka_unit_test(test_many_members),
-        cmocka_unit_test(test_deflated),
+        cmocka_unit_test(test_deflated),   cmocka_unit_test(test_names_that_change),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
