@@ -171,6 +171,40 @@ fails_when_closed() { # COMMAND...
     done
 }
 
+@test "make and the shells of its recipes, too" {
+    local closing
+    unset_make
+    for closing in '' '<&-' '>&-' '2>&-'; do
+        with_closed ">said 2>&1 $closing" make --no-print-directory -f \
+            "$ROOT/pipelines/fusions.mk" DATA="$BATS_FILE_TMPDIR/cifar.tar.gz" OUT=out INIT=1 \
+            CLASSES=5 EPOCHS=1 STEPS=2 BATCH=8 THREADS=1 DEVICE=ref ARCH_resnet="$tiny_arch" \
+            resnet-concatenation
+        assert_equal "$closing $how" "$closing 0"
+        timeless out
+        find out -name '*.csv' -exec sed -i 's/,[^,]*seconds.*//; 2,$d' {} +
+        if [ -z "$closing" ]; then mv out whole; else diff -r whole out && rm -r out; fi
+    done
+    for closing in '<&-' '>&-' '2>&-' '<&- >&- 2>&-'; do
+        FUSION_TASK=task with_closed "$closing" "$ROOT/pipelines/train-shell" -c \
+            'cat | tee copy >made; echo said >&2; exit 7' 2>/dev/null
+        assert_equal "$closing $how" "$closing 7"
+        cmp made copy && rm made copy
+    done
+}
+
+@test "what would be submitted goes to standard output, or nowhere" {
+    local closing
+    submit-all-fusions --dry-run INIT=1 DATA="$data" resnet-concatenation >whole.txt
+    for closing in '<&-' '2>&-' '<&- 2>&-'; do
+        with_closed ">out $closing" submit-all-fusions --dry-run INIT=1 DATA="$data" \
+            resnet-concatenation
+        assert_equal "$closing $how" "$closing 0"
+        cmp whole.txt out
+    done
+    with_closed '>&-' submit-all-fusions --dry-run INIT=1 DATA="$data" resnet-concatenation 2>said
+    [ "$how" != 0 ] || fail "submit-all-fusions succeeds with nowhere to write"
+}
+
 @test "every tool is among them" {
     local tool
     for tool in "$FX_BUILD"/bin/*; do
