@@ -36,6 +36,40 @@ until_it_works() {
     until_it_works 3 metrics-csv -q --events end -o FILE runs/done runs/single
 }
 
+# each_alone COMMAND...: it writes into the folder made; of the allocations that come by the same
+# way through it the first fails, alone.
+each_alone() {
+    local n how first
+    mkdir made
+    FAIL_STACKS=stacks LD_PRELOAD=./failing.so "$@"
+    mv made whole
+    mapfile -t first < <(awk '!seen[$0]++ { print NR }' stacks)
+    for n in "${first[@]}"; do
+        mkdir made
+        how=0
+        FAIL_AT=$n LD_PRELOAD=./failing.so "$@" >out 2>said || how=$?
+        if [ "$how" = 0 ]; then
+            diff -r whole made
+            assert_equal "$n: $(cat said)" "$n: "
+        else
+            assert_equal "$n: $how $(wc -l <said)" "$n: 1 1"
+        fi
+        rm -r made
+    done
+    rm -r whole
+}
+
+@test "JSON beside components is read and written whole, or memory was short" {
+    mkcifar --train 40 --test 20 --classes 2 -o cifar.tar.gz
+    cifar-prep -q -o data.safetensors cifar.tar.gz
+    expert-load -q --arch resnet18:width=1,blocks=1-1-1-1 --classes 2 --init 1 --count 2 |
+        fusion-train -q --device ref --fusion simpleAddition --steps 1 --batch 4 \
+            --data data.safetensors --checkpoint-dir run >metrics.jsonl
+    each_alone ckpt-split -q -d made/parts run/best.safetensors
+    ckpt-split -q -d parts run/best.safetensors
+    each_alone ckpt-join -q -o made/joined parts/*/*.pth
+}
+
 @test "oneDNN is not begun with where the address space is not enough for it" {
     local limit
     [ "${HAVE_DNNL:-1}" = 1 ] || skip "no oneDNN"

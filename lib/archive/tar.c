@@ -3,6 +3,7 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,12 +23,17 @@ static la_ssize_t feed(struct archive *reader, void *context, const void **block
     return tar->input_status == FX_OK ? (la_ssize_t)n : -1;
 }
 
+/* Behind a call of libarchive that failed.  Memory that was short is not the archive's fault,
+ * whether libarchive says so or nothing. */
 static enum fx_status fail(struct fx_tar *tar, const char *what, struct fx_err *err)
 {
     const char *why = archive_error_string(tar->reader);
+    bool is_short = errno == ENOMEM;
 
     if (tar->input_status != FX_OK)
         return fx_fail(err, tar->input_status, "%s", tar->input_err.msg);
+    if (archive_errno(tar->reader) == ENOMEM || (!why && is_short))
+        return fx_fail(err, FX_EFAIL, "%s: out of memory", tar->input.name);
     return fx_fail(err, FX_EINPUT, "%s: %s: %s", tar->input.name, what, why ? why : "damaged");
 }
 

@@ -7,12 +7,14 @@ disk may hold then (disk.py) is looked at, and the same command is given again.
 
 INPUTS is the folder that attack_inputs makes; at most LIMIT states are tried, spread evenly, or all with 0."""
 
+import concurrent.futures
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import disk
 from subjects import TOOLS, content, timeless, words_of
@@ -201,18 +203,30 @@ def scenario(name, inputs):
     return Writing(name, [command], old)
 
 
+def in_own_folder():
+    os.chdir(tempfile.mkdtemp(dir="."))
+
+
+def judge(i):
+    cuts.wrong = []
+    cuts.judge(*tried[i])
+    return cuts.wrong
+
+
 def main():
+    global cuts, tried  # workers have them from this process: trees are large
     inputs, limit, *names = sys.argv[1:]
     wrong = []
+    # A sample is part of a check whose suites run side by side already.
+    n_workers = 1 if int(limit) else os.cpu_count()
     for name in names:
         cuts = scenario(name, inputs)
         cuts.record()
         states = sorted(cuts.states.values(), key=lambda state: len(state[2]))  # first what is there at the end
         tried = sample(states, int(limit))
-        for where, tree, wholes, least in tried:
-            cuts.judge(where, tree, wholes, least)
+        with concurrent.futures.ProcessPoolExecutor(n_workers, initializer=in_own_folder) as workers:
+            wrong += [line for judged in workers.map(judge, range(len(tried))) for line in judged]
         print(f"{name}: {len(tried)} of {len(cuts.states)} disks after a power cut", flush=True)
-        wrong += cuts.wrong
     for line in wrong:
         print(line, file=sys.stderr)
     sys.exit(1 if wrong else 0)

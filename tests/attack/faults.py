@@ -9,10 +9,12 @@ INPUTS is the folder that faults.bats makes, SHIM failing_malloc.c compiled; at 
 many allocations are tried, spread evenly, or all with 0.  System calls are made to fail by
 strace(1)."""
 
+import concurrent.futures
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 
 from subjects import TOOLS, content, words_of
 
@@ -32,7 +34,10 @@ ERRORS = {
 RESUMES = ("expert-train", "fusion-train")
 # libarchive writes through the NULL that two of its allocations give, and may end the process.
 CRASHES = ("cifar-prep",)
+resumed = set()  # what failed runs left that was gone on from
 STREAMS = ("metrics-wandb", "metrics-tensorboard")  # written record by record, for those who watch
+
+
 def run(command, *before, **environment):
     """Exit status, lines on stderr, and what is there then."""
     done = subprocess.run(
@@ -84,7 +89,7 @@ class Attack:
     def __init__(self, tool, inputs):
         self.tool = tool
         self.command = words_of(TOOLS[tool], inputs)
-        self.n, self.wrong = 0, []
+        self.wrong = []
         begin()
         status, said, self.whole = run(self.command)
         assert status == 0 and not said, said
@@ -93,7 +98,6 @@ class Attack:
         self.wrong.append(f"{self.tool}: {fault}: " + " ".join(str(word) for word in what))
 
     def judge(self, fault, status, said, files):
-        self.n += 1
         if fault.startswith("unlink"):  # what could not be removed is there still
             files = {name: files[name] for name in files if name in self.whole}
         if status == 0:
@@ -102,11 +106,15 @@ class Attack:
             return
         if status == -11 and self.tool in CRASHES and fault.startswith("malloc") and not files:
             return
-        if status not in (1, 3):
+        if status not in (1, 3) or (status == 3 and fault.startswith("malloc")):
             self.complain(fault, "exit status", status, said[-3:])
         if len([line for line in said if ": warning: " not in line]) != 1:
             self.complain(fault, "lines:", said[:5])
         if self.tool in RESUMES:
+            left = frozenset(files.items())
+            if left in resumed:  # the same is done from the same
+                return
+            resumed.add(left)
             again, more, files = run(self.command)
             if again != 0 or files != self.whole:
                 self.complain(fault, "resumed:", again, more[:2], self.difference(files))
@@ -117,35 +125,53 @@ class Attack:
         names = set(files) | set(self.whole)
         return sorted(name for name in names if files.get(name) != self.whole.get(name))
 
-    def system(self, limit):
-        for name, n in sample(calls(self.command), limit):
-            begin()
-            inject = f"inject={name}:error={ERRORS[name]}:when={n}"
-            command = ["strace", "-o", "trace", "-e", f"trace={name}", "-e", inject]
-            self.judge(f"{name} {n}", *run(self.command, *command))
+    def fail_call(self, name, n):
+        begin()
+        inject = f"inject={name}:error={ERRORS[name]}:when={n}"
+        command = ["strace", "-o", "trace", "-e", f"trace={name}", "-e", inject]
+        self.judge(f"{name} {n}", *run(self.command, *command))
 
-    def memory(self, shim, limit):
+    def fail_allocation(self, shim, n):
+        begin()
+        self.judge(f"malloc {n}", *run(self.command, LD_PRELOAD=shim, FAIL_AT=str(n)))
+
+    def allocations(self, shim):
+        """Of each way to one the first."""
         begin()
         run(self.command, LD_PRELOAD=shim, FAIL_STACKS=os.path.abspath("stacks"))
         first = {}
         with open("stacks") as stacks:
             for n, stack in enumerate(stacks, 1):
                 first.setdefault(stack, n)
-        for n in sample(list(first.values()), limit):
-            begin()
-            self.judge(f"malloc {n}", *run(self.command, LD_PRELOAD=shim, FAIL_AT=str(n)))
+        return list(first.values())
+
+
+def in_own_folder():
+    os.chdir(tempfile.mkdtemp(dir="."))
+
+
+def one(attack, how, *fault):
+    attack.wrong = []
+    getattr(attack, how)(*fault)
+    return attack.wrong
 
 
 def main():
     inputs, shim, limit, tool = sys.argv[1:]
+    limit = int(limit)
     attack = Attack(tool, inputs)
-    attack.system(int(limit))
-    n_calls = attack.n
-    attack.memory(shim, int(limit))
-    print(f"{tool}: {n_calls} calls and {attack.n - n_calls} allocations failed")
-    for line in attack.wrong:
+    faults = [("fail_call", *call) for call in sample(calls(attack.command), limit)]
+    n_calls = len(faults)
+    faults += [("fail_allocation", shim, n) for n in sample(attack.allocations(shim), limit)]
+    # The sample is part of a check whose suites run side by side already.
+    n_workers = 1 if limit else os.cpu_count()
+    with concurrent.futures.ProcessPoolExecutor(n_workers, initializer=in_own_folder) as workers:
+        done = [workers.submit(one, attack, *fault) for fault in faults]
+        wrong = [line for judged in done for line in judged.result()]
+    print(f"{tool}: {n_calls} calls and {len(faults) - n_calls} allocations failed")
+    for line in wrong:
         print(line, file=sys.stderr)
-    sys.exit(1 if attack.wrong else 0)
+    sys.exit(1 if wrong else 0)
 
 
 main()
