@@ -8,6 +8,8 @@
 
 #include <jpeglib.h>
 
+#include <jerror.h>
+
 /* Cameras need about 10; each costs a pass over the picture, however short it is. */
 enum { SCANS_MAX = 100 };
 
@@ -17,6 +19,7 @@ struct job {
     struct jpeg_source_mgr source;
     struct jpeg_progress_mgr progress;
     char why[JMSG_LENGTH_MAX];
+    enum fx_status status; /* why: the picture, or memory that was short */
     jmp_buf jump;
 };
 
@@ -26,8 +29,12 @@ static void fail(j_common_ptr info)
 {
     struct job *job = info->client_data;
 
-    if (job->why[0] == '\0')
+    job->status = FX_EINPUT;
+    if (job->why[0] == '\0') {
         info->err->format_message(info, job->why);
+        if (info->err->msg_code == JERR_OUT_OF_MEMORY)
+            job->status = FX_EFAIL;
+    }
     longjmp(job->jump, 1);
 }
 
@@ -169,7 +176,7 @@ enum fx_status fx_jpeg_decode(struct fx_picture *picture, const uint8_t *bytes, 
     if (setjmp(job.jump) == 0)
         status = read_all(&job, picture, bytes, n, err);
     else
-        status = fx_fail(err, FX_EINPUT, "%s", job.why);
+        status = fx_fail(err, job.status, "%s", job.why);
     jpeg_destroy_decompress(&job.info);
     return status;
 }

@@ -4,6 +4,7 @@
 #include "base/io.h"
 
 #include <setjmp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ struct job {
     const uint8_t *bytes; /* what is left */
     size_t n;
     char why[WHY_BYTES];
+    bool is_short; /* memory was */
 };
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -35,6 +37,22 @@ static void ignore(png_struct *png, const char *why)
 {
     (void)png;
     (void)why;
+}
+
+static void *allocate(png_struct *png, png_alloc_size_t n)
+{
+    struct job *job = png_get_mem_ptr(png);
+    void *bytes = malloc(n);
+
+    if (!bytes)
+        job->is_short = true;
+    return bytes;
+}
+
+static void release(png_struct *png, void *bytes)
+{
+    (void)png;
+    free(bytes);
 }
 
 static void take(png_struct *png, uint8_t *to, size_t n)
@@ -95,12 +113,15 @@ enum fx_status fx_png_decode(struct fx_picture *picture, const uint8_t *bytes, s
     struct job job = { .bytes = bytes, .n = n };
     enum fx_status status;
 
-    job.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &job, fail, ignore);
+    job.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &job, fail, ignore, &job, allocate,
+                                       release);
     job.info = job.png ? png_create_info_struct(job.png) : NULL;
     if (!job.info)
         status = fx_fail(err, FX_EFAIL, "out of memory");
     else if (setjmp(png_jmpbuf(job.png)) == 0)
         status = read_all(&job, picture, err);
+    else if (job.is_short)
+        status = fx_fail(err, FX_EFAIL, "out of memory");
     else
         status = fx_fail(err, FX_EINPUT, "%s", job.why);
     png_destroy_read_struct(&job.png, &job.info, NULL);
