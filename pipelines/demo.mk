@@ -10,7 +10,7 @@ DEMO_RUN = $(MAKE) --no-print-directory OUT=$(DEMO) DATA=$(DEMO)/cifar-100-pytho
 	EXPERTS=$(DEMO)/experts DEVICE=cpu CLASSES=10 \
 	EXPERT_EPOCHS=$(DEMO_EXPERT_EPOCHS) EPOCHS=$(DEMO_EPOCHS) \
 	EXPERT_FLAGS='--quiet $(DEMO_FLAGS) --lr-experts 0.05' \
-	TRAIN_FLAGS='$(DEMO_FLAGS) --lr-experts 0.001 --lr-fusion 0.003' \
+	TRAIN_FLAGS='$(DEMO_FLAGS)' \
 	ARCH_densenet=densenet121:growth=8,blocks=2-2-2-2 \
 	ARCH_resnet=resnet18:width=8 \
 	ARCH_improved_wide_resnet=improved_wideresnet28_10:depth=10,width=1 \

@@ -57,7 +57,7 @@ $(call proof_steps,all): proof-all-%: proof-experts-%
 $(call proof_steps,holdout): proof-holdout-%: proof-experts-%
 	+$(call proof_fuse,holdout,2) $(proof_holdout)
 $(call proof_steps,control): proof-control-%: proof-experts-%
-	+$(call proof_make,control) RECIPE= TRAIN= EPOCHS=$(or $(EPOCHS),2) \
+	+$(call proof_make,control) RECIPE=mission TRAIN= EPOCHS=$(or $(EPOCHS),2) \
 	  TRAIN_FLAGS='$(strip $(PROOF_FLAGS) $(TRAIN_FLAGS))' $(proof_control)
 $(call proof_steps,singles): $(DATASET)
 	+$(call proof_fuse,all,1) $(proof_families:%=%-single) $(patsubst %,%-wide,$(filter \

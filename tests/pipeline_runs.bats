@@ -35,7 +35,7 @@ need another --checkpoint-dir (make: OUT=)"
     real INIT=1 EPOCHS=2 resnet-concatenation
     assert_equal "$(cut -d , -f 1 <"$(csv resnet concatenation)" | xargs)" "epoch 1 2"
     run -0 real INIT=1 EPOCHS=2 resnet-concatenation
-    assert_output --partial "finished: 2 epochs, 10 steps; nothing to be done"
+    assert_output --partial "finished: 2 epochs, 50 steps; nothing to be done"
     run -2 real INIT=12 EPOCHS=2 resnet-concatenation
     assert_line --partial "out/runs/resnet-concatenation: the run was started with --classes 5 \
 --init 1 --count 4 and not --classes 5 --init 12 --count 4; other experts need another OUT"

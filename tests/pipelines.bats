@@ -117,7 +117,7 @@ out/runs/densenet-multiplicative --resume --device auto:0"
     run tail -n 1 calls
     assert_output "--fusion concatenation --data out2/data.safetensors --checkpoint-dir \
 out2/runs/densenet-concatenation --resume --device auto:0 --threads 1 --task \
-task-0-densenet-concatenation"
+task-0-densenet-concatenation --recipe ensemble"
 }
 
 @test "a data set that is ready is used as it is, an archive is prepared once" {

@@ -262,7 +262,7 @@ same_run() {
     cat steps/* >before
     run -0 make -f "$ROOT/pipelines/fusions.mk" DATA="$shared/data.safetensors" OUT=out \
         "${tiny[@]}" SEEDS='0 3' RUNS=densenet-multiplicative repeats
-    assert_line --regexp '^densenet-multiplicative +mission +holdout +1 +2 '
+    assert_line --regexp '^densenet-multiplicative +ensemble +all +1 +2 '
     assert_equal "$(cat steps/*)" "$(<before)"
 }
 
