@@ -176,7 +176,8 @@ cudaError_t fx_k_running_gather(cudaStream_t stream, const struct fx_k_running *
  */
 
 /* Once the statistics are known: y = drop(relu(scale * x + shift)), and the sum
- * behind a residual branch: y = relu(scale * x + shift + a). */
+ * behind a residual branch: y = relu(scale * x + shift + a).  The first rows are on their way while
+ * the table of coefficients, which takes divisions and roots in double, is made. */
 
 template <class T, bool RELU, bool DROPS>
 static __global__ void __launch_bounds__(FX_NORM_THREADS, FX_NORM_RESIDENT)
@@ -187,14 +188,13 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, FX_NORM_RESIDENT)
     fx_norm_thread t = fx_norm_thread_of(cut);
     fx_norm_way<const T> from = fx_norm_way_of<const T>(x, cut, t);
     fx_norm_way<T> to = fx_norm_way_of<T>(y, cut, t);
+    fx_norm_packed<T> batch[BATCH];
 
+    fx_norm_load(from, cut, t, t.row, batch);
     fx_norm_fill(norm, cut, &table);
     fx_map_block scale = fx_map_load(table.scale + t.x * FX_K_BLOCK);
     fx_map_block shift = fx_map_load(table.shift + t.x * FX_K_BLOCK);
     for (int row = t.row; row < t.end; row += BATCH * cut.height) {
-        fx_norm_packed<T> batch[BATCH];
-
-        fx_norm_load(from, cut, t, row, batch);
 #pragma unroll
         for (int k = 0; k < BATCH; k++) {
             if (!fx_norm_has(cut, t, row, k))
@@ -207,6 +207,7 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, FX_NORM_RESIDENT)
         }
         from.at += BATCH * from.step;
         to.at += BATCH * to.step;
+        fx_norm_load(from, cut, t, row + BATCH * cut.height, batch);
     }
 }
 
@@ -254,15 +255,14 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, FX_NORM_RESIDENT)
     fx_norm_way<const T> from = fx_norm_way_of<const T>(x, cut, t);
     fx_norm_way<const T> with = fx_norm_way_of<const T>(a, cut, t);
     fx_norm_way<T> to = fx_norm_way_of<T>(y, cut, t);
+    fx_norm_packed<T> batch[BATCH], summands[BATCH];
 
+    fx_norm_load(from, cut, t, t.row, batch);
+    fx_norm_load(with, cut, t, t.row, summands);
     fx_norm_fill(norm, cut, &table);
     fx_map_block scale = fx_map_load(table.scale + t.x * FX_K_BLOCK);
     fx_map_block shift = fx_map_load(table.shift + t.x * FX_K_BLOCK);
     for (int row = t.row; row < t.end; row += BATCH * cut.height) {
-        fx_norm_packed<T> batch[BATCH], summands[BATCH];
-
-        fx_norm_load(from, cut, t, row, batch);
-        fx_norm_load(with, cut, t, row, summands);
 #pragma unroll
         for (int k = 0; k < BATCH; k++) {
             if (!fx_norm_has(cut, t, row, k))
@@ -275,6 +275,8 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, FX_NORM_RESIDENT)
         from.at += BATCH * from.step;
         with.at += BATCH * with.step;
         to.at += BATCH * to.step;
+        fx_norm_load(from, cut, t, row + BATCH * cut.height, batch);
+        fx_norm_load(with, cut, t, row + BATCH * cut.height, summands);
     }
 }
 

@@ -20,13 +20,11 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, sums_resident(sizeof(T
     fx_norm_thread t = fx_norm_thread_of(cut);
     fx_norm_pair sums = {};
 
-    fx_norm_fill(norm, cut, &table);
-    fx_map_block scale = fx_map_load(table.scale + t.x * FX_K_BLOCK);
-    fx_map_block shift = fx_map_load(table.shift + t.x * FX_K_BLOCK);
-    fx_map_block mean = fx_map_load(table.mean + t.x * FX_K_BLOCK);
     fx_norm_back_loop<T, RELU, DROPS, FX_NORM_FORGETS>(
-        { x, dy, dy }, cut, t, norm, scale, shift,
-        [&](const fx_map_block &v, fx_map_block *g) { fx_norm_sum_back(&sums, v, mean, *g); });
+        { x, dy, dy }, cut, t, norm, [&] { return fx_norm_sum_line_of(norm, cut, t, &table); },
+        [&](const fx_norm_sum_line &k, const fx_map_block &v, fx_map_block *g) {
+            fx_norm_sum_back(&sums, v, k.mean, *g);
+        });
     fx_norm_reduce(cut, t, sums, &shared);
     fx_norm_leave(cut, shared, scratch, [](int, fx_norm_totals totals) { return totals; });
 }
@@ -103,20 +101,22 @@ cudaError_t fx_k_norm_back_sums(const struct fx_k_launch *l, const struct fx_k_m
 
 /* ---- dx ------------------------------------------------------------------------------------- */
 
-/* What dx needs for the channels of a thread; by_g is the norm's scale. */
+/* What dx needs for the channels of a thread: the norm's scale is also the factor of g. */
 struct norm_line {
-    fx_map_block by_g, shift, mean, by_x, constant;
+    fx_map_block scale, shift, mean, by_x, constant;
 };
 
-static __device__ __forceinline__ norm_line line_of(const float *coef, const fx_norm_cut &cut,
-                                                    const fx_norm_thread &t,
-                                                    const fx_norm_table &table)
+/* All threads of the block call it. */
+static __device__ __forceinline__ norm_line line_of(const float *coef, const fx_k_norm &norm,
+                                                    const fx_norm_cut &cut, const fx_norm_thread &t,
+                                                    fx_norm_table *table)
 {
     int stride = cut.n_blocks * FX_K_BLOCK, first = t.first < cut.c ? t.first : 0;
     const float *from = coef + (size_t)t.lane * 3 * (size_t)stride + first;
 
-    return { fx_map_load(from), fx_map_load(table.shift + t.x * FX_K_BLOCK),
-             fx_map_load(table.mean + t.x * FX_K_BLOCK), fx_map_load(from + stride),
+    fx_norm_fill(norm, cut, table);
+    return { fx_map_load(from), fx_map_load(table->shift + t.x * FX_K_BLOCK),
+             fx_map_load(table->mean + t.x * FX_K_BLOCK), fx_map_load(from + stride),
              fx_map_load(from + 2 * stride) };
 }
 
@@ -126,7 +126,7 @@ static __device__ __forceinline__ void gradient_of_input(const norm_line &k, con
 {
 #pragma unroll
     for (int i = 0; i < FX_K_BLOCK; i++)
-        g->c[i] = k.by_g.c[i] * g->c[i] + (k.by_x.c[i] * (x.c[i] - k.mean.c[i]) + k.constant.c[i]);
+        g->c[i] = k.scale.c[i] * g->c[i] + (k.by_x.c[i] * (x.c[i] - k.mean.c[i]) + k.constant.c[i]);
 }
 
 template <class T, bool RELU, bool DROPS, bool ADDS>
@@ -137,11 +137,11 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, 2)
     __shared__ fx_norm_table table;
     fx_norm_thread t = fx_norm_thread_of(cut);
 
-    fx_norm_fill(norm, cut, &table);
-    norm_line line = line_of(coef, cut, t, table);
     fx_norm_back_loop<T, RELU, DROPS, ADDS ? FX_NORM_ADDS : FX_NORM_SETS>(
-        { x, dy, dx }, cut, t, norm, line.by_g, line.shift,
-        [&](const fx_map_block &v, fx_map_block *g) { gradient_of_input(line, v, g); });
+        { x, dy, dx }, cut, t, norm, [&] { return line_of(coef, norm, cut, t, &table); },
+        [](const norm_line &k, const fx_map_block &v, fx_map_block *g) {
+            gradient_of_input(k, v, g);
+        });
 }
 
 using norm_dx_kernel = void(fx_k_map, fx_k_map, fx_k_map, fx_norm_cut, fx_k_norm, const float *);

@@ -14,32 +14,38 @@ struct fx_norm_maps {
     fx_k_map to; /* the results'; unused by FX_NORM_FORGETS */
 };
 
-/* For each row: make(x, &g), with the gradient g behind dropout and ReLU, which it makes the
- * result. scale, shift  the norm's, of the thread's channels: they decide where the ReLU is open */
-template <class T, bool RELU, bool DROPS, fx_norm_end END, class Make>
-static __device__ __forceinline__ void fx_norm_back_loop(
-    const fx_norm_maps &maps, const fx_norm_cut &cut, const fx_norm_thread &t,
-    const fx_k_norm &norm, const fx_map_block &scale, const fx_map_block &shift, Make make)
+/* For each row: make(k, x, &g), with the gradient g behind dropout and ReLU, which it makes the
+ * result.  k is what begin() returns, once, when the first rows are on their way: the coefficients
+ * of the thread's channels, of which scale and shift, the norm's, decide where the ReLU is open. */
+template <class T, bool RELU, bool DROPS, fx_norm_end END, class Begin, class Make>
+static __device__ __forceinline__ void fx_norm_back_loop(const fx_norm_maps &maps,
+                                                         const fx_norm_cut &cut,
+                                                         const fx_norm_thread &t,
+                                                         const fx_k_norm &norm, Begin begin,
+                                                         Make make)
 {
     constexpr int BATCH = fx_norm_batch<T>(2, DROPS);
     fx_norm_way<const T> values = fx_norm_way_of<const T>(maps.x, cut, t);
     fx_norm_way<const T> grads = fx_norm_way_of<const T>(maps.dy, cut, t);
     fx_norm_way<T> to = fx_norm_way_of<T>(maps.to, cut, t);
-
-    for (int row = t.row; row < t.end; row += BATCH * cut.height) {
-        fx_norm_packed<T> v_batch[BATCH], g_batch[BATCH], old_batch[BATCH];
-
+    fx_norm_packed<T> v_batch[BATCH], g_batch[BATCH], old_batch[BATCH];
+    auto load = [&](int row) {
         fx_norm_load(values, cut, t, row, v_batch);
         fx_norm_load(grads, cut, t, row, g_batch);
         if constexpr (END == FX_NORM_ADDS)
             fx_norm_load({ to.at, to.step }, cut, t, row, old_batch);
+    };
+
+    load(t.row);
+    auto line = begin();
+    for (int row = t.row; row < t.end; row += BATCH * cut.height) {
 #pragma unroll
         for (int k = 0; k < BATCH; k++) {
             if (!fx_norm_has(cut, t, row, k))
                 break;
             fx_map_block v = fx_norm_unpack(v_batch[k]), g = fx_norm_unpack(g_batch[k]);
-            fx_norm_pull<RELU, DROPS>(norm, t, row + k * cut.height, scale, shift, v, &g);
-            make(v, &g);
+            fx_norm_pull<RELU, DROPS>(norm, t, row + k * cut.height, line.scale, line.shift, v, &g);
+            make(line, v, &g);
             if constexpr (END == FX_NORM_ADDS)
                 fx_norm_add_to(to.at + k * to.step, t.first, cut.c, fx_norm_unpack(old_batch[k]),
                                g);
@@ -49,7 +55,25 @@ static __device__ __forceinline__ void fx_norm_back_loop(
         values.at += BATCH * values.step;
         grads.at += BATCH * grads.step;
         to.at += BATCH * to.step;
+        load(row + BATCH * cut.height);
     }
+}
+
+/* What the sums of the backward pass need of a norm. */
+struct fx_norm_sum_line {
+    fx_map_block scale, shift, mean;
+};
+
+/* Fills the table; the coefficients of a thread's channels.  All threads of the block call it. */
+static __device__ __forceinline__ fx_norm_sum_line fx_norm_sum_line_of(const fx_k_norm &norm,
+                                                                       const fx_norm_cut &cut,
+                                                                       const fx_norm_thread &t,
+                                                                       fx_norm_table *table)
+{
+    fx_norm_fill(norm, cut, table);
+    return { fx_map_load(table->scale + t.x * FX_K_BLOCK),
+             fx_map_load(table->shift + t.x * FX_K_BLOCK),
+             fx_map_load(table->mean + t.x * FX_K_BLOCK) };
 }
 
 /* The two sums of the backward pass, over the rows of a thread: of g, and of g * (x - mean). */

@@ -31,6 +31,11 @@ static __device__ __forceinline__ fx_map_block weight_of(const fx_k_norm &norm,
     return weight;
 }
 
+/* What a thread needs of the norm. */
+struct gather_line {
+    fx_map_block scale, shift, mean, weight;
+};
+
 /* Blocks of threads on a multiprocessor. */
 static constexpr int gather_resident(bool bf16, bool drops)
 {
@@ -45,20 +50,19 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, gather_resident(sizeof
     __shared__ fx_norm_table table;
     __shared__ fx_norm_shared shared;
     fx_norm_thread t = fx_norm_thread_of(cut);
-    fx_map_block weight = weight_of(norm, cut, t);
     fx_norm_pair sums = {};
 
-    fx_norm_fill(norm, cut, &table);
-    fx_map_block scale = fx_map_load(table.scale + t.x * FX_K_BLOCK);
-    fx_map_block shift = fx_map_load(table.shift + t.x * FX_K_BLOCK);
-    fx_map_block mean = fx_map_load(table.mean + t.x * FX_K_BLOCK);
     fx_norm_back_loop<T, RELU, DROPS, ADDS ? FX_NORM_ADDS : FX_NORM_SETS>(
-        { x, dy, gathered }, cut, t, norm, scale, shift,
-        [&](const fx_map_block &v, fx_map_block *g) {
-            fx_norm_sum_back(&sums, v, mean, *g);
+        { x, dy, gathered }, cut, t, norm,
+        [&] {
+            fx_norm_sum_line line = fx_norm_sum_line_of(norm, cut, t, &table);
+            return gather_line{ line.scale, line.shift, line.mean, weight_of(norm, cut, t) };
+        },
+        [&](const gather_line &k, const fx_map_block &v, fx_map_block *g) {
+            fx_norm_sum_back(&sums, v, k.mean, *g);
 #pragma unroll
             for (int i = 0; i < FX_K_BLOCK; i++)
-                g->c[i] *= weight.c[i];
+                g->c[i] *= k.weight.c[i];
         });
     fx_norm_reduce(cut, t, sums, &shared);
     fx_norm_leave(cut, shared, scratch, [](int, fx_norm_totals totals) { return totals; });
