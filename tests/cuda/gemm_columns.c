@@ -9,10 +9,13 @@
 #include <cmocka.h>
 
 #include <cublasLt.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "backend/cuda/vendor/gemm.h"
+#include "base/log.h"
 #include "linked.h"
 #include "tensor/tensor.h"
 
@@ -386,6 +389,31 @@ static void test_the_first_proposal_that_runs_is_taken(void **state)
     assert_non_null(strstr(err.msg, "cuBLASLt: bf16 product of 2 lanes, (8 x 8) times (8 x 8): "));
 }
 
+/* What the choice of a plan says on stderr. */
+static void test_the_choice_is_logged_for_verbose(void **state)
+{
+    FILE *kept = tmpfile();
+    int saved = dup(STDERR_FILENO);
+    char text[1024] = "";
+    struct fx_err err = { 0 };
+
+    (void)state;
+    assert_true(kept != NULL && saved >= 0);
+    fx_log_set("tool", FX_LOG_VERBOSE);
+    dup2(fileno(kept), STDERR_FILENO);
+    enum fx_status status = ask(true, 64, &err);
+    dup2(saved, STDERR_FILENO);
+    fx_log_set("tool", FX_LOG_QUIET);
+    close(saved);
+    rewind(kept);
+    assert_true(fread(text, 1, sizeof text - 1, kept) > 0);
+    fclose(kept);
+    assert_int_equal(status, FX_OK);
+    assert_non_null(strstr(text, "tool: cuBLASLt: bf16 product of "));
+    assert_non_null(strstr(text, ": algorithm "));
+    assert_non_null(strstr(text, " waves, workspace "));
+}
+
 static void test_a_missing_device_and_an_old_library_are_named(void **state)
 {
     struct fx_err err = { 0 };
@@ -409,6 +437,7 @@ int main(void)
         cmocka_unit_test_setup(test_the_workspace_is_that_of_the_device, set_up),
         cmocka_unit_test_setup(test_alignment_is_that_of_all_lanes, set_up),
         cmocka_unit_test_setup(test_the_first_proposal_that_runs_is_taken, set_up),
+        cmocka_unit_test_setup(test_the_choice_is_logged_for_verbose, set_up),
         cmocka_unit_test_setup(test_a_missing_device_and_an_old_library_are_named, set_up),
     };
 

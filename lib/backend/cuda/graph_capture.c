@@ -88,6 +88,14 @@ static struct fx_capture *find_capture(struct fx_program *program, unsigned pass
     return &program->captures[program->n_captures++];
 }
 
+static void log_nodes(cudaGraph_t graph, int n_images)
+{
+    size_t n = 0;
+
+    if (cudaGraphGetNodes(graph, NULL, &n) == cudaSuccess)
+        fx_log_verbose("device cuda: recorded as a graph of %zu nodes, for %d images", n, n_images);
+}
+
 /* Nodes keep the priorities of the streams that they were captured from. */
 static enum fx_status record(const struct fx_program *program, struct fx_capture *capture,
                              struct fx_err *err)
@@ -106,6 +114,7 @@ static enum fx_status record(const struct fx_program *program, struct fx_capture
         return status;
     }
     FX_CUDA(error);
+    log_nodes(graph, program->lowered.n);
     error = cudaGraphInstantiate(&capture->exec, graph, cudaGraphInstantiateFlagUseNodePriority);
     cudaGraphDestroy(graph);
     FX_CUDA(error);

@@ -13,6 +13,7 @@
     F(cublasLtCreate)                                                                              \
     F(cublasLtDestroy)                                                                             \
     F(cublasLtMatmul)                                                                              \
+    F(cublasLtMatmulAlgoConfigGetAttribute)                                                        \
     F(cublasLtMatmulAlgoGetHeuristic)                                                              \
     F(cublasLtMatmulDescInit_internal)                                                             \
     F(cublasLtMatmulDescSetAttribute)                                                              \
@@ -36,6 +37,7 @@ enum fx_status fx_cublas_lt_load(struct fx_err *err) FX_MUST_CHECK;
 #define cublasLtCreate fx_cublas_lt_api.cublasLtCreate
 #define cublasLtDestroy fx_cublas_lt_api.cublasLtDestroy
 #define cublasLtMatmul fx_cublas_lt_api.cublasLtMatmul
+#define cublasLtMatmulAlgoConfigGetAttribute fx_cublas_lt_api.cublasLtMatmulAlgoConfigGetAttribute
 #define cublasLtMatmulAlgoGetHeuristic fx_cublas_lt_api.cublasLtMatmulAlgoGetHeuristic
 #define cublasLtMatmulDescSetAttribute fx_cublas_lt_api.cublasLtMatmulDescSetAttribute
 #define cublasLtMatmulPreferenceSetAttribute fx_cublas_lt_api.cublasLtMatmulPreferenceSetAttribute

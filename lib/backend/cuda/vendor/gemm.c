@@ -13,6 +13,8 @@
 #include "backend/cuda/vendor/cublas_lt_api_internal.h"
 #include "backend/cuda/vendor/vendor_load_internal.h"
 
+#include "base/log.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +41,7 @@ struct fx_gemm_plan {
     cublasLtMatrixLayoutOpaque_t left, right, result; /* our B, our A, our C */
     cublasLtMatmulAlgo_t algorithm;
     size_t workspace_bytes;
+    float waves; /* of tiles over the device */
     float alpha, beta;
     char name[NAME_BYTES];
 };
@@ -208,9 +211,35 @@ static cublasStatus_t choose(struct fx_gemm_plan *plan,
         if (proposals[i].state == CUBLAS_STATUS_SUCCESS) {
             plan->algorithm = proposals[i].algo;
             plan->workspace_bytes = proposals[i].workspaceSize;
+            plan->waves = proposals[i].wavesCount;
             return CUBLAS_STATUS_SUCCESS;
         }
     return CUBLAS_STATUS_NOT_SUPPORTED;
+}
+
+/* A number of the algorithm's; -1: it has none. */
+static int setting(const struct fx_gemm_plan *plan, cublasLtMatmulAlgoConfigAttributes_t name)
+{
+    int32_t value = -1;
+    size_t written;
+
+    if (cublasLtMatmulAlgoConfigGetAttribute(&plan->algorithm, name, &value, sizeof value,
+                                             &written) != CUBLAS_STATUS_SUCCESS)
+        return -1;
+    return value;
+}
+
+/* Tile, stages and reduction are numbers of cublasLt.h's enumerations. */
+static void log_choice(const struct fx_gemm_plan *plan)
+{
+    fx_log_verbose("cuBLASLt: %s: algorithm %d, tile %d, stages %d, split %d, reduction %d, %.2f "
+                   "waves, workspace %zu",
+                   plan->name, setting(plan, CUBLASLT_ALGO_CONFIG_ID),
+                   setting(plan, CUBLASLT_ALGO_CONFIG_TILE_ID),
+                   setting(plan, CUBLASLT_ALGO_CONFIG_STAGES_ID),
+                   setting(plan, CUBLASLT_ALGO_CONFIG_SPLITK_NUM),
+                   setting(plan, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME), (double)plan->waves,
+                   plan->workspace_bytes);
 }
 
 enum fx_status fx_gemm_plan_create(struct fx_gemm_plan **plan, struct fx_gemm *gemm,
@@ -236,8 +265,10 @@ enum fx_status fx_gemm_plan_create(struct fx_gemm_plan **plan, struct fx_gemm *g
         status = set_preference(&preference, shape, gemm->workspace_limit);
     if (status == CUBLAS_STATUS_SUCCESS)
         status = choose(p, &preference);
-    if (status == CUBLAS_STATUS_SUCCESS)
+    if (status == CUBLAS_STATUS_SUCCESS) {
+        log_choice(p);
         return FX_OK;
+    }
     fx_fail(err, FX_EDEVICE, "cuBLASLt: %s: %s", p->name, cublasLtGetStatusString(status));
     fx_gemm_plan_destroy(p);
     *plan = NULL;
