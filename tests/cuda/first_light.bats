@@ -6,10 +6,10 @@ load cuda_device
 
 setup_file() {
     local status=0
-    "$FX_BUILD/tests/device-probe" cuda >/dev/null 2>why || status=$?
+    "$FX_BUILD/tests/device-probe" cuda >/dev/null 2>"$BATS_FILE_TMPDIR/why" || status=$?
     [ "$status" -ne 0 ] || return 0
-    [ "${FX_REQUIRE_DEVICE:-}" != cuda ] || fail "cuda is required: $(cat why)"
-    skip_file "$(sed 's/^device-probe: //' why)"
+    [ "${FX_REQUIRE_DEVICE:-}" != cuda ] || fail "cuda is required: $(cat "$BATS_FILE_TMPDIR/why")"
+    skip_file "$(sed "s/^device-probe: //" "$BATS_FILE_TMPDIR/why")"
 }
 
 setup() {
@@ -37,6 +37,22 @@ says() {
     says check/resnet18/cuda ok "loss off by "
     says step/resnet18/default ok ": the bits of serial"
     says profile/resnet18 ok "conv forward"
+}
+
+@test "bench/timeline foretells the nodes of the graph that a step is recorded as" {
+    need_simulator
+    foretells() { # ARCH FUSION OPTION...
+        local foretold
+        foretold=$("$FX_BUILD/bench/timeline" --arch "$1" --fusion "$2" --batch 2 "${@:3}" |
+            sed -n 's/^| all, one after the other | \([0-9]*\) .*/\1/p')
+        run -0 "$FX_BUILD/bench/step" --verbose --device cuda --arch "$1" --fusion "$2" --batch 2 \
+            --precision bf16 --warmup 1 --steps 1
+        assert_line "step: device cuda: recorded as a graph of $foretold nodes, for 2 images"
+    }
+    foretells densenet121:growth=8,blocks=1-1-1-1 multiplicative
+    foretells resnet18:width=8,blocks=1-1-1-1 multiplicativeAddition
+    foretells improved_wideresnet28_10:depth=10,width=1 TransformerBase
+    foretells preact_resnext29_8x64d:depth=11,cardinality=2,base_width=8,width=8 concatenation
 }
 
 @test "a library that is missing or of another version" {
