@@ -205,5 +205,6 @@ echo "path $LD_LIBRARY_PATH"'
     done
     LD_LIBRARY_PATH=$PWD/libs run_light device
     says device ok "path $ROOT/build/lib:$PWD/libs:$PWD/libs"
+    grep -q "^Build: path $ROOT/build/lib:$PWD/libs" out/table.txt
     grep -q "^libcudnn.so.9: 13.1.1, $PWD/libs/libcudnn.so.9" out/table.txt
 }
