@@ -17,7 +17,7 @@ import pth_pickle  # noqa: E402
 import pth_stream  # noqa: E402
 import pth_zip  # noqa: E402
 import safetensors  # noqa: E402
-from torchfile import STATE, pth, stream  # noqa: E402
+from torchfile import FALSE, NONE, STATE, call, counts, dictionary, name, num, pickled, pth, stream, tup  # noqa: E402
 
 GOOD = safetensors.file(b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}', bytes(8))
 BYTES_MAX = 16384
@@ -33,12 +33,28 @@ def tar(members):
     return buffer.getvalue()
 
 
+def string(content):
+    return b"T" + len(content).to_bytes(4, "little") + content
+
+
+def array(kind, shape, content):
+    """As NumPy pickles one."""
+    order = tup(num(3), string(b"<"), NONE, NONE, NONE, num(-1), num(-1), num(0))
+    dtype = call("numpy", "dtype", string(kind), num(0), num(1)) + order + b"b"
+    empty = call("numpy.core.multiarray", "_reconstruct", name("numpy", "ndarray"), tup(num(0)), string(b"b"))
+    return empty + tup(num(1), counts(shape), dtype, FALSE, string(content)) + b"b"
+
+
 def archives():
     """One image in each part, in the four layouts."""
     image = bytes(3072)
     python = {b"data": image, b"fine_labels": [0], b"coarse_labels": [0], b"labels": [0]}
     batch = pickle.dumps({**python, b"filenames": [b"a.png"]}, 2)
     names = {b"fine_label_names": [b"a"], b"coarse_label_names": [b"b"]}
+    yield tar({"train": batch, "test": batch, "meta": pickle.dumps(names, 2)})
+    labels = array(b"i8", (1,), bytes(8))
+    arrays = [("data", array(b"u1", (1, 3072), image)), ("fine_labels", labels), ("coarse_labels", labels)]
+    batch = pickled(dictionary(*arrays))
     yield tar({"train": batch, "test": batch, "meta": pickle.dumps(names, 2)})
     one = bytes(2) + image
     yield tar({"train.bin": one, "test.bin": one, "fine_label_names.txt": b"a\n", "coarse_label_names.txt": b"b\n"})
@@ -61,6 +77,8 @@ def seeds():
     for case in [pth(), stream(STATE)] + [c[1] for m in (pth_pickle, pth_zip, pth_stream) for c in m.cases()]:
         yield "pth", case
     yield "pickle", STATE
+    for kind, width in ((b"u1", 1), (b"i2", 2), (b"f2", 2), (b"i4", 4), (b"f4", 4), (b"f8", 8), (b"b1", 1)):
+        yield "pickle", pickled(array(kind, (2, 1), bytes(2 * width)))
     for case in [GOOD] + [case[1] for case in safetensors.cases()]:
         yield "safetensors", case
     for case in npy.cases():

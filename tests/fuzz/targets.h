@@ -7,6 +7,7 @@
 #define FX_TESTS_TARGETS_H
 
 #include "archive/cifar.h"
+#include "archive/pickle_numpy_internal.h"
 #include "archive/pth.h"
 #include "archive/unpickle_internal.h"
 #include "base/log.h"
@@ -26,6 +27,7 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -196,10 +198,18 @@ static void target_writers(const uint8_t *bytes, size_t n)
 static void target_pickle(const uint8_t *bytes, size_t n)
 {
     struct fx_pickle pickle;
+    struct fx_pickle_array array;
     struct fx_err err = { 0 };
     size_t used;
 
-    judge(fx_unpickle(&pickle, bytes, n, &used, "test", &err), &err);
+    enum fx_status status = fx_unpickle(&pickle, bytes, n, &used, "test", &err);
+    judge(status, &err);
+    if (status == FX_OK && fx_pickle_is_array(pickle.root)) {
+        status = fx_pickle_array_view(pickle.root, &array, "test", &err);
+        judge(status, &err);
+        for (size_t i = 0; status == FX_OK && i < array.n_items; i++)
+            target_sink += isnan(fx_pickle_array_real(&array, i));
+    }
     fx_pickle_fini(&pickle);
 }
 
@@ -316,11 +326,12 @@ static void read_as_runs(const uint8_t *bytes, size_t n)
 
 static void target_metrics(const uint8_t *bytes, size_t n)
 {
-    static const char *const events[] = { "epoch", "step", "eval", "end" };
+    static const char *const events[] = { "epoch", "step",       "eval", "end",
+                                          "class", "superclass", "bin" };
 
     if (n == 0)
         return;
-    for (int i = 0; i < 4; i++)
+    for (size_t i = 0; i < sizeof events / sizeof *events; i++)
         read_as_table(bytes, n, events[i]);
     read_as_runs(bytes, n);
     read_as_log(bytes, n, true);
