@@ -1,5 +1,5 @@
-/* CONV2D: each direction by our own kernels where they suit the layer, else by oneDNN.  f32:
- * Winograd (winograd.c); bf16 on a processor with tiles of matrices: shifted products (shift.c).
+/* CONV2D: each direction by our own kernels where they suit the layer, else by oneDNN: in bf16 on a
+ * processor with tiles of matrices shifted products (shift.c), otherwise Winograd (winograd.c).
  * bench/layers prints the rates. */
 #include "backend/cpu/cpu_internal.h"
 
