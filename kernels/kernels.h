@@ -126,7 +126,8 @@ cudaError_t fx_k_norm_back_sums(const struct fx_k_launch *l, const struct fx_k_m
                                 const struct fx_k_map *dy, int rows, const struct fx_k_norm *norm,
                                 struct fx_k_array d_weight, struct fx_k_array d_bias,
                                 bool accumulate, float *coef, void *scratch);
-/* dx = (or +=, if add) by_g * g + by_x * (x - mean) + constant; dx may be dy. */
+/* dx = (or +=, if add) by_g * g + by_x * (x - mean) + constant; dx may be dy.  coef NULL: of a norm
+ * whose statistics are constants, weight / std * g. */
 cudaError_t fx_k_norm_back_apply(const struct fx_k_launch *l, const struct fx_k_map *x,
                                  const struct fx_k_map *dy, const struct fx_k_map *dx, int rows,
                                  const struct fx_k_norm *norm, const float *coef, bool add);

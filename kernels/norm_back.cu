@@ -101,7 +101,8 @@ cudaError_t fx_k_norm_back_sums(const struct fx_k_launch *l, const struct fx_k_m
 
 /* ---- dx ------------------------------------------------------------------------------------- */
 
-/* What dx needs for the channels of a thread: the norm's scale is also the factor of g. */
+/* What dx needs for the channels of a thread: the norm's scale is also the factor of g.  Without
+ * coef, of a fixed norm, there is nothing else. */
 struct norm_line {
     fx_map_block scale, shift, mean, by_x, constant;
 };
@@ -112,12 +113,20 @@ static __device__ __forceinline__ norm_line line_of(const float *coef, const fx_
                                                     fx_norm_table *table)
 {
     int stride = cut.n_blocks * FX_K_BLOCK, first = t.first < cut.c ? t.first : 0;
-    const float *from = coef + (size_t)t.lane * 3 * (size_t)stride + first;
+    size_t at = (size_t)t.lane * 3 * (size_t)stride + (size_t)first;
 
     fx_norm_fill(norm, cut, table);
-    return { fx_map_load(from), fx_map_load(table->shift + t.x * FX_K_BLOCK),
-             fx_map_load(table->mean + t.x * FX_K_BLOCK), fx_map_load(from + stride),
-             fx_map_load(from + 2 * stride) };
+    norm_line line = { fx_map_load(table->scale + t.x * FX_K_BLOCK),
+                       fx_map_load(table->shift + t.x * FX_K_BLOCK),
+                       fx_map_load(table->mean + t.x * FX_K_BLOCK),
+                       {},
+                       {} };
+    if (coef) {
+        line.scale = fx_map_load(coef + at);
+        line.by_x = fx_map_load(coef + at + stride);
+        line.constant = fx_map_load(coef + at + 2 * stride);
+    }
+    return line;
 }
 
 /* g becomes dx. */

@@ -40,6 +40,60 @@ measure() { # OPTION...
         "$(events "$run.jsonl" epoch 'e["val_accuracy"], e["expert_loss"]' | tail -n 1)"
 }
 
+# heads FILE KIND: accuracy and loss of every head, rounded.
+heads() {
+    events "$1" "$2" '["%.3f" % x for x in [e["accuracy"], e["ensemble_accuracy"], e["loss"],
+        e["ensemble_loss"], *e["expert_accuracy"], *e["expert_loss"]]]'
+}
+
+@test "an attack raises the loss, the more the larger epsilon is, and pgd more than fgsm" {
+    local model=$run/best.safetensors
+    measure "$model" >eval.jsonl
+    measure --attack fgsm --epsilon 1e-9 "$model" >none.jsonl
+    assert_equal "$(heads none.jsonl eval)" "$(heads eval.jsonl eval)"
+    assert_equal "$(heads none.jsonl attack)" "$(heads eval.jsonl eval)"
+    for kind in fgsm pgd; do
+        measure --attack $kind --epsilon 8/255 "$model" >$kind.jsonl
+        measure --attack $kind --epsilon 8/255 --batch 7 "$model" >batch.jsonl
+        assert_equal "$(heads batch.jsonl attack)" "$(heads $kind.jsonl attack)"
+    done
+    measure --attack fgsm --epsilon 0.01 "$model" >small.jsonl
+    python3 - eval none small fgsm pgd <<'END'
+import json, sys
+def loss(name):
+    events = [json.loads(line) for line in open(name + ".jsonl")]
+    return [e["loss"] for e in events if e["event"] == ("eval" if name == "eval" else "attack")][0]
+losses = [loss(name) for name in sys.argv[1:]]
+assert abs(losses[0] - losses[1]) < 1e-6 and sorted(losses[1:]) == losses[1:], losses
+assert losses[4] > losses[3] > losses[2] + 0.001, losses
+END
+    assert_equal "$(events pgd.jsonl attack "$(members attack split images steps
+        ) round(e['epsilon'] * 255, 9), round(e['step_size'] * 255, 9)")" \
+        "('pgd', 'test', 20, 10, 8.0, 2.0)"
+    measure --attack pgd --epsilon 8/255 --seed 1 "$model" >seed.jsonl
+    refute [ "$(events seed.jsonl attack 'e["loss"]')" = "$(events pgd.jsonl attack 'e["loss"]')" ]
+    metrics-csv -q --events attack pgd.jsonl >attack.csv
+    assert_equal "$(wc -l <attack.csv)" 2
+}
+
+@test "an attack on experts alone, and what is no attack" {
+    measure --attack fgsm --limit 5 "$experts" >eval.jsonl
+    assert_equal "$(events eval.jsonl attack '"loss" in e, len(e["expert_loss"]), e["images"]')" \
+        "(False, 4, 5)"
+    for size in 8 0 -1 1/0 x 8/ /255 8/255x nan; do
+        fails_with 2 "fusion-eval: --epsilon $size: must be above 0, at most 1, *" \
+            measure --attack fgsm --epsilon $size "$experts"
+    done
+    fails_with 2 "fusion-eval: --epsilon: has a meaning with --attack only" \
+        measure --epsilon 1/255 "$experts"
+    fails_with 2 "fusion-eval: --attack-steps: has a meaning with --attack pgd only" \
+        measure --attack fgsm --attack-steps 3 "$experts"
+    fails_with 2 "fusion-eval: --attack-step-size: has a meaning with --attack pgd only" \
+        measure --attack-step-size 1/255 "$experts"
+    run -2 measure --attack cw "$experts"
+    assert_line "fusion-eval: --attack cw: must be one of fgsm|pgd"
+}
+
 @test "an experts stream has no fused result" {
     measure --split holdout --limit 7 "$experts" >eval.jsonl
     assert_equal "$(events eval.jsonl eval \

@@ -7,6 +7,7 @@
 #include "checkpoint/checkpoint.h"
 #include "data/labels.h"
 #include "net/fusion.h"
+#include "run/attack.h"
 #include "run/corruption_events.h"
 #include "run/detail_events.h"
 #include "run/fit_temperature.h"
@@ -18,7 +19,6 @@
 #include "run/verdict_files.h"
 #include "tensor/safetensors.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,6 +30,8 @@ struct args {
     const char *data, *split, *output, *logits, *confusion, *predictions, *temperature, *ood,
         *corrupted, *baseline;
     int64_t limit, n_rounds, seed;
+    struct fx_attack_options attacked;
+    struct fx_attack attack; /* by attacked, if its kind is given */
     bool check_device, details;
 };
 
@@ -203,7 +205,8 @@ static enum fx_status open_inputs(const struct args *args, struct evaluation *ev
                                      .n_experts = ev->info.n_experts,
                                      .n_classes = ev->info.n_classes,
                                      .expert_dropout = -1,
-                                     .fusion_dropout = -1 };
+                                     .fusion_dropout = -1,
+                                     .attack = args->attacked.kind };
     if (fx_checkpoint_build(&ev->graph, &model, err) != FX_OK ||
         fx_checkpoint_check(&ev->file.set, &ev->graph, true, err) != FX_OK ||
         fx_checkpoint_check_values(&ev->file.set, &ev->graph, err) != FX_OK)
@@ -218,6 +221,8 @@ static enum fx_status open_engine(const struct args *args, struct evaluation *ev
     struct fx_engine_options options = { .device = args->run.device,
                                          .precision = args->settings.precision,
                                          .threads = (int)args->run.threads,
+                                         .trains = args->attacked.kind,
+                                         .train_n = args->attacked.kind ? (int)batch : 0,
                                          .eval_n = (int)batch };
     struct fx_memory_plan plan = { .batches = (size_t)batch * FX_IMAGE_BYTES * sizeof(float),
                                    .experts =
@@ -298,24 +303,25 @@ static enum fx_status say_result(const struct args *args, struct evaluation *ev,
     return args->details ? say_details(ev, err) : FX_OK;
 }
 
-static enum fx_status say_outside(const struct args *args, struct evaluation *ev,
-                                  struct fx_err *err)
-{
-    char *line;
-
-    FX_TRY(fx_outside_event(&ev->engine, &ev->dataset, &ev->plain, args->ood, args->limit, &line,
-                            err));
-    return say(ev, line, err);
-}
-
-static enum fx_status say_corruptions(const struct args *args, struct evaluation *ev,
-                                      struct fx_err *err)
+/* On other images, where that was asked for. */
+static enum fx_status say_others(const struct args *args, struct evaluation *ev, struct fx_err *err)
 {
     const struct fx_corruption_facts facts = { .path = args->corrupted,
                                                .baseline = args->baseline,
                                                .limit = args->limit };
+    char *line;
 
-    return fx_corruption_events(&ev->engine, &ev->dataset, &facts, say_detail, ev, err);
+    if (args->ood) {
+        FX_TRY(fx_outside_event(&ev->engine, &ev->dataset, &ev->plain, args->ood, args->limit,
+                                &line, err));
+        FX_TRY(say(ev, line, err));
+    }
+    if (args->corrupted)
+        FX_TRY(fx_corruption_events(&ev->engine, &ev->dataset, &facts, say_detail, ev, err));
+    if (!args->attacked.kind)
+        return FX_OK;
+    FX_TRY(fx_attack_event(&ev->engine, &ev->dataset, &ev->subset, &args->attack, &line, err));
+    return say(ev, line, err);
 }
 
 static enum fx_status say_end(struct evaluation *ev, double seconds, struct fx_err *err)
@@ -326,16 +332,6 @@ static enum fx_status say_end(struct evaluation *ev, double seconds, struct fx_e
     FX_TRY(fx_metrics_end(&end, &line, err));
     FX_TRY(say(ev, line, err));
     return fx_output_commit(&ev->metrics, err);
-}
-
-/* Finite weights can overflow all the same; the accuracy of such logits means nothing. */
-static void warn_of_overflow(const struct fx_measure *measure)
-{
-    if (measure->has_fused && !isfinite(measure->fused.loss))
-        fx_log_warn("the fused logits are not finite: their loss is null");
-    for (int k = 0; k < measure->n_experts; k++)
-        if (!isfinite(measure->expert[k].loss))
-            fx_log_warn("the logits of expert %d are not finite: their loss is null", k);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */
@@ -366,12 +362,8 @@ static enum fx_status evaluate(const struct args *args, struct evaluation *ev, s
     FX_TRY(fx_evaluate(&ev->engine, &ev->dataset, &ev->subset, take, ev, &measure, err));
     FX_TRY(files_write(args, ev, err));
     fx_progress_measure(ev->subset.name, &measure);
-    warn_of_overflow(&measure);
     FX_TRY(say_result(args, ev, &measure, err));
-    if (args->ood)
-        FX_TRY(say_outside(args, ev, err));
-    if (args->corrupted)
-        FX_TRY(say_corruptions(args, ev, err));
+    FX_TRY(say_others(args, ev, err));
     return say_end(ev, fx_seconds() - start, err);
 }
 
@@ -402,6 +394,7 @@ static enum fx_status run(struct args *args, struct fx_err *err)
                        args->split);
     if (args->baseline && !args->corrupted)
         return fx_fail(err, FX_EUSAGE, "--baseline: has a meaning with --corrupted only");
+    FX_TRY(fx_attack_parse(&args->attacked, (uint64_t)args->seed, &args->attack, err));
     FX_TRY(check_paths(args, err));
     enum fx_status status = evaluate(args, &ev, err);
     evaluation_close(&ev);
@@ -410,18 +403,22 @@ static enum fx_status run(struct args *args, struct fx_err *err)
     return status;
 }
 
+static struct args defaults(void)
+{
+    return (struct args){ .settings = { .tool = "fusion-eval",
+                                        .expert = FX_NONE,
+                                        .recipe = FX_RECIPE_NONE,
+                                        .batch = 128 },
+                          .run = { .device = "auto", .task = fx_env("FUSION_TASK") },
+                          .split = "test",
+                          .temperature = "none",
+                          .n_rounds = 1000,
+                          .seed = 42 };
+}
+
 int main(int argc, char **argv)
 {
-    struct args args = { .settings = { .tool = "fusion-eval",
-                                       .expert = FX_NONE,
-                                       .recipe = FX_RECIPE_NONE,
-                                       .precision = FX_PRECISION_FP32,
-                                       .batch = 128 },
-                         .run = { .device = "auto", .task = fx_env("FUSION_TASK") },
-                         .split = "test",
-                         .temperature = "none",
-                         .n_rounds = 1000,
-                         .seed = 42 };
+    struct args args = defaults();
     const struct fx_option rows[] = {
         FX_OPTION_OUTPUT(&args.output),
         { "data", 0, "FILE", FX_OPT_STRING, &args.data, 0, 0, NULL,
@@ -446,10 +443,18 @@ int main(int argc, char **argv)
           "also the errors on these images of cifar-corrupt or cifar-prep", NULL },
         { "baseline", 0, "FILE", FX_OPT_STRING, &args.baseline, 0, 0, NULL,
           "metrics with another model's errors on them, for the mCE", NULL },
+        { "attack", 0, "NAME", FX_OPT_CHOICE, &args.attacked.kind, 0, 0, FX_ATTACKS,
+          "also an adversarial attack on the fused head (default: none)", NULL },
+        { "epsilon", 0, "SIZE", FX_OPT_STRING, &args.attacked.epsilon, 0, 0, NULL,
+          "largest change of a pixel, whose range is 0 to 1 (default: 8/255)", NULL },
+        { "attack-steps", 0, "N", FX_OPT_INT, &args.attacked.steps, 1, 1e6, NULL,
+          "steps of pgd (default: 10)", NULL },
+        { "attack-step-size", 0, "SIZE", FX_OPT_STRING, &args.attacked.step_size, 0, 0, NULL,
+          "change of a pixel in a step of pgd (default: 2/255)", NULL },
         { "bootstrap", 0, "N", FX_OPT_INT, &args.n_rounds, 0, 100000, NULL,
           "samples for the intervals of 95 %; 0: none (default: 1000)", NULL },
         { "seed", 0, "N", FX_OPT_INT, &args.seed, 0, 0x1p53, NULL,
-          "seed of these samples (default: 42)", NULL },
+          "seed of these samples, and of pgd (default: 42)", NULL },
         { "batch", 0, "N", FX_OPT_INT, &args.settings.batch, 1, 1e6, NULL,
           "images of a batch (default: 128)", NULL },
         { "device", 0, "NAME", FX_OPT_STRING, &args.run.device, 0, 0, NULL,

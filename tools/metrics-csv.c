@@ -136,7 +136,7 @@ int main(int argc, char **argv)
     const struct fx_option options[] = {
         FX_OPTION_OUTPUT(&args.output),
         { "events", 0, "NAME", FX_OPT_CHOICE, &args.events, 0, 0,
-          "epoch|step|eval|class|superclass|bin|ood|corruption|robustness|end",
+          "epoch|step|eval|class|superclass|bin|ood|corruption|robustness|attack|end",
           "the events that make rows (default epoch)", NULL },
         { "live", 0, NULL, FX_OPT_FLAG, &args.live, 0, 0, NULL,
           "with -o: write FILE row by row; rows already in it are kept", NULL },

@@ -26,6 +26,9 @@ enum fx_rng_purpose {
     FX_RNG_SHARES = 9,
     /* cifar-corrupt(1): expert = corruption, layer = severity, image = index in the data set */
     FX_RNG_CORRUPT = 10,
+    /* fusion-eval(1), --attack pgd: where it starts; image = index in the data set, draw =
+     * element / 4 */
+    FX_RNG_ATTACK = 11,
 };
 
 enum { FX_RNG_FUSION = 255 }; /* the `expert` of fusion module and head */

@@ -117,8 +117,7 @@ struct fx_graph {
     int fused;                          /* node number of the fused logits, -1 without */
     bool averages;                      /* training keeps moving averages of weights and running
                                            statistics (--ema) */
-    bool input_gradients;               /* backward also computes the gradients of INPUT nodes: for
-                                           operator tests */
+    bool input_gradients;               /* backward also computes the gradients of INPUT nodes */
 };
 
 void fx_graph_fini(struct fx_graph *graph); /* accepts a zeroed graph */

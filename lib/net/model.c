@@ -34,12 +34,12 @@ static enum fx_status build_expert(struct fx_builder *b, int k,
     double dropout = config->expert_dropout;
 
     FX_TRY(fx_arch_parse(text, n, &arch, values, err));
-    if (config->freeze)
+    if (config->freeze || config->attack)
         dropout = 0;
     else if (dropout < 0)
         dropout = arch->network->dropout;
     fx_builder_lane(b, k);
-    b->is_fixed = config->freeze;
+    b->is_fixed = config->freeze || config->attack;
     fx_builder_component(b, FX_GROUP_EXPERTS, 0);
     fx_builder_enter(b, "expert_backbones.%d", k);
     maps = arch->network->build(b, b->graph->input, dropout, values);
@@ -127,6 +127,9 @@ static enum fx_status build_fusion(struct fx_builder *b, const struct fx_model_c
     int features[FX_GRAPH_MAX_EXPERTS], width = fx_model_width(graph), fused;
     bool is_residual;
 
+    if (config->attack)
+        dropout = 0;
+    b->is_fixed = config->attack;
     FX_TRY(fx_fusion_find(config->fusion, &fusion, err));
     FX_TRY(check_width(width, fusion, err));
     fx_builder_lane(b, FX_LANE_FUSION);
@@ -157,6 +160,7 @@ enum fx_status fx_model_build(struct fx_graph *graph, const struct fx_model_conf
     FX_TRY(check_counts(config, err));
     graph->n_experts = config->n_experts;
     graph->n_classes = config->n_classes;
+    graph->input_gradients = config->attack;
     graph->input = fx_build_input(&b, image);
     status = b.status;
     for (int k = 0; k < config->n_experts && status == FX_OK; k++)

@@ -30,6 +30,8 @@ struct fx_model_config {
     enum fx_fused_form fused;
     enum fx_norm_start norms;
     bool freeze; /* the experts do not train and are as in evaluation, without dropout */
+    bool attack; /* nothing trains, all is as in evaluation: the backward pass of the training mode
+                    computes the gradient of the images */
 };
 
 /* fx_model_build: fills *graph.  FX_EUSAGE names the unknown family, key, fusion or a width that

@@ -75,7 +75,7 @@ void fx_weighted_sum_backward(int n_values, size_t n_elements, const float *cons
             dx[k][i] += (float)(p[k] * (double)dy[i]);
         mean += p[k] * g[k];
     }
-    for (int k = 0; k < n_values; k++)
+    for (int k = 0; dw && k < n_values; k++)
         dw[k] += (float)(p[k] * (g[k] - mean));
 }
 

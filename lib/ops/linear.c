@@ -48,7 +48,7 @@ void fx_linear_backward(const struct fx_linear *k, const float *x, const float *
 {
     if (dx)
         backward_data(k, w, y, dy, dx);
-    for (int o = 0; o < k->c_out; o++) {
+    for (int o = 0; dw && o < k->c_out; o++) {
         double sum = 0;
 
         for (int i = 0; i < k->rows; i++)

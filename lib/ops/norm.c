@@ -8,7 +8,7 @@
  *
  * A channel at a time.  With m = n * area, xhat = (x - mean) / std, std = sqrt(var + eps) and dz
  * the gradient before the ReLU: dbias = sum dz,  dweight = sum dz * xhat dx = weight / std * (dz -
- * dbias / m - xhat * dweight / m) */
+ * dbias / m - xhat * dweight / m);  where mean and std are constants, dx = weight / std * dz. */
 
 /* Where channel c of image n begins. */
 static size_t plane(const struct fx_batchnorm *k, int n, int c)
@@ -100,11 +100,13 @@ void fx_batchnorm_backward(const struct fx_batchnorm *k, const float *x, const f
     double m = (double)k->n * k->area;
 
     for (int c = 0; c < k->c; c++) {
-        double std = sqrt(var[c] + (double)k->eps), sums[2];
+        double std = sqrt(var[c] + (double)k->eps), sums[2] = { 0, 0 };
 
-        channel_sums(k, c, x, y, dy, mean[c], std, sums);
-        dbias[c] += (float)sums[0];
-        dweight[c] += (float)sums[1];
+        if (dweight) {
+            channel_sums(k, c, x, y, dy, mean[c], std, sums);
+            dbias[c] += (float)sums[0];
+            dweight[c] += (float)sums[1];
+        }
         for (int n = 0; dx && n < k->n; n++) {
             size_t at = plane(k, n, c);
 
@@ -186,7 +188,7 @@ void fx_layernorm_backward(const struct fx_layernorm *k, const float *x, const f
 
         if (dx)
             backward_row(k, x + row, dy + row, weight, dx + row);
-        for (int c = 0; c < k->c; c++) {
+        for (int c = 0; dweight && c < k->c; c++) {
             double d = (double)dy[row + (size_t)c];
 
             dweight[c] += (float)(d * (((double)x[row + (size_t)c] - m.mean) / m.std));

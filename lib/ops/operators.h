@@ -57,7 +57,8 @@ void fx_running_average(size_t n, float momentum, const float *last, const float
 /* y = weight * (x - mean) / sqrt(var + eps) + bias, then ReLU. */
 void fx_batchnorm_forward(const struct fx_batchnorm *k, const float *x, const double *mean,
                           const double *var, const float *weight, const float *bias, float *y);
-/* Gradients through the batch statistics (training); all += ; dx may be NULL. */
+/* Gradients through the batch statistics (training); all += ; dx may be NULL.  dweight and dbias
+ * NULL: the norm is fixed, mean and var are its running statistics, constants. */
 void fx_batchnorm_backward(const struct fx_batchnorm *k, const float *x, const float *y,
                            const float *dy, const double *mean, const double *var,
                            const float *weight, float *dx, float *dweight, float *dbias);
@@ -104,7 +105,7 @@ struct fx_linear {
 /* x (rows, c_in), w (c_out, c_in), b (c_out), y (rows, c_out) written with =. */
 void fx_linear_forward(const struct fx_linear *k, const float *x, const float *w, const float *b,
                        float *y);
-/* All gradients += ; dx may be NULL.  y: the forward result, for the ReLU. */
+/* All gradients += ; dx may be NULL, or dw and db.  y: the forward result, for the ReLU. */
 void fx_linear_backward(const struct fx_linear *k, const float *x, const float *w, const float *y,
                         const float *dy, float *dx, float *dw, float *db);
 
@@ -117,8 +118,8 @@ struct fx_layernorm {
     float eps;
 };
 
-/* x, y, dx, dy (rows, c); weight, bias and their gradients (c).  y =, gradients +=; dx may be NULL.
- */
+/* x, y, dx, dy (rows, c); weight, bias and their gradients (c).  y =, gradients +=; dx may be NULL,
+ * or dweight and dbias. */
 void fx_layernorm_forward(const struct fx_layernorm *k, const float *x, const float *weight,
                           const float *bias, float *y);
 void fx_layernorm_backward(const struct fx_layernorm *k, const float *x, const float *dy,
@@ -153,7 +154,7 @@ void fx_product_forward(int n_values, size_t n_elements, const float *const *x, 
 void fx_product_backward(int n_values, size_t n_elements, const float *const *x, float shift,
                          const float *dy, float *const *dx);
 
-/* y = sum_k softmax(w)_k x_k;  w, dw (n_values) */
+/* y = sum_k softmax(w)_k x_k;  w, dw (n_values); dw may be NULL */
 void fx_weighted_sum_forward(int n_values, size_t n_elements, const float *const *x, const float *w,
                              float *y);
 void fx_weighted_sum_backward(int n_values, size_t n_elements, const float *const *x,

@@ -83,6 +83,8 @@ static enum fx_status forward(struct evaluation *ev, int64_t first, int n, struc
     struct fx_batch batch = {
         .n = engine->eval_n, .pixels = ev->pixels, .numbers = ev->positions, .labels = ev->labels
     };
+    if (subset->change)
+        FX_TRY(subset->change(subset->change_ctx, &batch, ev->pixels, err));
     FX_TRY(engine->backend->input(engine->eval, &batch, err));
     return engine->backend->forward(engine->eval, err);
 }

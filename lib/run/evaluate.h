@@ -5,12 +5,19 @@
 #include "data/dataset.h"
 #include "run/engine.h"
 
+/* Changes the normalised pixels of a batch, f32 (batch->n, 3, 32, 32), before they are classified;
+ * batch->pixels is the same array. */
+typedef enum fx_status (*fx_pixels_change)(void *ctx, const struct fx_batch *batch, float *pixels,
+                                           struct fx_err *err);
+
 /* The images to measure: numbers.n of them, by number in `images`. */
 struct fx_subset {
     const char *name;                  /* "val", "test", ...: for progress and events */
     const struct fx_image_set *images; /* borrowed */
     const int64_t *numbers;            /* borrowed; NULL: 0 .. n-1 */
     int64_t n;
+    fx_pixels_change change; /* NULL: the images as they are */
+    void *change_ctx;        /* borrowed */
 };
 
 /* Losses are means over images; accuracies and calibration errors are in percent. */

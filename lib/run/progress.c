@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/number.h"
 
+#include <math.h>
 #include <stdio.h>
 
 enum { SECONDS_BETWEEN_LINES = 30 };
@@ -127,10 +128,21 @@ void fx_progress_test(const struct fx_measure *measure, int64_t best_epoch, int6
                 describe(measure, scores, sizeof scores));
 }
 
+/* Finite weights can overflow all the same; the accuracy of such logits means nothing. */
+static void warn_of_overflow(const struct fx_measure *measure)
+{
+    if (measure->has_fused && !isfinite(measure->fused.loss))
+        fx_log_warn("the fused logits are not finite: their loss is null");
+    for (int k = 0; k < measure->n_experts; k++)
+        if (!isfinite(measure->expert[k].loss))
+            fx_log_warn("the logits of expert %d are not finite: their loss is null", k);
+}
+
 void fx_progress_measure(const char *subset, const struct fx_measure *measure)
 {
     char scores[192];
 
     fx_log_info("%lld %s images: %s", (long long)measure->n, subset,
                 describe(measure, scores, sizeof scores));
+    warn_of_overflow(measure);
 }

@@ -34,7 +34,7 @@ void fx_progress_epoch(const struct fx_progress *progress, const struct fx_state
 /* Before the first step, and the test of the best checkpoint. */
 void fx_progress_initial(const struct fx_measure *measure);
 void fx_progress_test(const struct fx_measure *measure, int64_t best_epoch, int64_t last_step);
-/* Any other measurement. */
+/* Any other measurement; warns of logits that are not finite. */
 void fx_progress_measure(const char *subset, const struct fx_measure *measure);
 
 #endif

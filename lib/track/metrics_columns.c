@@ -170,6 +170,19 @@ static const struct fx_csv_column robustness_columns[] = {
     { NULL, FX_CSV_EVENT, NULL },
 };
 
+static const struct fx_csv_column attack_columns[] = {
+    { "run", FX_CSV_RUN, NULL },
+    { "split", FX_CSV_EVENT, "split" },
+    { "images", FX_CSV_EVENT, "images" },
+    { "attack", FX_CSV_EVENT, "attack" },
+    { "epsilon", FX_CSV_EVENT, "epsilon" },
+    { "steps", FX_CSV_EVENT, "steps" },
+    { "step_size", FX_CSV_EVENT, "step_size" },
+    HEADS("accuracy"),
+    HEADS("loss"),
+    { NULL, FX_CSV_EVENT, NULL },
+};
+
 static const struct fx_csv_column end_columns[] = {
     { "run", FX_CSV_RUN, NULL },
     { "status", FX_CSV_EVENT, "status" },
@@ -214,5 +227,6 @@ const struct fx_csv_kind fx_csv_kinds[] = {
     { "ood", NULL, ood_columns },
     { "corruption", NULL, corruption_columns },
     { "robustness", NULL, robustness_columns },
+    { "attack", NULL, attack_columns },
     { "end", NULL, end_columns },
 };

@@ -27,7 +27,7 @@ struct fx_csv_out {
  * one after the other, each up to its end: one row for each event of one kind, as soon as it
  * arrives, with one write.  There are columns for as many experts as the largest run has.
  *   event   in   the kind: "epoch", "step", "eval", "class", "superclass", "bin", "ood",
- *                "corruption", "robustness" or "end"
+ *                "corruption", "robustness", "attack" or "end"
  *   n_rows  out  rows written, also after a failure
  * A damaged stream is read up to the damage, the reason is put into its `why`, and the next one is
  * read.  FX_EINPUT when there was one: a line that is no event or lacks a member that the table

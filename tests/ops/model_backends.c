@@ -92,7 +92,7 @@ static void disturb(struct model_case *m)
         const struct fx_param *p = &m->graph.params[i];
         float *values;
 
-        if (p->kind != FX_PARAM_TRAINED || (p->n_dims != 1 && p->init != FX_INIT_ZERO))
+        if (!fx_param_is_weight(p) || (p->n_dims != 1 && p->init != FX_INIT_ZERO))
             continue;
         values = calloc((size_t)p->n_elements, sizeof *values);
         assert_non_null(values);
@@ -394,12 +394,102 @@ static void frozen_experts_stay(void **state)
     }
 }
 
+/* ---- the gradient of the images ---- */
+
+static float *image_gradient(struct model_case *m)
+{
+    struct fx_err err = { 0 };
+    float *gradient = calloc((size_t)m->n * MODEL_IMAGE, sizeof *gradient);
+
+    assert_non_null(gradient);
+    disturb(m);
+    m->loss = (struct fx_loss_config){ .alpha = 0 };
+    m->mix.kind = FX_MIX_NONE;
+    m->mix.lam = 1;
+    m->backend->step_begin(m->model);
+    model_check(model_gradients(m, false, &err), &err);
+    model_check(m->backend->value_read(m->train, m->graph.input, true, gradient, &err), &err);
+    return gradient;
+}
+
+/* In evaluation: mean cross-entropy of the fused head; without one, of all experts together. */
+static double evaluated_loss(struct model_case *m)
+{
+    struct fx_losses losses = model_evaluate(m);
+    double sum = m->graph.fused >= 0 ? losses.fused : 0;
+
+    for (int k = 0; k < m->graph.n_experts && m->graph.fused < 0; k++)
+        sum += losses.expert[k];
+    return sum / m->n;
+}
+
+/* Adds side * h * the gradient's sign to every third pixel from k on. */
+static void move_pixels(struct model_case *m, const float *gradient, int k, float by)
+{
+    for (size_t i = (size_t)k; i < (size_t)m->n * MODEL_IMAGE; i += 3)
+        m->pixels[i] += gradient[i] > 0 ? by : -by;
+}
+
+/* Along the signs of the gradient, as attacks go, that loss changes as the gradient says: a third
+ * of the pixels at a time.  ReLUs make a loss of many kinks, so steps are small. */
+static void check_image_slopes(const char *what, struct model_case *m, const float *gradient)
+{
+    const float h = 1.0f / 4096;
+
+    for (int k = 0; k < 3; k++) {
+        double slope = 0, change = 0;
+
+        for (size_t i = (size_t)k; i < (size_t)m->n * MODEL_IMAGE; i += 3)
+            slope += fabs((double)gradient[i]);
+        for (int side = 1; side >= -1; side -= 2) {
+            move_pixels(m, gradient, k, (float)side * h);
+            change += side * evaluated_loss(m);
+            move_pixels(m, gradient, k, (float)-side * h);
+        }
+        change /= 2 * (double)h;
+        assert_true(slope > 0);
+        if (!(fabs(slope - change) <= 3e-2 * slope))
+            fail_msg("%s: slope %d is %.6g, by finite differences %.6g", what, k, slope, change);
+    }
+}
+
+/* For attacks: every weight is fixed, nothing is dropped, and ref's gradient of the images is that
+ * of the evaluation; the other back ends have the same. */
+static void image_gradients_agree(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_MODELS; i++) {
+        struct model_options o = option(i, 2, 0.3, FX_PRECISION_FP32);
+        struct model_case ref, m;
+        float *expected, *got;
+
+        o.freeze = false;
+        o.attack = true;
+        assert_true(model_open(&ref, "ref", &o));
+        expected = image_gradient(&ref);
+        check_image_slopes(o.arch, &ref, expected);
+        for (int d = 0; d < N_MODEL_DEVICES; d++) {
+            if (model_open(&m, model_devices[d], &o)) {
+                got = image_gradient(&m);
+                if (!(distance(got, expected, (size_t)m.n * MODEL_IMAGE) <= 1e-3))
+                    fail_msg("%s on %s: the images' gradient is off by %.3g", o.arch,
+                             model_devices[d], distance(got, expected, (size_t)m.n * MODEL_IMAGE));
+                free(got);
+            }
+            model_close(&m);
+        }
+        free(expected);
+        model_close(&ref);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gradients_agree),      cmocka_unit_test(accumulated_gradients_agree),
-        cmocka_unit_test(bf16_gradients_agree), cmocka_unit_test(running_statistics_agree),
-        cmocka_unit_test(twice_is_the_same),    cmocka_unit_test(frozen_experts_stay),
+        cmocka_unit_test(gradients_agree),       cmocka_unit_test(accumulated_gradients_agree),
+        cmocka_unit_test(bf16_gradients_agree),  cmocka_unit_test(running_statistics_agree),
+        cmocka_unit_test(twice_is_the_same),     cmocka_unit_test(frozen_experts_stay),
+        cmocka_unit_test(image_gradients_agree),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,7 +44,7 @@ struct model_options {
     double dropout; /* of experts and fusion */
     enum fx_fused_form fused;
     enum fx_norm_start norms;
-    bool freeze;
+    bool freeze, attack;
     bool averages; /* of decay MODEL_EMA */
     enum fx_precision precision;
     bool (*should_stop)(void);
@@ -119,7 +119,8 @@ static bool model_open(struct model_case *m, const char *device, const struct mo
                                       .fusion_dropout = o->dropout,
                                       .fused = o->fused,
                                       .norms = o->norms,
-                                      .freeze = o->freeze };
+                                      .freeze = o->freeze,
+                                      .attack = o->attack };
     struct fx_err err = { 0 };
     enum fx_status status;
 

@@ -4,7 +4,7 @@
 
 struct norm {
     int c, side, n;
-    bool relu;
+    bool relu, is_fixed;
 };
 
 static void build(struct fx_builder *b, const void *arg)
@@ -12,12 +12,15 @@ static void build(struct fx_builder *b, const void *arg)
     const struct norm *k = arg;
     int x = fx_build_input(b, (struct fx_value_shape){ 1, k->c, k->side, k->side });
 
+    b->is_fixed = k->is_fixed;
     fx_build_batchnorm(b, "bn", x, k->relu);
 }
 
 static const struct norm sizes[] = {
-    { 1, 5, 1, false },  { 3, 7, 2, true },  { 8, 32, 1, false }, { 16, 5, 3, true },
-    { 24, 7, 5, false }, { 31, 5, 2, true }, { 33, 7, 3, false }, { 48, 4, 1, true },
+    { 1, 5, 1, false, false },  { 3, 7, 2, true, false },   { 8, 32, 1, false, false },
+    { 16, 5, 3, true, false },  { 24, 7, 5, false, false }, { 31, 5, 2, true, false },
+    { 33, 7, 3, false, false }, { 48, 4, 1, true, false },  { 5, 6, 3, false, true },
+    { 16, 5, 2, true, true },   { 33, 4, 1, false, true },
 };
 
 static void run_all(enum fx_mode mode)
@@ -27,9 +30,9 @@ static void run_all(enum fx_mode mode)
         char what[128];
         struct op_case c = { what, build, k, k->n, mode, k->relu };
 
-        snprintf(what, sizeof what, "batchnorm%s %s, %d channels, %dx%d, batch %d",
-                 k->relu ? "+relu" : "", mode == FX_TRAIN ? "training" : "evaluation", k->c,
-                 k->side, k->side, k->n);
+        snprintf(what, sizeof what, "batchnorm%s%s %s, %d channels, %dx%d, batch %d",
+                 k->relu ? "+relu" : "", k->is_fixed ? ", fixed," : "",
+                 mode == FX_TRAIN ? "training" : "evaluation", k->c, k->side, k->side, k->n);
         op_run_case(&c);
     }
 }
@@ -49,7 +52,7 @@ static void evaluation_agrees(void **state)
 /* With a ReLU the gradients are those without it, of the incoming gradient masked by y > 0. */
 static void relu_masks_the_gradient(void **state)
 {
-    struct norm with = { 5, 6, 3, true }, without = { 5, 6, 3, false };
+    struct norm with = { 5, 6, 3, true, false }, without = { 5, 6, 3, false, false };
     struct op_case c = { "batchnorm with a ReLU", build, &with, 3, FX_TRAIN, true };
     struct op_case plain = { "batchnorm", build, &without, 3, FX_TRAIN, false };
     struct op_run a, b;
@@ -104,7 +107,7 @@ static void moments(const float *x, int n, int channels, int area, int c, double
 /* After one update: 0.9 of the old plus 0.1 of the batch's, and the counter counts. */
 static void check_running(const char *device)
 {
-    struct norm k = { 19, 5, 3, true };
+    struct norm k = { 19, 5, 3, true, false };
     struct op_case c = { "running statistics", build, &k, k.n, FX_TRAIN, true };
     struct fx_update update = {
         .step = 1, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .grad_scale = 1

@@ -109,6 +109,8 @@ static enum fx_status linear_backward(const struct fx_operands *o, float *scratc
 
     if (o->dx[0])
         FX_TRY(fx_dnnl_gemm(&data, err));
+    if (!o->dw[WEIGHT])
+        return FX_OK;
     FX_TRY(fx_dnnl_gemm(&weights, err));
     for (int c = 0; c < c_out; c++) {
         double sum = 0;

@@ -153,7 +153,7 @@ enum fx_status fx_cpu_norm_apply(const struct fx_instr *s, const struct fx_cpu_e
 /* ---- backward ---- */
 
 /* Sums over the batch of a block: of g, and of g * (x - mean); then the parameters' gradients and
- * the three coefficients of dx. */
+ * the two coefficients of dx that come from the statistics. */
 static void block_sums(const struct fx_instr *s, const struct fx_cpu_exec *exec, int block,
                        const struct coefficients *k, struct fx_bn_back *b)
 {
@@ -181,7 +181,6 @@ static void block_sums(const struct fx_instr *s, const struct fx_cpu_exec *exec,
 
         d_weight[c] = exec->accumulate ? d_weight[c] + dw : dw;
         d_bias[c] = exec->accumulate ? d_bias[c] + db : db;
-        b->by_g.v[l] = (float)scale;
         b->by_x.v[l] = (float)(-scale * invstd * invstd * sum_gx[l] / count);
         b->constant.v[l] = (float)(-scale * sum_g[l] / count);
     }
@@ -200,10 +199,11 @@ enum fx_status fx_cpu_norm_back(const struct fx_instr *s, const struct fx_cpu_ex
         struct fx_bn_back b = { .relu = fx_instr_node(s, exec)->relu };
 
         coefficients_of(s, exec, block, &k);
-        b.scale = k.scale;
+        b.scale = b.by_g = k.scale;
         b.shift = k.shift;
         b.mean = k.mean;
-        block_sums(s, exec, block, &k, &b);
+        if (stats_of(s, exec)) /* else the norm is fixed */
+            block_sums(s, exec, block, &k, &b);
         for (int i = 0; dx->data && i < exec->program->lowered.n; i++)
             loops->bn_back(fx_view_at(x, loops, i, block), fx_view_at(dy, loops, i, block),
                            fx_view_at(dx, loops, i, block), (size_t)x->area, &b,

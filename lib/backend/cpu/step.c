@@ -203,7 +203,9 @@ static void clear_dense(const struct fx_program *program, bool accumulate)
             memset(state->gradient.data, 0,
                    (size_t)program->lowered.n * (size_t)fx_shape_elements(node->shape) *
                        sizeof(float));
-        for (int p = 0; p < node->n_params && !accumulate && state->gradient.data; p++)
+        if (accumulate || !state->gradient.data || fx_graph_is_fixed(graph, node))
+            continue;
+        for (int p = 0; p < node->n_params; p++)
             memset(fx_store_at(&program->model->step.store, node->params[p], FX_ROLE_GRAD), 0,
                    program->model->step.store.layout.extents[node->params[p]].n * sizeof(float));
     }

@@ -159,15 +159,17 @@ static int first_node_of(const struct fx_graph *graph, int lane)
     return i;
 }
 
-/* Whether lane b does what lane a does, at constant distances.  Gradients of a shared INPUT (tests)
- * are added by one lane after the other. */
+/* Whether lane b does what lane a does, at constant distances.  Gradients of a shared INPUT are
+ * added by one lane after the other. */
 static bool lanes_match(struct pair *p)
 {
     const struct fx_lowered *lowered = &p->program->lowered;
     const struct fx_instr_list *x = &lowered->lanes[p->a], *y = &lowered->lanes[p->b];
 
-    if (lowered->graph->input_gradients || x->n_instrs != y->n_instrs ||
-        x->n_forward != y->n_forward || p->program->size[p->a] != p->program->size[p->b])
+    if (lowered->graph->input_gradients && lowered->mode == FX_TRAIN)
+        return false;
+    if (x->n_instrs != y->n_instrs || x->n_forward != y->n_forward ||
+        p->program->size[p->a] != p->program->size[p->b])
         return false;
     p->nodes = first_node_of(lowered->graph, p->b) - first_node_of(lowered->graph, p->a);
     for (int i = 0; i < x->n_instrs; i++)

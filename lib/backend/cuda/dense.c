@@ -103,6 +103,8 @@ static enum fx_status linear_back(const struct fx_cuda_exec *exec, const struct 
         FX_TRY(fx_gemm_run(compiled->product, exec->launch.stream, dz.data,
                            fx_cuda_param(exec, node->params[WEIGHT], FX_ROLE_VALUE).data,
                            fx_cuda_dense(exec, node->inputs[0], true).data, workspace, err));
+    if (fx_graph_is_fixed(exec->program->model->graph, node))
+        return FX_OK;
     return fx_gemm_run(compiled->weights[exec->accumulate], exec->launch.stream, dz.data,
                        fx_cuda_dense(exec, node->inputs[0], false).data,
                        fx_cuda_param(exec, node->params[WEIGHT], FX_ROLE_GRAD).data, workspace,
@@ -133,7 +135,7 @@ static enum fx_status compile_linear_back(const struct fx_cuda_exec *exec, const
 
     if (exec->program->lowered.nodes[node->inputs[0]].gradient.buffer >= 0)
         FX_TRY(plan_product(exec, &compiled->product, data, s->adds[0], workspace, err));
-    for (int add = 0; add < 2; add++)
+    for (int add = 0; add < 2 && !fx_graph_is_fixed(exec->program->model->graph, node); add++)
         FX_TRY(plan_product(exec, &compiled->weights[add], weights, add, workspace, err));
     *workspace += dz_bytes(exec, node);
     return FX_OK;

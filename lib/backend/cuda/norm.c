@@ -113,15 +113,17 @@ static enum fx_status launch_back(const struct fx_cuda_exec *exec, const struct 
     const struct fx_node *node = &exec->program->model->graph->nodes[s->node];
     struct fx_k_map x = fx_cuda_map(exec, &s->operands[0]), dy = fx_cuda_map(exec, &s->operands[1]);
     struct fx_k_norm norm = norm_of(exec, s->node);
-    float *coefficients = fx_cuda_workspace(exec, 0);
+    bool is_fixed = fx_graph_is_fixed(exec->program->model->graph, node);
+    float *coefficients = is_fixed ? NULL : fx_cuda_workspace(exec, 0);
     int rows = fx_cuda_rows(exec, &s->operands[0]);
 
     (void)compiled;
-    FX_CUDA(fx_k_norm_back_sums(&exec->launch, &x, &dy, rows, &norm,
-                                fx_cuda_param(exec, node->params[WEIGHT], FX_ROLE_GRAD),
-                                fx_cuda_param(exec, node->params[BIAS], FX_ROLE_GRAD),
-                                exec->accumulate, coefficients,
-                                fx_cuda_workspace(exec, coefficient_bytes(exec, s))));
+    if (!is_fixed)
+        FX_CUDA(fx_k_norm_back_sums(&exec->launch, &x, &dy, rows, &norm,
+                                    fx_cuda_param(exec, node->params[WEIGHT], FX_ROLE_GRAD),
+                                    fx_cuda_param(exec, node->params[BIAS], FX_ROLE_GRAD),
+                                    exec->accumulate, coefficients,
+                                    fx_cuda_workspace(exec, coefficient_bytes(exec, s))));
     if (s->operands[2].image_bytes > 0) {
         struct fx_k_map dx = fx_cuda_map(exec, &s->operands[2]);
 

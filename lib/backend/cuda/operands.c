@@ -68,6 +68,8 @@ struct fx_k_grad fx_cuda_param_grad(const struct fx_cuda_exec *exec, int param)
 {
     struct fx_k_array array = fx_cuda_param(exec, param, FX_ROLE_GRAD);
 
+    if (exec->program->model->graph->params[param].kind == FX_PARAM_FIXED)
+        return (struct fx_k_grad){ 0 };
     return (struct fx_k_grad){ .data = array.data, .lane = array.lane, .add = exec->accumulate };
 }
 

@@ -268,14 +268,16 @@ static bool reads_as_norm(const struct fx_lowering *l, const struct fx_node *u, 
 {
     if (u->kind == FX_NODE_CONCAT)
         return j == 0 && l->uses[u - l->graph->nodes].chain == chain;
-    if (u->kind != FX_NODE_BATCHNORM || (*eps >= 0 && *eps != u->eps))
+    if (u->kind != FX_NODE_BATCHNORM || (*eps >= 0 && *eps != u->eps) ||
+        fx_graph_is_fixed(l->graph, u))
         return false;
     *eps = u->eps;
     return true;
 }
 
-/* A chain whose values only norms with one eps read, the whole of it among them: what each norm
- * hands on is linear in sums over the batch, so the part that needs them is added once. */
+/* A chain whose values only norms that train, with one eps, read, the whole of it among them: what
+ * each norm hands on is linear in sums over the batch, so the part that needs them is added once.
+ */
 static void find_gathering(struct fx_lowering *l, int chain)
 {
     struct fx_concat_chain *g = &l->chains[chain];

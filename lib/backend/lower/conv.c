@@ -82,9 +82,11 @@ enum fx_status fx_lower_conv_back(struct fx_lowering *l, int node)
     struct fx_view x, dx, dy;
 
     FX_TRY(readable(l, node, &l->grads[node], &dy));
-    FX_TRY(fx_lower_value(l, v, &x));
-    FX_TRY(readable(l, node, &x, &x));
-    FX_TRY(fx_lower_conv_weights(l, node, &x, &dy));
+    if (!fx_graph_is_fixed(l->graph, &l->graph->nodes[node])) {
+        FX_TRY(fx_lower_value(l, v, &x));
+        FX_TRY(readable(l, node, &x, &x));
+        FX_TRY(fx_lower_conv_weights(l, node, &x, &dy));
+    }
     if (l->uses[v].wants_grad) {
         FX_TRY(fx_lower_new_like(l, v, &dx));
         FX_TRY(fx_lower_conv_data(l, node, &dy, &dx));

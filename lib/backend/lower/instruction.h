@@ -70,7 +70,8 @@ enum fx_opcode {
      * sum_relu; y may be a */
     FX_INSTR_NORM_APPLY,
     /* x, dy, dx: writes the gradients of weight and bias; dx = or, if accumulate, += the gradient
-     * of x; dx may be dy when it is =.  dx absent: only the parameters' */
+     * of x; dx may be dy when it is =.  dx absent: only the parameters'.  A fixed norm has no
+     * gradients but that of x, and its statistics are constants */
     FX_INSTR_NORM_BACK,
     /* x, dy, g: of a norm on (a prefix of) a concatenation: writes the gradients of weight and
      * bias; g = or, if accumulate, += weight * (dy behind dropout and ReLU); weight times the

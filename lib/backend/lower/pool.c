@@ -46,7 +46,8 @@ enum fx_status fx_lower_avgpool_back(struct fx_lowering *l, int node)
     dx = dy;
     if (l->uses[conv].is_pooled) {
         x = fx_lower_input(l, &l->graph->nodes[conv], 0);
-        FX_TRY(fx_lower_conv_weights(l, conv, pooled, &dy));
+        if (!fx_graph_is_fixed(l->graph, &l->graph->nodes[conv]))
+            FX_TRY(fx_lower_conv_weights(l, conv, pooled, &dy));
         if (l->uses[x].wants_grad) {
             FX_TRY(fx_lower_new_map(l, pooled->c, pooled->area, pooled->w, &dx));
             FX_TRY(fx_lower_conv_data(l, conv, &dy, &dx));

@@ -103,8 +103,8 @@ static size_t take(size_t *used, size_t n_bytes)
     return at;
 }
 
-/* A gradient is wanted where something that trains lies behind it.  Nothing asks for that of the
- * images, except operator tests.  Those of the inputs are decided. */
+/* A gradient is wanted where something that trains lies behind it, or images whose own gradient is
+ * wanted.  Those of the inputs are decided. */
 static bool wants_gradient(const struct fx_program *program, const struct fx_node *node)
 {
     const struct fx_graph *graph = program->model->graph;

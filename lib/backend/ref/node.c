@@ -60,7 +60,8 @@ static void conv_backward(const struct fx_operands *o)
 
     if (o->dx[0])
         fx_conv2d_backward_data(&k, o->dy, o->w[0], o->dx[0], o->row);
-    fx_conv2d_backward_weight(&k, o->x[0], o->dy, o->dw[0]);
+    if (o->dw[0])
+        fx_conv2d_backward_weight(&k, o->x[0], o->dy, o->dw[0]);
 }
 
 struct fx_batchnorm fx_node_batchnorm(const struct fx_node *node, int n)

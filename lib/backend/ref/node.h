@@ -19,7 +19,7 @@ struct fx_operands {
     const float *x[FX_NODE_MAX_INPUTS];
     float *dx[FX_NODE_MAX_INPUTS]; /* NULL: not wanted */
     const float *w[FX_NODE_MAX_PARAMS];
-    float *dw[FX_NODE_MAX_PARAMS]; /* NULL: running statistics */
+    float *dw[FX_NODE_MAX_PARAMS]; /* NULL: running statistics, fixed weights */
     float *y;
     const float *dy;    /* backward only */
     double *statistics; /* BATCHNORM: mean (C) and biased variance (C); forward writes them */
