@@ -130,6 +130,17 @@ with open("evals/one/metrics.jsonl", "w") as out:
         {"event": "class", "class": 1e99, "predicted": 7},
         *({"event": "bin", "bin": i, **heads("probability", i / 15, None, [None]),
            **heads("accuracy", 50.0, None, [None])} for i in range(99)),
+        *({"event": "corruption", "corruption": name, "severity": s, "images": 8,
+           **heads("error", 10.0 * s, 20.0, [30.0 + s])}
+          for name, last in (("fog", 5), ("<b>", 2)) for s in range(1, last + 1)),
+        {"event": "corruption", "corruption": "fog", "severity": 1e9, "error": 1},
+        {"event": "corruption", "severity": 1},
+        {"event": "robustness", "corruptions": 1, **heads("mean_error", 30.0, 20.0, [33.0]),
+         **heads("mce", 75.0, 80.0, [90.0])},
+        {"event": "ood", **heads("msp_auroc", 70.5, 60.25, [50.0]),
+         **heads("energy_fpr95", 90.0, 91.0, [92.0]), "disagreement_auroc": 55.0},
+        {"event": "attack", "attack": "pgd", "epsilon": 8 / 255, "steps": 10,
+         **heads("accuracy", 12.5, 37.5, [0.0]), **heads("loss", 3.5, 2.5, [9.0])},
         {"event": "end", "status": "done"}]:
         out.write(json.dumps(event) + "\n")
 END
@@ -137,7 +148,14 @@ END
     run tables page.html
     assert_line "fused | 75.00 | 60.50 … 90.25 | – | – | – | 0.5000 | – | –"
     assert_line "expert 0 | 25.00 | 12.50 … 37.50 | – | – | – | 1.2500 | – | –"
+    assert_line "fog | 10.00 | 20.00 | 30.00 | 40.00 | 50.00 | 30.00 | 20.00 | 33.00"
+    assert_line "<b> | 10.00 | 20.00 | – | – | – | 15.00 | 20.00 | 31.50"
+    assert_line "fused | 70.50 | – | – | – | – | – | – | 90.00"
+    assert_line "expert 0 | 50.00 | – | – | – | – | – | – | 92.00"
+    assert_line "disagreement of the experts | 55.00 | – | – | –"
+    assert_line "pgd, ε = 8/255, 10 steps | 75.00 | 12.50 | 37.50 | 0.00 | 3.5000"
     run cat page.html
+    assert_line --partial "benchmark: 30.00 %, ensemble 20.00 %; mCE relative to the baseline 75.0"
     assert_line --partial "ensemble: +25.00 points, 95 % from -5.00 to +45.00, McNemar’s p 0.12."
     assert_line --partial ">probability</text>"
     assert_line --partial "fused, probability 20: 50</title>"

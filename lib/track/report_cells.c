@@ -24,6 +24,28 @@ void fx_report_gain(FILE *out, double value)
         fputs("<td>–</td>", out);
 }
 
+/* Heads differ by the text in front of their members. */
+double fx_report_number(const json_t *event, int head, const char *name)
+{
+    char member[64];
+
+    snprintf(member, sizeof member, "%s%s",
+             head == FX_REPORT_FUSED      ? ""
+             : head == FX_REPORT_ENSEMBLE ? "ensemble_"
+                                          : "expert_",
+             name);
+    return head >= 0 ? fx_event_number_at(event, member, (size_t)head)
+                     : fx_event_number(event, member);
+}
+
+void fx_report_head(FILE *out, int head)
+{
+    if (head >= 0)
+        fprintf(out, "<tr><td>expert %d</td>", head);
+    else
+        fprintf(out, "<tr><td>%s</td>", head == FX_REPORT_FUSED ? "fused" : "ensemble");
+}
+
 void fx_report_state(FILE *out, const struct fx_run *run)
 {
     const char *state = fx_run_state_name(run->state);

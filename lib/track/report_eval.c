@@ -9,23 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BINS_MAX = 64, CLASSES_MAX = 256, SHADES = 8, NAME_BYTES = 64 };
-
-/* Heads by the text in front of their members. */
-enum { FUSED = -2, ENSEMBLE = -1 }; /* the experts from 0 */
-
-static double number_of(const json_t *event, int head, const char *name)
-{
-    char member[NAME_BYTES];
-
-    snprintf(member, sizeof member, "%s%s",
-             head == FUSED      ? ""
-             : head == ENSEMBLE ? "ensemble_"
-                                : "expert_",
-             name);
-    return head >= 0 ? fx_event_number_at(event, member, (size_t)head)
-                     : fx_event_number(event, member);
-}
+enum { BINS_MAX = 64, CLASSES_MAX = 256, SHADES = 8 };
 
 static bool is_kind(const json_t *event, const char *kind)
 {
@@ -44,28 +28,25 @@ static void put_number(FILE *out, double value, const char *format)
 
 static void put_head(FILE *out, const json_t *eval, int head, bool is_scaled)
 {
-    double low = number_of(eval, head, "accuracy_low");
-    double high = number_of(eval, head, "accuracy_high");
+    double low = fx_report_number(eval, head, "accuracy_low");
+    double high = fx_report_number(eval, head, "accuracy_high");
 
-    if (head >= 0)
-        fprintf(out, "<tr><td>expert %d</td>", head);
-    else
-        fprintf(out, "<tr><td>%s</td>", head == FUSED ? "fused" : "ensemble");
-    fx_report_percent(out, number_of(eval, head, "accuracy"), "main");
+    fx_report_head(out, head);
+    fx_report_percent(out, fx_report_number(eval, head, "accuracy"), "main");
     if (isfinite(low) && isfinite(high))
         fprintf(out, "<td>%.2f … %.2f</td>", low, high);
     else
         fputs("<td>–</td>", out);
-    fx_report_percent(out, number_of(eval, head, "top5"), NULL);
-    fx_report_percent(out, number_of(eval, head, "superclass_accuracy"), NULL);
-    put_number(out, number_of(eval, head, "loss"), "%.4f");
-    put_number(out, number_of(eval, head, "brier"), "%.4f");
-    fx_report_percent(out, number_of(eval, head, "ece"), NULL);
-    fx_report_percent(out, number_of(eval, head, "ece_mass"), NULL);
+    fx_report_percent(out, fx_report_number(eval, head, "top5"), NULL);
+    fx_report_percent(out, fx_report_number(eval, head, "superclass_accuracy"), NULL);
+    put_number(out, fx_report_number(eval, head, "loss"), "%.4f");
+    put_number(out, fx_report_number(eval, head, "brier"), "%.4f");
+    fx_report_percent(out, fx_report_number(eval, head, "ece"), NULL);
+    fx_report_percent(out, fx_report_number(eval, head, "ece_mass"), NULL);
     if (is_scaled) {
-        put_number(out, number_of(eval, head, "temperature"), "%.3f");
-        put_number(out, number_of(eval, head, "scaled_loss"), "%.4f");
-        fx_report_percent(out, number_of(eval, head, "scaled_ece"), NULL);
+        put_number(out, fx_report_number(eval, head, "temperature"), "%.3f");
+        put_number(out, fx_report_number(eval, head, "scaled_loss"), "%.4f");
+        fx_report_percent(out, fx_report_number(eval, head, "scaled_ece"), NULL);
     }
     fputs("</tr>\n", out);
 }
@@ -75,7 +56,7 @@ static void put_heads(FILE *out, const struct fx_run *run)
     static const char *const titles[] = { "Head",  "Accuracy",         "95 %",
                                           "Top-5", "Super-<br>class",  "Loss",
                                           "Brier", "Calibr.<br>error", "the same,<br>equal mass" };
-    bool is_scaled = isfinite(number_of(run->eval, ENSEMBLE, "temperature"));
+    bool is_scaled = isfinite(fx_report_number(run->eval, FX_REPORT_ENSEMBLE, "temperature"));
 
     fputs("<div class=\"wide\"><table>\n<thead><tr>", out);
     for (size_t i = 0; i < sizeof titles / sizeof *titles; i++)
@@ -85,8 +66,8 @@ static void put_heads(FILE *out, const struct fx_run *run)
               "<th scope=\"col\">then calibr.<br>error</th>",
               out);
     fputs("</tr></thead>\n<tbody>\n", out);
-    for (int head = FUSED; head < run->n_experts; head++)
-        if (isfinite(number_of(run->eval, head, "accuracy")))
+    for (int head = FX_REPORT_FUSED; head < run->n_experts; head++)
+        if (isfinite(fx_report_number(run->eval, head, "accuracy")))
             put_head(out, run->eval, head, is_scaled);
     fputs("</tbody></table></div>\n", out);
 }
@@ -124,9 +105,10 @@ static void put_reliability(FILE *out, const struct fx_run *run)
         int head;
         const char *label, *style, *probability, *accuracy;
     } kinds[3] = {
-        { FUSED, "fused", "c0 thick", "probability", "accuracy" },
-        { FUSED, "fused, at its temperature", "c2", "scaled_probability", "scaled_accuracy" },
-        { ENSEMBLE, "ensemble", "c1 dash", "probability", "accuracy" },
+        { FX_REPORT_FUSED, "fused", "c0 thick", "probability", "accuracy" },
+        { FX_REPORT_FUSED, "fused, at its temperature", "c2", "scaled_probability",
+          "scaled_accuracy" },
+        { FX_REPORT_ENSEMBLE, "ensemble", "c1 dash", "probability", "accuracy" },
     };
     struct fx_curve curves[4];
 
@@ -135,8 +117,8 @@ static void put_reliability(FILE *out, const struct fx_run *run)
         if (!is_kind(event, "bin"))
             continue;
         for (int k = 0; k < 3; k++) {
-            r.x[k][r.n] = 100 * number_of(event, kinds[k].head, kinds[k].probability);
-            r.y[k][r.n] = number_of(event, kinds[k].head, kinds[k].accuracy);
+            r.x[k][r.n] = 100 * fx_report_number(event, kinds[k].head, kinds[k].probability);
+            r.y[k][r.n] = fx_report_number(event, kinds[k].head, kinds[k].accuracy);
         }
         r.n++;
     }

@@ -21,8 +21,15 @@ bool fx_report_curves(FILE *out, const struct fx_report_group *group);
 /* Its section about one run: how it went, its curves, its configuration. */
 bool fx_report_run(FILE *out, const struct fx_run *run, size_t number);
 
-/* In it: what fusion-eval measured, where it did. */
+/* In it: what fusion-eval measured, where it did: on the test images, and on others. */
 bool fx_report_eval(FILE *out, const struct fx_run *run);
+void fx_report_robust(FILE *out, const struct fx_run *run);
+
+/* The heads of an event of fusion-eval; the experts from 0.  fx_report_number: NaN where there is
+ * none.  fx_report_head: the beginning of a head's row. */
+enum { FX_REPORT_FUSED = -2, FX_REPORT_ENSEMBLE = -1 };
+double fx_report_number(const json_t *event, int head, const char *name);
+void fx_report_head(FILE *out, int head);
 
 /* Cells and words, shared by the tables and the sections. */
 void fx_report_percent(FILE *out, double value, const char *class); /* a table cell; NaN: a dash */

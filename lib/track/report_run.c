@@ -189,6 +189,7 @@ bool fx_report_run(FILE *out, const struct fx_run *run, size_t number)
     put_facts(out, run);
     bool is_good = put_charts(out, run);
     is_good &= fx_report_eval(out, run);
+    fx_report_robust(out, run);
     is_good &= put_config(out, run);
     fputs("</section>\n", out);
     return is_good;

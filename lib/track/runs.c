@@ -120,6 +120,19 @@ static void keep(json_t **slot, json_t *event)
     *slot = json_incref(event);
 }
 
+/* Of fusion-eval, beside eval, what reports show. */
+static bool is_detail(const char *kind)
+{
+    static const char *const kinds[] = {
+        "class", "bin", "corruption", "robustness", "ood", "attack"
+    };
+
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kind, kinds[i]) == 0)
+            return true;
+    return false;
+}
+
 static enum fx_status take_event(struct fx_run *run, json_t *event, const char *kind,
                                  struct fx_err *err)
 {
@@ -135,8 +148,7 @@ static enum fx_status take_event(struct fx_run *run, json_t *event, const char *
     else if (strcmp(kind, "end") == 0)
         keep(&run->end, event);
     else if ((strcmp(kind, "epoch") == 0 && json_array_append(run->epochs, event) != 0) ||
-             ((strcmp(kind, "class") == 0 || strcmp(kind, "bin") == 0) &&
-              json_array_append(run->details, event) != 0))
+             (is_detail(kind) && json_array_append(run->details, event) != 0))
         return fx_fail(err, FX_EFAIL, "%s: out of memory", run->file);
     return FX_OK;
 }

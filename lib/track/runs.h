@@ -32,7 +32,7 @@ struct fx_run {
     /* owned; NULL: no such event (before: the measurement before training) */
     json_t *start, *before, *step, *eval, *end;
     json_t *epochs;  /* owned: the epoch events in their order */
-    json_t *details; /* owned: the events class and bin of fusion-eval */
+    json_t *details; /* owned: the other events of fusion-eval, in their order */
 };
 
 struct fx_runs {
