@@ -567,7 +567,7 @@ def read_file(path):
     if not path.endswith((".pth", ".pt")):
         return read_safetensors(path)
     beside, facts = os.path.splitext(path)[0] + ".json", {}
-    if os.path.exists(beside):
+    if os.path.isfile(beside):
         with open(beside, encoding="utf-8") as f:
             facts = json.load(f)
         facts = {**facts.pop("checkpoint", {}), **facts}
@@ -594,6 +594,8 @@ def read_folder(folder):
     for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*", "*"))):
         if not path.endswith((".pth", ".safetensors")):
             continue
+        if not os.path.isfile(path):
+            raise ValueError(f"{path}: is no regular file")
         values, facts = read_file(path)
         name = component_of(path, facts)
         if name in parts:
@@ -657,6 +659,9 @@ def make_model(tensors, said, path):
     fusion = said.get("fusion")
     if not fusion and "global_head.weight" in tensors:
         raise ValueError(f"{path}: does not say its fusion: load(..., fusion=...)")
+    missing = [k for k in range(int(said.get("experts") or len(numbers))) if str(k) not in numbers]
+    if missing:
+        raise ValueError(f"{path}: no tensors of expert_backbones.{missing[0]}")
     head = "global_head." if fusion else "expert_backbones.0."
     return FusionModel(
         said["arch"],

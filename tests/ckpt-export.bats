@@ -88,6 +88,29 @@ says() {
     assert_not_exists model.onnx
 }
 
+@test "a folder of experts alone is an experts stream" {
+    ckpt-export -q --data "$data" -o whole.onnx "$experts"
+    ckpt-split -q -d parts "$experts"
+    ckpt-export -q --data "$data" -o parts.onnx parts
+    cmp whole.onnx parts.onnx
+    rm parts/experts/resnet_expert_2_best.*
+    fails_with 3 "ckpt-export: the files together: no tensors of expert_backbones.2" \
+        ckpt-export --data "$data" -o model.onnx parts
+}
+
+@test "what is no file in a folder of components is not waited for" {
+    ckpt-split -q -d parts "$(best)"
+    mkfifo parts/fusion/other.json
+    ckpt-export -q -o model.onnx parts
+    mkfifo parts/fusion/other.pth
+    fails_with 3 "ckpt-export: parts/fusion/other.pth: is no regular file" \
+        timeout 60 ckpt-export -o other.onnx parts
+    rm parts/fusion/other.pth
+    ln -s nowhere parts/fusion/other.pth
+    fails_with 1 "ckpt-export: parts/fusion/other.pth: No such file or directory" \
+        ckpt-export -o other.onnx parts
+}
+
 @test "an experts stream has no fused logits" {
     ckpt-export -q --data "$data" -o model.onnx "$experts"
     decoded model.onnx

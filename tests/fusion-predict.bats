@@ -202,6 +202,23 @@ set (--data)" predict "$experts" ../one.png
         cmp - <(predict --json "$model" "$BATS_FILE_TMPDIR/one.png")
 }
 
+@test "a folder of components is a model, and so is one of experts alone" {
+    cd "$BATS_TEST_TMPDIR"
+    local one=$BATS_FILE_TMPDIR/one.png
+    for format in pth safetensors; do
+        ckpt-split -q --format $format -d $format "$model"
+        predict --json $format "$one" | cmp - <(predict --json "$model" "$one")
+    done
+    ckpt-split -q -d experts "$experts"
+    predict --json --data "$data" experts "$one" |
+        cmp - <(predict --json --data "$data" "$experts" "$one")
+    head -c 1000 "$model" >pth/experts/resnet_expert_1_best.pth
+    fails_with 3 "fusion-predict: pth/experts/resnet_expert_1_best.pth: *" predict pth "$one"
+    mkdir empty
+    fails_with 3 "fusion-predict: empty: is a directory, *; nor are components in it, *" \
+        predict empty "$one"
+}
+
 @test "what does not go together is refused" {
     fails_with 2 "fusion-predict: which model? *" predict
     fails_with 2 "fusion-predict: --tsv: not with --json" predict --tsv --json "$model" one.png

@@ -36,6 +36,8 @@ asks() {
     run -0 --separate-stderr "$1" "$model" "$data" one.png
     assert_equal "$stderr" "$data: is a data set, not a JPEG or PNG picture; convert it first"
     assert_equal "${#lines[@]}" 1
+    run -2 --separate-stderr "$1"
+    assert_equal "$stderr" "usage: $1 MODEL PICTURE..."
     run -3 --separate-stderr "$1" one.png
     assert_equal "$stderr" "one.png: is a PNG picture, not a checkpoint or experts stream; \
 fusion-train writes one, DIR/best.safetensors"

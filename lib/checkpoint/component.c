@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 enum { LENGTH_BYTES = 8, HEADER_BYTES_MAX = 100000000 };
 
@@ -55,18 +55,19 @@ enum fx_status fx_component_open(struct fx_tensor_file *file, const char *path,
 
 /* ---- what is said beside the tensors --------------------------------------------------------- */
 
-/* FILE.json beside FILE.pth; NULL when there is none, or none that is JSON. */
+/* FILE.json beside FILE.pth; NULL when there is no such file, or none that is JSON. */
 static enum fx_status read_json_beside(const char *file, json_t **root, struct fx_err *err)
 {
     const char *slash = strrchr(file, '/'), *dot = strrchr(slash ? slash : file, '.');
     struct fx_input in = { 0 };
     json_error_t why;
+    struct stat st;
     char path[4096];
 
     *root = NULL;
     if (!dot ||
         snprintf(path, sizeof path, "%.*s.json", (int)(dot - file), file) >= (int)sizeof path ||
-        access(path, F_OK) != 0)
+        stat(path, &st) != 0 || !S_ISREG(st.st_mode))
         return FX_OK;
     FX_TRY(fx_input_open(&in, path, err));
     enum fx_status status = fx_json_parse((const char *)in.bytes, in.n_bytes, 0, root, &why);

@@ -99,8 +99,9 @@ static enum fx_status require_all(struct fx_join *join, struct fx_err *err)
         join->options.n_files == 1 ? join->files[0].input.name : "the files together";
     struct fx_differences diffs = { 0 };
     char prefix[PREFIX_BYTES], absent[ABSENT_BYTES] = "";
+    int n_parts = (int)join->options.n_experts + (join->options.is_experts ? 0 : 2);
 
-    for (int i = 0; i < join->options.n_experts + 2; i++) {
+    for (int i = 0; i < n_parts; i++) {
         size_t at = strlen(absent);
         name_component(join, i, prefix);
         if (fx_state_dict_has(&join->dict, prefix))
@@ -124,19 +125,24 @@ static enum fx_status open_file(struct fx_join *join, int i, struct fx_err *err)
 }
 
 /* Calls step for every file, also after a failure: one run says all that is wrong, file by file, so
- * nothing is left for the error record. */
+ * nothing is left for the error record.  Unless it stops. */
 static enum fx_status each_file(struct fx_join *join,
-                                enum fx_status (*step)(struct fx_join *, int, struct fx_err *))
+                                enum fx_status (*step)(struct fx_join *, int, struct fx_err *),
+                                struct fx_err *err)
 {
     enum fx_status status = FX_OK;
 
     for (int i = 0; i < join->options.n_files; i++) {
-        struct fx_err err = { 0 };
-        if ((step != open_file && !join->is_usable[i]) || step(join, i, &err) == FX_OK)
+        struct fx_err why = { 0 };
+        if ((step != open_file && !join->is_usable[i]) || step(join, i, &why) == FX_OK)
             continue;
-        fx_log_error("%s", err.msg);
+        status = why.status;
         join->is_usable[i] = false;
-        status = err.status;
+        if (join->options.stops) {
+            *err = why;
+            return status;
+        }
+        fx_log_error("%s", why.msg);
     }
     return status;
 }
@@ -157,12 +163,12 @@ static enum fx_status settle(struct fx_join *join, struct fx_err *err)
         FX_TRY(fx_arch_list_read(args->arch, join->arch, err));
     }
     args->arch = join->arch;
-    if (!args->fusion) {
+    if (!args->fusion && !args->is_experts) {
         FX_TRY(fx_facts_fusion(list, &args->fusion, err));
         if (!args->fusion)
             return fx_fail(err, FX_EUSAGE, "--fusion: which fusion module? no file says it");
     }
-    if (!args->fused)
+    if (!args->fused && !args->is_experts)
         FX_TRY(fx_facts_fused(list, &args->fused, err));
     FX_TRY(fx_fused_form_parse(args->fused, &join->fused, err));
     if (!args->has_classes)
@@ -201,9 +207,9 @@ enum fx_status fx_join_open(struct fx_join *join, const struct fx_join_options *
     if (options->n_files > FX_JOIN_FILES_MAX)
         return fx_fail(err, FX_EUSAGE, "%d files given, a model has at most %d parts",
                        options->n_files, FX_JOIN_FILES_MAX);
-    join->opened = each_file(join, open_file);
+    join->opened = each_file(join, open_file, err);
     /* What cannot be read is no reason not to compare the rest, if it is known with what. */
-    if (join->opened != FX_OK && !(options->arch && options->fusion))
+    if (join->opened != FX_OK && (options->stops || !(options->arch && options->fusion)))
         return join->opened;
     FX_TRY(settle(join, err));
     return build_model(join, err);
@@ -211,8 +217,11 @@ enum fx_status fx_join_open(struct fx_join *join, const struct fx_join_options *
 
 enum fx_status fx_join_take(struct fx_join *join, struct fx_err *err)
 {
-    enum fx_status placed = each_file(join, place_file), taken = each_file(join, take_file);
+    enum fx_status placed = each_file(join, place_file, err);
 
+    if (join->options.stops)
+        FX_TRY(placed);
+    enum fx_status taken = each_file(join, take_file, err);
     FX_TRY(join->opened);
     FX_TRY(placed);
     FX_TRY(taken);
@@ -238,7 +247,8 @@ static enum fx_status put_metadata(const struct fx_join *join, struct fx_tensor_
     char key[KEY_BYTES];
 
     FX_TRY(fx_tensor_set_put_meta(set, "arch", join->options.arch, err));
-    FX_TRY(fx_tensor_set_put_meta(set, "fusion", join->options.fusion, err));
+    if (!join->options.is_experts)
+        FX_TRY(fx_tensor_set_put_meta(set, "fusion", join->options.fusion, err));
     if (join->fused != FX_FUSED_HEAD)
         FX_TRY(fx_tensor_set_put_meta(set, "fused", join->options.fused, err));
     FX_TRY(put_number(set, "experts", join->options.n_experts, err));

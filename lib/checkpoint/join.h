@@ -17,7 +17,10 @@ struct fx_join_options {
     const char *arch, *fusion, *fused; /* NULL when the files say it */
     int64_t n_experts, n_classes;
     bool has_experts, has_classes; /* given, else what the files say, else the numbers above */
-    char *const *files;            /* borrowed */
+    bool is_experts;               /* experts alone: neither fusion module nor head */
+    bool stops;         /* at the first file that is wrong, which is the error; else every
+                           one is a line on the log, and the error is empty */
+    char *const *files; /* borrowed */
     int n_files;
 };
 
@@ -34,8 +37,8 @@ struct fx_join {
     enum fx_status opened;                /* of the file that could not be opened */
 };
 
-/* fx_join_open: opens the files, asks them what model they are, and builds its graph.  Every file
- * that cannot be read is a line on the log.  FX_EUSAGE names the option that is missing. */
+/* fx_join_open: opens the files, asks them what model they are, and builds its graph.  FX_EUSAGE
+ * names the option that is missing. */
 enum fx_status fx_join_open(struct fx_join *join, const struct fx_join_options *options,
                             struct fx_err *err) FX_MUST_CHECK;
 

@@ -16,6 +16,7 @@
 struct folder {
     char **files; /* owned, each too: experts, fusion, head, by name */
     int n_files;
+    bool is_experts; /* no others */
 };
 
 static const char *const parts[] = { "experts", "fusion", "global" };
@@ -44,6 +45,16 @@ static int is_safetensors(const struct dirent *entry)
     return entry->d_name[0] != '.' && ends_with(entry->d_name, ".safetensors");
 }
 
+/* Nobody has named it: a pipe would be waited for. */
+static enum fx_status check_file(const char *path, struct fx_err *err)
+{
+    struct stat st;
+
+    if (stat(path, &st) != 0)
+        return fx_fail_errno(err, "%s", path);
+    return S_ISREG(st.st_mode) ? FX_OK : fx_fail(err, FX_EINPUT, "%s: is no regular file", path);
+}
+
 static enum fx_status add(struct folder *folder, const char *dir, const char *name,
                           struct fx_err *err)
 {
@@ -56,7 +67,7 @@ static enum fx_status add(struct folder *folder, const char *dir, const char *na
     if (asprintf(&path, "%s/%s", dir, name) < 0)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", dir);
     folder->files[folder->n_files++] = path;
-    return FX_OK;
+    return check_file(path, err);
 }
 
 /* The files of one kind in one part of the folder; a part that is not there has none. */
@@ -88,9 +99,11 @@ static enum fx_status list_parts(struct folder *folder, const char *path,
 
         if (asprintf(&dir, "%s/%s", path, parts[i]) < 0)
             return fx_fail(err, FX_EFAIL, "%s: out of memory", path);
+        int n_before = folder->n_files;
         enum fx_status status = list_part(folder, dir, is_wanted, err);
         free(dir);
         FX_TRY(status);
+        folder->is_experts &= i == 0 || folder->n_files == n_before;
     }
     return FX_OK;
 }
@@ -110,7 +123,7 @@ static enum fx_status list_folder(struct folder *folder, const char *path, struc
     enum fx_status status;
     int n_pth;
 
-    *folder = (struct folder){ 0 };
+    *folder = (struct folder){ .is_experts = true };
     FX_TRY_OUT(list_parts(folder, path, is_pth, err));
     n_pth = folder->n_files;
     FX_TRY_OUT(list_parts(folder, path, is_safetensors, err));
@@ -170,7 +183,7 @@ static enum fx_status read_folder(struct fx_model_source *source, const char *pa
                                   struct fx_err *err)
 {
     struct fx_model_state *state = source->state;
-    struct fx_join_options options = { .n_experts = 4, .n_classes = 100 };
+    struct fx_join_options options = { .n_experts = 4, .n_classes = 100, .stops = true };
     enum fx_status status;
 
     source->graph = &state->join.graph;
@@ -181,6 +194,7 @@ static enum fx_status read_folder(struct fx_model_source *source, const char *pa
     FX_TRY(list_folder(&state->folder, path, err));
     options.files = state->folder.files;
     options.n_files = state->folder.n_files;
+    options.is_experts = state->folder.is_experts;
     status = fx_join_open(&state->join, &options, err);
     if (status == FX_EUSAGE) { /* files of other programs do not say what model they are */
         struct fx_err why = *err;
@@ -199,6 +213,26 @@ enum fx_status fx_model_source_open(struct fx_model_source *source, const char *
         return fx_fail(err, FX_EFAIL, "out of memory for a model");
     fx_tensor_set_init(&source->state->joined);
     return is_folder(path) ? read_folder(source, path, err) : read_checkpoint(source, path, err);
+}
+
+size_t fx_model_source_bytes(const struct fx_model_source *source)
+{
+    const struct fx_model_state *state = source->state;
+    size_t n = state->file.input.is_mapped ? 0 : state->file.input.n_bytes;
+
+    for (int i = 0; i < FX_JOIN_FILES_MAX; i++)
+        if (!state->join.files[i].input.is_mapped)
+            n += state->join.files[i].input.n_bytes;
+    return n;
+}
+
+void fx_model_source_forget(struct fx_model_source *source)
+{
+    struct fx_model_state *state = source->state;
+
+    fx_input_close(&state->file.input); /* metadata is the set's own */
+    for (int i = 0; i < FX_JOIN_FILES_MAX; i++)
+        fx_tensor_file_close(&state->join.files[i]);
 }
 
 void fx_model_source_close(struct fx_model_source *source)

@@ -21,4 +21,10 @@ enum fx_status fx_model_source_open(struct fx_model_source *source, const char *
                                     struct fx_err *err) FX_MUST_CHECK;
 void fx_model_source_close(struct fx_model_source *source); /* accepts a zeroed record */
 
+/* fx_model_source_forget: closes the files when the tensors are not needed any more; graph and
+ * metadata stay. */
+void fx_model_source_forget(struct fx_model_source *source);
+/* Bytes of the files that are in memory, not mapped. */
+size_t fx_model_source_bytes(const struct fx_model_source *source);
+
 #endif

@@ -54,10 +54,10 @@ struct fusion_info {
 
 struct fusion_model;
 
-/* fusion_open: loads a checkpoint of fusion-train or ckpt-join, or an experts stream of
- * expert-load, opens the device and allocates the buffers.  path "-" is standard input.  The caller
- * owns *model (fusion_close); it is NULL after a failure.  options and error may be NULL, error in
- * all functions. */
+/* fusion_open: loads a checkpoint of fusion-train or ckpt-join, an experts stream of expert-load,
+ * or the components in a folder of ckpt-split, opens the device and allocates the buffers.  path
+ * "-" is standard input.  The caller owns *model (fusion_close); it is NULL after a failure.
+ * options and error may be NULL, error in all functions. */
 enum fusion_status fusion_open(struct fusion_model **model, const char *path,
                                const struct fusion_options *options, struct fusion_error *error);
 

@@ -4,7 +4,7 @@
 
 #include "base/tool.h"
 #include "base/words.h"
-#include "checkpoint/checkpoint.h"
+#include "checkpoint/model_source.h"
 #include "data/dataset.h"
 #include "data/image_facts.h"
 #include "image/picture.h"
@@ -22,9 +22,7 @@ _Static_assert((int)FUSION_ERROR_BYTES == (int)FX_ERR_MSG_BYTES, "messages fit")
 
 struct fusion_model {
     struct fusion_info info;
-    struct fx_tensor_file file; /* owned; without its bytes once the engine has them */
-    struct fx_checkpoint_info said;
-    struct fx_graph graph;
+    struct fx_model_source source; /* owned; without its files once the engine has the tensors */
     struct fx_engine engine;
     struct fx_program *programs[N_SIZES]; /* owned by the engine's model */
     int sizes[N_SIZES], n_sizes;          /* descending, to 1 */
@@ -65,9 +63,9 @@ static enum fx_status read_dataset(struct fusion_model *m, const char *path, str
 
 static enum fx_status settle_facts(struct fusion_model *m, const char *data, struct fx_err *err)
 {
-    const char *name = m->file.input.name;
+    const char *name = m->source.name;
 
-    if (read_facts(m, &m->file.set, err) != FX_OK)
+    if (read_facts(m, m->source.set, err) != FX_OK)
         return fx_err_prepend(err, "%s: ", name);
     if (data)
         FX_TRY(read_dataset(m, data, err));
@@ -88,23 +86,14 @@ static enum fx_status settle_facts(struct fusion_model *m, const char *data, str
 
 static enum fx_status read_model(struct fusion_model *m, const char *path, struct fx_err *err)
 {
-    FX_TRY(fx_checkpoint_open(&m->file, path, FX_WANTED_CHECKPOINT, &m->said, err));
-    struct fx_model_config config = { .arch = m->said.arch,
-                                      .fusion = m->said.fusion,
-                                      .fused = m->said.fused,
-                                      .n_experts = m->said.n_experts,
-                                      .n_classes = m->said.n_classes,
-                                      .expert_dropout = -1,
-                                      .fusion_dropout = -1 };
-    if (fx_checkpoint_build(&m->graph, &config, err) != FX_OK ||
-        fx_checkpoint_check(&m->file.set, &m->graph, true, err) != FX_OK ||
-        fx_checkpoint_check_values(&m->file.set, &m->graph, err) != FX_OK)
-        return fx_err_prepend(err, "%s: ", m->file.input.name);
-    m->info.n_classes = m->said.n_classes;
-    m->info.n_experts = m->said.n_experts;
-    m->info.has_fusion = m->graph.fused >= 0;
-    m->info.arch = m->said.arch;
-    m->info.fusion = m->said.fusion;
+    const struct fx_model_source *source = &m->source;
+
+    FX_TRY(fx_model_source_open(&m->source, path, err));
+    m->info.n_classes = source->graph->n_classes;
+    m->info.n_experts = source->graph->n_experts;
+    m->info.has_fusion = source->graph->fused >= 0;
+    m->info.arch = fx_tensor_set_meta(source->set, "arch");
+    m->info.fusion = fx_tensor_set_meta(source->set, "fusion");
     return FX_OK;
 }
 
@@ -142,17 +131,17 @@ static enum fx_status open_engine(struct fusion_model *m, const struct fx_engine
 {
     struct fx_engine *engine = &m->engine;
     struct fx_memory_plan plan = { .batches = (size_t)m->sizes[0] * FX_IMAGE_BYTES * sizeof(float),
-                                   .experts = m->file.input.is_mapped ? 0 : m->file.input.n_bytes };
+                                   .experts = fx_model_source_bytes(&m->source) };
 
-    FX_TRY(fx_engine_open(engine, &m->graph, options, NULL, err));
+    FX_TRY(fx_engine_open(engine, m->source.graph, options, NULL, err));
     for (int i = 0; i < m->n_sizes; i++)
         FX_TRY(engine->backend->program_create(&m->programs[i], engine->model, FX_EVAL, m->sizes[i],
                                                err));
     FX_TRY(fx_engine_plan_memory(engine, &plan, err));
     FX_TRY(fx_memory_check(&plan, m->sizes[0], err));
     FX_TRY(fx_engine_allocate(engine, err));
-    FX_TRY(fx_engine_load(engine, &m->file.set, 0, err));
-    fx_input_close(&m->file.input); /* the engine has the tensors; metadata is the set's own */
+    FX_TRY(fx_engine_load_source(engine, &m->source, err));
+    fx_model_source_forget(&m->source);
     engine->backend->step_begin(engine->model);
     m->info.device = engine->choice.device;
     m->info.batch = m->sizes[0];
@@ -224,10 +213,10 @@ static enum fx_status predict_batch(struct fusion_model *m, const uint8_t *image
     FX_TRY(backend->input(program, &batch, err));
     FX_TRY(backend->forward(program, err));
     for (int k = 0; k < m->info.n_experts; k++)
-        FX_TRY(backend->value_read(program, m->graph.logits[k], false,
+        FX_TRY(backend->value_read(program, m->source.graph->logits[k], false,
                                    m->logits + (size_t)k * n_logits, err));
     if (fused && m->info.has_fusion)
-        FX_TRY(backend->value_read(program, m->graph.fused, false, fused, err));
+        FX_TRY(backend->value_read(program, m->source.graph->fused, false, fused, err));
     spread(m, (size_t)batch.n, fused, experts);
     return FX_OK;
 }
@@ -324,8 +313,7 @@ void fusion_close(struct fusion_model *model)
     if (!model)
         return;
     fx_engine_close(&model->engine);
-    fx_graph_fini(&model->graph);
-    fx_tensor_file_close(&model->file);
+    fx_model_source_close(&model->source);
     json_decref(model->names);
     free(model->class_names);
     free(model->pixels);

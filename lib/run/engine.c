@@ -115,39 +115,74 @@ static size_t largest_param(const struct fx_graph *graph)
     return max;
 }
 
+/* Where parameters come from. */
+struct values {
+    const struct fx_tensor_set *set;
+    fx_tensor_fetch fetch; /* of tensors without data; NULL: all have it */
+    void *fetch_ctx;
+    uint64_t seed; /* of those that are not in the set */
+};
+
 /* The bytes of a parameter: from the set, or its initial value made in buf.  A stream made
  * elsewhere may hold tensors that are not aligned to their type: those are copied. */
-static const void *param_data(const struct fx_param *param, const struct fx_tensor *tensor,
-                              uint64_t seed, void *buf)
+static enum fx_status param_data(const struct values *values, const struct fx_param *param,
+                                 void *buf, const void **data, struct fx_err *err)
 {
+    const struct fx_tensor *tensor = fx_tensor_set_find(values->set, param->name);
+
+    *data = buf;
+    if (tensor && !tensor->data)
+        return values->fetch(values->fetch_ctx, tensor, buf, err);
     if (tensor && (uintptr_t)tensor->data % sizeof(int64_t) == 0)
-        return tensor->data;
-    if (tensor)
+        *data = tensor->data;
+    else if (tensor)
         memcpy(buf, tensor->data, tensor->n_bytes);
     else if (param->kind == FX_PARAM_COUNTER)
         memset(buf, 0, sizeof(int64_t));
     else
-        fx_param_init_fill(param, seed, buf);
-    return buf;
+        fx_param_init_fill(param, values->seed, buf);
+    return FX_OK;
+}
+
+static enum fx_status load_param(struct fx_engine *engine, const struct values *values, int i,
+                                 void *buf, struct fx_err *err)
+{
+    const struct fx_param *param = &engine->graph->params[i];
+    const void *data;
+
+    FX_TRY(param_data(values, param, buf, &data, err));
+    FX_TRY(engine->backend->tensor_write(engine->model, i, FX_ROLE_VALUE, data, err));
+    if (!engine->graph->averages || !fx_param_is_averaged(param))
+        return FX_OK;
+    return engine->backend->tensor_write(engine->model, i, FX_ROLE_AVERAGE, data, err);
+}
+
+static enum fx_status load(struct fx_engine *engine, const struct values *values,
+                           struct fx_err *err)
+{
+    enum fx_status status = FX_OK;
+    void *buf = malloc(largest_param(engine->graph));
+
+    if (!buf)
+        return fx_fail(err, FX_EFAIL, "out of memory for the initial values");
+    for (int i = 0; i < engine->graph->n_params && status == FX_OK; i++)
+        status = load_param(engine, values, i, buf, err);
+    free(buf);
+    return status;
 }
 
 enum fx_status fx_engine_load(struct fx_engine *engine, const struct fx_tensor_set *set,
                               uint64_t seed, struct fx_err *err)
 {
-    const struct fx_graph *graph = engine->graph;
-    enum fx_status status = FX_OK;
-    void *buf = malloc(largest_param(graph));
+    return load(engine, &(struct values){ .set = set, .seed = seed }, err);
+}
 
-    if (!buf)
-        return fx_fail(err, FX_EFAIL, "out of memory for the initial values");
-    for (int i = 0; i < graph->n_params && status == FX_OK; i++) {
-        const struct fx_param *param = &graph->params[i];
-        const struct fx_tensor *tensor = fx_tensor_set_find(set, param->name);
-        const void *data = param_data(param, tensor, seed, buf);
-        status = engine->backend->tensor_write(engine->model, i, FX_ROLE_VALUE, data, err);
-        if (status == FX_OK && graph->averages && fx_param_is_averaged(param))
-            status = engine->backend->tensor_write(engine->model, i, FX_ROLE_AVERAGE, data, err);
-    }
-    free(buf);
-    return status;
+enum fx_status fx_engine_load_source(struct fx_engine *engine, const struct fx_model_source *source,
+                                     struct fx_err *err)
+{
+    const struct values values = { .set = source->set,
+                                   .fetch = source->fetch,
+                                   .fetch_ctx = source->fetch_ctx };
+
+    return load(engine, &values, err);
 }

@@ -3,6 +3,7 @@
 #define FX_RUN_ENGINE_H
 
 #include "backend/backend.h"
+#include "checkpoint/model_source.h"
 #include "net/model.h"
 #include "run/memory.h"
 #include "tensor/tensor.h"
@@ -49,6 +50,10 @@ enum fx_status fx_engine_probe(const struct fx_engine_options *options,
  * and head, or with an empty set all. */
 enum fx_status fx_engine_load(struct fx_engine *engine, const struct fx_tensor_set *set,
                               uint64_t seed, struct fx_err *err) FX_MUST_CHECK;
+/* fx_engine_load_source: the same of a model that was opened from any form of it; nothing is
+ * missing there. */
+enum fx_status fx_engine_load_source(struct fx_engine *engine, const struct fx_model_source *source,
+                                     struct fx_err *err) FX_MUST_CHECK;
 
 /* The number of CPUs that this process may run on. */
 int fx_engine_default_threads(void);

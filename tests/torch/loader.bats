@@ -50,6 +50,10 @@ else:
     head -c -100 experts >torn
     mkdir empty
     ckpt-split -q -d parts experts
+    cp -r parts experts-3
+    rm experts-3/experts/*_2_best.pth
+    mkdir -p pipe/experts
+    mkfifo pipe/experts/resnet_expert_0_best.pth
     rm parts/experts/*.json
     cp -r parts twice
     ckpt-split -q --format safetensors -d twice experts
@@ -58,6 +62,8 @@ else:
     refused "empty: no experts/\*.pth, fusion/\*.pth and global/\*.pth in it" 'load("empty")'
     refused "parts: does not say its architecture: load(..., arch=...)" 'load("parts")'
     refused "twice/experts/*: expert_backbones.0 is there twice" 'load("twice")'
+    refused "experts-3: no tensors of expert_backbones.2" 'load("experts-3")'
+    refused "pipe/experts/*: is no regular file" 'load("pipe")'
     refused "architecture resnet: not one of resnet18, *" 'load("parts", arch="resnet")'
     refused "fusion sum: not one of multiplicative, *" 'load("experts", fusion="sum")'
     refused "experts: does not say mean and std: *" 'load("experts", normalise=True)'
