@@ -28,7 +28,7 @@ static __device__ __forceinline__ void fx_norm_back_loop(const fx_norm_maps &map
     fx_norm_way<const T> values = fx_norm_way_of<const T>(maps.x, cut, t);
     fx_norm_way<const T> grads = fx_norm_way_of<const T>(maps.dy, cut, t);
     fx_norm_way<T> to = fx_norm_way_of<T>(maps.to, cut, t);
-    fx_norm_packed<T> v_batch[BATCH], g_batch[BATCH], old_batch[BATCH];
+    fx_norm_packed<T> v_batch[BATCH] = {}, g_batch[BATCH] = {}, old_batch[BATCH] = {};
     auto load = [&](int row) {
         fx_norm_load(values, cut, t, row, v_batch);
         fx_norm_load(grads, cut, t, row, g_batch);
