@@ -2,7 +2,7 @@
 # seeds, in which everything is trained that a fused model must be compared with.  Included by
 # fusions.mk.
 #
-#   make -j2 proof DATA=ARCHIVE OUT=out      estimated: 2.5 hours on two cores, 3 GiB
+#   make -j2 proof DATA=ARCHIVE OUT=out      up to two hours on two cores, 2 GiB
 #
 # For each seed, in OUT/proof/seed-S, with a small member of each family:
 #
