@@ -307,8 +307,8 @@ END
     # On a machine that would choose the other one.
     DNNL_MAX_CPU_ISA=$isa train run --device cpu --precision auto --resume --steps 2
     DNNL_MAX_CPU_ISA=AVX512_CORE_BF16 run train run --device cpu --precision auto --resume --steps 3
-    [ $wanted = fp32 ] || assert_success
-    assert_equal "$(chosen)" $wanted
+    [ "$wanted" = fp32 ] || assert_success
+    assert_equal "$(chosen)" "$wanted"
 }
 
 @test "the progress line on a terminal of 80 columns shows time left, rate, loss and accuracy" {
