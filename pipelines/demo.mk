@@ -8,7 +8,7 @@ DEMO_EXPERT_EPOCHS ?= 4
 DEMO_FLAGS := --batch 20 --augment basic --mix none
 DEMO_RUN = $(MAKE) --no-print-directory OUT=$(DEMO) DATA=$(DEMO)/cifar-100-python.tar.gz \
 	EXPERTS=$(DEMO)/experts DEVICE=cpu CLASSES=10 \
-	EXPERT_EPOCHS=$(DEMO_EXPERT_EPOCHS) EPOCHS=$(DEMO_EPOCHS) \
+	EXPERT_EPOCHS=$(DEMO_EXPERT_EPOCHS) EPOCHS=$(DEMO_EPOCHS) TRAIN=holdout \
 	EXPERT_FLAGS='--quiet $(DEMO_FLAGS) --lr-experts 0.05' \
 	TRAIN_FLAGS='$(DEMO_FLAGS)' \
 	ARCH_densenet=densenet121:growth=8,blocks=2-2-2-2 \

@@ -46,9 +46,7 @@ proof_make = $(MAKE) --no-print-directory -f $(firstword $(MAKEFILE_LIST)) DATA=
 	$(foreach f,$(proof_families),ARCH_$(f)='$(call proof_arch,$(f))')
 proof_fuse = $(call proof_make,$(1)) RECIPE=ensemble TRAIN=$(1) EPOCHS=$(or $(EPOCHS),$(2))
 proof_steps = $(PROOF_SEEDS:%=proof-$(1)-%)
-# One seed after the other: two finished ones make a table already.
-PROOF_STEPS := $(foreach seed,$(PROOF_SEEDS),$(patsubst %,proof-%-$(seed),experts all holdout \
-	control singles))
+PROOF_STEPS := $(foreach s,experts all control holdout singles,$(call proof_steps,$(s)))
 
 $(call proof_steps,experts): $(DATASET)
 	+$(call proof_make,all) $(proof_families:%=%-experts)
