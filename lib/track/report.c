@@ -65,19 +65,6 @@ static void put_name(FILE *out, const struct fx_runs *runs, const struct fx_run 
     fputs("</small></td>", out);
 }
 
-static void begin_table(FILE *out, const char *const *titles)
-{
-    fputs("<div class=\"wide\"><table>\n<thead><tr>", out);
-    for (; *titles; titles++)
-        fprintf(out, "<th scope=\"col\">%s</th>", *titles);
-    fputs("</tr></thead>\n<tbody>\n", out);
-}
-
-static void end_table(FILE *out)
-{
-    fputs("</tbody></table></div>\n", out);
-}
-
 /* Each expert's validation accuracy before the first step and in the best epoch. */
 static void put_change(FILE *out, const struct fx_scores *before, const struct fx_scores *after,
                        int n_columns)
@@ -121,7 +108,7 @@ static void put_before_after(FILE *out, const struct fx_report_group *fused)
         put_name(out, fused->runs, fused->run[i]);
         put_change(out, &before, &after, n_columns);
     }
-    end_table(out);
+    fx_report_table_end(out);
 }
 
 static bool put_lone(FILE *out, const struct fx_report_group *lone)
@@ -131,7 +118,7 @@ static bool put_lone(FILE *out, const struct fx_report_group *lone)
     if (lone->n == 0)
         return true;
     fputs("<h2>Experts and single networks</h2>\n", out);
-    begin_table(out, titles);
+    fx_report_table(out, titles);
     for (size_t i = 0; i < lone->n; i++) {
         struct fx_scores scores;
         fx_scores_final(lone->run[i], &scores);
@@ -141,7 +128,7 @@ static bool put_lone(FILE *out, const struct fx_report_group *lone)
         fx_report_images(out, &scores);
         fputs("</tr>\n", out);
     }
-    end_table(out);
+    fx_report_table_end(out);
     return fx_report_curves(out, lone);
 }
 

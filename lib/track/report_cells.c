@@ -6,6 +6,19 @@
 #include <math.h>
 #include <string.h>
 
+void fx_report_table(FILE *out, const char *const *titles)
+{
+    fputs("<div class=\"wide\"><table>\n<thead><tr>", out);
+    for (; *titles; titles++)
+        fprintf(out, "<th scope=\"col\">%s</th>", *titles);
+    fputs("</tr></thead>\n<tbody>\n", out);
+}
+
+void fx_report_table_end(FILE *out)
+{
+    fputs("</tbody></table></div>\n", out);
+}
+
 void fx_report_percent(FILE *out, double value, const char *class)
 {
     fprintf(out, "<td%s%s%s>", class ? " class=\"" : "", class ? class : "", class ? "\"" : "");

@@ -53,23 +53,28 @@ static void put_head(FILE *out, const json_t *eval, int head, bool is_scaled)
 
 static void put_heads(FILE *out, const struct fx_run *run)
 {
-    static const char *const titles[] = { "Head",  "Accuracy",         "95 %",
-                                          "Top-5", "Super-<br>class",  "Loss",
-                                          "Brier", "Calibr.<br>error", "the same,<br>equal mass" };
     bool is_scaled = isfinite(fx_report_number(run->eval, FX_REPORT_ENSEMBLE, "temperature"));
+    const char *const titles[] = {
+        "Head",
+        "Accuracy",
+        "95 %",
+        "Top-5",
+        "Super-<br>class",
+        "Loss",
+        "Brier",
+        "Calibr.<br>error",
+        "the same,<br>equal mass",
+        is_scaled ? "Tempe-<br>rature" : NULL,
+        "then loss",
+        "then calibr.<br>error",
+        NULL,
+    };
 
-    fputs("<div class=\"wide\"><table>\n<thead><tr>", out);
-    for (size_t i = 0; i < sizeof titles / sizeof *titles; i++)
-        fprintf(out, "<th scope=\"col\">%s</th>", titles[i]);
-    if (is_scaled)
-        fputs("<th scope=\"col\">Tempe-<br>rature</th><th scope=\"col\">then loss</th>"
-              "<th scope=\"col\">then calibr.<br>error</th>",
-              out);
-    fputs("</tr></thead>\n<tbody>\n", out);
+    fx_report_table(out, titles);
     for (int head = FX_REPORT_FUSED; head < run->n_experts; head++)
         if (isfinite(fx_report_number(run->eval, head, "accuracy")))
             put_head(out, run->eval, head, is_scaled);
-    fputs("</tbody></table></div>\n", out);
+    fx_report_table_end(out);
 }
 
 static void put_comparison(FILE *out, const json_t *eval)

@@ -31,6 +31,10 @@ enum { FX_REPORT_FUSED = -2, FX_REPORT_ENSEMBLE = -1 };
 double fx_report_number(const json_t *event, int head, const char *name);
 void fx_report_head(FILE *out, int head);
 
+/* fx_report_table: up to its first row.  titles: HTML, of each column; NULL ends them. */
+void fx_report_table(FILE *out, const char *const *titles);
+void fx_report_table_end(FILE *out);
+
 /* Cells and words, shared by the tables and the sections. */
 void fx_report_percent(FILE *out, double value, const char *class); /* a table cell; NaN: a dash */
 void fx_report_gain(FILE *out, double value);                       /* the same with its sign */

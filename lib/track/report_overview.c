@@ -155,5 +155,5 @@ void fx_report_overview(FILE *out, const struct fx_report_group *fused)
         out);
     for (size_t i = 0; i < fused->n; i++)
         put_row(out, fused, fused->run[i]);
-    fputs("</tbody></table></div>\n", out);
+    fx_report_table_end(out);
 }

@@ -10,19 +10,6 @@
 
 enum { SEVERITIES = 5 };
 
-static void put_titles(FILE *out, const char *const *titles)
-{
-    fputs("<div class=\"wide\"><table>\n<thead><tr>", out);
-    for (; *titles; titles++)
-        fprintf(out, "<th scope=\"col\">%s</th>", *titles);
-    fputs("</tr></thead>\n<tbody>\n", out);
-}
-
-static void end_table(FILE *out)
-{
-    fputs("</tbody></table></div>\n", out);
-}
-
 /* The first event of the kind from number i on; NULL: none.  *i: its number. */
 static const json_t *find(const struct fx_run *run, const char *kind, size_t *i)
 {
@@ -131,13 +118,13 @@ static void put_corruptions(FILE *out, const struct fx_run *run)
 
     if (!find(run, "corruption", &i))
         return;
-    put_titles(out, titles);
+    fx_report_table(out, titles);
     while (find(run, "corruption", &i)) {
         read_corruption(run, &i, &c);
         if (c.n > 0)
             put_corruption(out, &c);
     }
-    end_table(out);
+    fx_report_table_end(out);
     put_means(out, run);
 }
 
@@ -173,7 +160,7 @@ static void put_ood(FILE *out, const struct fx_run *run)
 
     if (!ood)
         return;
-    put_titles(out, titles);
+    fx_report_table(out, titles);
     for (int head = FX_REPORT_FUSED; head < run->n_experts; head++) {
         if (!isfinite(fx_report_number(ood, head, "msp_auroc")))
             continue;
@@ -187,7 +174,7 @@ static void put_ood(FILE *out, const struct fx_run *run)
         put_scores(out, ood, FX_REPORT_FUSED, "disagreement");
         fputs("</tr>\n", out);
     }
-    end_table(out);
+    fx_report_table_end(out);
 }
 
 /* ---- attacks --------------------------------------------------------------------------------- */
@@ -221,10 +208,10 @@ static void put_attacks(FILE *out, const struct fx_run *run)
 
     if (!find(run, "attack", &i))
         return;
-    put_titles(out, titles);
+    fx_report_table(out, titles);
     for (; (event = find(run, "attack", &i)); i++)
         put_attack(out, run, event);
-    end_table(out);
+    fx_report_table_end(out);
 }
 
 void fx_report_robust(FILE *out, const struct fx_run *run)
