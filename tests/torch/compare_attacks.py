@@ -1,12 +1,14 @@
 """Adversarial attacks: FGSM and PGD written with torch.autograd against fusion-eval --attack.
 
-The model is random (models.randomise), the attacks are on its fused logits, or on the sum of the
-experts' losses where it is an experts stream.  PGD starts where the tool does: its generator is
-written again here.
+The images are black and white, so the range of a pixel stops half of all changes.  The model is
+random (models.randomise), the attacks are on its fused logits, or on the sum of the experts' losses
+where it is an experts stream.  PGD starts where the tool does: its generator is written again here.
 """
 
 import argparse
+import json
 import os
+import struct
 
 import numpy as np
 import torch
@@ -18,6 +20,18 @@ from train_reference import measure
 
 LIMIT = 2e-3  # of losses: a gradient that is nearly 0 has a sign by chance
 EPSILON, STEP, STEPS, SEED = 6 / 255, 3 / 255, 4, 5
+
+
+def harden(path, out):
+    """Copies a data set; each byte of its test images becomes 0 or 255."""
+    with open(path, "rb") as f:
+        content = bytearray(f.read())
+    (n,) = struct.unpack_from("<Q", content)
+    begin, end = json.loads(content[8 : 8 + n])["test.images"]["data_offsets"]
+    images = np.frombuffer(content, np.uint8)[8 + n + begin : 8 + n + end]
+    images[:] = np.where(images < 128, 0, 255)
+    with open(out, "wb") as f:
+        f.write(content)
 
 
 def philox(counter, seed):
@@ -118,6 +132,9 @@ def main():
 
     torch.set_num_threads(2)
     torch.manual_seed(1)
+    hard = os.path.join(args.dir, "hard.safetensors")
+    harden(args.data, hard)
+    args.data = hard
     data = Data(args.data)
     verdict = Verdict()
     checkpoint = os.path.join(args.dir, "whole.safetensors")
