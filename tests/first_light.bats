@@ -25,6 +25,11 @@ run_light() { # OPTION... LINE...
     run "$light" --build b --out out "$@"
 }
 
+# ended: the process whose number is in the file child; who collects it is not ours.
+ended() {
+    ! grep -qsE '^State:\s+[RSD]' "/proc/$(cat child)/status"
+}
+
 # says LINE VERDICT TEXT: the row of the table.
 says() {
     run grep -E "^$1 +$2 " out/table.txt
@@ -38,6 +43,7 @@ says() {
 echo "not ok 2 - b"; echo "# sums.c:5: 3 is not 4"; exit 1'
     program tests/kernels/loss_kernel <<<'echo 1..3; echo ok 1 - a; kill -SEGV $$'
     program tests/kernels/norm_kernels <<<'echo "1..0 # SKIP no such thing"'
+    program tests/kernels/batch_block <<<'echo 1..1; echo ok 1 - a; echo then it broke; exit 3'
     run_light device 'kernels/*'
     assert_failure 1
     says device ok "cuda:0: a card, 1 GiB"
@@ -46,10 +52,11 @@ echo "not ok 2 - b"; echo "# sums.c:5: 3 is not 4"; exit 1'
         "1 of 2 tests: not ok 2 - b # sums.c:5: 3 is not 4"
     says kernels/loss_kernel FAILED "SIGSEGV"
     says kernels/norm_kernels skipped "no such thing"
+    says kernels/batch_block FAILED "exit status 3: then it broke"
     says kernels/dense_kernels MISSING "b/tests/kernels/dense_kernels"
     run tail -n 1 out/table.txt
-    assert_output --regexp "^2 ok, 2 FAILED, [0-9]+ MISSING, 1 skipped; look at \
-kernels/add_concat_kernels, kernels/loss_kernel$"
+    assert_output --regexp "^2 ok, 3 FAILED, [0-9]+ MISSING, 1 skipped; look at \
+kernels/add_concat_kernels, kernels/batch_block, kernels/loss_kernel$"
     run ls out
     assert_output "log.txt
 results.json
@@ -63,18 +70,16 @@ table.txt"
     program tests/kernels/pool_kernels <<<'echo 1..1; echo ok 1'
     run_light --seconds 3 kernels/add_concat_kernels kernels/pool_kernels
     says kernels/add_concat_kernels TIMEOUT "s: begun"
-    for _ in {1..50}; do # killed, it ends soon; who collects it is not ours
-        run grep -E '^State:\s+[RSD]' "/proc/$(cat child)/status"
-        [ "$status" = 0 ] || break
-        sleep 0.1
-    done
-    assert_failure
+    eventually ended
     says kernels/pool_kernels "not run" "3 s were over"
     # A second part runs named lines again, and the table is of both.
     program tests/kernels/add_concat_kernels <<<'echo 1..1; echo ok 1'
     run_light kernels/add_concat_kernels
     says kernels/add_concat_kernels ok "1 passed"
     says kernels/pool_kernels "not run" "3 s were over"
+    run grep -A 1 '^==== kernels/add_concat_kernels' out/log.txt
+    assert_line begun
+    assert_line "1..1"
 }
 
 # step NAME JSON: bench/step says JSON, for the way of launching whose variables are in $NAME.
@@ -122,12 +127,7 @@ END
     local status=0
     wait $! || status=$?
     assert_equal "$status" 143
-    for _ in {1..50}; do # killed, it ends soon; who collects it is not ours
-        run grep -E '^State:\s+[RSD]' "/proc/$(cat child)/status"
-        [ "$status" = 0 ] || break
-        sleep 0.1
-    done
-    assert_failure
+    eventually ended
     says device ok "a card"
 }
 
