@@ -201,7 +201,7 @@ are launched one by one, with the same results, more slowly" said
     need_simulator
     step() {
         "$FX_BUILD/bench/step" --device cuda --arch resnet18:width=16,blocks=1-1-1-1 --batch 4 \
-            --check --steps 1 --warmup 0
+            --check --steps 1 --warmup 0 "$@"
     }
     value() { # FILE NAME
         python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$@"
@@ -215,9 +215,13 @@ are launched one by one, with the same results, more slowly" said
     assert_line --regexp "^step: warning: device cuda: memory that was free is taken: planned again, \
 0.0[0-9] GiB instead of 0.0[0-9], without keeping the results of norms: the same results, more \
 slowly$"
-    CUDA_SIM_MEMORY_TAKEN=8G fails_with 1 "step: device cuda: out of memory: the model takes \
-* GiB of the device, and 0.00 GiB are free: reduce --batch, use --precision bf16, or end what else \
-runs there" step
+    local hint=", use --precision bf16" precision
+    for precision in fp32 bf16; do
+        CUDA_SIM_MEMORY_TAKEN=$((all - (24 << 20))) fails_with 1 "step: device cuda: out of memory: \
+the model takes 0.03 GiB of the device, and 0.02 GiB are free: reduce --batch$hint, or end what \
+else runs there" step --precision "$precision"
+        hint=
+    done
 }
 
 @test "too little memory is said before training, with what is needed and what to do" {

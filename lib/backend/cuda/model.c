@@ -343,8 +343,7 @@ out:
     return status;
 }
 
-/* ---- memory that is shorter than it was -------------------------------------------------------
- */
+/* ---- memory that is shorter than it was ---- */
 
 /* Frees what was allocated and plans anew, without norms that are kept: their memory was there when
  * the programs were compiled, and another process has taken it since. */

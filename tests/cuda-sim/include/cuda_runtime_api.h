@@ -165,8 +165,7 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end);
 /* ---- graphs: each launch in another valid order -----------------------------------------------
  */
 
-/* CUDA_SIM_CAPTURE_NODES: the piece of work behind so many is refused by a capture, and spoils it.
- */
+/* CUDA_SIM_CAPTURE_NODES: a capture refuses the piece of work behind so many, and is spoilt. */
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *pGraph);
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t *numNodes);
