@@ -1,0 +1,55 @@
+#!/usr/bin/env bats
+# bench/timeline: what it counts, beside a count by hand.  tests/cuda/first_light.bats has its
+# kernels beside those of a recorded step.
+
+load helper
+
+setup() {
+    cd "$BATS_TEST_TMPDIR" || return
+}
+
+# foretell OPTION...: resnet18, four of it, batch 4096.
+foretell() {
+    run -0 "$FX_BUILD/bench/timeline" --arch resnet18 --batch 4096 "$@"
+}
+
+# A map of 64 channels of 32x32 is M = 4 * 4096 * 65536 values; there are norms of 5 of these, 5 of
+# half the size, 5 of a quarter and 5 of an eighth: 9.375 M.
+@test "kernels, bytes and operations of resnet18" {
+    foretell
+    assert_line --partial "| norm stats | 40 | 20.13 | 0.00 |"     # each read once, in bf16
+    assert_line --partial "| norm apply | 20 | 48.32 | 0.00 |"     # also written; 8 read a summand
+    assert_line --partial "| norm backward | 60 | 100.66 | 0.00 |" # x and dy twice, dx written
+    # 555,417,600 multiply-adds an image; none for the gradient of its pixels, 1,769,472 of these.
+    assert_line --partial "| conv forward | 80 | 41.98 | 18.20 |"
+    assert_line --partial "| conv backward data | 76 | 39.73 | 18.14 |"
+    assert_line --partial "| conv backward weights | 100 | 41.98 | 18.20 |"
+    assert_line --partial "| all, one after the other | 439 | 348.83 | 54.54 |"
+    foretell --fp32
+    assert_line --partial "| norm stats | 40 | 40.27 | 0.00 |"
+}
+
+@test "a kernel takes what its bytes or its operations take, and the gap before it" {
+    foretell --gap 0 --bandwidth 1000 --matmul 100000
+    assert_line "| conv forward | 80 | 41.98 | 18.20 | 41.98 |"
+    assert_line "| norm stats | 40 | 20.13 | 0.00 | 20.13 |"
+    foretell --gap 0 --bandwidth 100000 --matmul 1000
+    assert_line "| conv forward | 80 | 41.98 | 18.20 | 18.20 |"
+    foretell --gap 1000000 --bandwidth 100000 --matmul 100000
+    assert_line "| norm stats | 40 | 20.13 | 0.00 | 40.20 |"
+    assert_line --regexp "^\| conv forward \| 80 \| 41.98 \| 18.20 \| 20\.[0-9]+ \|$" # four streams
+}
+
+@test "the last measured time of each kind stands beside the predicted one" {
+    cat >profile <<'END'
+processor time: forward 0.003 s, backward 0.004 s, update 0.001 s
+      5.25 ms    80 x conv forward
+      7.50 ms    20 x norm apply
+      4.25 ms    80 x conv forward
+      9.00 ms    20 x norm apply again
+END
+    foretell --profile profile
+    assert_line --regexp "^\| conv forward \|.* \| 4\.25 \|$"
+    assert_line --regexp "^\| norm apply \|.* \| 7\.50 \|$"
+    refute_line --regexp "^\| norm stats \|.*\|.*\|.*\|.*\|.*\|$"
+}
