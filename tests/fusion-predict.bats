@@ -166,6 +166,25 @@ image: is no base64
 request: takes a \"path\" or an \"image\" in base64"
 }
 
+@test "base64 with one '=', two and none at its end, and with too many" {
+    local n text
+    for n in 0 1 2; do
+        { cat one.png; head -c $n /dev/zero; } | base64 -w 0 >text.$n
+    done
+    assert_equal "$(sed 's/[^=]//g' text.? | sort)" $'\n=\n=='
+    for n in 0 1 2; do
+        text=$(cat text.$n)
+        printf '{"image": "%s"}\n' "$text" "${text%%=*}"
+    done >requests
+    text=$(head -c 400 text.0)
+    printf '{"image": "%s"}\n' "${text}A===" "$text====" == = >>requests
+    run -3 predict --stream "$model" <requests
+    assert_equal "$(jq -c .predictions <<<"$output" | uniq -c | awk '{ print $1, $2 == "null" }' |
+        paste -sd ' ')" '6 0 4 1'
+    assert_equal "$(jq -r '.error // empty' <<<"$output" | uniq -c | sed 's/^ *//')" \
+        "4 image: is no base64"
+}
+
 @test "a stream answers before the next request comes" {
     coproc server { predict --stream "$model"; }
     pid=$server_PID

@@ -97,12 +97,14 @@ static int digit(char c)
 /* Into bytes (3 for every 4); -1: it is something else. */
 static ssize_t decode_base64(const char *text, size_t n, uint8_t *bytes)
 {
+    size_t n_padding = 0;
     uint32_t word = 0;
     ssize_t n_bytes = 0;
 
-    for (int i = 0; i < 2 && n % 4 == 0 && n > 0 && text[n - 1] == '='; i++, n--)
-        if (i == 1)
-            return decode_base64(text, n - 1, bytes);
+    if (n % 4 == 0)
+        while (n_padding < 2 && n_padding < n && text[n - 1 - n_padding] == '=')
+            n_padding++;
+    n -= n_padding;
     for (size_t i = 0; i < n; i++) {
         int value = digit(text[i]);
         if (value < 0)
