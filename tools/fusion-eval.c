@@ -11,6 +11,7 @@
 #include "run/corruption_events.h"
 #include "run/detail_events.h"
 #include "run/fit_temperature.h"
+#include "run/logits_file.h"
 #include "run/memory.h"
 #include "run/metrics.h"
 #include "run/outside.h"
@@ -46,7 +47,7 @@ struct evaluation {
     struct fx_graph graph;
     struct fx_engine engine;
     struct fx_subset subset;
-    struct fx_tensor_set wanted; /* logits, when they were asked for */
+    struct fx_tensor_set logits; /* empty unless asked for */
     struct fx_output metrics, file_out[N_FILES];
     struct fx_judgement plain, scaled; /* scaled: with fitted temperatures, where those are */
     int64_t n_fitted;
@@ -60,7 +61,7 @@ static void evaluation_close(struct evaluation *ev)
     fx_output_abandon(&ev->metrics);
     for (int i = 0; i < N_FILES; i++)
         fx_output_abandon(&ev->file_out[i]);
-    fx_tensor_set_fini(&ev->wanted);
+    fx_tensor_set_fini(&ev->logits);
     fx_judgement_fini(&ev->plain);
     fx_judgement_fini(&ev->scaled);
     json_decref(ev->fine);
@@ -69,45 +70,6 @@ static void evaluation_close(struct evaluation *ev)
     fx_graph_fini(&ev->graph);
     fx_tensor_file_close(&ev->file);
     fx_dataset_close(&ev->dataset);
-}
-
-/* ---- logits ---------------------------------------------------------------------------------- */
-
-static const char *head_name(int head, char *buf, size_t n)
-{
-    if (head < 0)
-        snprintf(buf, n, "global");
-    else
-        snprintf(buf, n, "expert.%d", head);
-    return buf;
-}
-
-static enum fx_status logits_allocate(struct evaluation *ev, struct fx_err *err)
-{
-    int64_t shape[2] = { ev->subset.n, ev->graph.n_classes };
-    char name[24];
-    void *data;
-
-    for (int head = ev->graph.fused >= 0 ? -1 : 0; head < ev->graph.n_experts; head++)
-        FX_TRY(fx_tensor_set_alloc(&ev->wanted, head_name(head, name, sizeof name), FX_F32, 2,
-                                   shape, &data, err));
-    FX_TRY(fx_tensor_set_put_meta(&ev->wanted, "split", ev->subset.name, err));
-    return fx_tensor_set_put_meta(&ev->wanted, "arch", ev->info.arch, err);
-}
-
-static enum fx_status logits_take(void *ctx, int head, int64_t first, int n, const float *logits,
-                                  struct fx_err *err)
-{
-    struct evaluation *ev = ctx;
-    char name[24];
-    struct fx_tensor *tensor = fx_tensor_set_find(&ev->wanted, head_name(head, name, sizeof name));
-    size_t classes = (size_t)ev->graph.n_classes;
-
-    if (!tensor)
-        return fx_fail(err, FX_EFAIL, "%s: no place for these logits", name);
-    memcpy((float *)tensor->data + (size_t)first * classes, logits,
-           (size_t)n * classes * sizeof *logits);
-    return FX_OK;
 }
 
 /* What an evaluation gives to who asked for it: verdicts always, logits on demand. */
@@ -119,9 +81,8 @@ static enum fx_status take(void *ctx, int head, int64_t first, int n, const floa
     FX_TRY(fx_judgement_take(&ev->plain, head, first, n, logits, err));
     if (ev->n_fitted > 0)
         FX_TRY(fx_judgement_take(&ev->scaled, head, first, n, logits, err));
-    return ev->wanted.n_tensors == 0 || head == FX_HEAD_ENSEMBLE
-               ? FX_OK
-               : logits_take(ev, head, first, n, logits, err);
+    return ev->logits.n_tensors == 0 ? FX_OK
+                                     : fx_logits_take(&ev->logits, head, first, n, logits, err);
 }
 
 /* ---- files ----------------------------------------------------------------------------------- */
@@ -153,7 +114,7 @@ static enum fx_status files_write(const struct args *args, struct evaluation *ev
 
     file_paths(args, paths);
     if (args->logits)
-        FX_TRY(fx_safetensors_write(&ev->wanted, ev->file_out[LOGITS].fd, args->logits, NULL, NULL,
+        FX_TRY(fx_safetensors_write(&ev->logits, ev->file_out[LOGITS].fd, args->logits, NULL, NULL,
                                     err));
     if (args->confusion)
         FX_TRY(fx_confusion_write(&ev->plain, ev->fine, &ev->file_out[CONFUSION], err));
@@ -341,7 +302,7 @@ static enum fx_status prepare(const struct args *args, struct evaluation *ev, st
 {
     FX_TRY(fx_judgement_init(&ev->plain, &ev->subset, &ev->graph, err));
     if (args->logits)
-        FX_TRY(logits_allocate(ev, err));
+        FX_TRY(fx_logits_init(&ev->logits, &ev->subset, &ev->graph, ev->info.arch, err));
     if (strcmp(args->temperature, "fit") != 0)
         return FX_OK;
     FX_TRY(fx_judgement_init(&ev->scaled, &ev->subset, &ev->graph, err));
