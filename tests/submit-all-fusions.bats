@@ -76,6 +76,25 @@ calls() {
     refute_output --partial dependency
 }
 
+@test "experts of mixed runs are trained once, and no others" {
+    run -0 calls INIT= --experts mixed-gated resnet-gated
+    assert_line --index 0 --regexp \
+        ' INIT= (resnet-expert-. ){4}densenet-expert-0 [^ ]*-2 resnext-expert-3\)$'
+    run -0 "$submit" -n INIT= --experts --array MIXED='resnet densenet' mixed-gated resnet-gated
+    assert_equal "$(grep -c '^resnet-expert-.$' <<<"$output")" 4
+    assert_equal "$(grep -c '^densenet-expert-[13]$' <<<"$output")" 2
+    run grep -o 'name=[a-z_]*\|dependency=[^ ]*' <<<"$output"
+    assert_output 'name=resnet_experts
+name=fusions_resnet
+dependency=afterok:$JOB_1
+name=mixed_experts
+name=fusions_mixed
+dependency=afterok:$JOB_1:$JOB_3'
+    # As many as all families have, but not theirs.
+    run -0 calls INIT= --experts EXPERT_COUNT=8 resnet-gated preact_resnet-gated
+    assert_line --index 0 --regexp ' EXPERT_COUNT=8 (preact_resnet-expert-. ){8}resnet-expert-0 '
+}
+
 @test "an array has a line for each run that is not done, with every seed and alpha" {
     local again=fusion_checkpoints/repeats
     mkdir -p $again/seed-2-alpha-0.5/runs/resnet-concatenation bin
