@@ -106,6 +106,12 @@ knobs() {
     knobs "$TINY_RESNET" multiplicative --accumulate 2 --steps 4
 }
 
+@test "bf16: four steps, dense and grouped convolutions of strides 1 and 2" {
+    need_fast
+    fusion-eval -q --check-device --device "$DEVICE" --precision bf16 || skip "no bf16 on $DEVICE"
+    knobs "$SMALL_RESNET;$SMALL_RESNEXT" concatenation --experts 2 --precision bf16 --steps 4
+}
+
 @test "one large step: AdamW, its rates and its weight decay" {
     knobs "$TINY_RESNET" multiplicativeAddition --steps 1 \
         --lr-experts 1e-2 --lr-fusion 3e-2 --weight-decay 0.5
