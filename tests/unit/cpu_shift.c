@@ -11,8 +11,11 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "backend/cpu/dnnl_internal.h"
 #include "backend/cpu/shift_internal.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 /* Of the largest result: sums in f32 in another order; results in bf16 are rounded besides. */
 static const double ALLOWED = 2e-6, ROUNDED = 1.0 / 256;
@@ -225,18 +228,67 @@ static void results_are_those_of_the_definition(const struct fx_shift_loops *loo
     }
 }
 
+/* The first result of a pixel of ones for two weights: what becomes of their sum. */
+static uint16_t sum_of(const struct fx_shift_loops *loops, float a, float b)
+{
+    static const struct sizes pixel = { B, B, 1, 1, 1, 1, 1, 1 };
+    struct conv_case k;
+    uint16_t *y, first;
+
+    open_case(&k, &pixel);
+    for (int i = 0; i < B; i++)
+        k.x[i] = 0x3f80; /* 1 */
+    memset(k.weights, 0, k.n_weights * sizeof *k.weights);
+    k.weights[0] = a;
+    k.weights[B] = b; /* of the second input */
+    y = run(&k, loops, FX_CONV_FORWARD, 1);
+    first = y[0];
+    free(y);
+    close_case(&k);
+    return first;
+}
+
+/* The last NaN of all: a carry would make it -0. */
+static void rounding_is_to_even_and_keeps_nan(const struct fx_shift_loops *loops)
+{
+    uint32_t bits = 0x7fffffff;
+    float nan;
+
+    memcpy(&nan, &bits, sizeof nan);
+    assert_int_equal(sum_of(loops, 1, 0x1p-8f), 0x3f80);
+    assert_int_equal(sum_of(loops, 1 + 0x1p-7f, 0x1p-8f), 0x3f82);
+    assert_int_equal(sum_of(loops, 1 + 0x1p-8f, 0), 0x3f80);
+    assert_int_equal(sum_of(loops, -1 - 0x3p-8f, 0), 0xbf82);
+    assert_true(isnan(float_of(sum_of(loops, nan, 0))));
+    assert_true(isinf(float_of(sum_of(loops, INFINITY, 0))));
+}
+
 static void with_plain_tiles(void **state)
 {
     (void)state;
     results_are_those_of_the_definition(&fx_shift_plain);
+    rounding_is_to_even_and_keeps_nan(&fx_shift_plain);
+}
+
+/* By the processor's own word: oneDNN, which also asks the system for the tiles, stays out. */
+static bool has_tiles(void)
+{
+#if defined(__x86_64__)
+    unsigned a, b, c, d;
+
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1); /* AMX-BF16 */
+#else
+    return false;
+#endif
 }
 
 static void with_the_processors_tiles(void **state)
 {
     (void)state;
 #if defined(__x86_64__)
-    if (fx_dnnl_isa() >= FX_DNNL_AMX && fx_shift_amx_allowed()) {
+    if (has_tiles() && fx_shift_amx_allowed()) {
         results_are_those_of_the_definition(&fx_shift_amx);
+        rounding_is_to_even_and_keeps_nan(&fx_shift_amx);
         return;
     }
 #endif
@@ -244,10 +296,30 @@ static void with_the_processors_tiles(void **state)
     skip();
 }
 
+/* Those with more taps or planes than a plan has room for, and those with another padding. */
+static void other_convolutions_are_left_to_others(void **state)
+{
+    static const struct {
+        int kernel, stride, pad;
+        bool suits;
+    } cases[] = { { 1, 2, 0, true },  { 3, 1, 1, true },  { 5, 1, 2, false },
+                  { 3, 3, 1, false }, { 3, 1, 0, false }, { 1, 1, 1, false } };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct fx_shift_shape s = { .kernel = cases[i].kernel,
+                                    .stride = cases[i].stride,
+                                    .pad = cases[i].pad };
+
+        assert_int_equal(fx_shift_suits(&s), cases[i].suits);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(with_plain_tiles),
-                                        cmocka_unit_test(with_the_processors_tiles) };
+                                        cmocka_unit_test(with_the_processors_tiles),
+                                        cmocka_unit_test(other_convolutions_are_left_to_others) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

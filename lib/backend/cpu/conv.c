@@ -66,7 +66,7 @@ static bool plan_shift(struct fx_conv_code *code, const struct fx_device *device
         .c_out = s->c_out,
     };
 
-    if (!s->bf16 || !device->shift || !fx_shift_suits(&shape))
+    if (!device->shift || !fx_shift_suits(&shape))
         return false;
     fx_shift_plan(&code->shift, device->shift, &shape, direction, omp_get_max_threads());
     code->way = FX_CONV_SHIFT;

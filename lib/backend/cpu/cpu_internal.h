@@ -75,7 +75,7 @@ struct fx_device {
     struct fx_dnnl *dnnl; /* owned */
     const struct fx_loops *loops;
     const struct fx_winograd_loops *winograd; /* of the same block */
-    const struct fx_shift_loops *shift;       /* NULL: not on this processor */
+    const struct fx_shift_loops *shift;       /* for bf16 maps; NULL: f32, or no tiles */
     bool bf16;
 };
 

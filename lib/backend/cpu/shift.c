@@ -150,7 +150,7 @@ static void plan_values(struct fx_shift *p)
 /* Rows of a channel an odd number of lines apart do not fall on the same lines of the cache. */
 static size_t channel_row(const struct fx_shift *p)
 {
-    size_t lines = (chunk_rows(p) + 2 * PIXELS + LINE - 1) / LINE;
+    size_t lines = (chunk_rows(p) + LINE - 1) / LINE;
 
     return (lines | 1) * LINE;
 }
