@@ -53,25 +53,25 @@ preact_resnet18: width 512, 11218340 parameters, 107 entries"
 
 @test "resnet18: each fusion" {
     need_fast
-    judge compare_logits --arch resnet18 --device "$DEVICE" --limit 4
+    judge compare_logits --arch resnet18 --device "$DEVICE" --limit 4 --load-once
 }
 
 @test "densenet121: each fusion" {
     need_fast
-    judge compare_logits --arch densenet121 --device "$DEVICE" --limit 4
+    judge compare_logits --arch densenet121 --device "$DEVICE" --limit 4 --load-once
 }
 
 @test "improved_wideresnet28_10: each fusion" {
     need_fast
-    judge compare_logits --arch improved_wideresnet28_10 --device "$DEVICE" --limit 2
+    judge compare_logits --arch improved_wideresnet28_10 --device "$DEVICE" --limit 2 --load-once
 }
 
 @test "preact_resnext29_8x64d: each fusion" {
     need_fast
-    judge compare_logits --arch preact_resnext29_8x64d --device "$DEVICE" --limit 2
+    judge compare_logits --arch preact_resnext29_8x64d --device "$DEVICE" --limit 2 --load-once
 }
 
 @test "preact_resnet18: each fusion" {
     need_fast
-    judge compare_logits --arch preact_resnet18 --device "$DEVICE" --limit 4
+    judge compare_logits --arch preact_resnet18 --device "$DEVICE" --limit 4 --load-once
 }
