@@ -11,7 +11,7 @@
 # is an expert that was not trained here.
 EXPERT_EPOCHS ?=
 SHARE ?=#                                   images of an expert: own, pool or all
-SINGLE_EPOCHS ?=#                           of singles; by default as many images as an expert sees
+SINGLE_EPOCHS ?=#                           of singles; by default at least as many images as an expert sees
 EXPERT_FLAGS ?=#                            any further options of expert-train
 
 EXPERT_RUNS :=
@@ -44,7 +44,7 @@ wide_arch = "$$($(PIPELINES)/wider-arch '$(ARCH_$(family))' $(EXPERT_COUNT))"
 network = --arch $(if $(filter wide,$(member)),$(wide_arch),'$(ARCH_$(family))') \
 	--expert $(if $(is_member),$(member),all)
 
-# A single network sees as many images as an expert does, before it is fused and after.
+# A single network sees at least as many images as an expert does, before it is fused and after.
 planned = "$(strip $(1) --data $(DATASET) --arch '$(ARCH_$(family))' $(2))"
 equal_epochs = "$$($(PIPELINES)/equal-epochs \
 	$(call planned,expert-train --expert all,--epochs 1 $(EXPERT_FLAGS)) \

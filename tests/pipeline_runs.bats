@@ -172,14 +172,14 @@ proof() {
     assert_equal "$(find out/proof -name last.safetensors | wc -l)" 0
 }
 
-@test "single networks see as many images as an expert does, before it is fused and after" {
+@test "single networks see at least as many images as an expert, before it is fused and after" {
     seen() { metrics-csv --quiet --events end "$1" | awk -F, 'NR == 1 { for (i = 1; i <= NF; i++)
         if ($i == "images_seen") n = i } END { print $n }'; }
-    local settings=(EXPERT_EPOCHS=4 EPOCHS=3 TRAIN=all)
+    local settings=(EXPERT_EPOCHS=3 EPOCHS=3 TRAIN=all)
     real "${settings[@]}" resnet-experts resnet-single
     real "${settings[@]}" resnet-concatenation table >out/table
-    # 4 x 88 and 3 x 196, of 196 a time.
-    assert_equal "$(seen ex/runs/resnet-0) $(seen out/runs/resnet-concatenation)" "352 588"
+    # 3 x 88 and 3 x 196: 4.3 times 196.
+    assert_equal "$(seen ex/runs/resnet-0) $(seen out/runs/resnet-concatenation)" "264 588"
     assert_equal "$(seen ex/runs/resnet-all)" $((5 * 196))
     run -0 real "${settings[@]}" resnet-single
     assert_output --partial "finished: 5 epochs"
