@@ -1,14 +1,11 @@
-/* The convolutions of a network one at a time, on one thread: our own Winograd, oneDNN's direct
- * algorithm and its Winograd where it has one, beside the rate of a matrix product.
+/* The convolutions of a network one at a time, on one thread: our own where training uses them,
+ * oneDNN's direct algorithm and its Winograd where it has one, beside the rate of a matrix product.
  *
  * Each layer and direction is run many times, the ways in turn, and the least processor time of
  * each counts: on a machine that others use too, it is what moves least.  Rates are those of the
  * direct algorithm's operations; Winograd has a quarter of its multiplications. */
-#include "backend/cpu/dnnl_internal.h"
-#include "backend/cpu/loops_internal.h"
-#include "backend/cpu/winograd_internal.h"
+#include "backend/cpu/cpu_internal.h"
 #include "base/tool.h"
-#include "net/blocks.h"
 #include "net/model.h"
 
 #include <omp.h>
@@ -22,6 +19,7 @@ enum { GEMM_SIDE = 768, PAGE = 4096 };
 struct args {
     const char *arch;
     int64_t batch, ms;
+    enum fx_precision precision;
 };
 
 /* The ways to compute one direction of a layer. */
@@ -30,27 +28,27 @@ enum way { OURS, DIRECT, WINOGRAD, N_WAYS };
 static const char *const direction_names[] = { "forward", "data", "weights" };
 
 struct layer {
-    struct fx_dnnl_conv_shape shape;
+    struct fx_conv_shape shape;
     int count; /* of such layers in the network */
 };
 
 struct bench {
     const struct args *args;
-    struct fx_dnnl *dnnl;          /* owned */
+    struct fx_device *device;      /* owned */
     struct fx_dnnl_stream *stream; /* owned */
-    const struct fx_winograd_loops *loops;
-    double gemm;              /* the best rate seen, GFLOP/s */
-    double used, direct, old; /* seconds of all layers: as in training, and by oneDNN alone,
-                                 without and with its Winograd */
+    double gemm;                   /* f32; the best rate seen, GFLOP/s */
+    double used, direct, old;      /* seconds of all layers: as in training, and by oneDNN alone,
+                                      without and with its Winograd */
 };
 
 /* One direction of one layer, compiled. */
 struct job {
     const struct layer *layer;
     enum fx_conv_direction direction;
-    struct fx_winograd ours;
+    struct fx_conv_code used;           /* in training */
     struct fx_dnnl_conv *convs[N_WAYS]; /* owned; NULL: the way is not there */
-    float *x, *y, *weights, *workspace; /* owned */
+    void *x, *y;                        /* owned */
+    float *weights, *workspace;         /* owned */
     double best[N_WAYS];                /* seconds */
 };
 
@@ -68,6 +66,19 @@ static float *floats(size_t n)
 
     for (size_t i = 0; p && i < n; i++)
         p[i] = (float)(i * 2654435761u % 1024) / 1024 - 0.5f;
+    return p;
+}
+
+/* n values of a map; in bf16 0.5 to 1 of either sign. */
+static void *values(const struct bench *b, size_t n)
+{
+    uint16_t *p;
+
+    if (!b->device->bf16)
+        return floats(n);
+    p = aligned_alloc(PAGE, (n * sizeof *p + PAGE) / PAGE * PAGE);
+    for (size_t i = 0; p && i < n; i++)
+        p[i] = (uint16_t)(0x3f00 | i * 2654435761u % 128 | i % 2 << 15);
     return p;
 }
 
@@ -100,34 +111,21 @@ static void measure_gemm(struct bench *b)
 
 /* ---- one direction ---- */
 
-static struct fx_winograd_shape winograd_shape(const struct fx_dnnl_conv_shape *s)
+static bool is_ours(const struct job *job)
 {
-    return (struct fx_winograd_shape){ .n = s->n,
-                                       .h = s->h_in,
-                                       .w = s->w_in,
-                                       .groups = s->groups,
-                                       .c_in = s->c_in,
-                                       .c_out = s->c_out };
-}
-
-/* As in conv.c. */
-static bool is_ours(const struct fx_dnnl_conv_shape *s)
-{
-    struct fx_winograd_shape shape = winograd_shape(s);
-
-    return s->kernel == 3 && s->stride == 1 && s->pad == 1 && fx_winograd_suits(&shape);
+    return job->used.way != FX_CONV_DNNL;
 }
 
 /* Groups run one after the other on maps of their own: oneDNN has no Winograd of groups. */
 static enum fx_status compile_winograd(const struct bench *b, struct job *job, struct fx_err *err)
 {
-    struct fx_dnnl_conv_shape one = job->layer->shape;
+    struct fx_conv_shape one = job->layer->shape;
 
     one.c_in /= one.groups;
     one.c_out /= one.groups;
     one.groups = 1;
-    FX_TRY(fx_dnnl_conv_create(&job->convs[WINOGRAD], b->dnnl, &one,
-                               (enum fx_dnnl_direction)job->direction, true, err));
+    FX_TRY(fx_dnnl_conv_create(&job->convs[WINOGRAD], b->device->dnnl, &one, job->direction, true,
+                               err));
     if (!strstr(fx_dnnl_conv_name(job->convs[WINOGRAD]), "wino")) {
         fx_dnnl_conv_destroy(job->convs[WINOGRAD]);
         job->convs[WINOGRAD] = NULL;
@@ -135,25 +133,38 @@ static enum fx_status compile_winograd(const struct bench *b, struct job *job, s
     return FX_OK;
 }
 
+static size_t weights_of(const struct fx_conv_shape *s)
+{
+    return (size_t)(s->c_out * s->c_in / s->groups * s->kernel * s->kernel);
+}
+
+static size_t values_of_x(const struct fx_conv_shape *s)
+{
+    return (size_t)s->n * (size_t)(s->c_in * s->h_in * s->w_in);
+}
+
+static size_t values_of_y(const struct fx_conv_shape *s)
+{
+    return (size_t)s->n * (size_t)(s->c_out * s->h_out * s->w_out);
+}
+
 static enum fx_status compile(const struct bench *b, struct job *job, struct fx_err *err)
 {
-    const struct fx_dnnl_conv_shape *s = &job->layer->shape;
-    struct fx_winograd_shape shape = winograd_shape(s);
-    size_t workspace = 0;
+    const struct fx_conv_shape *s = &job->layer->shape;
+    size_t workspace;
 
-    FX_TRY(fx_dnnl_conv_create(&job->convs[DIRECT], b->dnnl, s,
-                               (enum fx_dnnl_direction)job->direction, false, err));
-    if (is_ours(s)) {
+    FX_TRY(fx_conv_code_compile(&job->used, b->device, s, job->direction, err));
+    FX_TRY(
+        fx_dnnl_conv_create(&job->convs[DIRECT], b->device->dnnl, s, job->direction, false, err));
+    if (fx_winograd_suits(s))
         FX_TRY(compile_winograd(b, job, err));
-        fx_winograd_plan(&job->ours, b->loops, &shape, job->direction, 1);
-        workspace = fx_winograd_workspace(&job->ours);
-    }
+    workspace = job->used.workspace;
     for (int way = DIRECT; way < N_WAYS; way++)
         if (job->convs[way] && fx_dnnl_conv_workspace(job->convs[way]) > workspace)
             workspace = fx_dnnl_conv_workspace(job->convs[way]);
-    job->x = floats((size_t)s->n * (size_t)(s->c_in * s->h_in * s->w_in));
-    job->y = floats((size_t)s->n * (size_t)(s->c_out * s->h_out * s->w_out));
-    job->weights = floats((size_t)(s->c_out * s->c_in / s->groups * s->kernel * s->kernel));
+    job->x = values(b, values_of_x(s));
+    job->y = values(b, values_of_y(s));
+    job->weights = floats(weights_of(s));
     job->workspace = floats(workspace / sizeof(float) + 1);
     if (!job->x || !job->y || !job->weights || !job->workspace)
         return fx_fail(err, FX_EFAIL, "out of memory");
@@ -162,6 +173,7 @@ static enum fx_status compile(const struct bench *b, struct job *job, struct fx_
 
 static void close_job(struct job *job)
 {
+    fx_conv_code_fini(&job->used);
     for (int way = 0; way < N_WAYS; way++)
         fx_dnnl_conv_destroy(job->convs[way]);
     free(job->x);
@@ -173,46 +185,50 @@ static void close_job(struct job *job)
 static enum fx_status run_way(const struct bench *b, struct job *job, enum way way,
                               struct fx_err *err)
 {
-    const struct fx_dnnl_conv_shape *s = &job->layer->shape;
+    const struct fx_conv_shape *s = &job->layer->shape;
     size_t n = way == WINOGRAD ? (size_t)s->groups : 1;
-    size_t x = (size_t)s->n * (size_t)(s->c_in * s->h_in * s->w_in) / n;
-    size_t y = (size_t)s->n * (size_t)(s->c_out * s->h_out * s->w_out) / n;
-    size_t weights = (size_t)(s->c_out * s->c_in / s->groups * s->kernel * s->kernel) / n;
+    size_t x = values_of_x(s) / n * b->device->loops->value_bytes;
+    size_t y = values_of_y(s) / n * b->device->loops->value_bytes;
+    size_t weights = weights_of(s) / n;
     double start = now(), spent;
 
     if (way == OURS)
-        fx_winograd_run(&job->ours, job->x, job->weights, job->y, job->workspace);
+        FX_TRY(fx_conv_code_run(&job->used, b->stream, job->x, job->weights, job->y, job->workspace,
+                                err));
     else
         for (size_t g = 0; g < n; g++)
-            FX_TRY(fx_dnnl_conv_run(job->convs[way], b->stream, job->x + g * x,
-                                    job->weights + g * weights, job->y + g * y, job->workspace,
-                                    err));
+            FX_TRY(fx_dnnl_conv_run(job->convs[way], b->stream, (char *)job->x + g * x,
+                                    job->weights + g * weights, (char *)job->y + g * y,
+                                    job->workspace, err));
     spent = now() - start;
     if (job->best[way] == 0 || spent < job->best[way])
         job->best[way] = spent;
     return FX_OK;
 }
 
-static void print_rate(double gflop, double seconds)
+static void print_rate(double rate)
 {
-    if (seconds > 0)
-        printf(" | %.0f", gflop / seconds);
+    if (rate > 0)
+        printf(" | %.0f", rate);
     else
         printf(" | -");
 }
 
-/* What the rate of matrix products allows: with Winograd, whole tiles at a quarter of the cost. */
-static double limit_of(const struct bench *b, const struct fx_dnnl_conv_shape *s)
+/* What the rate of f32 matrix products allows, GFLOP/s: with Winograd, whole tiles at a quarter of
+ * the cost.  0: products are not f32. */
+static double limit_of(const struct bench *b, const struct job *job)
 {
-    int tiles = ((s->h_out + FX_WINOGRAD_TILE - 1) / FX_WINOGRAD_TILE) *
-                ((s->w_out + FX_WINOGRAD_TILE - 1) / FX_WINOGRAD_TILE);
+    const struct fx_conv_shape *s = &job->layer->shape;
+    int tiles = fx_divide_up(s->h_out, FX_WINOGRAD_TILE) * fx_divide_up(s->w_out, FX_WINOGRAD_TILE);
 
-    return is_ours(s) ? b->gemm * 9 * s->h_out * s->w_out / (FX_WINOGRAD_POINTS * tiles) : b->gemm;
+    if (job->used.way == FX_CONV_WINOGRAD)
+        return b->gemm * 9 * s->h_out * s->w_out / (FX_WINOGRAD_POINTS * tiles);
+    return b->device->bf16 ? 0 : b->gemm;
 }
 
 static void print_job(struct bench *b, const struct job *job)
 {
-    const struct fx_dnnl_conv_shape *s = &job->layer->shape;
+    const struct fx_conv_shape *s = &job->layer->shape;
     double gflop =
         2e-9 * s->n * s->h_out * s->w_out * s->c_out * s->c_in / s->groups * s->kernel * s->kernel;
 
@@ -222,12 +238,13 @@ static void print_job(struct bench *b, const struct job *job)
     printf(" %d -> %d, %dx%d | %d | %s", s->c_in, s->c_out, s->h_out, s->w_out, job->layer->count,
            direction_names[job->direction]);
     for (int way = 0; way < N_WAYS; way++)
-        print_rate(gflop, job->best[way]);
-    printf(" | %.0f |\n", limit_of(b, s));
+        print_rate(job->best[way] > 0 ? gflop / job->best[way] : 0);
+    print_rate(limit_of(b, job));
+    printf(" |\n");
     fflush(stdout);
     b->direct += job->layer->count * job->best[DIRECT];
     b->old += job->layer->count * job->best[job->convs[WINOGRAD] ? WINOGRAD : DIRECT];
-    b->used += job->layer->count * job->best[is_ours(s) ? OURS : DIRECT];
+    b->used += job->layer->count * job->best[is_ours(job) ? OURS : DIRECT];
 }
 
 static enum fx_status measure(struct bench *b, const struct layer *layer,
@@ -242,7 +259,7 @@ static enum fx_status measure(struct bench *b, const struct layer *layer,
     end = now() + 1e-3 * (double)b->args->ms;
     do {
         for (int way = 0; way < N_WAYS; way++)
-            if (way == OURS ? is_ours(&layer->shape) : job.convs[way] != NULL)
+            if (way == OURS ? is_ours(&job) : job.convs[way] != NULL)
                 FX_TRY_OUT(run_way(b, &job, way, err));
     } while (now() < end);
     print_job(b, &job);
@@ -257,11 +274,11 @@ static struct layer layer_of(const struct bench *b, const struct fx_graph *graph
                              const struct fx_node *node)
 {
     struct fx_value_shape in = graph->nodes[node->inputs[0]].shape;
-    struct fx_weight_layout l = fx_weight_layout_of(node, in.c, b->loops->block);
+    struct fx_weight_layout l = fx_weight_layout_of(node, in.c, b->device->loops->block);
 
     return (struct layer){ .count = 1,
                            .shape = { .n = (int)b->args->batch,
-                                      .block = b->loops->block,
+                                      .block = b->device->loops->block,
                                       .groups = l.merged,
                                       .c_in = l.merged * l.in,
                                       .c_out = l.merged * l.out,
@@ -271,7 +288,8 @@ static struct layer layer_of(const struct bench *b, const struct fx_graph *graph
                                       .w_out = node->shape.w,
                                       .kernel = node->kernel,
                                       .stride = node->stride,
-                                      .pad = node->pad } };
+                                      .pad = node->pad,
+                                      .bf16 = b->device->bf16 } };
 }
 
 static enum fx_status measure_layers(struct bench *b, const struct fx_graph *graph,
@@ -299,10 +317,10 @@ static enum fx_status measure_layers(struct bench *b, const struct fx_graph *gra
     for (int k = 0; k < n; k++)
         for (int d = 0; d < FX_N_CONV_DIRECTIONS; d++)
             FX_TRY(measure(b, &layers[k], (enum fx_conv_direction)d, err));
-    printf("\n%s, batch %d: GFLOP/s of the direct algorithm; matrix product %.0f. All layers, ms: "
-           "as used %.1f, oneDNN direct %.1f, oneDNN Winograd %.1f\n",
-           b->args->arch, (int)b->args->batch, b->gemm, 1e3 * b->used, 1e3 * b->direct,
-           1e3 * b->old);
+    printf("\n%s, %s, batch %d: GFLOP/s of the direct algorithm; matrix product in fp32 %.0f. All "
+           "layers, ms: as used %.1f, oneDNN direct %.1f, oneDNN Winograd %.1f\n",
+           b->args->arch, b->device->bf16 ? "bf16" : "fp32", (int)b->args->batch, b->gemm,
+           1e3 * b->used, 1e3 * b->direct, 1e3 * b->old);
     return FX_OK;
 }
 
@@ -314,36 +332,33 @@ static enum fx_status run(const struct args *args, struct fx_err *err)
                                       .n_classes = 100,
                                       .expert_dropout = -1,
                                       .fusion_dropout = -1 };
+    const struct fx_device_options device = { .n_threads = 1, .precision = args->precision };
     struct fx_graph graph = { 0 };
     struct bench b = { .args = args };
     enum fx_status status;
 
     omp_set_num_threads(1);
-    b.loops = &fx_winograd_plain;
-#if defined(__x86_64__)
-    if (fx_dnnl_isa() >= FX_DNNL_AVX512)
-        b.loops = &fx_winograd_avx512;
-    else if (fx_dnnl_isa() == FX_DNNL_AVX2)
-        b.loops = &fx_winograd_avx2;
-#endif
     FX_TRY_OUT(fx_model_build(&graph, &config, err));
-    FX_TRY_OUT(fx_dnnl_open(&b.dnnl, err));
-    FX_TRY_OUT(fx_dnnl_stream_open(&b.stream, b.dnnl, err));
+    FX_TRY_OUT(fx_cpu_device_open(&b.device, &device, err));
+    FX_TRY_OUT(fx_dnnl_stream_open(&b.stream, b.device->dnnl, err));
     FX_TRY_OUT(measure_layers(&b, &graph, err));
 out:
     fx_dnnl_stream_close(b.stream);
-    fx_dnnl_close(b.dnnl);
+    if (b.device)
+        fx_cpu_device_close(b.device);
     fx_graph_fini(&graph);
     return status;
 }
 
 int main(int argc, char **argv)
 {
-    struct args args = { "resnet18", 32, 500 };
+    struct args args = { "resnet18", 32, 500, FX_PRECISION_FP32 };
     struct fx_option options[] = {
         { "arch", 0, "NAME", FX_OPT_STRING, &args.arch, 0, 0, NULL, "the network (resnet18)",
           NULL },
         { "batch", 0, "N", FX_OPT_INT, &args.batch, 1, 4096, NULL, "images (32)", NULL },
+        { "precision", 0, "NAME", FX_OPT_ENUM, &args.precision, 0, 0, "fp32|bf16",
+          "of maps: fp32, or bf16, by the tiles of the processor where it has them (fp32)", NULL },
         { "ms", 0, "N", FX_OPT_INT, &args.ms, 1, 100000, NULL,
           "time for each direction of a layer (500)", NULL },
         { NULL, 0, NULL, FX_OPT_END, NULL, 0, 0, NULL, NULL, NULL },
@@ -353,7 +368,7 @@ int main(int argc, char **argv)
         .synopsis = "[options]",
         .summary = "Time the convolutions of a network on the processor.",
         .options = options,
-        .example = "layers --arch resnet18 --batch 32",
+        .example = "layers --arch resnet18 --precision bf16",
     };
     struct fx_err err = { 0 };
 

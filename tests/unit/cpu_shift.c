@@ -28,7 +28,7 @@ struct sizes {
 /* A case as the back end has it. */
 struct conv_case {
     struct sizes s;
-    struct fx_shift_shape shape;
+    struct fx_conv_shape shape;
     uint16_t *x, *y; /* owned; y: forward's result, or its gradient */
     float *weights;  /* owned */
     size_t n_x, n_y, n_weights;
@@ -123,7 +123,7 @@ static size_t map_at(int channels, int c, int area, int image, int pixel)
  * pixel, added to the one of the three that is looked for. */
 static double *by_definition(const struct conv_case *k, enum fx_conv_direction direction)
 {
-    const struct fx_shift_shape *s = &k->shape;
+    const struct fx_conv_shape *s = &k->shape;
     int in = s->c_in / s->groups, out = s->c_out / s->groups, taps = s->kernel * s->kernel;
     double *sums = calloc(n_results(k, direction), sizeof *sums);
 
@@ -307,9 +307,9 @@ static void other_convolutions_are_left_to_others(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct fx_shift_shape s = { .kernel = cases[i].kernel,
-                                    .stride = cases[i].stride,
-                                    .pad = cases[i].pad };
+        struct fx_conv_shape s = { .kernel = cases[i].kernel,
+                                   .stride = cases[i].stride,
+                                   .pad = cases[i].pad };
 
         assert_int_equal(fx_shift_suits(&s), cases[i].suits);
     }

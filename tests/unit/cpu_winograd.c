@@ -236,12 +236,14 @@ static float *run(const struct conv_case *k, const struct fx_winograd_loops *loo
                   enum fx_conv_direction direction, int threads)
 {
     const struct fx_weight_layout *l = &k->layout;
-    struct fx_winograd_shape shape = { .n = k->s.n,
-                                       .h = k->s.h,
-                                       .w = k->s.w,
-                                       .groups = l->merged,
-                                       .c_in = l->merged * l->in,
-                                       .c_out = l->merged * l->out };
+    struct fx_conv_shape shape = { .n = k->s.n,
+                                   .h_in = k->s.h,
+                                   .w_in = k->s.w,
+                                   .h_out = k->s.h,
+                                   .w_out = k->s.w,
+                                   .groups = l->merged,
+                                   .c_in = l->merged * l->in,
+                                   .c_out = l->merged * l->out };
     struct fx_winograd plan;
     size_t n = direction == FX_CONV_FORWARD ? k->n_y
                : direction == FX_CONV_DATA  ? k->n_x

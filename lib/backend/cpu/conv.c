@@ -5,13 +5,13 @@
 
 #include <omp.h>
 
-static struct fx_dnnl_conv_shape shape_of(const struct fx_program *program, int node,
-                                          const struct fx_view *x, const struct fx_view *y)
+static struct fx_conv_shape shape_of(const struct fx_program *program, int node,
+                                     const struct fx_view *x, const struct fx_view *y)
 {
     const struct fx_node *n = &program->lowered.graph->nodes[node];
     const struct fx_weight_layout *layout = &program->convs[node].layout;
 
-    return (struct fx_dnnl_conv_shape){
+    return (struct fx_conv_shape){
         .n = program->lowered.n,
         .block = layout->block,
         .groups = layout->merged,
@@ -28,66 +28,51 @@ static struct fx_dnnl_conv_shape shape_of(const struct fx_program *program, int 
     };
 }
 
-/* Plans for as many OpenMP threads as the calling thread would use; false: does not suit. */
-static bool plan_winograd(struct fx_conv_code *code, const struct fx_device *device,
-                          const struct fx_dnnl_conv_shape *s, enum fx_conv_direction direction)
+enum fx_status fx_conv_code_compile(struct fx_conv_code *code, const struct fx_device *device,
+                                    const struct fx_conv_shape *shape,
+                                    enum fx_conv_direction direction, struct fx_err *err)
 {
-    struct fx_winograd_shape shape = {
-        .n = s->n,
-        .h = s->h_out,
-        .w = s->w_out,
-        .groups = s->groups,
-        .c_in = s->c_in,
-        .c_out = s->c_out,
-    };
+    int threads = omp_get_max_threads();
 
-    if (s->kernel != 3 || s->stride != 1 || s->pad != 1 || !fx_winograd_suits(&shape))
-        return false;
-    fx_winograd_plan(&code->winograd, device->winograd, &shape, direction, omp_get_max_threads());
-    code->way = FX_CONV_WINOGRAD;
-    code->workspace = fx_winograd_workspace(&code->winograd);
-    return true;
-}
-
-static bool plan_shift(struct fx_conv_code *code, const struct fx_device *device,
-                       const struct fx_dnnl_conv_shape *s, enum fx_conv_direction direction)
-{
-    struct fx_shift_shape shape = {
-        .n = s->n,
-        .h_in = s->h_in,
-        .w_in = s->w_in,
-        .h_out = s->h_out,
-        .w_out = s->w_out,
-        .kernel = s->kernel,
-        .stride = s->stride,
-        .pad = s->pad,
-        .groups = s->groups,
-        .c_in = s->c_in,
-        .c_out = s->c_out,
-    };
-
-    if (!device->shift || !fx_shift_suits(&shape))
-        return false;
-    fx_shift_plan(&code->shift, device->shift, &shape, direction, omp_get_max_threads());
-    code->way = FX_CONV_SHIFT;
-    code->workspace = fx_shift_workspace(&code->shift);
-    return true;
-}
-
-static enum fx_status compile_dnnl(struct fx_conv_code *code, const struct fx_device *device,
-                                   const struct fx_dnnl_conv_shape *shape,
-                                   enum fx_conv_direction direction, struct fx_err *err)
-{
-    static const enum fx_dnnl_direction directions[] = {
-        [FX_CONV_FORWARD] = FX_DNNL_FORWARD,
-        [FX_CONV_DATA] = FX_DNNL_BACKWARD_DATA,
-        [FX_CONV_WEIGHTS] = FX_DNNL_BACKWARD_WEIGHTS,
-    };
-
-    FX_TRY(
-        fx_dnnl_conv_create(&code->dnnl, device->dnnl, shape, directions[direction], false, err));
+    if (device->shift && fx_shift_suits(shape)) {
+        code->way = FX_CONV_SHIFT;
+        fx_shift_plan(&code->shift, device->shift, shape, direction, threads);
+        code->workspace = fx_shift_workspace(&code->shift);
+        return FX_OK;
+    }
+    if (fx_winograd_suits(shape)) {
+        code->way = FX_CONV_WINOGRAD;
+        fx_winograd_plan(&code->winograd, device->winograd, shape, direction, threads);
+        code->workspace = fx_winograd_workspace(&code->winograd);
+        return FX_OK;
+    }
+    code->way = FX_CONV_DNNL;
+    FX_TRY(fx_dnnl_conv_create(&code->dnnl, device->dnnl, shape, direction, false, err));
     code->workspace = fx_dnnl_conv_workspace(code->dnnl);
     return FX_OK;
+}
+
+void fx_conv_code_fini(struct fx_conv_code *code)
+{
+    if (code->way == FX_CONV_DNNL)
+        fx_dnnl_conv_destroy(code->dnnl);
+}
+
+enum fx_status fx_conv_code_run(const struct fx_conv_code *code, struct fx_dnnl_stream *stream,
+                                void *x, float *weights, void *y, void *workspace,
+                                struct fx_err *err)
+{
+    switch (code->way) {
+    case FX_CONV_WINOGRAD:
+        fx_winograd_run(&code->winograd, x, weights, y, workspace);
+        return FX_OK;
+    case FX_CONV_SHIFT:
+        fx_shift_run(&code->shift, x, weights, y, workspace);
+        return FX_OK;
+    case FX_CONV_DNNL:
+        break;
+    }
+    return fx_dnnl_conv_run(code->dnnl, stream, x, weights, y, workspace, err);
 }
 
 /* Compiles, and sees to the workspace. */
@@ -100,15 +85,13 @@ enum fx_status fx_cpu_conv_compile(void *ctx, int node, enum fx_conv_direction d
     const struct fx_device *device = program->model->device;
     struct fx_conv_op *op = &program->convs[node];
     struct fx_conv_code *code = &op->directions[direction];
-    struct fx_dnnl_conv_shape shape;
+    struct fx_conv_shape shape;
     size_t bytes;
 
     op->layout = fx_weight_layout_of(&graph->nodes[node], x->c, device->loops->block);
     op->param = graph->nodes[node].params[0];
     shape = shape_of(program, node, x, y);
-    if (!plan_shift(code, device, &shape, direction) &&
-        !plan_winograd(code, device, &shape, direction) &&
-        compile_dnnl(code, device, &shape, direction, err) != FX_OK)
+    if (fx_conv_code_compile(code, device, &shape, direction, err) != FX_OK)
         return fx_err_prepend(err, "%s: ", graph->params[op->param].name);
     bytes = fx_arena_round(code->workspace);
     if (direction == FX_CONV_WEIGHTS) /* room for what is added when gradients accumulate */
@@ -124,20 +107,8 @@ static enum fx_status run_direction(const struct fx_conv_op *op, enum fx_conv_di
                                     const struct fx_view *y, const struct fx_cpu_exec *exec,
                                     struct fx_err *err)
 {
-    const struct fx_conv_code *code = &op->directions[direction];
-
-    switch (code->way) {
-    case FX_CONV_WINOGRAD:
-        fx_winograd_run(&code->winograd, x->data, weights, y->data, exec->workspace);
-        return FX_OK;
-    case FX_CONV_SHIFT:
-        fx_shift_run(&code->shift, x->data, weights, y->data, exec->workspace);
-        return FX_OK;
-    case FX_CONV_DNNL:
-        break;
-    }
-    return fx_dnnl_conv_run(code->dnnl, exec->stream, x->data, weights, y->data, exec->workspace,
-                            err);
+    return fx_conv_code_run(&op->directions[direction], exec->stream, x->data, weights, y->data,
+                            exec->workspace, err);
 }
 
 enum fx_status fx_cpu_conv_forward(const struct fx_instr *s, const struct fx_cpu_exec *exec,

@@ -106,6 +106,17 @@ struct fx_conv_code {
     size_t workspace; /* bytes */
 };
 
+/* fx_conv_code_compile: the fastest way there is, for as many OpenMP threads as the calling thread
+ * would use.  fx_conv_code_run: see fx_dnnl_conv_run. */
+enum fx_status fx_conv_code_compile(struct fx_conv_code *code, const struct fx_device *device,
+                                    const struct fx_conv_shape *shape,
+                                    enum fx_conv_direction direction,
+                                    struct fx_err *err) FX_MUST_CHECK;
+enum fx_status fx_conv_code_run(const struct fx_conv_code *code, struct fx_dnnl_stream *stream,
+                                void *x, float *weights, void *y, void *workspace,
+                                struct fx_err *err) FX_MUST_CHECK;
+void fx_conv_code_fini(struct fx_conv_code *code);
+
 /* The compiled forms of one CONV2D node. */
 struct fx_conv_op {
     struct fx_weight_layout layout;

@@ -37,7 +37,7 @@ struct fx_dnnl_conv {
     dnnl_primitive_t reorder; /* masters to the wanted layout, or back for gradients; NULL: none */
     dnnl_memory_t master;     /* the reorder's other side */
     size_t weights_bytes;     /* of the wanted layout when there is a reorder, else 0 */
-    enum fx_dnnl_direction direction;
+    enum fx_conv_direction direction;
     char name[64];
 };
 
@@ -147,11 +147,11 @@ struct conv_mds {
     struct md any_hint;              /* as any, of the forward hint: never f32 beside bf16 */
 };
 
-static enum fx_status conv_mds_init(struct conv_mds *mds, const struct fx_dnnl_conv_shape *s,
-                                    enum fx_dnnl_direction direction, struct fx_err *err)
+static enum fx_status conv_mds_init(struct conv_mds *mds, const struct fx_conv_shape *s,
+                                    enum fx_conv_direction direction, struct fx_err *err)
 {
     dnnl_data_type_t type = s->bf16 ? dnnl_bf16 : dnnl_f32;
-    dnnl_data_type_t weights_type = direction == FX_DNNL_BACKWARD_WEIGHTS ? dnnl_f32 : type;
+    dnnl_data_type_t weights_type = direction == FX_CONV_WEIGHTS ? dnnl_f32 : type;
     dnnl_format_tag_t value_tag = s->block == 16 ? dnnl_nChw16c : dnnl_nChw8c;
     dnnl_format_tag_t master_tag = s->block == 16 ? dnnl_OIhw16i16o : dnnl_OIhw8i8o;
     dnnl_dims_t src = { s->n, s->c_in, s->h_in, s->w_in };
@@ -185,7 +185,7 @@ static void conv_mds_fini(struct conv_mds *mds)
 
 /* Not through DNNL(): "unimplemented" is an answer here. */
 static dnnl_status_t conv_pd(dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
-                             const struct fx_dnnl_conv_shape *s, enum fx_dnnl_direction direction,
+                             const struct fx_conv_shape *s, enum fx_conv_direction direction,
                              dnnl_alg_kind_t alg, const struct conv_mds *mds,
                              dnnl_primitive_attr_t attr, dnnl_primitive_desc_t hint)
 {
@@ -196,16 +196,18 @@ static dnnl_status_t conv_pd(dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
     dnnl_dims_t dilates = { 0, 0 };
 
     switch (direction) {
-    case FX_DNNL_FORWARD:
+    case FX_CONV_FORWARD:
         return dnnl_convolution_forward_primitive_desc_create(pd, engine, dnnl_forward_training,
                                                               alg, src, any, NULL, dst, strides,
                                                               dilates, pads, pads, attr);
-    case FX_DNNL_BACKWARD_DATA:
+    case FX_CONV_DATA:
         return dnnl_convolution_backward_data_primitive_desc_create(
             pd, engine, alg, src, any, dst, strides, dilates, pads, pads, hint, attr);
-    case FX_DNNL_BACKWARD_WEIGHTS:
+    case FX_CONV_WEIGHTS:
         return dnnl_convolution_backward_weights_primitive_desc_create(
             pd, engine, alg, src, any, NULL, dst, strides, dilates, pads, pads, hint, attr);
+    case FX_N_CONV_DIRECTIONS:
+        break;
     }
     return dnnl_invalid_arguments;
 #else
@@ -213,17 +215,19 @@ static dnnl_status_t conv_pd(dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
     dnnl_status_t status = dnnl_invalid_arguments;
 
     switch (direction) {
-    case FX_DNNL_FORWARD:
+    case FX_CONV_FORWARD:
         status = dnnl_convolution_forward_desc_init(&desc, dnnl_forward_training, alg, src, any,
                                                     NULL, dst, strides, pads, pads);
         break;
-    case FX_DNNL_BACKWARD_DATA:
+    case FX_CONV_DATA:
         status = dnnl_convolution_backward_data_desc_init(&desc, alg, src, any, dst, strides, pads,
                                                           pads);
         break;
-    case FX_DNNL_BACKWARD_WEIGHTS:
+    case FX_CONV_WEIGHTS:
         status = dnnl_convolution_backward_weights_desc_init(&desc, alg, src, any, NULL, dst,
                                                              strides, pads, pads);
+        break;
+    case FX_N_CONV_DIRECTIONS:
         break;
     }
     if (status != dnnl_success)
@@ -234,10 +238,9 @@ static dnnl_status_t conv_pd(dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
 
 /* Tries Winograd if wanted, then direct, then whatever oneDNN offers. */
 static dnnl_status_t conv_pd_best(dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
-                                  const struct fx_dnnl_conv_shape *s,
-                                  enum fx_dnnl_direction direction, bool winograd,
-                                  const struct conv_mds *mds, dnnl_primitive_attr_t attr,
-                                  dnnl_primitive_desc_t hint)
+                                  const struct fx_conv_shape *s, enum fx_conv_direction direction,
+                                  bool winograd, const struct conv_mds *mds,
+                                  dnnl_primitive_attr_t attr, dnnl_primitive_desc_t hint)
 {
     const dnnl_alg_kind_t algs[] = { dnnl_convolution_winograd, dnnl_convolution_direct,
                                      dnnl_convolution_auto };
@@ -255,7 +258,7 @@ static dnnl_status_t conv_pd_best(dnnl_primitive_desc_t *pd, dnnl_engine_t engin
 static enum fx_status make_reorder(struct fx_dnnl_conv *conv, dnnl_engine_t engine, md_ref wanted,
                                    md_ref master, struct fx_err *err)
 {
-    bool back = conv->direction == FX_DNNL_BACKWARD_WEIGHTS;
+    bool back = conv->direction == FX_CONV_WEIGHTS;
     dnnl_primitive_desc_t pd;
     enum fx_status status;
 
@@ -273,7 +276,7 @@ static enum fx_status conv_from_pd(struct fx_dnnl_conv *conv, dnnl_engine_t engi
                                    dnnl_primitive_desc_t pd, const struct conv_mds *mds,
                                    struct fx_err *err)
 {
-    bool gradient = conv->direction == FX_DNNL_BACKWARD_WEIGHTS;
+    bool gradient = conv->direction == FX_CONV_WEIGHTS;
     md_ref wanted = dnnl_primitive_desc_query_md(
         pd, gradient ? dnnl_query_diff_weights_md : dnnl_query_weights_md, 0);
     md_ref scratch = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
@@ -290,8 +293,8 @@ static enum fx_status conv_from_pd(struct fx_dnnl_conv *conv, dnnl_engine_t engi
         DNNL(dnnl_memory_create(&conv->memory[DST], MD_REF(mds->dst), engine, DNNL_MEMORY_NONE)));
     FX_TRY(DNNL(dnnl_memory_create(&conv->memory[WEIGHTS], wanted, engine, DNNL_MEMORY_NONE)));
     FX_TRY(DNNL(dnnl_memory_create(&conv->memory[SCRATCH], scratch, engine, DNNL_MEMORY_NONE)));
-    conv->args[SRC] = conv->direction == FX_DNNL_BACKWARD_DATA ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC;
-    conv->args[DST] = conv->direction == FX_DNNL_FORWARD ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST;
+    conv->args[SRC] = conv->direction == FX_CONV_DATA ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC;
+    conv->args[DST] = conv->direction == FX_CONV_FORWARD ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST;
     conv->args[WEIGHTS] = gradient ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS;
     conv->args[SCRATCH] = DNNL_ARG_SCRATCHPAD;
     if (dnnl_memory_desc_equal(wanted, MD_REF(mds->master)))
@@ -300,8 +303,8 @@ static enum fx_status conv_from_pd(struct fx_dnnl_conv *conv, dnnl_engine_t engi
 }
 
 enum fx_status fx_dnnl_conv_create(struct fx_dnnl_conv **out, struct fx_dnnl *dnnl,
-                                   const struct fx_dnnl_conv_shape *shape,
-                                   enum fx_dnnl_direction direction, bool winograd,
+                                   const struct fx_conv_shape *shape,
+                                   enum fx_conv_direction direction, bool winograd,
                                    struct fx_err *err)
 {
     struct fx_dnnl_conv *conv = calloc(1, sizeof *conv);
@@ -318,9 +321,9 @@ enum fx_status fx_dnnl_conv_create(struct fx_dnnl_conv **out, struct fx_dnnl *dn
     FX_TRY_OUT(conv_mds_init(&mds, shape, direction, err));
     FX_TRY_OUT(DNNL(dnnl_primitive_attr_create(&attr)));
     FX_TRY_OUT(DNNL(dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user)));
-    if (direction != FX_DNNL_FORWARD)
+    if (direction != FX_CONV_FORWARD)
         FX_TRY_OUT(DNNL(
-            conv_pd_best(&hint, dnnl->engine, shape, FX_DNNL_FORWARD, false, &mds, attr, NULL)));
+            conv_pd_best(&hint, dnnl->engine, shape, FX_CONV_FORWARD, false, &mds, attr, NULL)));
     FX_TRY_OUT(DNNL(conv_pd_best(&pd, dnnl->engine, shape, direction, winograd, &mds, attr, hint)));
     FX_TRY_OUT(conv_from_pd(conv, dnnl->engine, pd, &mds, err));
 out:
@@ -374,7 +377,7 @@ const char *fx_dnnl_conv_name(const struct fx_dnnl_conv *conv)
 static enum fx_status run_reorder(const struct fx_dnnl_conv *conv, dnnl_stream_t stream,
                                   struct fx_err *err)
 {
-    bool back = conv->direction == FX_DNNL_BACKWARD_WEIGHTS;
+    bool back = conv->direction == FX_CONV_WEIGHTS;
     dnnl_exec_arg_t args[2] = {
         { DNNL_ARG_FROM, back ? conv->memory[WEIGHTS] : conv->master },
         { DNNL_ARG_TO, back ? conv->master : conv->memory[WEIGHTS] },
@@ -401,11 +404,11 @@ enum fx_status fx_dnnl_conv_run(const struct fx_dnnl_conv *conv, struct fx_dnnl_
     }
     if (conv->reorder) {
         FX_TRY(DNNL(dnnl_memory_set_data_handle(conv->master, weights)));
-        if (conv->direction != FX_DNNL_BACKWARD_WEIGHTS)
+        if (conv->direction != FX_CONV_WEIGHTS)
             FX_TRY(run_reorder(conv, stream->stream, err));
     }
     FX_TRY(DNNL(dnnl_primitive_execute(conv->primitive, stream->stream, N_MEMORY, args)));
-    if (conv->reorder && conv->direction == FX_DNNL_BACKWARD_WEIGHTS)
+    if (conv->reorder && conv->direction == FX_CONV_WEIGHTS)
         FX_TRY(run_reorder(conv, stream->stream, err));
     return DNNL(dnnl_stream_wait(stream->stream));
 }

@@ -8,6 +8,7 @@
 #ifndef FX_BACKEND_CPU_DNNL_INTERNAL_H
 #define FX_BACKEND_CPU_DNNL_INTERNAL_H
 
+#include "backend/cpu/conv_internal.h"
 #include "base/status.h"
 
 #include <stdbool.h>
@@ -33,27 +34,14 @@ enum fx_status fx_dnnl_stream_open(struct fx_dnnl_stream **stream, struct fx_dnn
                                    struct fx_err *err) FX_MUST_CHECK;
 void fx_dnnl_stream_close(struct fx_dnnl_stream *stream); /* accepts NULL */
 
-enum fx_dnnl_direction {
-    FX_DNNL_FORWARD,          /* dst = conv(src, weights) */
-    FX_DNNL_BACKWARD_DATA,    /* diff_src from diff_dst and weights */
-    FX_DNNL_BACKWARD_WEIGHTS, /* f32 diff_weights from src and diff_dst */
-};
-
-struct fx_dnnl_conv_shape {
-    int n;
-    int block;               /* 8 or 16 */
-    int groups, c_in, c_out; /* all channels; c / groups is a multiple of the block */
-    int h_in, w_in, h_out, w_out;
-    int kernel, stride, pad;
-    bool bf16; /* of src and dst; weights and their gradient are f32 */
-};
-
 /* fx_dnnl_conv_create: compiles for as many OpenMP threads as the calling thread would use.
- *   winograd  ask for it; falls back to the direct algorithm where oneDNN has none
+ *   direction  FORWARD: dst = conv(src, weights); DATA: diff_src from diff_dst and weights;
+ *              WEIGHTS: f32 diff_weights from src and diff_dst
+ *   winograd   ask for it; falls back to the direct algorithm where oneDNN has none
  * FX_EDEVICE when oneDNN has no implementation at all. */
 enum fx_status fx_dnnl_conv_create(struct fx_dnnl_conv **conv, struct fx_dnnl *dnnl,
-                                   const struct fx_dnnl_conv_shape *shape,
-                                   enum fx_dnnl_direction direction, bool winograd,
+                                   const struct fx_conv_shape *shape,
+                                   enum fx_conv_direction direction, bool winograd,
                                    struct fx_err *err) FX_MUST_CHECK;
 void fx_dnnl_conv_destroy(struct fx_dnnl_conv *conv);           /* accepts NULL */
 size_t fx_dnnl_conv_workspace(const struct fx_dnnl_conv *conv); /* bytes */

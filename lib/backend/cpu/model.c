@@ -304,8 +304,7 @@ void fx_cpu_program_destroy(struct fx_program *program)
 {
     for (int i = 0; program->convs && i < program->model->graph->n_nodes; i++)
         for (int d = 0; d < FX_N_CONV_DIRECTIONS; d++)
-            if (program->convs[i].directions[d].way == FX_CONV_DNNL)
-                fx_dnnl_conv_destroy(program->convs[i].directions[d].dnnl);
+            fx_conv_code_fini(&program->convs[i].directions[d]);
     free(program->convs);
     fx_lowered_fini(&program->lowered);
     free(program);

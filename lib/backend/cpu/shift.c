@@ -22,28 +22,7 @@ enum {
     MAX_CHUNK = 2048
 };
 
-static int divide_up(int a, int b)
-{
-    return (a + b - 1) / b;
-}
-
-static int larger(int a, int b)
-{
-    return a > b ? a : b;
-}
-
-static int smaller(int a, int b)
-{
-    return a < b ? a : b;
-}
-
-/* Part i of n of a number of things. */
-static int part_at(int things, int n, int i)
-{
-    return (int)((long)things * i / n);
-}
-
-bool fx_shift_suits(const struct fx_shift_shape *s)
+bool fx_shift_suits(const struct fx_conv_shape *s)
 {
     bool is_known = (s->kernel == 1 && s->pad == 0) || (s->kernel == 3 && s->pad == 1);
 
@@ -61,8 +40,8 @@ static struct fx_shift_map map_of(int channels, int h, int w, int step)
     for (int i = 0; i < m.n_planes; i++) {
         int row = i / step, column = i % step;
 
-        m.planes[i] = (struct fx_shift_plane){ .h = divide_up(h - row, step),
-                                               .w = divide_up(w - column, step),
+        m.planes[i] = (struct fx_shift_plane){ .h = fx_divide_up(h - row, step),
+                                               .w = fx_divide_up(w - column, step),
                                                .row = row,
                                                .column = column };
     }
@@ -70,7 +49,7 @@ static struct fx_shift_map map_of(int channels, int h, int w, int step)
 }
 
 /* The tap (row, column) of the kernel for the plane of x that it meets. */
-static void add_tap(struct fx_shift *p, const struct fx_shift_shape *s, int plane, int tap)
+static void add_tap(struct fx_shift *p, const struct fx_conv_shape *s, int plane, int tap)
 {
     int step = s->stride, at[2] = { tap / s->kernel - s->pad, tap % s->kernel - s->pad };
     int remainder[2] = { (at[0] + step) % step, (at[1] + step) % step };
@@ -85,7 +64,7 @@ static void add_tap(struct fx_shift *p, const struct fx_shift_shape *s, int plan
                                                                 .shift = turned ? -shift : shift };
 }
 
-static void find_taps(struct fx_shift *p, const struct fx_shift_shape *s)
+static void find_taps(struct fx_shift *p, const struct fx_conv_shape *s)
 {
     int n_planes = p->direction == FX_CONV_DATA ? p->to.n_planes : 1;
 
@@ -97,11 +76,11 @@ static void find_taps(struct fx_shift *p, const struct fx_shift_shape *s)
 }
 
 /* A map that is not shifted is one line: its pixels need nothing between them. */
-static void set_row(struct fx_shift *p, const struct fx_shift_shape *s)
+static void set_row(struct fx_shift *p, const struct fx_conv_shape *s)
 {
     int space = s->kernel > 1;
-    int h = larger(s->h_out, divide_up(s->h_in, s->stride));
-    int w = larger(s->w_out, divide_up(s->w_in, s->stride));
+    int h = fx_larger(s->h_out, fx_divide_up(s->h_in, s->stride));
+    int w = fx_larger(s->w_out, fx_divide_up(s->w_in, s->stride));
 
     p->row =
         (struct fx_shift_row){ .n = s->n, .pitch = w + space, .image = (w + space) * (h + space) };
@@ -113,7 +92,7 @@ static void set_row(struct fx_shift *p, const struct fx_shift_shape *s)
 
 static int pairs_of(int blocks)
 {
-    return divide_up(blocks, 2);
+    return fx_divide_up(blocks, 2);
 }
 
 /* Pixels of a packed chunk with its margins. */
@@ -126,9 +105,9 @@ static void set_chunk(struct fx_shift *p, int values)
 {
     int chunk = CHUNK_VALUES / values;
 
-    chunk = larger(MIN_CHUNK, smaller(chunk, MAX_CHUNK));
-    p->n_chunks = divide_up(p->n_pixels, chunk);
-    p->chunk = divide_up(divide_up(p->n_pixels, p->n_chunks), PIXELS) * PIXELS;
+    chunk = fx_larger(MIN_CHUNK, fx_smaller(chunk, MAX_CHUNK));
+    p->n_chunks = fx_divide_up(p->n_pixels, chunk);
+    p->chunk = fx_divide_up(fx_divide_up(p->n_pixels, p->n_chunks), PIXELS) * PIXELS;
 }
 
 static size_t packed_weights(const struct fx_shift *p)
@@ -142,7 +121,8 @@ static void plan_values(struct fx_shift *p)
 
     set_chunk(p, p->from.n_planes * pairs_of(p->in) * PAIR);
     tasks = p->groups * p->n_chunks;
-    p->n_slices = tasks >= p->threads ? 1 : smaller(divide_up(p->threads, tasks), pairs_of(p->out));
+    p->n_slices =
+        tasks >= p->threads ? 1 : fx_smaller(fx_divide_up(p->threads, tasks), pairs_of(p->out));
     p->shared_values = packed_weights(p);
     p->thread_values = (size_t)(p->from.n_planes * pairs_of(p->in)) * chunk_rows(p) * PAIR;
 }
@@ -167,7 +147,7 @@ static void plan_weights(struct fx_shift *p)
 }
 
 void fx_shift_plan(struct fx_shift *p, const struct fx_shift_loops *loops,
-                   const struct fx_shift_shape *s, enum fx_conv_direction direction, int threads)
+                   const struct fx_conv_shape *s, enum fx_conv_direction direction, int threads)
 {
     struct fx_shift_map x = map_of(s->c_in, s->h_in, s->w_in, s->stride);
     struct fx_shift_map y = map_of(s->c_out, s->h_out, s->w_out, 1);
@@ -260,7 +240,7 @@ static void pack_chunk(struct piece *w, int group, int chunk)
 static void run_plane(const struct piece *w, int plane, int out, int n_out)
 {
     const struct fx_shift *p = w->p;
-    int first = w->chunk * p->chunk, end = smaller(first + p->chunk, p->n_pixels);
+    int first = w->chunk * p->chunk, end = fx_smaller(first + p->chunk, p->n_pixels);
     int n_taps = p->first_tap[plane + 1] - p->first_tap[plane];
     const struct fx_shift_tap *taps = p->taps + p->first_tap[plane];
     ptrdiff_t shifts[FX_SHIFT_TAPS];
@@ -290,11 +270,11 @@ static void run_plane(const struct piece *w, int plane, int out, int n_out)
 static void run_slice(struct piece *w, int slice)
 {
     const struct fx_shift *p = w->p;
-    int pairs = pairs_of(p->out), end = part_at(pairs, p->n_slices, slice + 1);
+    int pairs = pairs_of(p->out), end = fx_part_at(pairs, p->n_slices, slice + 1);
 
-    for (int pair = part_at(pairs, p->n_slices, slice); pair < end; pair++)
+    for (int pair = fx_part_at(pairs, p->n_slices, slice); pair < end; pair++)
         for (int plane = 0; plane < p->to.n_planes; plane++)
-            run_plane(w, plane, 2 * pair, smaller(2, p->out - 2 * pair));
+            run_plane(w, plane, 2 * pair, fx_smaller(2, p->out - 2 * pair));
 }
 
 /* The part of one thread of the team. */
@@ -312,7 +292,7 @@ static void run_values(const struct fx_shift *p, const uint16_t *from, const flo
 
     w.plane = (size_t)pairs_of(p->in) * w.pair;
     pack_weights(p, weights, workspace);
-    for (int i = part_at(n, n_threads, thread); i < part_at(n, n_threads, thread + 1); i++) {
+    for (int i = fx_part_at(n, n_threads, thread); i < fx_part_at(n, n_threads, thread + 1); i++) {
         pack_chunk(&w, i / p->n_slices / p->n_chunks, i / p->n_slices % p->n_chunks);
         run_slice(&w, i % p->n_slices);
     }
@@ -331,7 +311,7 @@ struct sums {
 
 static int chunk_end(const struct sums *s)
 {
-    return smaller((s->chunk + 1) * s->p->chunk, s->p->n_pixels);
+    return fx_smaller((s->chunk + 1) * s->p->chunk, s->p->n_pixels);
 }
 
 /* A pair of blocks of a plane of x. */
@@ -347,7 +327,7 @@ static void pack_x(const struct sums *s, int plane, int pair)
         uint16_t *to[2] = { s->packed_x + at + i, s->packed_x + at + BLOCK * row + i };
 
         p->loops->rows(&p->row, &p->from, plane, s->x + (size_t)(2 * pair) * p->from.block_values,
-                       smaller(2, p->in - 2 * pair), first + i, PIXELS, &rows);
+                       fx_smaller(2, p->in - 2 * pair), first + i, PIXELS, &rows);
         p->loops->channels(pixels, to, row);
     }
 }
@@ -365,7 +345,7 @@ static void pack_dy(const struct sums *s, int pair)
                             s->packed_dy + at + block + (size_t)(i * BLOCK) };
 
         p->loops->rows(&p->row, &p->to, 0, s->dy + (size_t)(2 * pair) * p->to.block_values,
-                       smaller(2, p->out - 2 * pair), first + i, PIXELS, &rows);
+                       fx_smaller(2, p->out - 2 * pair), first + i, PIXELS, &rows);
         p->loops->pairs(pixels, to);
     }
 }
@@ -393,9 +373,9 @@ static void add_pair(const struct sums *s, int in, int out)
     struct fx_shift_gradient g = { .a_row = row,
                                    .b = s->packed_dy + 2 * (size_t)out * block,
                                    .b_block = block,
-                                   .depth = divide_up(pixels, PIXELS),
-                                   .rows = smaller(2, p->in - 2 * in),
-                                   .columns = smaller(2, p->out - 2 * out),
+                                   .depth = fx_divide_up(pixels, PIXELS),
+                                   .rows = fx_smaller(2, p->in - 2 * in),
+                                   .columns = fx_smaller(2, p->out - 2 * out),
                                    .add = s->chunk > 0 };
 
     for (int t = 0; t < p->n_taps; t++) {

@@ -14,7 +14,7 @@
 #ifndef FX_BACKEND_CPU_SHIFT_INTERNAL_H
 #define FX_BACKEND_CPU_SHIFT_INTERNAL_H
 
-#include "backend/lower/lower.h"
+#include "backend/cpu/conv_internal.h"
 
 #include <stdint.h>
 
@@ -109,13 +109,6 @@ extern const struct fx_shift_loops fx_shift_amx;
 /* Asks the system, once for the process, for the tiles' state; false: it refuses. */
 bool fx_shift_amx_allowed(void);
 
-/* What is convolved. */
-struct fx_shift_shape {
-    int n, h_in, w_in, h_out, w_out;
-    int kernel, stride, pad;
-    int groups, c_in, c_out; /* all channels; c / groups is a multiple of the block */
-};
-
 struct fx_shift_tap {
     int tap;   /* of the kernel */
     int plane; /* of the map that is read; of WEIGHTS: x */
@@ -140,11 +133,11 @@ struct fx_shift {
     size_t shared_values, thread_values;     /* of the workspace, bf16 */
 };
 
-bool fx_shift_suits(const struct fx_shift_shape *shape);
+bool fx_shift_suits(const struct fx_conv_shape *shape);
 
 /* fx_shift_plan: for as many threads as given. */
 void fx_shift_plan(struct fx_shift *p, const struct fx_shift_loops *loops,
-                   const struct fx_shift_shape *shape, enum fx_conv_direction direction,
+                   const struct fx_conv_shape *shape, enum fx_conv_direction direction,
                    int threads);
 size_t fx_shift_workspace(const struct fx_shift *p); /* bytes */
 

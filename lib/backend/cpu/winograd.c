@@ -29,34 +29,24 @@ enum {
     FEW_TILES = 32   /* a chunk where one block is all, so that x and dy stay in the L2 as well */
 };
 
-static int smaller(int a, int b)
-{
-    return a < b ? a : b;
-}
-
-static int divide_up(int a, int b)
-{
-    return (a + b - 1) / b;
-}
-
 /* Below MIN_TILES the transform of the weights costs what the products save, and so do pixels
  * outside of the map where they are more than those inside. */
-bool fx_winograd_suits(const struct fx_winograd_shape *s)
+bool fx_winograd_suits(const struct fx_conv_shape *s)
 {
-    int tiles = divide_up(s->h, FX_WINOGRAD_TILE) * divide_up(s->w, FX_WINOGRAD_TILE);
+    int tiles = fx_divide_up(s->h_out, FX_WINOGRAD_TILE) * fx_divide_up(s->w_out, FX_WINOGRAD_TILE);
 
-    return s->n * tiles >= MIN_TILES &&
-           2 * s->h * s->w >= FX_WINOGRAD_TILE * FX_WINOGRAD_TILE * tiles;
+    return s->kernel == 3 && s->stride == 1 && s->pad == 1 && s->n * tiles >= MIN_TILES &&
+           2 * s->h_out * s->w_out >= FX_WINOGRAD_TILE * FX_WINOGRAD_TILE * tiles;
 }
 
-static struct fx_tiling tiling_of(const struct fx_winograd_shape *s, int channels, int block)
+static struct fx_tiling tiling_of(const struct fx_conv_shape *s, int channels, int block)
 {
-    size_t block_values = (size_t)(s->h * s->w * block);
+    size_t block_values = (size_t)(s->h_out * s->w_out * block);
 
-    return (struct fx_tiling){ .h = s->h,
-                               .w = s->w,
-                               .rows = divide_up(s->h, FX_WINOGRAD_TILE),
-                               .columns = divide_up(s->w, FX_WINOGRAD_TILE),
+    return (struct fx_tiling){ .h = s->h_out,
+                               .w = s->w_out,
+                               .rows = fx_divide_up(s->h_out, FX_WINOGRAD_TILE),
+                               .columns = fx_divide_up(s->w_out, FX_WINOGRAD_TILE),
                                .block_values = block_values,
                                .image_values = block_values * (size_t)(channels / block) };
 }
@@ -82,12 +72,6 @@ static struct fx_tile_matrices part_of(float *data, int part, int rows, int bloc
     return matrices_of(data + (size_t)part * floats, rows, blocks, block);
 }
 
-/* Slice i of n of a number of blocks. */
-static int slice_at(int blocks, int n, int i)
-{
-    return (int)((long)blocks * i / n);
-}
-
 /* A map from a channel block on. */
 static char *block_of(const struct fx_winograd *p, const struct fx_tiling *t, const char *map,
                       int block)
@@ -97,7 +81,7 @@ static char *block_of(const struct fx_winograd *p, const struct fx_tiling *t, co
 
 static int slice_max(const struct fx_winograd *p)
 {
-    return divide_up(p->out, p->n_slices);
+    return fx_divide_up(p->out, p->n_slices);
 }
 
 static void plan_values(struct fx_winograd *p)
@@ -106,11 +90,11 @@ static void plan_values(struct fx_winograd *p)
     int chunk = TILES_FLOATS / (POINTS * b * (p->in + slice));
     int depth = WEIGHTS_FLOATS / (POINTS * b * b * slice);
 
-    chunk = chunk < MIN_CHUNK ? MIN_CHUNK : smaller(chunk, MAX_CHUNK);
-    p->n_chunks = divide_up(p->n_tiles, chunk);
-    p->chunk = divide_up(p->n_tiles, p->n_chunks);
-    p->n_in = divide_up(p->in, depth);
-    p->depth = divide_up(p->in, p->n_in);
+    chunk = chunk < MIN_CHUNK ? MIN_CHUNK : fx_smaller(chunk, MAX_CHUNK);
+    p->n_chunks = fx_divide_up(p->n_tiles, chunk);
+    p->chunk = fx_divide_up(p->n_tiles, p->n_chunks);
+    p->n_in = fx_divide_up(p->in, depth);
+    p->depth = fx_divide_up(p->in, p->n_in);
     p->thread_floats = (size_t)p->n_in * matrices_floats(p->chunk, p->depth, b) +
                        matrices_floats(p->depth * b, slice, b) +
                        matrices_floats(p->chunk, slice, b);
@@ -120,7 +104,7 @@ static int part_blocks(int blocks, int block)
 {
     int part = (blocks * block <= 2 * PART ? PART : LARGE_PART) / block;
 
-    return divide_up(blocks, divide_up(blocks, part));
+    return fx_divide_up(blocks, fx_divide_up(blocks, part));
 }
 
 /* Chunks are the same for any number of threads, and so is the order of what is added. */
@@ -131,14 +115,15 @@ static void plan_weights(struct fx_winograd *p)
     p->depth = part_blocks(p->in, b);
     p->width = part_blocks(p->out, b);
     if (p->depth == p->in && p->width == p->out)
-        p->n_chunks = divide_up(p->n_tiles, FEW_TILES);
+        p->n_chunks = fx_divide_up(p->n_tiles, FEW_TILES);
     else
-        p->n_chunks = p->n_tiles <= ONE_CHUNK ? 1 : divide_up(p->n_tiles, SUM_TILES);
-    p->chunk = divide_up(p->n_tiles, p->n_chunks);
-    while (p->width > 1 && divide_up(p->in, p->depth) * divide_up(p->out, p->width) < p->threads)
-        p->width = divide_up(p->width, 2);
-    p->n_in = divide_up(p->in, p->depth);
-    p->n_out = divide_up(p->out, p->width);
+        p->n_chunks = p->n_tiles <= ONE_CHUNK ? 1 : fx_divide_up(p->n_tiles, SUM_TILES);
+    p->chunk = fx_divide_up(p->n_tiles, p->n_chunks);
+    while (p->width > 1 &&
+           fx_divide_up(p->in, p->depth) * fx_divide_up(p->out, p->width) < p->threads)
+        p->width = fx_divide_up(p->width, 2);
+    p->n_in = fx_divide_up(p->in, p->depth);
+    p->n_out = fx_divide_up(p->out, p->width);
     p->shared_floats = (size_t)p->n_in * matrices_floats(p->chunk, p->depth, b) +
                        (size_t)p->n_out * matrices_floats(p->chunk, p->width, b);
     if (p->n_chunks == 1)
@@ -149,8 +134,7 @@ static void plan_weights(struct fx_winograd *p)
 }
 
 void fx_winograd_plan(struct fx_winograd *p, const struct fx_winograd_loops *loops,
-                      const struct fx_winograd_shape *s, enum fx_conv_direction direction,
-                      int threads)
+                      const struct fx_conv_shape *s, enum fx_conv_direction direction, int threads)
 {
     bool turned = direction == FX_CONV_DATA;
     int c_from = turned ? s->c_out : s->c_in, c_to = turned ? s->c_in : s->c_out;
@@ -164,7 +148,7 @@ void fx_winograd_plan(struct fx_winograd *p, const struct fx_winograd_loops *loo
                                .in = c_from / s->groups / loops->block,
                                .out = c_to / s->groups / loops->block };
     p->n_tiles = s->n * p->from.rows * p->from.columns;
-    p->n_slices = divide_up(p->out, loops->columns);
+    p->n_slices = fx_divide_up(p->out, loops->columns);
     if (direction == FX_CONV_WEIGHTS)
         plan_weights(p);
     else
@@ -197,7 +181,7 @@ static int chunk_first(const struct fx_winograd *p, int chunk)
 
 static int chunk_tiles(const struct fx_winograd *p, int chunk)
 {
-    return smaller(p->chunk, p->n_tiles - chunk_first(p, chunk));
+    return fx_smaller(p->chunk, p->n_tiles - chunk_first(p, chunk));
 }
 
 /* The weights of a group between `in` input and `out` output blocks of the layer itself. */
@@ -251,7 +235,7 @@ static void transform_input(const struct fx_winograd *p, const char *x, int firs
         struct fx_tile_matrices v = part_of(to, in / p->depth, p->chunk, p->depth, p->loops->block);
 
         p->loops->input(&p->from, block_of(p, &p->from, x, in), first, n_tiles,
-                        smaller(p->depth, p->in - in), &v);
+                        fx_smaller(p->depth, p->in - in), &v);
     }
 }
 
@@ -260,8 +244,8 @@ static void run_slice(struct piece *w, int group, int chunk, int slice)
 {
     const struct fx_winograd *p = w->p;
     int first = chunk_first(p, chunk), n_tiles = chunk_tiles(p, chunk);
-    int out = slice_at(p->out, p->n_slices, slice);
-    int n_out = slice_at(p->out, p->n_slices, slice + 1) - out;
+    int out = fx_part_at(p->out, p->n_slices, slice);
+    int n_out = fx_part_at(p->out, p->n_slices, slice + 1) - out;
 
     if (group != w->group)
         w->has_weights = false;
@@ -270,7 +254,7 @@ static void run_slice(struct piece *w, int group, int chunk, int slice)
     w->group = group;
     w->chunk = chunk;
     for (int in = 0; in < p->in; in += p->depth) {
-        int n_in = smaller(p->depth, p->in - in);
+        int n_in = fx_smaller(p->depth, p->in - in);
 
         if (!w->has_weights)
             transform_weights(w, in, n_in, out, n_out);
@@ -294,7 +278,7 @@ static void run_values(const struct fx_winograd *p, const char *from, const floa
     w.u = matrices_of(own, p->depth * b, slice_max(p), b);
     own += matrices_floats(p->depth * b, slice_max(p), b);
     w.m = matrices_of(own, p->chunk, slice_max(p), b);
-    for (int i = slice_at(n, n_threads, thread); i < slice_at(n, n_threads, thread + 1); i++)
+    for (int i = fx_part_at(n, n_threads, thread); i < fx_part_at(n, n_threads, thread + 1); i++)
         run_slice(&w, i / p->n_slices / p->n_chunks, i / p->n_slices % p->n_chunks,
                   i % p->n_slices);
 }
@@ -321,7 +305,7 @@ static void transform_chunk(const struct sums *s, int chunk)
         bool is_x = i < p->n_in;
         int part = is_x ? i : i - p->n_in, blocks = is_x ? p->depth : p->width;
         struct fx_tile_matrices to = part_of(is_x ? s->v : s->m, part, p->chunk, blocks, b);
-        int n_blocks = smaller(blocks, (is_x ? p->in : p->out) - part * blocks);
+        int n_blocks = fx_smaller(blocks, (is_x ? p->in : p->out) - part * blocks);
 
         if (is_x)
             p->loops->input(&p->from, block_of(p, &p->from, s->x, part * blocks), first, n,
@@ -337,16 +321,16 @@ static void add_products(const struct sums *s, int in, int out, int n_tiles, boo
                          const struct fx_tile_matrices *to)
 {
     const struct fx_winograd *p = s->p;
-    int b = p->loops->block, n_out = smaller(p->width, p->out - out * p->width);
-    int n_in = smaller(p->depth, p->in - in * p->depth),
-        n_slices = divide_up(n_out, p->loops->columns);
+    int b = p->loops->block, n_out = fx_smaller(p->width, p->out - out * p->width);
+    int n_in = fx_smaller(p->depth, p->in - in * p->depth),
+        n_slices = fx_divide_up(n_out, p->loops->columns);
     struct fx_tile_matrices v = part_of(s->v, in, p->chunk, p->depth, b);
     struct fx_tile_matrices m = part_of(s->m, out, p->chunk, p->width, b);
 
     for (size_t f = 0; f < POINTS; f++)
         for (int tile = 0; tile < n_tiles; tile += SUM_TILES)
             for (int i = 0; i < n_slices; i++) {
-                int first = slice_at(n_out, n_slices, i);
+                int first = fx_part_at(n_out, n_slices, i);
                 struct fx_panel panel = {
                     .a = v.data + f * v.point + (size_t)tile * v.row,
                     .a_row = 1,
@@ -356,8 +340,8 @@ static void add_products(const struct sums *s, int in, int out, int n_tiles, boo
                     .c = to->data + f * to->point + (size_t)(first * b),
                     .c_row = to->row,
                     .rows = n_in * b,
-                    .columns = slice_at(n_out, n_slices, i + 1) - first,
-                    .depth = smaller(SUM_TILES, n_tiles - tile),
+                    .columns = fx_part_at(n_out, n_slices, i + 1) - first,
+                    .depth = fx_smaller(SUM_TILES, n_tiles - tile),
                     .add = add || tile > 0,
                 };
 
@@ -383,8 +367,8 @@ static void add_chunk(const struct sums *s, int chunk)
         add_products(s, in, out, chunk_tiles(p, chunk), chunk > 0, &u);
         if (chunk == p->n_chunks - 1)
             p->loops->weight_gradient(
-                &u, (size_t)p->in * pair, smaller(p->depth, p->in - in * p->depth),
-                smaller(p->width, p->out - out * p->width), s->weights + first * pair);
+                &u, (size_t)p->in * pair, fx_smaller(p->depth, p->in - in * p->depth),
+                fx_smaller(p->width, p->out - out * p->width), s->weights + first * pair);
     }
 }
 

@@ -11,7 +11,7 @@
 #ifndef FX_BACKEND_CPU_WINOGRAD_INTERNAL_H
 #define FX_BACKEND_CPU_WINOGRAD_INTERNAL_H
 
-#include "backend/lower/lower.h"
+#include "backend/cpu/conv_internal.h"
 
 enum { FX_WINOGRAD_TILE = 4, FX_WINOGRAD_POINTS = 36 };
 
@@ -76,12 +76,6 @@ extern const struct fx_winograd_loops fx_winograd_avx2;
 extern const struct fx_winograd_loops fx_winograd_avx512;
 extern const struct fx_winograd_loops fx_winograd_avx512_bf16; /* maps in bf16 */
 
-/* What is convolved. */
-struct fx_winograd_shape {
-    int n, h, w;
-    int groups, c_in, c_out; /* all channels; c / groups is a multiple of the block */
-};
-
 /* One direction of a layer, and how its work is cut. */
 struct fx_winograd {
     const struct fx_winograd_loops *loops;
@@ -98,12 +92,12 @@ struct fx_winograd {
     size_t shared_floats; /* of the workspace, before the threads' */
 };
 
-/* fx_winograd_suits: whether it is faster than the direct algorithm, where that is oneDNN's. */
-bool fx_winograd_suits(const struct fx_winograd_shape *shape);
+/* fx_winograd_suits: whether it can be done, and faster than by the direct algorithm of oneDNN. */
+bool fx_winograd_suits(const struct fx_conv_shape *shape);
 
 /* fx_winograd_plan: for as many threads as given, whatever is cut otherwise. */
 void fx_winograd_plan(struct fx_winograd *p, const struct fx_winograd_loops *loops,
-                      const struct fx_winograd_shape *shape, enum fx_conv_direction direction,
+                      const struct fx_conv_shape *shape, enum fx_conv_direction direction,
                       int threads);
 size_t fx_winograd_workspace(const struct fx_winograd *p); /* bytes */
 
