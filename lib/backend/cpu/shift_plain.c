@@ -53,15 +53,19 @@ static float bf16_at(const struct tile *t, int row, int column)
  * side by side. */
 static void add_products(struct tile *c, const struct tile *a, const struct tile *b)
 {
-    for (int i = 0; i < 16; i++)
-        for (int j = 0; j < 16; j++) {
-            float sum;
+    float left[16][32], right[32][16], sums[16][16];
 
-            memcpy(&sum, c->rows[i] + 4 * j, sizeof sum);
-            for (int k = 0; k < 32; k++)
-                sum += bf16_at(a, i, k) * bf16_at(b, k / 2, 2 * j + k % 2);
-            memcpy(c->rows[i] + 4 * j, &sum, sizeof sum);
+    memcpy(sums, c, sizeof sums);
+    for (int i = 0; i < 16; i++)
+        for (int k = 0; k < 32; k++) {
+            left[i][k] = bf16_at(a, i, k);
+            right[k][i] = bf16_at(b, k / 2, 2 * i + k % 2);
         }
+    for (int i = 0; i < 16; i++)
+        for (int k = 0; k < 32; k++)
+            for (int j = 0; j < 16; j++)
+                sums[i][j] += left[i][k] * right[k][j];
+    memcpy(c, sums, sizeof sums);
 }
 
 #include "backend/cpu/shift_template_internal.h"
