@@ -11,7 +11,7 @@
 # is an expert that was not trained here.
 EXPERT_EPOCHS ?=
 SHARE ?=#                                   images of an expert: own, pool or all
-SINGLE_EPOCHS ?=#                           of singles; by default at least as many images as an expert sees
+SINGLE_EPOCHS ?=#                           of singles; by default enough to see what an expert sees
 EXPERT_FLAGS ?=#                            any further options of expert-train
 
 EXPERT_RUNS :=
