@@ -16,13 +16,14 @@ train() { # DIR OPTION...
 }
 
 @test "an expert is trained on its share, chosen on val, and has no fused values" {
-    train run >metrics.jsonl
+    train run --precision auto >metrics.jsonl
     assert_equal "$(events metrics.jsonl start \
-        "$(members experts train_images val_images optimizer) \"fusion\" in e")" \
-        "(1, 88, 4, 'sgd', False)"
+        "$(members experts train_images val_images optimizer precision) \"fusion\" in e")" \
+        "(1, 88, 4, 'sgd', 'fp32', False)"
     assert_equal "$(events metrics.jsonl epoch '[e["val_accuracy"]] == e["expert_accuracy"]')" "True
 True"
     assert_equal "$(events metrics.jsonl end 'e["status"]')" "done"
+    train run --precision auto --finished
 }
 
 @test "all is every training image but the validation's; with --val test every one" {

@@ -20,7 +20,8 @@ measure() { # OPTION...
 }
 
 @test "the test accuracy of best is the one that training reported" {
-    measure "$run/best.safetensors" >eval.jsonl
+    measure --precision auto "$run/best.safetensors" >eval.jsonl
+    assert_equal "$(events eval.jsonl start 'e["precision"]')" fp32
     assert_equal "$(events eval.jsonl eval "$(members split images)")" "('test', 20)"
     assert_equal \
         "$(events eval.jsonl eval "$(members accuracy loss ece \

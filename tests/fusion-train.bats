@@ -295,6 +295,7 @@ END
     train run --precision auto --steps 1
     assert_equal "$(chosen)" fp32
     train run --precision auto --resume --steps 2
+    train run --precision auto --steps 2 --finished
     run ! grep -- '--precision auto' run/history.jsonl
     [ "${HAVE_DNNL:-1}" = 1 ] || return 0
     for isa in AVX512_CORE DEFAULT; do
