@@ -68,15 +68,15 @@ table.txt"
     made_up
     program tests/kernels/add_concat_kernels <<<'echo begun; sleep 300 & echo $! >child; wait'
     program tests/kernels/pool_kernels <<<'echo 1..1; echo ok 1'
-    run_light --seconds 3 kernels/add_concat_kernels kernels/pool_kernels
+    run_light --seconds 6 kernels/add_concat_kernels kernels/pool_kernels
     says kernels/add_concat_kernels TIMEOUT "s: begun"
     eventually ended
-    says kernels/pool_kernels "not run" "3 s were over"
+    says kernels/pool_kernels "not run" "6 s were over"
     # A second part runs named lines again, and the table is of both.
     program tests/kernels/add_concat_kernels <<<'echo 1..1; echo ok 1'
     run_light kernels/add_concat_kernels
     says kernels/add_concat_kernels ok "1 passed"
-    says kernels/pool_kernels "not run" "3 s were over"
+    says kernels/pool_kernels "not run" "6 s were over"
     run grep -A 1 '^==== kernels/add_concat_kernels' out/log.txt
     assert_line begun
     assert_line "1..1"

@@ -54,9 +54,10 @@ eventually() {
     done
 }
 
-# hold_lock FILE: another process has its lock, until release_lock.
+# hold_lock FILE: another process has its lock, until release_lock.  The one that took it stays: in
+# a container the kernel's list leaves out locks of processes that are gone.
 hold_lock() {
-    (exec 9<>"$1" && flock 9 && exec sleep 600) 3>&- &
+    flock --no-fork "$1" sleep 600 3>&- &
     lock_holder=$!
     eventually is_locked "$1"
 }
