@@ -45,16 +45,17 @@ def read(path):
 
 
 def write(path, tensors, metadata):
-    header, data = {"__metadata__": metadata}, b""
+    header, end = {"__metadata__": metadata}, 0
     for name, values in tensors.items():
         dtype = {"f": "F32", "i": "I64"}[values.dtype.kind]
-        place = [len(data), len(data) + values.nbytes]
+        place = [end, end := end + values.nbytes]
         header[name] = {"dtype": dtype, "shape": values.shape, "data_offsets": place}
-        data += values.tobytes()
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     with open(path, "wb") as f:
-        f.write(struct.pack("<Q", len(text)) + text + data)
+        f.write(struct.pack("<Q", len(text)) + text)
+        for values in tensors.values():
+            f.write(values.tobytes())
 
 
 def randomise(tensors, rng):
