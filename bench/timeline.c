@@ -1,9 +1,9 @@
 /* What a training step of the cuda back end should take, foretold from its instructions, without a
  * GPU: the kernels that each kind launches, the bytes that they move through the device's memory,
  * the operations, and with the rates of a card (bench/rates; a matrix product) the time.  A kernel
- * takes as long as its bytes or its operations do, whichever is more, and a gap behind the one
- * before. Each map is counted as often as a kernel reads or writes it; caches are not.  --profile
- * FILE, what `bench/step --profile` says on stderr, puts the measured times beside.
+ * takes as long as its bytes, its operations or its random numbers do, whichever is more, and a gap
+ * behind the one before. Each map is counted as often as a kernel reads or writes it; caches are
+ * not.  --profile FILE, what `bench/step --profile` says on stderr, puts the measured times beside.
  *
  * The lanes of a model are equal here, so one launch is for all of them; convolutions of cuDNN are
  * a launch for each lane and group, on four streams. */
@@ -20,7 +20,7 @@ enum { UPDATE_BYTES = 8 + 8 + 16, SHADOW_BYTES = 2 };
 
 struct args {
     const char *arch, *fusion, *profile;
-    int64_t batch, gigabytes, teraflops, gap_ns;
+    int64_t batch, gigabytes, teraflops, gigadraws, gap_ns;
     bool fp32, again, two_passes;
 };
 
@@ -131,24 +131,42 @@ static double flops_of(const struct fx_lowered *lowered, const struct fx_instr *
     return 2.0 * lowered->n * y->area * y->c * (x->c / node->groups) * node->kernel * node->kernel;
 }
 
+/* The bytes of dropouts' masks, which are read or written. */
+static double mask_bytes(const struct fx_lowered *lowered, const struct fx_instr *s)
+{
+    bool is_norm = s->op == FX_INSTR_NORM_APPLY || s->op == FX_INSTR_NORM_BACK ||
+                   s->op == FX_INSTR_NORM_GATHER;
+    int drop = is_norm ? lowered->nodes[s->node].norm_drop : s->node;
+
+    if (drop < 0 || (!is_norm && s->op != FX_INSTR_DROP))
+        return 0;
+    return (s->op == FX_INSTR_NORM_BACK ? 2.0 : 1.0) * (double)lowered->nodes[drop].mask.n_words;
+}
+
+static double most(double a, double b)
+{
+    return a > b ? a : b;
+}
+
 /* Of all lanes that run it. */
 static struct cost cost_of(const struct fx_lowered *lowered, const struct args *args,
                            const struct fx_instr *s, int n_lanes)
 {
     struct cost cost = { .nodes = nodes_of(lowered, s) };
-    double v[FX_INSTR_MAX_OPERANDS] = { 0 }, by_bytes, by_flops;
+    double v[FX_INSTR_MAX_OPERANDS] = { 0 }, masks = mask_bytes(lowered, s), s_busy;
 
     for (int i = 0; i < FX_INSTR_MAX_OPERANDS; i++)
         if (s->operands[i].image_bytes > 0)
             v[i] = (double)lowered->n * s->operands[i].c * s->operands[i].area;
-    cost.bytes = n_lanes * values_moved(s, v) * (args->fp32 ? 4 : 2);
+    cost.bytes = n_lanes * (values_moved(s, v) * (args->fp32 ? 4 : 2) + masks);
     cost.flops = n_lanes * flops_of(lowered, s);
-    by_bytes = cost.bytes / (1e9 * (double)args->gigabytes);
-    by_flops = cost.flops / (1e12 * (double)args->teraflops);
+    s_busy = most(cost.bytes / (1e9 * (double)args->gigabytes),
+                  cost.flops / (1e12 * (double)args->teraflops));
+    if (s->draws)
+        s_busy = most(s_busy, n_lanes * BLOCK * masks / (1e9 * (double)args->gigadraws));
     bool is_spread = cost.flops > 0 && cost.nodes > 1; /* over the side streams */
     double gaps = is_spread ? (double)cost.nodes / SIDES : cost.nodes;
-    cost.ms =
-        1e3 * (by_bytes > by_flops ? by_bytes : by_flops) + 1e-6 * gaps * (double)args->gap_ns;
+    cost.ms = 1e3 * s_busy + 1e-6 * gaps * (double)args->gap_ns;
     return cost;
 }
 
@@ -247,6 +265,7 @@ static enum fx_status run(const struct args *args, struct fx_err *err)
                                       .fusion_dropout = -1 };
     struct fx_lower_rules rules = { .block = BLOCK,
                                     .value_bytes = args->fp32 ? 4 : 2,
+                                    .mask_bytes = 1,
                                     .norms_add = true,
                                     .keeps_norms = !args->again,
                                     .wgrad_stream = !args->again,
@@ -274,6 +293,7 @@ int main(int argc, char **argv)
                          .batch = 128,
                          .gigabytes = 4300,
                          .teraflops = 600,
+                         .gigadraws = 500,
                          .gap_ns = 1500 };
     struct fx_option options[] = {
         { "arch", 0, "NAME", FX_OPT_STRING, &args.arch, 0, 0, NULL, "the experts", NULL },
@@ -283,6 +303,8 @@ int main(int argc, char **argv)
           "of the memory (4300, what an H200 copies)", NULL },
         { "matmul", 0, "TFLOP/S", FX_OPT_INT, &args.teraflops, 1, 100000, NULL,
           "of convolutions (600, assumed)", NULL },
+        { "draws", 0, "G/S", FX_OPT_INT, &args.gigadraws, 1, 100000, NULL,
+          "random values of dropout (500, assumed)", NULL },
         { "gap", 0, "NS", FX_OPT_INT, &args.gap_ns, 0, 1000000, NULL,
           "between two kernels of a graph (1500, assumed)", NULL },
         { "profile", 0, "FILE", FX_OPT_STRING, &args.profile, 0, 0, NULL,

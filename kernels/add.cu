@@ -1,8 +1,7 @@
 /* Sums, ReLU and dropout of maps: every thread has a block of eight channels of its own, so results
  * may lie over inputs. */
 #include "launch.cuh"
-#include "dropout.cuh"
-#include "map_block.cuh"
+#include "mask.cuh"
 
 /* NaN passes. */
 static __device__ __forceinline__ float relu_of(float x)
@@ -91,20 +90,45 @@ cudaError_t fx_k_add_into(const struct fx_k_launch *l, const struct fx_k_map *sr
 }
 
 template <class T>
-static __global__ void drop_map(fx_k_map x, fx_k_map y, int rows, int n_blocks, fx_k_drop drop)
+static __device__ __forceinline__ void drop_block(const fx_k_map &x, const fx_k_map &y,
+                                                  const fx_map_thread_work &at, unsigned kept,
+                                                  float factor)
+{
+    fx_map_block block = fx_map_load(fx_map_at<T>(x, at));
+
+    fx_mask_apply(kept, factor, &block);
+    fx_map_store(fx_map_at<T>(y, at), block);
+}
+
+template <class T>
+static __global__ void drop_map(fx_k_map x, fx_k_map y, int rows, int n_blocks, fx_k_mask mask)
+{
+    fx_map_thread_work at = fx_map_thread(n_blocks);
+
+    if (at.row < rows)
+        drop_block<T>(x, y, at, *fx_mask_at(mask, at.lane, at.row, at.first, n_blocks),
+                      mask.factor);
+}
+
+template <class T>
+static __global__ void drop_map_drawn(fx_k_map x, fx_k_map y, int rows, int n_blocks,
+                                      fx_k_mask mask)
 {
     fx_map_thread_work at = fx_map_thread(n_blocks);
 
     if (at.row >= rows)
         return;
-    fx_map_block block = fx_map_load(fx_map_at<T>(x, at));
-    fx_map_drop(drop, at.lane, at.row, at.first, &block);
-    fx_map_store(fx_map_at<T>(y, at), block);
+    unsigned kept = fx_mask_draw(mask.draw, at.lane, at.row, at.first);
+    *fx_mask_at(mask, at.lane, at.row, at.first, n_blocks) = (uint8_t)kept;
+    drop_block<T>(x, y, at, kept, mask.factor);
 }
 
 cudaError_t fx_k_drop_map(const struct fx_k_launch *l, const struct fx_k_map *x,
-                          const struct fx_k_map *y, int rows, const struct fx_k_drop *drop)
+                          const struct fx_k_map *y, int rows, const struct fx_k_mask *mask)
 {
-    return FX_MAP_LAUNCH(l, drop_map, fx_map_grid(rows, x->c, l->n_lanes), *x, *y, rows,
-                         fx_map_blocks(x->c), *drop);
+    dim3 grid = fx_map_grid(rows, x->c, l->n_lanes);
+
+    return mask->draw.p > 0
+               ? FX_MAP_LAUNCH(l, drop_map_drawn, grid, *x, *y, rows, fx_map_blocks(x->c), *mask)
+               : FX_MAP_LAUNCH(l, drop_map, grid, *x, *y, rows, fx_map_blocks(x->c), *mask);
 }

@@ -3,7 +3,6 @@
 #define FX_KERNELS_DROPOUT_CUH
 
 #include "kernels.h"
-#include "map_block.cuh"
 
 #include <cuda_runtime.h>
 
@@ -28,17 +27,30 @@ static __device__ __forceinline__ void fx_dropout_philox(uint32_t c[4], uint64_t
     }
 }
 
-/* The factors of elements 4 * draw .. 4 * draw + 3 of an image: 0 with probability p, else
- * 1 / (1 - p).  d.p > 0 and d.view is filled; image_number: in the data set. */
+/* The random words of elements 4 * draw .. 4 * draw + 3 of an image.  d.view is filled;
+ * image_number: in the data set. */
+static __device__ __forceinline__ void fx_dropout_words(const fx_k_drop &d, int lane,
+                                                        uint32_t image_number, uint32_t draw,
+                                                        uint32_t words[4])
+{
+    const fx_k_batch *batch = d.view.batch;
+
+    words[0] = d.word + ((uint32_t)lane << 16);
+    words[1] = batch->epoch;
+    words[2] = image_number;
+    words[3] = draw;
+    fx_dropout_philox(words, batch->seed);
+}
+
+/* Their factors: 0 with probability p > 0, else 1 / (1 - p). */
 static __device__ __forceinline__ void fx_dropout_quad(const fx_k_drop &d, int lane,
                                                        uint32_t image_number, uint32_t draw,
                                                        float factor[4])
 {
-    const fx_k_batch *batch = d.view.batch;
-    uint32_t words[4] = { d.word + ((uint32_t)lane << 16), batch->epoch, image_number, draw };
     float keep = 1.0f / (1.0f - d.p);
+    uint32_t words[4];
 
-    fx_dropout_philox(words, batch->seed);
+    fx_dropout_words(d, lane, image_number, draw, words);
 #pragma unroll
     for (int i = 0; i < 4; i++)
         factor[i] = (float)(words[i] >> 8) * 0x1p-24f < d.p ? 0.0f : keep;
@@ -53,32 +65,6 @@ static __device__ __forceinline__ float fx_dropout_factor(const fx_k_drop &d, in
     fx_dropout_quad(d, lane, image_number, element / 4, factor);
     return element % 4 < 2 ? (element % 4 == 0 ? factor[0] : factor[1])
                            : (element % 4 == 2 ? factor[2] : factor[3]);
-}
-
-/* Dropout of a block of channels of a map. */
-
-/* Multiplies eight channels from `first` on of pixel `row` of the batch by their factors.  Where
- * the map's channels are a multiple of four, four neighbours share a draw. */
-static __device__ __forceinline__ void fx_map_drop(const fx_k_drop &drop, unsigned lane, int row,
-                                                   int first, fx_map_block *block)
-{
-    uint32_t number = drop.view.numbers[row / drop.area];
-    uint32_t element = (uint32_t)(row % drop.area) * (uint32_t)drop.c + (uint32_t)first;
-
-    if (drop.c % 4 == 0) {
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            float factor[4];
-
-            fx_dropout_quad(drop, (int)lane, number, element / 4 + half, factor);
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-                block->c[4 * half + i] *= factor[i];
-        }
-        return;
-    }
-    for (int i = 0; i < FX_K_BLOCK && first + i < drop.c; i++)
-        block->c[i] *= fx_dropout_factor(drop, (int)lane, number, element + (uint32_t)i);
 }
 
 #endif

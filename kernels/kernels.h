@@ -86,6 +86,16 @@ struct fx_k_drop {
     int area; /* pixels (or tokens) of an image */
 };
 
+/* The mask of a dropout of maps: a byte for each pixel of the batch and block of eight channels,
+ * blocks fastest; bit i keeps channel i, and those beyond the last channel are 0.  bytes NULL: no
+ * dropout.  Where it is applied first it is drawn, if draw.p > 0. */
+struct fx_k_mask {
+    uint8_t *bytes;
+    size_t lane;  /* from one lane to the next */
+    float factor; /* of what is kept */
+    struct fx_k_drop draw;
+};
+
 /* ---- norm_*.cu: BATCHNORM with the ReLU and dropout behind it ---------------------------------
  */
 
@@ -102,7 +112,7 @@ struct fx_k_norm {
     struct fx_k_array weight, bias, mean, var;
     float eps;
     bool relu;
-    struct fx_k_drop drop;
+    struct fx_k_mask mask;
 };
 
 /* Scratch that the sums of a launch need, in bytes; the same for forward and backward. */
@@ -111,7 +121,7 @@ size_t fx_k_norm_scratch(int rows, int c, int n_lanes);
 /* stats of channels first .. x->c-1 over all rows. */
 cudaError_t fx_k_norm_stats(const struct fx_k_launch *l, const struct fx_k_map *x, int first,
                             int rows, const struct fx_k_stats *stats, void *scratch);
-/* y = drop(relu(norm(x))). */
+/* y = drop(relu(norm(x))), the only one that draws norm->mask. */
 cudaError_t fx_k_norm_apply(const struct fx_k_launch *l, const struct fx_k_map *x,
                             const struct fx_k_map *y, int rows, const struct fx_k_norm *norm);
 /* y = norm(x) + a, then ReLU if relu; the norm's own ReLU and dropout are not applied.  y may be a.
@@ -176,9 +186,9 @@ cudaError_t fx_k_add_into(const struct fx_k_launch *l, const struct fx_k_map *sr
  * in the padding of the last block of `to` behind them. */
 cudaError_t fx_k_copy(const struct fx_k_launch *l, const struct fx_k_map *from, int from_c,
                       const struct fx_k_map *to, int to_c, int n_c, int rows, bool clear);
-/* y = drop(x); y may be x. */
+/* y = factor * x where the mask keeps it, else 0; y may be x. */
 cudaError_t fx_k_drop_map(const struct fx_k_launch *l, const struct fx_k_map *x,
-                          const struct fx_k_map *y, int rows, const struct fx_k_drop *drop);
+                          const struct fx_k_map *y, int rows, const struct fx_k_mask *mask);
 
 /* ---- pool.cu -------------------------------------------------------------------------------- */
 

@@ -40,7 +40,7 @@ template <class T>
 static __global__ void __launch_bounds__(FX_NORM_THREADS, FX_NORM_RESIDENT)
     norm_sums(fx_k_map x, fx_norm_cut cut, double *scratch)
 {
-    constexpr int BATCH = fx_norm_batch<T>(1, false);
+    constexpr int BATCH = fx_norm_batch<T>(1);
     __shared__ fx_norm_shared shared;
     fx_norm_thread t = fx_norm_thread_of(cut);
     fx_norm_way<const T> from = fx_norm_way_of<const T>(x, cut, t);
@@ -179,18 +179,28 @@ cudaError_t fx_k_running_gather(cudaStream_t stream, const struct fx_k_running *
  * behind a residual branch: y = relu(scale * x + shift + a).  The first rows are on their way while
  * the table of coefficients, which takes divisions and roots in double, is made. */
 
-template <class T, bool RELU, bool DROPS>
+/* A dropout's mask is not there, read, or drawn and written, which takes longer than loads do. */
+enum norm_mask { NO_MASK, MASK_READ, MASK_DRAWN };
+
+template <class T, bool RELU, norm_mask MASK>
 static __global__ void __launch_bounds__(FX_NORM_THREADS, FX_NORM_RESIDENT)
     norm_apply(fx_k_map x, fx_k_map y, fx_norm_cut cut, fx_k_norm norm)
 {
-    constexpr int BATCH = fx_norm_batch<T>(1, DROPS);
+    constexpr int BATCH = MASK == MASK_DRAWN ? 1 : fx_norm_batch<T>(1);
     __shared__ fx_norm_table table;
     fx_norm_thread t = fx_norm_thread_of(cut);
     fx_norm_way<const T> from = fx_norm_way_of<const T>(x, cut, t);
     fx_norm_way<T> to = fx_norm_way_of<T>(y, cut, t);
-    fx_norm_packed<T> batch[BATCH];
+    fx_norm_way<uint8_t> mask = fx_norm_mask_way_of(norm.mask, cut, t);
+    fx_norm_packed<T> batch[BATCH] = {};
+    fx_norm_packed<uint8_t> kept[BATCH] = {};
+    auto load = [&](int row) {
+        fx_norm_load(from, cut, t, row, batch);
+        if constexpr (MASK == MASK_READ)
+            fx_norm_load({ mask.at, mask.step }, cut, t, row, kept);
+    };
 
-    fx_norm_load(from, cut, t, t.row, batch);
+    load(t.row);
     fx_norm_fill(norm, cut, &table);
     fx_map_block scale = fx_map_load(table.scale + t.x * FX_K_BLOCK);
     fx_map_block shift = fx_map_load(table.shift + t.x * FX_K_BLOCK);
@@ -201,25 +211,32 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, FX_NORM_RESIDENT)
                 break;
             fx_map_block v = fx_norm_unpack(batch[k]);
             fx_norm_push<RELU>(scale, shift, &v);
-            if (DROPS)
-                fx_map_drop(norm.drop, t.lane, row + k * cut.height, t.first, &v);
+            if constexpr (MASK == MASK_DRAWN)
+                mask.at[k * mask.step] = kept[k].kept =
+                    (uint8_t)fx_mask_draw(norm.mask.draw, t.lane, row + k * cut.height, t.first);
+            if constexpr (MASK != NO_MASK)
+                fx_mask_apply(kept[k].kept, norm.mask.factor, &v);
             fx_norm_store_exact(to.at + k * to.step, t.first, cut.c, v);
         }
         from.at += BATCH * from.step;
         to.at += BATCH * to.step;
-        fx_norm_load(from, cut, t, row + BATCH * cut.height, batch);
+        mask.at += BATCH * mask.step;
+        load(row + BATCH * cut.height);
     }
 }
 
 using norm_apply_kernel = void(fx_k_map, fx_k_map, fx_norm_cut, fx_k_norm);
 
+template <class T, bool RELU> static norm_apply_kernel *masked(const struct fx_k_mask *mask)
+{
+    if (!mask->bytes)
+        return norm_apply<T, RELU, NO_MASK>;
+    return mask->draw.p > 0 ? norm_apply<T, RELU, MASK_DRAWN> : norm_apply<T, RELU, MASK_READ>;
+}
+
 template <class T> static norm_apply_kernel *kernel_for(const struct fx_k_norm *norm)
 {
-    bool drops = norm->drop.p > 0;
-
-    if (norm->relu)
-        return drops ? norm_apply<T, true, true> : norm_apply<T, true, false>;
-    return drops ? norm_apply<T, false, true> : norm_apply<T, false, false>;
+    return norm->relu ? masked<T, true>(&norm->mask) : masked<T, false>(&norm->mask);
 }
 
 cudaError_t fx_k_norm_apply(const struct fx_k_launch *l, const struct fx_k_map *x,
@@ -249,7 +266,7 @@ template <class T>
 static __global__ void __launch_bounds__(FX_NORM_THREADS, FX_NORM_RESIDENT)
     norm_add(fx_k_map x, fx_k_map a, fx_k_map y, fx_norm_cut cut, fx_k_norm norm, bool relu)
 {
-    constexpr int BATCH = fx_norm_batch<T>(2, false);
+    constexpr int BATCH = fx_norm_batch<T>(2);
     __shared__ fx_norm_table table;
     fx_norm_thread t = fx_norm_thread_of(cut);
     fx_norm_way<const T> from = fx_norm_way_of<const T>(x, cut, t);

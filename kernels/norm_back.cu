@@ -6,13 +6,13 @@
 /* ---- sums ----------------------------------------------------------------------------------- */
 
 /* Blocks of threads of the sums on a multiprocessor. */
-static constexpr int sums_resident(bool bf16, bool drops)
+static constexpr int sums_resident(bool bf16)
 {
-    return bf16 && !drops ? FX_NORM_RESIDENT : 2;
+    return bf16 ? FX_NORM_RESIDENT : 2;
 }
 
 template <class T, bool RELU, bool DROPS>
-static __global__ void __launch_bounds__(FX_NORM_THREADS, sums_resident(sizeof(T) == 2, DROPS))
+static __global__ void __launch_bounds__(FX_NORM_THREADS, sums_resident(sizeof(T) == 2))
     norm_back_sums(fx_k_map x, fx_k_map dy, fx_norm_cut cut, fx_k_norm norm, double *scratch)
 {
     __shared__ fx_norm_table table;
@@ -73,7 +73,7 @@ using norm_sums_kernel = void(fx_k_map, fx_k_map, fx_norm_cut, fx_k_norm, double
 
 template <class T> static norm_sums_kernel *sums_kernel(const struct fx_k_norm *norm)
 {
-    bool drops = norm->drop.p > 0;
+    bool drops = norm->mask.bytes;
 
     if (norm->relu)
         return drops ? norm_back_sums<T, true, true> : norm_back_sums<T, true, false>;
@@ -85,8 +85,7 @@ cudaError_t fx_k_norm_back_sums(const struct fx_k_launch *l, const struct fx_k_m
                                 struct fx_k_array d_weight, struct fx_k_array d_bias,
                                 bool accumulate, float *coef, void *scratch)
 {
-    fx_norm_cut cut =
-        fx_norm_sum_cut(rows, 0, x->c, l->n_lanes, sums_resident(l->bf16, norm->drop.p > 0));
+    fx_norm_cut cut = fx_norm_sum_cut(rows, 0, x->c, l->n_lanes, sums_resident(l->bf16));
     norm_back_results results = { d_weight, d_bias, accumulate, coef };
     norm_sums_kernel *norm_back_sums_of =
         l->bf16 ? sums_kernel<__nv_bfloat16>(norm) : sums_kernel<float>(norm);
@@ -157,7 +156,7 @@ using norm_dx_kernel = void(fx_k_map, fx_k_map, fx_k_map, fx_norm_cut, fx_k_norm
 
 template <class T, bool ADDS> static norm_dx_kernel *dx_kernel(const struct fx_k_norm *norm)
 {
-    bool drops = norm->drop.p > 0;
+    bool drops = norm->mask.bytes;
 
     if (norm->relu)
         return drops ? norm_back_apply<T, true, true, ADDS> : norm_back_apply<T, true, false, ADDS>;

@@ -24,14 +24,18 @@ static __device__ __forceinline__ void fx_norm_back_loop(const fx_norm_maps &map
                                                          const fx_k_norm &norm, Begin begin,
                                                          Make make)
 {
-    constexpr int BATCH = fx_norm_batch<T>(2, DROPS);
+    constexpr int BATCH = fx_norm_batch<T>(2);
     fx_norm_way<const T> values = fx_norm_way_of<const T>(maps.x, cut, t);
     fx_norm_way<const T> grads = fx_norm_way_of<const T>(maps.dy, cut, t);
     fx_norm_way<T> to = fx_norm_way_of<T>(maps.to, cut, t);
+    fx_norm_way<uint8_t> mask = fx_norm_mask_way_of(norm.mask, cut, t);
+    fx_norm_packed<uint8_t> kept[BATCH] = {};
     fx_norm_packed<T> v_batch[BATCH] = {}, g_batch[BATCH] = {}, old_batch[BATCH] = {};
     auto load = [&](int row) {
         fx_norm_load(values, cut, t, row, v_batch);
         fx_norm_load(grads, cut, t, row, g_batch);
+        if constexpr (DROPS)
+            fx_norm_load({ mask.at, mask.step }, cut, t, row, kept);
         if constexpr (END == FX_NORM_ADDS)
             fx_norm_load({ to.at, to.step }, cut, t, row, old_batch);
     };
@@ -44,7 +48,10 @@ static __device__ __forceinline__ void fx_norm_back_loop(const fx_norm_maps &map
             if (!fx_norm_has(cut, t, row, k))
                 break;
             fx_map_block v = fx_norm_unpack(v_batch[k]), g = fx_norm_unpack(g_batch[k]);
-            fx_norm_pull<RELU, DROPS>(norm, t, row + k * cut.height, line.scale, line.shift, v, &g);
+            if constexpr (DROPS)
+                fx_mask_apply(kept[k].kept, norm.mask.factor, &g);
+            if constexpr (RELU)
+                fx_norm_pull(line.scale, line.shift, v, &g);
             make(line, v, &g);
             if constexpr (END == FX_NORM_ADDS)
                 fx_norm_add_to(to.at + k * to.step, t.first, cut.c, fx_norm_unpack(old_batch[k]),
@@ -55,6 +62,7 @@ static __device__ __forceinline__ void fx_norm_back_loop(const fx_norm_maps &map
         values.at += BATCH * values.step;
         grads.at += BATCH * grads.step;
         to.at += BATCH * to.step;
+        mask.at += BATCH * mask.step;
         load(row + BATCH * cut.height);
     }
 }

@@ -36,14 +36,10 @@ struct gather_line {
     fx_map_block scale, shift, mean, weight;
 };
 
-/* Blocks of threads on a multiprocessor. */
-static constexpr int gather_resident(bool bf16, bool drops)
-{
-    return bf16 || !drops ? 2 : 1;
-}
+enum { GATHER_RESIDENT = 2 }; /* blocks of threads on a multiprocessor */
 
 template <class T, bool RELU, bool DROPS, bool ADDS>
-static __global__ void __launch_bounds__(FX_NORM_THREADS, gather_resident(sizeof(T) == 2, DROPS))
+static __global__ void __launch_bounds__(FX_NORM_THREADS, GATHER_RESIDENT)
     norm_gather(fx_k_map x, fx_k_map dy, fx_k_map gathered, fx_norm_cut cut, fx_k_norm norm,
                 double *scratch)
 {
@@ -98,7 +94,7 @@ using norm_gather_kernel = void(fx_k_map, fx_k_map, fx_k_map, fx_norm_cut, fx_k_
 
 template <class T, bool ADDS> static norm_gather_kernel *gather_kernel(const struct fx_k_norm *norm)
 {
-    bool drops = norm->drop.p > 0;
+    bool drops = norm->mask.bytes;
 
     if (norm->relu)
         return drops ? norm_gather<T, true, true, ADDS> : norm_gather<T, true, false, ADDS>;
@@ -117,8 +113,7 @@ cudaError_t fx_k_norm_gather(const struct fx_k_launch *l, const struct fx_k_map 
                              struct fx_k_array d_bias, bool accumulate,
                              const struct fx_k_stats *stats, bool add, void *scratch)
 {
-    fx_norm_cut cut =
-        fx_norm_sum_cut(rows, 0, x->c, l->n_lanes, gather_resident(l->bf16, norm->drop.p > 0));
+    fx_norm_cut cut = fx_norm_sum_cut(rows, 0, x->c, l->n_lanes, GATHER_RESIDENT);
     norm_gathered to = { d_weight, d_bias, accumulate, *stats, add };
     norm_gather_kernel *norm_gather_of =
         l->bf16 ? gather_kernel_for<__nv_bfloat16>(norm, add) : gather_kernel_for<float>(norm, add);

@@ -8,7 +8,7 @@
 #ifndef FX_KERNELS_NORM_ROWS_CUH
 #define FX_KERNELS_NORM_ROWS_CUH
 
-#include "map_block.cuh"
+#include "mask.cuh"
 
 enum {
     FX_NORM_THREADS = 256,
@@ -99,11 +99,10 @@ static __device__ __forceinline__ fx_norm_thread fx_norm_thread_of(const fx_norm
 /* Rows on their way: a thread loads a batch of them before it uses the first, and keeps them as
  * they lie in memory until then. */
 
-/* Rows of a batch: 64 bytes of each thread are on their way, from all maps that are read.  Dropout
- * computes more than it loads. */
-template <class T> static __device__ constexpr int fx_norm_batch(int n_maps, bool drops)
+/* Rows of a batch: 64 bytes of each thread are on their way, from all maps that are read. */
+template <class T> static __device__ constexpr int fx_norm_batch(int n_maps)
 {
-    return drops ? 1 : 64 / (FX_K_BLOCK * (int)sizeof(T) * n_maps);
+    return 64 / (FX_K_BLOCK * (int)sizeof(T) * n_maps);
 }
 
 /* A block of channels as it lies in memory. */
@@ -115,6 +114,11 @@ template <> struct fx_norm_packed<float> {
 
 template <> struct fx_norm_packed<__nv_bfloat16> {
     uint4 pairs;
+};
+
+/* Of a dropout's mask. */
+template <> struct fx_norm_packed<uint8_t> {
+    uint8_t kept;
 };
 
 static __device__ __forceinline__ fx_map_block fx_norm_unpack(const fx_norm_packed<float> &p)
@@ -139,8 +143,8 @@ fx_norm_unpack(const fx_norm_packed<__nv_bfloat16> &p)
 
 /* A thread's way down its channels of a map; T is const where the map is read only. */
 template <class T> struct fx_norm_way {
-    T *at;       /* the thread's next row */
-    size_t step; /* to the one after it */
+    T *at;         /* the thread's next row */
+    unsigned step; /* to the one after it */
 };
 
 template <class T>
@@ -148,8 +152,16 @@ static __device__ __forceinline__ fx_norm_way<T> fx_norm_way_of(const fx_k_map &
                                                                 const fx_norm_cut &cut,
                                                                 const fx_norm_thread &t)
 {
-    return { fx_map_at<T>(map, t.lane, (size_t)t.row, t.first),
-             (size_t)cut.height * (size_t)map.ld };
+    return { fx_map_at<T>(map, t.lane, (size_t)t.row, t.first), (unsigned)(cut.height * map.ld) };
+}
+
+/* The same down a dropout's mask; without one it leads nowhere. */
+static __device__ __forceinline__ fx_norm_way<uint8_t> fx_norm_mask_way_of(const fx_k_mask &mask,
+                                                                           const fx_norm_cut &cut,
+                                                                           const fx_norm_thread &t)
+{
+    return { fx_mask_at(mask, t.lane, t.row, t.first, cut.n_blocks),
+             (unsigned)(cut.height * cut.n_blocks) };
 }
 
 /* Whether row i of the batch that begins at `row` is there. */

@@ -2,7 +2,6 @@
 #ifndef FX_KERNELS_NORM_VALUE_CUH
 #define FX_KERNELS_NORM_VALUE_CUH
 
-#include "dropout.cuh"
 #include "norm_rows.cuh"
 
 /* A norm's coefficients for one channel: norm(x) = scale * x + shift. */
@@ -71,17 +70,13 @@ static __device__ __forceinline__ void fx_norm_push(const fx_map_block &scale,
     }
 }
 
-/* The gradient g of norm(x) behind dropout and ReLU, from that of the result. */
-template <bool RELU, bool DROPS>
-static __device__ __forceinline__ void fx_norm_pull(const fx_k_norm &norm, const fx_norm_thread &t,
-                                                    int row, const fx_map_block &scale,
+/* The gradient g of norm(x) behind ReLU, from that of its result. */
+static __device__ __forceinline__ void fx_norm_pull(const fx_map_block &scale,
                                                     const fx_map_block &shift,
                                                     const fx_map_block &x, fx_map_block *g)
 {
-    if (DROPS)
-        fx_map_drop(norm.drop, t.lane, row, t.first, g);
 #pragma unroll
-    for (int i = 0; RELU && i < FX_K_BLOCK; i++)
+    for (int i = 0; i < FX_K_BLOCK; i++)
         if (fx_norm_value(scale.c[i], x.c[i], shift.c[i]) <= 0.0f)
             g->c[i] = 0.0f;
 }

@@ -29,6 +29,14 @@ foretell() {
     assert_line --partial "| norm stats | 40 | 40.27 | 0.00 |"
 }
 
+# 2,752,512 values an image are dropped; forward and backward, each is read and written in 2 bytes,
+# and has a bit of the mask.
+@test "the mask of a dropout is drawn once, and moved as bits" {
+    run -0 "$FX_BUILD/bench/timeline" --arch preact_resnext29_8x64d --batch 4096 --gap 0 \
+        --bandwidth 100000 --matmul 100000 --draws 1000
+    assert_line "| dropout | 18 | 372.05 | 0.00 | 46.96 |"
+}
+
 @test "a kernel takes what its bytes or its operations take, and the gap before it" {
     foretell --gap 0 --bandwidth 1000 --matmul 100000
     assert_line "| conv forward | 80 | 41.98 | 18.20 | 41.98 |"

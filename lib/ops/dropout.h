@@ -2,7 +2,7 @@
  * is dropped with probability p, and multiplied by 1 / (1 - p) otherwise.
  *
  * The mask is a pure function of (seed, lane, layer, epoch, image, element), drawn with Philox
- * (base/philox.h): every back end and every layout computes the same one, and the backward pass
+ * (base/philox.h): every back end and every layout computes the same one; here the backward pass
  * computes it again.  Elements of an image are numbered (h, w, c), channel fastest. */
 #ifndef FX_OPS_DROPOUT_H
 #define FX_OPS_DROPOUT_H

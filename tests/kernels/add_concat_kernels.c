@@ -1,6 +1,7 @@
 /* The kernels of add.cu and concat.cu against plain loops and lib/ops, with
  * channels that fill no block and maps that lie among others' values. */
 #include "map_memory.h"
+#include "mask_memory.h"
 
 #include "ops/dropout.h"
 
@@ -205,14 +206,34 @@ static void copy_of_bits(void **state)
 
 enum { N_IMAGES = 5, H = 3, W = 7, AREA = H * W };
 
+static const struct fx_k_batch batch = { .seed = 0x123456789abcdef0u, .epoch = 7, .n = N_IMAGES };
+
+static struct fx_dropout dropout_of(int k)
+{
+    return (struct fx_dropout){ batch.seed, fx_rng_word(FX_RNG_DROPOUT, (unsigned)k, 2),
+                                batch.epoch, 0.3f };
+}
+
+static void expect_mask(const struct fx_k_launch *l, struct mask *mask, int c,
+                        const uint32_t *numbers)
+{
+    for (int k = 0; k < l->n_lanes; k++) {
+        struct fx_dropout d = dropout_of(k);
+
+        for (int r = 0; r < N_IMAGES * AREA; r++)
+            for (int i = 0; i < c; i++)
+                if (fx_dropout_factor(&d, numbers[r / AREA], (uint32_t)(r % AREA * c + i)) > 0)
+                    mask_keep(mask, k, r, i);
+    }
+}
+
 static void expect_dropped(const struct fx_k_launch *l, const struct map *x, struct map *y,
-                           const struct fx_k_batch *batch, const uint32_t *numbers)
+                           const uint32_t *numbers)
 {
     struct fx_value_shape shape = { .tokens = 1, .c = x->c, .h = H, .w = W };
 
     for (int k = 0; k < l->n_lanes; k++) {
-        struct fx_dropout d = { batch->seed, fx_rng_word(FX_RNG_DROPOUT, (unsigned)k, 2),
-                                batch->epoch, 0.3f };
+        struct fx_dropout d = dropout_of(k);
         float *planes = map_planes(x, k, AREA), *dropped = calloc((size_t)(x->rows * x->c), 4);
 
         assert_non_null(dropped);
@@ -224,34 +245,40 @@ static void expect_dropped(const struct fx_k_launch *l, const struct map *x, str
     map_expect_padding(y, y->c);
 }
 
-static void one_drop(const struct fx_k_launch *l, enum way way, int c, bool in_place)
+/* In place, or into another map; by a mask that is drawn, or there. */
+static void one_drop(const struct fx_k_launch *l, enum way way, int c, bool in_place, bool draws)
 {
-    struct fx_k_batch batch = { .seed = 0x123456789abcdef0u, .epoch = 7, .n = N_IMAGES };
     struct device_batch on_device;
     struct map x, y, *to = in_place ? &x : &y;
+    struct mask mask;
 
     batch_open(&on_device, &batch, NULL, NULL);
     map_open(&x, l, way, N_IMAGES * AREA, c, 1);
     map_open(&y, l, way, N_IMAGES * AREA, c, 0);
-    expect_dropped(l, &x, to, &batch, on_device.numbers);
-    struct fx_k_drop drop = { on_device.view, fx_rng_word(FX_RNG_DROPOUT, 0, 2), 0.3f, c, AREA };
-
-    device_ok(fx_k_drop_map(l, &x.k, &to->k, N_IMAGES * AREA, &drop));
+    mask_open(&mask, l->n_lanes, N_IMAGES * AREA, c, 0.3f);
+    expect_mask(l, &mask, c, on_device.numbers);
+    expect_dropped(l, &x, to, on_device.numbers);
+    if (draws)
+        mask.k.draw = (struct fx_k_drop){ on_device.view, dropout_of(0).word, 0.3f, c, AREA };
+    else
+        mask_upload(&mask);
+    device_ok(fx_k_drop_map(l, &x.k, &to->k, N_IMAGES * AREA, &mask.k));
+    mask_check(&mask, "dropout, its mask");
     map_check(&x, 0, "dropout, its x");
     map_check(&y, 0, "dropout");
     map_close(&y);
     map_close(&x);
+    mask_close(&mask);
     batch_close(&on_device);
 }
 
 static void all_drops(const struct fx_k_launch *l)
 {
-    for (int i = 0; i < N_CHANNELS; i++) {
-        for (int in_place = 0; in_place < 2; in_place++) {
-            one_drop(l, EXACT, channels[i], in_place);
-            one_drop(l, SPLIT, channels[i], in_place);
+    for (int i = 0; i < N_CHANNELS; i++)
+        for (int variant = 0; variant < 4; variant++) {
+            one_drop(l, EXACT, channels[i], variant & 1, variant >> 1);
+            one_drop(l, SPLIT, channels[i], variant & 1, variant >> 1);
         }
-    }
 }
 
 static void drop(void **state)

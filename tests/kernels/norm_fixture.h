@@ -1,8 +1,9 @@
-/* A norm for the tests of its kernels: a map, parameters, statistics, a batch, and what
- * lib/ops makes of them. */
+/* A norm for the tests of its kernels: a map, parameters, statistics, a batch, the mask of a
+ * dropout, and what lib/ops makes of them. */
 #ifndef FX_TESTS_KERNELS_NORM_FIXTURE_H
 #define FX_TESTS_KERNELS_NORM_FIXTURE_H
 
+#include "mask_memory.h"
 #include "norm_case.h"
 
 #include "ops/dropout.h"
@@ -67,6 +68,7 @@ struct fixture {
     struct map x;
     struct vec weight, bias, mean, var;
     struct device_batch batch;
+    struct mask mask; /* if g->p > 0 */
     double max_scale; /* largest |weight| / std */
 };
 
@@ -93,6 +95,43 @@ static inline void statistics_of_x(struct fixture *f)
     free(mean);
 }
 
+/* What dropout multiplies value i of lane k by. */
+static inline double factor(const struct fixture *f, int k, size_t i)
+{
+    const struct config *g = f->g;
+    uint32_t c = (uint32_t)(i / (size_t)g->rows), r = (uint32_t)(i % (size_t)g->rows);
+    uint32_t area = (uint32_t)g->area, word;
+
+    if (g->p == 0)
+        return 1;
+    word = fx_rng_word(FX_RNG_DROPOUT, FIRST_EXPERT + (unsigned)k, DROP_LAYER);
+    struct fx_dropout d = { 0x123456789abcdefu, word, EPOCH, g->p };
+    return (double)fx_dropout_factor(&d, f->batch.numbers[r / area], r % area * (uint32_t)g->c + c);
+}
+
+/* The mask is on the device already. */
+static inline void fixture_open_mask(struct fixture *f)
+{
+    const struct config *g = f->g;
+
+    mask_open(&f->mask, g->n_lanes, g->rows, g->c, g->p);
+    for (int k = 0; k < g->n_lanes; k++)
+        for (size_t i = 0; i < count(g); i++)
+            if (factor(f, k, i) > 0)
+                mask_keep(&f->mask, k, (int)(i % (size_t)g->rows), (int)(i / (size_t)g->rows));
+    mask_upload(&f->mask);
+    f->norm.mask = f->mask.k;
+}
+
+/* Now it is not, and drawn where it is applied. */
+static inline void fixture_draw_mask(struct fixture *f)
+{
+    device_ok(cudaMemset(f->mask.k.bytes, MASK_POISON, f->mask.n_all));
+    f->norm.mask.draw =
+        (struct fx_k_drop){ f->batch.view, fx_rng_word(FX_RNG_DROPOUT, FIRST_EXPERT, DROP_LAYER),
+                            f->g->p, f->g->c, f->g->area };
+}
+
 static inline void fixture_open(struct fixture *f, const struct config *g)
 {
     struct fx_k_batch batch = { .seed = 0x123456789abcdefu, .epoch = EPOCH };
@@ -116,9 +155,7 @@ static inline void fixture_open(struct fixture *f, const struct config *g)
         .relu = g->relu,
     };
     if (g->p > 0)
-        f->norm.drop = (struct fx_k_drop){ f->batch.view,
-                                           fx_rng_word(FX_RNG_DROPOUT, FIRST_EXPERT, DROP_LAYER),
-                                           g->p, g->c, g->area };
+        fixture_open_mask(f);
 }
 
 static inline void fixture_close(struct fixture *f)
@@ -129,20 +166,8 @@ static inline void fixture_close(struct fixture *f)
     vec_close(&f->weight);
     map_close(&f->x);
     batch_close(&f->batch);
-}
-
-/* What dropout multiplies value i of lane k by. */
-static inline double factor(const struct fixture *f, int k, size_t i)
-{
-    const struct config *g = f->g;
-    uint32_t c = (uint32_t)(i / (size_t)g->rows), r = (uint32_t)(i % (size_t)g->rows);
-    uint32_t area = (uint32_t)g->area, word;
-
-    if (g->p == 0)
-        return 1;
-    word = fx_rng_word(FX_RNG_DROPOUT, FIRST_EXPERT + (unsigned)k, DROP_LAYER);
-    struct fx_dropout d = { 0x123456789abcdefu, word, EPOCH, g->p };
-    return (double)fx_dropout_factor(&d, f->batch.numbers[r / area], r % area * (uint32_t)g->c + c);
+    if (f->g->p > 0)
+        mask_close(&f->mask);
 }
 
 /* Mean and variance of lane k as the reference takes them, (2, c); the caller frees them. */

@@ -201,13 +201,15 @@ static void expect_forward(const struct fixture *f, struct map *y)
 }
 
 /* Into a map of another layout, or in place. */
-static void one_forward(const struct config *g)
+static void forward_by_mask(const struct config *g, bool draws)
 {
     struct fx_k_launch l = launch(g);
     struct fixture f;
     struct map y;
 
     fixture_open(&f, g);
+    if (draws)
+        fixture_draw_mask(&f);
     if (g->flag) {
         expect_forward(&f, &f.x);
         device_ok(fx_k_norm_apply(&l, &f.x.map, &f.x.map, g->rows, &f.norm));
@@ -220,7 +222,16 @@ static void one_forward(const struct config *g)
         map_check(&f.x, 0, false, "input of a norm");
         map_close(&y);
     }
+    if (g->p > 0)
+        mask_check(&f.mask, "a norm's mask");
     fixture_close(&f);
+}
+
+static void one_forward(const struct config *g)
+{
+    forward_by_mask(g, false);
+    if (g->p > 0)
+        forward_by_mask(g, true);
 }
 
 static void forward(void **state)
@@ -273,7 +284,7 @@ static void one_sum(const struct config *g)
         y->expected[i] = g->relu && sum <= 0 ? 0 : sum;
     }
     f.norm.relu = true;
-    f.norm.drop = (struct fx_k_drop){ f.batch.view, 1, 0.5f, g->c, g->area };
+    f.norm.mask = (struct fx_k_mask){ f.x.map.data, .factor = 0.5f };
     device_ok(fx_k_norm_add(&l, &f.x.map, &a.map, &y->map, g->rows, &f.norm, g->relu));
     map_check(y, 3e-7 * (1 + f.max_scale), true, "norm and sum");
     map_close(&fresh);

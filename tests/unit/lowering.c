@@ -68,7 +68,7 @@ static void count_vector(void *ctx, int node, bool is_backward)
 }
 
 static void lower_case(struct lowering_case *k, const char *arch, const char *fusion,
-                       enum fx_mode mode, bool stores_masks)
+                       enum fx_mode mode, bool as_cpu)
 {
     struct fx_model_config config = { .arch = arch,
                                       .fusion = fusion,
@@ -78,11 +78,12 @@ static void lower_case(struct lowering_case *k, const char *arch, const char *fu
                                       .fusion_dropout = 0.2 };
     struct fx_lower_rules rules = { .block = BLOCK,
                                     .value_bytes = 2,
-                                    .stores_masks = stores_masks,
-                                    .norms_add = !stores_masks,
-                                    .keeps_norms = !stores_masks,
-                                    .gathers_norms = !stores_masks,
-                                    .wgrad_stream = !stores_masks,
+                                    .mask_bytes = as_cpu ? 2 : 1,
+                                    .draws_apart = as_cpu,
+                                    .norms_add = !as_cpu,
+                                    .keeps_norms = !as_cpu,
+                                    .gathers_norms = !as_cpu,
+                                    .wgrad_stream = !as_cpu,
                                     .group_major_of = group_major_of,
                                     .conv = count_conv,
                                     .dense = count_vector,
@@ -114,8 +115,22 @@ static int count_steps(const struct fx_lowered *lowered, enum fx_opcode kind)
     return n;
 }
 
-/* Calls check for every architecture, fusion and mode, with and without stored masks. */
-static void for_all_cases(void (*check)(const struct lowering_case *k, bool stores_masks))
+/* Instructions that draw the mask that they apply; all are in the forward pass. */
+static int count_draws(const struct fx_lowered *lowered)
+{
+    int n = 0;
+
+    for (int lane = 0; lane <= lowered->n_lanes; lane++)
+        for (int i = 0; i < lowered->lanes[lane].n_instrs; i++)
+            if (lowered->lanes[lane].instrs[i].draws) {
+                assert_true(i < lowered->lanes[lane].n_forward);
+                n++;
+            }
+    return n;
+}
+
+/* Calls check for every architecture, fusion and mode, by the rules of the cpu and of cuda. */
+static void for_all_cases(void (*check)(const struct lowering_case *k, bool as_cpu))
 {
     for (size_t a = 0; a < sizeof archs / sizeof *archs; a++)
         for (int f = 0; fx_fusions[f].name; f++)
@@ -150,12 +165,12 @@ static void check_places(const struct fx_lowered *l, int lane, const struct fx_v
     assert_int_equal(a->offset, b->offset);
 }
 
-static void check_equal_lanes(const struct lowering_case *k, bool stores_masks)
+static void check_equal_lanes(const struct lowering_case *k, bool as_cpu)
 {
     const struct fx_lowered *l = &k->lowered;
     const struct fx_instr_list *first = &l->lanes[0];
 
-    (void)stores_masks;
+    (void)as_cpu;
     assert_int_equal(l->n_lanes, N_EXPERTS);
     for (int lane = 1; lane < l->n_lanes; lane++) {
         const struct fx_instr_list *list = &l->lanes[lane];
@@ -189,7 +204,7 @@ static bool reads_norm(const struct lowering_case *k, const struct fx_node *node
     return k->graph.nodes[node->inputs[i]].kind == FX_NODE_BATCHNORM;
 }
 
-static void check_rules(const struct lowering_case *k, bool stores_masks)
+static void check_rules(const struct lowering_case *k, bool as_cpu)
 {
     const struct fx_lowered *l = &k->lowered;
     bool trains = l->mode == FX_TRAIN;
@@ -210,8 +225,9 @@ static void check_rules(const struct lowering_case *k, bool stores_masks)
             n_of_norms += reads_norm(k, node, 0) || reads_norm(k, node, 1);
         }
     }
-    assert_int_equal(count_steps(l, FX_INSTR_ADD), stores_masks ? n_sums : n_sums - n_of_norms);
-    assert_int_equal(count_steps(l, FX_INSTR_MASK), trains && stores_masks ? n_maps_dropped : 0);
+    assert_int_equal(count_steps(l, FX_INSTR_ADD), as_cpu ? n_sums : n_sums - n_of_norms);
+    assert_int_equal(count_steps(l, FX_INSTR_MASK), trains && as_cpu ? n_maps_dropped : 0);
+    assert_int_equal(count_draws(l), trains && !as_cpu ? n_maps_dropped : 0);
     assert_int_equal(k->n_dense,
                      count_steps(l, FX_INSTR_DENSE) + count_steps(l, FX_INSTR_DENSE_BACK));
 }
@@ -246,12 +262,12 @@ static void check_dense_instr(const struct fx_lowered *l, const struct fx_instr 
     }
 }
 
-static void check_dense(const struct lowering_case *k, bool stores_masks)
+static void check_dense(const struct lowering_case *k, bool as_cpu)
 {
     const struct fx_lowered *l = &k->lowered;
     bool *written = calloc((size_t)k->graph.n_nodes, sizeof *written);
 
-    (void)stores_masks;
+    (void)as_cpu;
     assert_non_null(written);
     for (int i = 0; i < k->graph.n_nodes; i++)
         written[i] = l->nodes[i].is_output;
@@ -290,9 +306,9 @@ static void check_kept(const struct fx_lowered *l, const struct fx_instr *instr,
     }
 }
 
-static void check_wgrad_operands(const struct lowering_case *k, bool stores_masks)
+static void check_wgrad_operands(const struct lowering_case *k, bool as_cpu)
 {
-    for (int lane = 0; lane < k->lowered.n_lanes && !stores_masks; lane++) {
+    for (int lane = 0; lane < k->lowered.n_lanes && !as_cpu; lane++) {
         const struct fx_instr_list *list = &k->lowered.lanes[lane];
 
         for (int i = next_weights(list, -1); i >= 0; i = next_weights(list, i)) {

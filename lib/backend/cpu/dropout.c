@@ -61,12 +61,13 @@ enum fx_status fx_cpu_mask(const struct fx_instr *s, const struct fx_cpu_exec *e
     const struct fx_loops *loops = program->model->device->loops;
     int block = loops->block;
     int area = node->shape.h * node->shape.w, n_blocks = fx_blocks(node->shape.c, block);
+    uint16_t *words = mask->words;
 
     (void)err;
 #pragma omp parallel for
     for (int i = 0; i < program->lowered.n * n_blocks; i++)
         draw_block(loops, &d, program->batch.numbers[i / n_blocks], node->shape.c,
-                   i % n_blocks * block, area, mask->words + (size_t)i * (size_t)area);
+                   i % n_blocks * block, area, words + (size_t)i * (size_t)area);
     return FX_OK;
 }
 
@@ -77,11 +78,12 @@ enum fx_status fx_cpu_drop(const struct fx_instr *s, const struct fx_cpu_exec *e
     const struct fx_view *x = &s->operands[0], *y = &s->operands[1];
     const struct fx_mask *mask = &exec->program->lowered.nodes[s->node].mask;
     int n_blocks = fx_blocks(x->c, loops->block);
+    const uint16_t *words = mask->words;
 
     (void)err;
 #pragma omp parallel for
     for (int i = 0; i < exec->program->lowered.n * n_blocks; i++) {
-        struct fx_kept kept = { mask->words + (size_t)i * (size_t)x->area, mask->factor };
+        struct fx_kept kept = { words + (size_t)i * (size_t)x->area, mask->factor };
 
         loops->drop(fx_view_at(x, loops, i / n_blocks, i % n_blocks),
                     fx_view_at(y, loops, i / n_blocks, i % n_blocks), (size_t)x->area, kept);

@@ -243,7 +243,8 @@ static enum fx_status lower_program(const struct lowering *l, struct fx_err *err
     struct fx_lower_rules rules = {
         .block = model->device->loops->block,
         .value_bytes = model->device->loops->value_bytes,
-        .stores_masks = true,
+        .mask_bytes = sizeof(uint16_t),
+        .draws_apart = true,
         .conv = fx_cpu_conv_compile,
         .dense = fx_cpu_dense_workspace,
         .ctx = l->program,

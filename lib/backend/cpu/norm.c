@@ -119,9 +119,9 @@ static struct fx_kept kept_of(const struct fx_instr *s, const struct fx_cpu_exec
 
     if (drop >= 0) {
         size_t blocks = (size_t)fx_blocks(v->c, exec->program->model->device->loops->block);
+        const uint16_t *words = nodes[drop].mask.words;
 
-        kept.words =
-            nodes[drop].mask.words + ((size_t)i * blocks + (size_t)block) * (size_t)v->area;
+        kept.words = words + ((size_t)i * blocks + (size_t)block) * (size_t)v->area;
         kept.factor = nodes[drop].mask.factor;
     }
     return kept;

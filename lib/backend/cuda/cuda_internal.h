@@ -153,6 +153,8 @@ struct fx_k_grad fx_cuda_param_grad(const struct fx_cuda_exec *exec, int param);
 void *fx_cuda_weight(const struct fx_cuda_exec *exec, int param);
 /* The dropout of a DROPOUT or ATTENTION node; p is 0 in evaluation. */
 struct fx_k_drop fx_cuda_drop(const struct fx_cuda_exec *exec, int node);
+/* The mask of a DROPOUT of maps, in training, for an instruction that draws it or reads it. */
+struct fx_k_mask fx_cuda_mask(const struct fx_cuda_exec *exec, int node, bool draws);
 /* Bytes of a value of a map. */
 size_t fx_cuda_value_bytes(const struct fx_device *device);
 /* Pixels of a map in the whole batch. */

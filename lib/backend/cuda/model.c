@@ -264,6 +264,7 @@ static enum fx_status lower(struct fx_program *program, enum fx_mode mode, int n
     struct fx_model *model = program->model;
     struct fx_lower_rules rules = { .block = FX_K_BLOCK,
                                     .value_bytes = fx_cuda_value_bytes(model->device),
+                                    .mask_bytes = sizeof(uint8_t),
                                     .norms_add = true,
                                     .gathers_norms = true,
                                     .keeps_norms = keeps_norms,

@@ -22,8 +22,9 @@ static struct fx_k_array stats_array(const struct fx_cuda_exec *exec, const stru
     return (struct fx_k_array){ data, is_shared ? 0 : exec->batch->arena_bytes / sizeof(float) };
 }
 
-static struct fx_k_norm norm_of(const struct fx_cuda_exec *exec, int node)
+static struct fx_k_norm norm_of(const struct fx_cuda_exec *exec, const struct fx_instr *s)
 {
+    int node = s->node;
     const struct fx_lowered *lowered = &exec->program->lowered;
     const struct fx_node *n = &lowered->graph->nodes[node];
     struct fx_k_norm norm = {
@@ -42,7 +43,7 @@ static struct fx_k_norm norm_of(const struct fx_cuda_exec *exec, int node)
         norm.var = stats_array(exec, stats, stats->var);
     }
     if (lowered->nodes[node].norm_drop >= 0)
-        norm.drop = fx_cuda_drop(exec, lowered->nodes[node].norm_drop);
+        norm.mask = fx_cuda_mask(exec, lowered->nodes[node].norm_drop, s->draws);
     return norm;
 }
 
@@ -76,7 +77,7 @@ static enum fx_status launch_apply(const struct fx_cuda_exec *exec, const struct
                                    const struct fx_compiled *compiled, struct fx_err *err)
 {
     struct fx_k_map x = fx_cuda_map(exec, &s->operands[0]), y = fx_cuda_map(exec, &s->operands[1]);
-    struct fx_k_norm norm = norm_of(exec, s->node);
+    struct fx_k_norm norm = norm_of(exec, s);
 
     (void)compiled;
     if (s->operands[2].image_bytes > 0) {
@@ -112,7 +113,7 @@ static enum fx_status launch_back(const struct fx_cuda_exec *exec, const struct 
 {
     const struct fx_node *node = &exec->program->model->graph->nodes[s->node];
     struct fx_k_map x = fx_cuda_map(exec, &s->operands[0]), dy = fx_cuda_map(exec, &s->operands[1]);
-    struct fx_k_norm norm = norm_of(exec, s->node);
+    struct fx_k_norm norm = norm_of(exec, s);
     bool is_fixed = fx_graph_is_fixed(exec->program->model->graph, node);
     float *coefficients = is_fixed ? NULL : fx_cuda_workspace(exec, 0);
     int rows = fx_cuda_rows(exec, &s->operands[0]);
@@ -149,7 +150,7 @@ static enum fx_status launch_gather(const struct fx_cuda_exec *exec, const struc
     struct fx_k_map x = fx_cuda_map(exec, &s->operands[0]), dy = fx_cuda_map(exec, &s->operands[1]);
     struct fx_k_map g = fx_cuda_map(exec, &s->operands[2]);
     struct fx_k_stats stats = gathered_of(exec, stats_of(exec, s->node));
-    struct fx_k_norm norm = norm_of(exec, s->node);
+    struct fx_k_norm norm = norm_of(exec, s);
 
     (void)compiled;
     FX_CUDA(fx_k_norm_gather(&exec->launch, &x, &dy, &g, fx_cuda_rows(exec, &s->operands[0]), &norm,

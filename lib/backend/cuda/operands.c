@@ -94,6 +94,18 @@ struct fx_k_drop fx_cuda_drop(const struct fx_cuda_exec *exec, int node)
     };
 }
 
+struct fx_k_mask fx_cuda_mask(const struct fx_cuda_exec *exec, int node, bool draws)
+{
+    const struct fx_mask *mask = &exec->program->lowered.nodes[node].mask;
+    struct fx_k_mask k = { .bytes = mask->words,
+                           .lane = exec->batch->arena_bytes,
+                           .factor = mask->factor };
+
+    if (draws)
+        k.draw = fx_cuda_drop(exec, node);
+    return k;
+}
+
 int fx_cuda_rows(const struct fx_cuda_exec *exec, const struct fx_view *view)
 {
     return exec->program->lowered.n * view->area;

@@ -46,8 +46,7 @@ void fx_lower_touch(struct fx_lowering *l, int buffer)
 
 void fx_lower_touch_mask(struct fx_lowering *l, int node)
 {
-    if (l->rules->stores_masks)
-        fx_lower_touch(l, l->lowered->nodes[node].mask.buffer);
+    fx_lower_touch(l, l->lowered->nodes[node].mask.buffer);
 }
 
 enum fx_status fx_lower_emit(struct fx_lowering *l, struct fx_instr instr)
@@ -94,8 +93,10 @@ enum fx_status fx_lower_norm_apply(struct fx_lowering *l, int node, const struct
     struct fx_instr instr = { .op = FX_INSTR_NORM_APPLY, .node = node };
     int x = fx_lower_input(l, &l->graph->nodes[node], 0);
 
-    if (l->uses[node].fused_drop >= 0)
+    if (l->uses[node].fused_drop >= 0) {
+        instr.draws = !l->rules->draws_apart && !l->is_backward;
         fx_lower_touch_mask(l, l->uses[node].fused_drop);
+    }
     FX_TRY(fx_lower_value(l, x, &instr.operands[0]));
     instr.operands[1] = *view;
     return fx_lower_emit(l, instr);

@@ -1,9 +1,9 @@
-/* DROPOUT of maps: with the norm in front of it, or by itself.  A back end that stores masks has
- * them drawn once, in the forward pass. */
+/* DROPOUT of maps: with the norm in front of it, or by itself.  Its mask is drawn once, in the
+ * forward pass. */
 #include "backend/lower/lower_internal.h"
 
-/* Writes the instruction that draws the mask of `node`, if there is to be one. */
-static enum fx_status draw_mask(struct fx_lowering *l, int node)
+/* Makes room for the mask of `node`, and the instruction that draws it if that is one. */
+static enum fx_status make_mask(struct fx_lowering *l, int node)
 {
     const struct fx_node *n = &l->graph->nodes[node];
     struct fx_mask *mask = &l->lowered->nodes[node].mask;
@@ -11,21 +11,23 @@ static enum fx_status draw_mask(struct fx_lowering *l, int node)
     int n_blocks = fx_blocks(n->shape.c, l->rules->block);
 
     mask->factor = 1.0f / (1.0f - n->p);
-    if (!l->rules->stores_masks)
-        return FX_OK;
     mask->n_words = (size_t)l->lowered->n * (size_t)n_blocks * (size_t)(n->shape.h * n->shape.w);
-    FX_TRY(fx_plan_add(&l->lowered->plan, l->lane, mask->n_words * sizeof *mask->words,
+    FX_TRY(fx_plan_add(&l->lowered->plan, l->lane, mask->n_words * l->rules->mask_bytes,
                        l->list->n_instrs, &mask->buffer, l->err));
-    return fx_lower_emit(l, instr);
+    return l->rules->draws_apart ? fx_lower_emit(l, instr) : FX_OK;
 }
 
 enum fx_status fx_lower_drop(struct fx_lowering *l, int node)
 {
     int x = fx_lower_input(l, &l->graph->nodes[node], 0);
-    struct fx_instr instr = { .op = FX_INSTR_DROP, .node = node };
+    struct fx_instr instr = {
+        .op = FX_INSTR_DROP,
+        .node = node,
+        .draws = !l->rules->draws_apart,
+    };
     struct fx_view y;
 
-    FX_TRY(draw_mask(l, node));
+    FX_TRY(make_mask(l, node));
     if (l->uses[x].fused_drop == node) {
         FX_TRY(fx_lower_result(l, node, -1, &y));
         return fx_lower_norm_apply(l, x, &y);

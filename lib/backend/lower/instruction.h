@@ -83,7 +83,7 @@ enum fx_opcode {
      * what all gathering norms together hand on; node: the owner of the statistics; dx exact, or
      * the prefix g itself */
     FX_INSTR_NORM_SETTLE,
-    /* none: draws the node's mask (only for back ends that store masks) */
+    /* none: draws the node's mask (only for back ends that draw it apart) */
     FX_INSTR_MASK,
     /* x, y: y = drop(x) by the node's mask; both exact; y may be x.  In the backward pass dy, dx */
     FX_INSTR_DROP,
@@ -115,6 +115,7 @@ struct fx_instr {
     int first;       /* a channel */
     bool accumulate; /* += into the last operand */
     bool sum_relu;   /* NORM_APPLY with a sum */
+    bool draws;      /* NORM_APPLY, DROP: draws the mask that it applies */
     /* DENSE_BACK: the loss, an earlier instruction of the backward pass or an earlier input of this
      * one has written the gradient of input i already; false: what lies there is left from the
      * training step before.  Without meaning where the input has no gradient. */
@@ -145,13 +146,13 @@ struct fx_stats {
     int n_known; /* channels whose instruction is written already */
 };
 
-/* A DROPOUT node's mask: one word a pixel and channel block of each image, bit l for channel l of
- * the block. */
+/* A DROPOUT node's mask: one word a pixel and channel block of each image, in the order of the back
+ * end, bit l for channel l of the block. */
 struct fx_mask {
     int buffer;
-    uint16_t *words; /* bound; NULL: none */
-    size_t n_words;  /* 0: not stored */
-    float factor;    /* of what is kept */
+    void *words;    /* bound; NULL: none */
+    size_t n_words; /* 0: none */
+    float factor;   /* of what is kept */
 };
 
 /* What is known of each node. */

@@ -29,7 +29,8 @@ struct fx_lower_rules {
                            instructions that follow: their operands stay alive until
                            FX_LOWER_WGRAD_DELAY more of them are written, unless a later instruction
                            changes them in place */
-    bool stores_masks;  /* else a dropout's mask is drawn wherever it is applied: no MASK */
+    size_t mask_bytes;  /* of a word of a dropout's mask, which has a bit a channel of a block */
+    bool draws_apart;   /* MASK draws it; else the instruction that applies it first */
 
     /* The number of groups into which the maps around a grouped convolution of n images and c_in
      * input channels are to be divided (group-major: each group a map of its own, run one after the

@@ -80,7 +80,7 @@ enum fx_status fx_lower_new_kept(struct fx_lowering *l, size_t n_bytes, int *buf
 enum fx_status fx_lower_emit(struct fx_lowering *l, struct fx_instr instr) FX_MUST_CHECK;
 /* Buffer `buffer` (no view) is alive at the instruction that comes next. */
 void fx_lower_touch(struct fx_lowering *l, int buffer);
-/* The same for the mask of DROPOUT `node`, if it is stored. */
+/* The same for the mask of DROPOUT `node`. */
 void fx_lower_touch_mask(struct fx_lowering *l, int node);
 
 /* ---- values ---- */
