@@ -238,6 +238,34 @@ set (--data)" predict "$experts" ../one.png
         predict empty "$one"
 }
 
+# widen FILE.safetensors: its F32 tensors become F64.
+widen() {
+    /usr/bin/python3 - "$1" <<'END'
+import json, struct, sys
+data = open(sys.argv[1], 'rb').read()
+n, = struct.unpack('<Q', data[:8])
+head, body, wide = json.loads(data[8:8 + n]), data[8 + n:], b''
+for name, tensor in head.items():
+    if name != '__metadata__':
+        raw = body[slice(*tensor['data_offsets'])]
+        if tensor['dtype'] == 'F32':
+            tensor['dtype'], n = 'F64', len(raw) // 4
+            raw = struct.pack(f'<{n}d', *struct.unpack(f'<{n}f', raw))
+        tensor['data_offsets'] = [len(wide), len(wide) + len(raw)]
+        wide += raw
+text = json.dumps(head).encode()
+open(sys.argv[1], 'wb').write(struct.pack('<Q', len(text)) + text + wide)
+END
+}
+
+@test "components in another precision are converted" {
+    cd "$BATS_TEST_TMPDIR"
+    ckpt-split -q --format safetensors -d parts "$model"
+    widen parts/experts/resnet_expert_2_best.safetensors
+    predict --json parts "$BATS_FILE_TMPDIR/one.png" |
+        cmp - <(predict --json "$model" "$BATS_FILE_TMPDIR/one.png")
+}
+
 @test "what does not go together is refused" {
     fails_with 2 "fusion-predict: which model? *" predict
     fails_with 2 "fusion-predict: --tsv: not with --json" predict --tsv --json "$model" one.png
