@@ -13,7 +13,8 @@
 #   control/   both by the mission's recipe
 #
 # EXPERT_EPOCHS (2), EPOCHS (1 of all images, 2 of the holdout), ARCH_FAMILY and SEEDS (1 2 3) make
-# it longer, larger or shorter.  Stopped, the same command goes on.
+# it longer, larger or shorter; SHARE=pool trains each expert on all images but the holdout.
+# Stopped, the same command goes on.
 PROOF_RUNS ?= $(MISSION)#                   of proof; all-pairs: sixteen
 PROOF_HOLDOUT_RUNS ?= $(addprefix resnet-,$(filter-out gated,$(FUSIONS)))
 PROOF_WIDE ?= resnet#                       families; a wide network costs as much as a fused model
