@@ -146,3 +146,14 @@ END
         measure -o x.jsonl --corrupted labels.safetensors
     fails_with 3 "cifar-prep: labels.tar: * needs --corrupted" cifar-prep -o x labels.tar
 }
+
+@test "images of another data set are measured with a warning" {
+    local labels='members["CIFAR-100-C/labels.npy"]'
+    archive other "$labels = npy([4 - k for k in part('test.fine')[:N]], [N])"
+    cifar-prep -q --corrupted -o other.safetensors other.tar
+    run -0 --separate-stderr measure --corrupted other.safetensors
+    assert_equal "$stderr" "fusion-eval: warning: other.safetensors: its labels are not those of \
+the data set's first test images"
+    run -0 --separate-stderr measure --corrupted "$good"
+    assert_equal "$stderr" ""
+}

@@ -7,6 +7,7 @@
 #include "run/corruption_events.h"
 
 #include "base/jsonl.h"
+#include "base/log.h"
 #include "data/corrupted.h"
 #include "run/assessment.h"
 #include "track/events.h"
@@ -187,6 +188,16 @@ static enum fx_status say_means(struct robustness *all, bool has_baseline, struc
     return finish(all, event, is_good, err);
 }
 
+/* Images of another data set, CIFAR-10's for example, have labels that fit but mean other classes. */
+static void warn_of_labels(const struct fx_corrupted *corrupted, const struct fx_image_set *test,
+                           const char *path)
+{
+    size_t n = (size_t)corrupted->n;
+
+    if (corrupted->n > test->n || memcmp(corrupted->fine, test->fine, n) != 0)
+        fx_log_warn("%s: its labels are not those of the data set's first test images", path);
+}
+
 enum fx_status fx_corruption_events(struct fx_engine *engine, const struct fx_dataset *dataset,
                                     const struct fx_corruption_facts *facts, fx_line_sink sink,
                                     void *ctx, struct fx_err *err)
@@ -195,6 +206,7 @@ enum fx_status fx_corruption_events(struct fx_engine *engine, const struct fx_da
     enum fx_status status;
 
     FX_TRY(fx_corrupted_open(&all.corrupted, facts->path, engine->graph->n_classes, err));
+    warn_of_labels(&all.corrupted, &dataset->test, facts->path);
     all.n = facts->limit > 0 && facts->limit < all.corrupted.n ? facts->limit : all.corrupted.n;
     if (facts->baseline)
         FX_TRY_OUT(read_baseline(&all, facts->baseline, err));
