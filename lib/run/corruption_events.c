@@ -188,7 +188,7 @@ static enum fx_status say_means(struct robustness *all, bool has_baseline, struc
     return finish(all, event, is_good, err);
 }
 
-/* Images of another data set, CIFAR-10's for example, have labels that fit but mean other classes. */
+/* Images of another data set, as of CIFAR-10, have labels that fit but mean other classes. */
 static void warn_of_labels(const struct fx_corrupted *corrupted, const struct fx_image_set *test,
                            const char *path)
 {
