@@ -48,8 +48,7 @@ def train_ours(args, s, start, folder, *more):
         *("fusion-train", "--experts", start, "--data", args.data, "--checkpoint-dir", folder),
         *("--fusion", args.fusion, "--device", args.device, "--val", "test", "--no-shuffle"),
         *("--augment", "none", "--mix", "none", "--dropout", 0, "--expert-dropout", 0),
-        *("--threads", args.threads, "--precision", args.precision),
-        *("--experts-lr-scale", 1, "--log-steps", *options, *more),
+        *("--threads", args.threads, "--experts-lr-scale", 1, "--log-steps", *options, *more),
     )
 
 
@@ -171,7 +170,7 @@ def compare(verdict, args, s):
     with tempfile.TemporaryDirectory(dir=args.dir) as folder:
         start, run_dir = (os.path.join(folder, x) for x in ("start.safetensors", "run"))
         join(model, args.arch, args.fusion, start)
-        ours = train_ours(args, s, start, run_dir)
+        ours = train_ours(args, s, start, run_dir, "--precision", args.precision)
 
         dtype = torch.float64 if args.double else torch.float32
         model.to(dtype)
