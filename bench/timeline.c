@@ -11,6 +11,7 @@
 #include "base/tool.h"
 #include "net/model.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -143,11 +144,6 @@ static double mask_bytes(const struct fx_lowered *lowered, const struct fx_instr
     return (s->op == FX_INSTR_NORM_BACK ? 2.0 : 1.0) * (double)lowered->nodes[drop].mask.n_words;
 }
 
-static double most(double a, double b)
-{
-    return a > b ? a : b;
-}
-
 /* Of all lanes that run it. */
 static struct cost cost_of(const struct fx_lowered *lowered, const struct args *args,
                            const struct fx_instr *s, int n_lanes)
@@ -160,10 +156,10 @@ static struct cost cost_of(const struct fx_lowered *lowered, const struct args *
             v[i] = (double)lowered->n * s->operands[i].c * s->operands[i].area;
     cost.bytes = n_lanes * (values_moved(s, v) * (args->fp32 ? 4 : 2) + masks);
     cost.flops = n_lanes * flops_of(lowered, s);
-    s_busy = most(cost.bytes / (1e9 * (double)args->gigabytes),
+    s_busy = fmax(cost.bytes / (1e9 * (double)args->gigabytes),
                   cost.flops / (1e12 * (double)args->teraflops));
     if (s->draws)
-        s_busy = most(s_busy, n_lanes * BLOCK * masks / (1e9 * (double)args->gigadraws));
+        s_busy = fmax(s_busy, n_lanes * BLOCK * masks / (1e9 * (double)args->gigadraws));
     bool is_spread = cost.flops > 0 && cost.nodes > 1; /* over the side streams */
     double gaps = is_spread ? (double)cost.nodes / SIDES : cost.nodes;
     cost.ms = 1e3 * s_busy + 1e-6 * gaps * (double)args->gap_ns;

@@ -115,7 +115,7 @@ enum fx_status fx_conv_code_compile(struct fx_conv_code *code, const struct fx_d
 enum fx_status fx_conv_code_run(const struct fx_conv_code *code, struct fx_dnnl_stream *stream,
                                 void *x, float *weights, void *y, void *workspace,
                                 struct fx_err *err) FX_MUST_CHECK;
-void fx_conv_code_fini(struct fx_conv_code *code);
+void fx_conv_code_fini(struct fx_conv_code *code); /* accepts a zeroed record */
 
 /* The compiled forms of one CONV2D node. */
 struct fx_conv_op {
