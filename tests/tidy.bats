@@ -160,6 +160,8 @@ judges() {
     run mandoc -T lint -W warning man/*.[1357]
     assert_success
     assert_output ""
+    # mdoc joins a full stop that stands alone, a folder of an example, to the word before it.
+    run -1 grep -nE '^\.Dl .* \.( |$)' man/*.[1357]
 }
 
 @test "man pages have no line that a terminal of 78 columns breaks" {
