@@ -120,7 +120,7 @@ static void make_ready(int first, int n, bool before)
 /* All threads stand at the begin, or behind the same barrier. */
 static void release_block()
 {
-    watch_interval();
+    watch_barrier();
     for (warp &each : now.warps)
         each.hurries = random_below(2);
     make_ready(0, now.n_threads, false);

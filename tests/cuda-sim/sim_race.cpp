@@ -1,8 +1,8 @@
 /* What is remembered of each byte that kernels touch.
  *
- * Time is counted in intervals: a new one begins with each block and behind each barrier.  A byte
- * remembers who wrote it last and who read it.  Blocks run one after the other, so whatever was
- * done since the grid began and before the block did was done by another block. */
+ * Time is counted in intervals: a new one begins with each block and behind each barrier and fence.
+ * A byte remembers who wrote it last and who read it.  Blocks run one after the other, so whatever
+ * was done since the grid began and before the block did was done by another block. */
 #include "sim_race.h"
 
 #include <array>
@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "sim.h"
+#include "sim_order.h"
 
 namespace cuda_sim
 {
@@ -34,7 +35,8 @@ struct byte_history {
 
 using page_history = std::array<byte_history, PAGE>;
 
-static uint32_t interval, of_grid, of_block; /* the present one; the first of grid and block */
+static uint32_t interval;                      /* the present one */
+static uint32_t of_grid, of_block, of_barrier; /* the first of them, and behind the last barrier */
 static bool watching;
 static pthread_t watched; /* the thread of the host that runs the grid */
 static uintptr_t shared_begin, shared_bytes;
@@ -57,16 +59,37 @@ void watch_grid(const void *shared, size_t bytes)
         entry = { 0, nullptr };
     watched = pthread_self();
     watching = getenv("CUDA_SIM_RACES") != nullptr;
+    order_grid();
 }
 
 void watch_block()
 {
     of_block = interval + 1;
+    order_block();
 }
 
-void watch_interval()
+void watch_barrier()
 {
-    interval++;
+    of_barrier = ++interval;
+    order_barrier();
+}
+
+/* Threads of the grid; the host may call device functions too. */
+static bool is_watched()
+{
+    return watching && pthread_equal(pthread_self(), watched);
+}
+
+void fence()
+{
+    if (is_watched())
+        order_fence({ of_block, of_barrier, interval++, running_thread() });
+}
+
+void meet_at(const void *address)
+{
+    if (is_watched())
+        order_atomic(address, running_thread());
 }
 
 void watch_nothing()
@@ -119,9 +142,11 @@ static byte_history *history_of(uintptr_t address)
 /* Done since `begin` by another block, or by another thread since the last barrier. */
 static bool clashes(const access &before, const access &self, uint32_t begin)
 {
-    return before.interval >= begin &&
-           (before.interval < of_block ||
-            (before.interval == self.interval && before.thread != self.thread));
+    if (before.interval < begin)
+        return false;
+    if (before.interval < of_block)
+        return !is_over(before.interval, before.thread, self.thread);
+    return before.interval >= of_barrier && before.thread != self.thread;
 }
 
 [[noreturn]] static void tell(const char *does, const char *where, const access &before,
@@ -145,7 +170,7 @@ static void remember_read(byte_history *history, const access &self, uint32_t be
 {
     access &last = history->read;
 
-    if (last.interval == self.interval && last.thread != self.thread)
+    if (last.interval >= of_barrier && last.thread != self.thread)
         last.thread = SEVERAL;
     else if (last.interval < begin || last.interval >= of_block)
         last = self;
@@ -153,7 +178,7 @@ static void remember_read(byte_history *history, const access &self, uint32_t be
 
 void watch_access(const void *memory, size_t bytes, bool writes, void *caller)
 {
-    if (!watching || !pthread_equal(pthread_self(), watched))
+    if (!is_watched())
         return;
     uintptr_t address = reinterpret_cast<uintptr_t>(memory);
     const char *does = writes ? "writes" : "reads";

@@ -1,6 +1,7 @@
-/* Races: two threads of a grid touch the same byte, one of them writes, and no barrier lies between
- * them.  With CUDA_SIM_RACES=1 in the environment the first one, in shared or in device memory, is
- * told and ends the program.  Order within a warp is not looked at: shuffles exchange values. */
+/* Races: two threads of a grid touch the same byte, one of them writes, and neither a barrier lies
+ * between them nor, where they are of two blocks, fences (sim_order.h).  With CUDA_SIM_RACES=1 in
+ * the environment the first one, in shared or in device memory, is told and ends the program. Order
+ * within a warp is not looked at: shuffles exchange values. */
 #ifndef CUDA_SIM_SIM_RACE_H
 #define CUDA_SIM_SIM_RACE_H
 
@@ -14,7 +15,7 @@ void watch_grid(const void *shared, size_t bytes);
 /* Before the first interval of each block. */
 void watch_block();
 /* At the begin of a block and behind each barrier: to its threads, what follows is later. */
-void watch_interval();
+void watch_barrier();
 /* A thread of the grid is about to touch memory; `caller` is where in its code. */
 void watch_access(const void *memory, size_t bytes, bool writes, void *caller);
 /* No block runs: what the host touches is its own affair. */

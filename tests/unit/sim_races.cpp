@@ -42,6 +42,56 @@ static void run_in_order()
     assert_int_equal(count.read()[0], 2 * N);
 }
 
+/* ---- the last block: it may read what all have written, if fences say so ------------------------
+ */
+
+enum leaves_out { NOTHING, FENCE_BEFORE, FENCE_BEHIND, BARRIER, TICKET };
+
+/* The last block of threads adds up what all of them have left, into what the first one left. */
+template <leaves_out WITHOUT> static __global__ void last_adds(float *x, unsigned *ticket)
+{
+    __shared__ bool is_last;
+
+    x[blockIdx.x * N_THREADS + threadIdx.x] = 1.0f;
+    if (WITHOUT != BARRIER)
+        __syncthreads();
+    if (threadIdx.x == 0) {
+        if (WITHOUT != FENCE_BEFORE)
+            __threadfence();
+        is_last = WITHOUT == TICKET || atomicInc(ticket, N_BLOCKS - 1) == N_BLOCKS - 1;
+        if (WITHOUT != FENCE_BEHIND)
+            __threadfence();
+    }
+    __syncthreads();
+    for (unsigned i = 1; is_last && i < N_BLOCKS; i++)
+        x[threadIdx.x] += x[i * N_THREADS + N_THREADS - 1 - threadIdx.x];
+}
+
+template <leaves_out WITHOUT> static void run_last()
+{
+    device_array<float> x(std::vector<float>(N, 0.0f));
+    device_array<unsigned> ticket(std::vector<unsigned>(1, 0));
+
+    for (int i = 0; i < 2; i++) { /* the ticket is as it was */
+        cuda_sim::launch("a kernel", last_adds<WITHOUT>, N_BLOCKS, N_THREADS, 0, nullptr, x.data,
+                         ticket.data);
+        cudaDeviceSynchronize();
+        assert_true(x.read()[N_THREADS / 2] == N_BLOCKS);
+    }
+}
+
+static void fences_order_blocks(void **)
+{
+    for (uint64_t seed = 0; seed < 4; seed++) {
+        cuda_sim::seed(seed);
+        run_last<NOTHING>();
+        dies(run_last<FENCE_BEFORE>, "device memory that another block wrote");
+        dies(run_last<FENCE_BEHIND>, "device memory that another block wrote");
+        dies(run_last<BARRIER>, "device memory that another block wrote");
+        dies(run_last<TICKET>, "device memory that another block ");
+    }
+}
+
 /* ---- races ---------------------------------------------------------------------------------- */
 
 /* The same value from all threads, but who knows that. */
@@ -130,6 +180,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(order_is_no_race),
+        cmocka_unit_test(fences_order_blocks),
         cmocka_unit_test(races_are_told),
         cmocka_unit_test(without_the_variable_nothing_is_watched),
     };

@@ -44,6 +44,10 @@ const uint64_t *exchange(uint64_t value, place here);
 int lane();
 /* Only whole warps exchange: complains of another mask. */
 void check_mask(unsigned mask, place here);
+/* What an atomic operation on an address and a fence of the running thread say of the order of
+ * accesses to device memory (sim_order.h). */
+void meet_at(const void *address);
+void fence();
 
 /* `value` of the lane that `source` says, given one's own; one's own where that is no lane. */
 template <class T, class Source> T shuffle(unsigned mask, T value, Source source, place here)
@@ -116,6 +120,11 @@ template <class T> T __shfl_up_sync(unsigned mask, T value, unsigned delta, CUDA
     return cuda_sim::shuffle(mask, value, from, { file, line });
 }
 
+inline void __threadfence()
+{
+    cuda_sim::fence();
+}
+
 /* ---- atomics: threads switch at barriers and shuffles only ------------------------------------
  */
 
@@ -123,6 +132,7 @@ template <class T> __attribute__((no_sanitize("thread"))) T cuda_sim_replace(T *
 {
     T old = *address;
 
+    cuda_sim::meet_at(address);
     *address = value;
     return old;
 }
@@ -135,6 +145,11 @@ inline int atomicAdd(int *address, int value)
 inline unsigned atomicAdd(unsigned *address, unsigned value)
 {
     return cuda_sim_replace(address, *address + value);
+}
+
+inline unsigned atomicInc(unsigned *address, unsigned last)
+{
+    return cuda_sim_replace(address, *address >= last ? 0 : *address + 1);
 }
 
 inline int atomicOr(int *address, int value)
