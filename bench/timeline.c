@@ -107,12 +107,10 @@ static int nodes_of(const struct fx_lowered *lowered, const struct fx_instr *s)
     case FX_INSTR_DENSE:
     case FX_INSTR_DENSE_BACK:
         return dense_nodes(lowered, s);
-    case FX_INSTR_NORM_STATS: /* sums, moments */
-        return s->first < s->operands[0].c ? 2 : 0;
-    case FX_INSTR_NORM_GATHER: /* sums with the pass, finish */
-        return 2;
-    case FX_INSTR_NORM_BACK: /* sums, finish, the pass */
-        return s->operands[2].image_bytes > 0 ? 3 : 2;
+    case FX_INSTR_NORM_STATS:
+        return s->first < s->operands[0].c;
+    case FX_INSTR_NORM_BACK: /* sums, the pass */
+        return 1 + (s->operands[2].image_bytes > 0);
     default:
         return 1;
     }

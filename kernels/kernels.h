@@ -33,6 +33,7 @@ struct fx_k_launch {
     cudaStream_t stream;
     int n_lanes;
     bool bf16;
+    unsigned *tickets; /* of this stream alone, for the sums of norms: zeros, and zeros again */
 };
 
 /* A map in NHWC: pixel r, channel c of lane k is data[k * lane + r * ld + c] in elements.  A
@@ -117,6 +118,8 @@ struct fx_k_norm {
 
 /* Scratch that the sums of a launch need, in bytes; the same for forward and backward. */
 size_t fx_k_norm_scratch(int rows, int c, int n_lanes);
+/* Tickets that they need, in bytes. */
+size_t fx_k_norm_tickets(int c, int n_lanes);
 
 /* stats of channels first .. x->c-1 over all rows. */
 cudaError_t fx_k_norm_stats(const struct fx_k_launch *l, const struct fx_k_map *x, int first,

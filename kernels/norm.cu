@@ -36,9 +36,22 @@ static __device__ __forceinline__ fx_norm_totals shifted(fx_norm_totals sums, do
     return { sums.a + n * shift, sums.b + shift * (2.0 * sums.a + n * shift) };
 }
 
+/* Mean and variances from sum (x - origin) and sum (x - origin)^2 of n values. */
+static __device__ __forceinline__ void put_moments(const fx_k_stats &stats, unsigned lane, int c,
+                                                   fx_norm_totals sums, double n, double origin)
+{
+    float *to = stats.data + lane * stats.lane + c;
+    double offset = sums.a / n, m2 = sums.b - sums.a * offset;
+
+    m2 = m2 < 0 ? 0 : m2; /* NaN stays NaN */
+    to[0] = (float)(origin + offset);
+    to[stats.stride] = (float)(m2 / n);
+    to[2 * stats.stride] = (float)(n > 1 ? m2 / (n - 1) : m2 / n);
+}
+
 template <class T>
 static __global__ void __launch_bounds__(FX_NORM_THREADS, FX_NORM_RESIDENT)
-    norm_sums(fx_k_map x, fx_norm_cut cut, double *scratch)
+    norm_sums(fx_k_map x, fx_norm_cut cut, int first, fx_norm_scratch scratch, fx_k_stats stats)
 {
     constexpr int BATCH = fx_norm_batch<T>(1);
     __shared__ fx_norm_shared shared;
@@ -70,49 +83,26 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, FX_NORM_RESIDENT)
         from.at += BATCH * from.step;
     }
     fx_norm_reduce(cut, t, sums, &shared);
-    fx_norm_leave(cut, shared, scratch, [&](int c, fx_norm_totals about_pivot) {
-        return shifted(about_pivot, n,
-                       value_at<T>(x, blockIdx.z, part, c) - value_at<T>(x, blockIdx.z, 0, c));
-    });
-}
-
-template <class T>
-static __global__ void __launch_bounds__(FX_NORM_FINAL_X *FX_NORM_FINAL_Y)
-    norm_moments(fx_k_map x, fx_norm_cut cut, int first, const double *scratch, fx_k_stats stats)
-{
-    int c = cut.first + (int)(blockIdx.x * FX_NORM_FINAL_X + threadIdx.x);
-    float *to = stats.data + blockIdx.z * stats.lane;
-    fx_norm_totals sums = fx_norm_total(cut, scratch);
-    double n = cut.rows, offset = sums.a / n, m2 = sums.b - sums.a * offset;
-
-    if (threadIdx.y > 0 || c < first || c >= cut.c)
-        return;
-    m2 = m2 < 0 ? 0 : m2; /* NaN stays NaN */
-    to[c] = (float)(value_at<T>(x, blockIdx.z, 0, c) + offset);
-    to[stats.stride + c] = (float)(m2 / n);
-    to[2 * stats.stride + c] = (float)(n > 1 ? m2 / (n - 1) : m2 / n);
-}
-
-template <class T>
-static cudaError_t launch(const struct fx_k_launch *l, const struct fx_k_map *x, int first,
-                          const fx_norm_cut &cut, const struct fx_k_stats *stats, double *scratch)
-{
-    cudaError_t error = FX_LAUNCH(norm_sums<T>, fx_norm_grid(cut, l->n_lanes), FX_NORM_THREADS, 0,
-                                  l->stream, *x, cut, scratch);
-
-    if (error != cudaSuccess)
-        return error;
-    return FX_LAUNCH(norm_moments<T>, fx_norm_final_grid(cut, l->n_lanes), fx_norm_final_threads(),
-                     0, l->stream, *x, cut, first, (const double *)scratch, *stats);
+    fx_norm_finish(
+        cut, shared, scratch,
+        [&](int c, fx_norm_totals about_pivot) {
+            return shifted(about_pivot, n,
+                           value_at<T>(x, t.lane, part, c) - value_at<T>(x, t.lane, 0, c));
+        },
+        [&](int c, fx_norm_totals totals) {
+            if (c >= first && c < cut.c)
+                put_moments(stats, t.lane, c, totals, cut.rows, value_at<T>(x, t.lane, 0, c));
+        });
 }
 
 cudaError_t fx_k_norm_stats(const struct fx_k_launch *l, const struct fx_k_map *x, int first,
                             int rows, const struct fx_k_stats *stats, void *scratch)
 {
     fx_norm_cut cut = fx_norm_sum_cut(rows, first, x->c, l->n_lanes, FX_NORM_RESIDENT);
+    auto *norm_sums_of = l->bf16 ? norm_sums<__nv_bfloat16> : norm_sums<float>;
 
-    return l->bf16 ? launch<__nv_bfloat16>(l, x, first, cut, stats, (double *)scratch)
-                   : launch<float>(l, x, first, cut, stats, (double *)scratch);
+    return FX_LAUNCH(norm_sums_of, fx_norm_grid(cut, l->n_lanes), FX_NORM_THREADS, 0, l->stream, *x,
+                     cut, first, fx_norm_scratch_of(l, scratch), *stats);
 }
 
 /* Fewer channels may be cut into more parts: the most that any `first` needs. */
@@ -126,6 +116,13 @@ size_t fx_k_norm_scratch(int rows, int c, int n_lanes)
         most = n > most ? n : most;
     }
     return (size_t)n_lanes * most * sizeof(double);
+}
+
+size_t fx_k_norm_tickets(int c, int n_lanes)
+{
+    dim3 grid = fx_norm_grid(fx_norm_sum_cut(1, 0, c, n_lanes, 1), n_lanes);
+
+    return (size_t)grid.x * grid.z * sizeof(unsigned);
 }
 
 /* ---- running statistics -----------------------------------------------------------------------

@@ -11,24 +11,6 @@ static constexpr int sums_resident(bool bf16)
     return bf16 ? FX_NORM_RESIDENT : 2;
 }
 
-template <class T, bool RELU, bool DROPS>
-static __global__ void __launch_bounds__(FX_NORM_THREADS, sums_resident(sizeof(T) == 2))
-    norm_back_sums(fx_k_map x, fx_k_map dy, fx_norm_cut cut, fx_k_norm norm, double *scratch)
-{
-    __shared__ fx_norm_table table;
-    __shared__ fx_norm_shared shared;
-    fx_norm_thread t = fx_norm_thread_of(cut);
-    fx_norm_pair sums = {};
-
-    fx_norm_back_loop<T, RELU, DROPS, FX_NORM_FORGETS>(
-        { x, dy, dy }, cut, t, norm, [&] { return fx_norm_sum_line_of(norm, cut, t, &table); },
-        [&](const fx_norm_sum_line &k, const fx_map_block &v, fx_map_block *g) {
-            fx_norm_sum_back(&sums, v, k.mean, *g);
-        });
-    fx_norm_reduce(cut, t, sums, &shared);
-    fx_norm_leave(cut, shared, scratch, [](int, fx_norm_totals totals) { return totals; });
-}
-
 /* Where the results of the sums go. */
 struct norm_back_results {
     fx_k_array d_weight, d_bias;
@@ -44,17 +26,15 @@ static __device__ __forceinline__ void put(const fx_k_array &to, unsigned lane, 
     *at = accumulate ? *at + (float)value : (float)value;
 }
 
-static __global__ void __launch_bounds__(FX_NORM_FINAL_X *FX_NORM_FINAL_Y)
-    norm_back_finish(fx_norm_cut cut, fx_k_norm norm, const double *scratch, norm_back_results to)
+/* sums: of g, of g * (x - mean); of a channel of padding, zeros. */
+static __device__ __forceinline__ void put_results(const norm_back_results &to,
+                                                   const fx_norm_cut &cut, const fx_k_norm &norm,
+                                                   unsigned lane, int c, fx_norm_totals sums)
 {
-    unsigned lane = blockIdx.z;
-    int c = (int)(blockIdx.x * FX_NORM_FINAL_X + threadIdx.x), stride = cut.n_blocks * FX_K_BLOCK;
+    int stride = cut.n_blocks * FX_K_BLOCK;
     float *coef = to.coef + (size_t)lane * 3 * (size_t)stride + c;
-    fx_norm_totals sums = fx_norm_total(cut, scratch); /* of g, of g * (x - mean) */
     double by_g = 0, by_x = 0, constant = 0, n = cut.rows;
 
-    if (threadIdx.y > 0 || c >= stride)
-        return;
     if (c < cut.c) {
         fx_norm_channel k = fx_norm_channel_of(norm, lane, c);
 
@@ -69,7 +49,29 @@ static __global__ void __launch_bounds__(FX_NORM_FINAL_X *FX_NORM_FINAL_Y)
     coef[2 * stride] = (float)constant;
 }
 
-using norm_sums_kernel = void(fx_k_map, fx_k_map, fx_norm_cut, fx_k_norm, double *);
+template <class T, bool RELU, bool DROPS>
+static __global__ void __launch_bounds__(FX_NORM_THREADS, sums_resident(sizeof(T) == 2))
+    norm_back_sums(fx_k_map x, fx_k_map dy, fx_norm_cut cut, fx_k_norm norm,
+                   fx_norm_scratch scratch, norm_back_results results)
+{
+    __shared__ fx_norm_table table;
+    __shared__ fx_norm_shared shared;
+    fx_norm_thread t = fx_norm_thread_of(cut);
+    fx_norm_pair sums = {};
+
+    fx_norm_back_loop<T, RELU, DROPS, FX_NORM_FORGETS>(
+        { x, dy, dy }, cut, t, norm, [&] { return fx_norm_sum_line_of(norm, cut, t, &table); },
+        [&](const fx_norm_sum_line &k, const fx_map_block &v, fx_map_block *g) {
+            fx_norm_sum_back(&sums, v, k.mean, *g);
+        });
+    fx_norm_reduce(cut, t, sums, &shared);
+    fx_norm_finish(
+        cut, shared, scratch, [](int, fx_norm_totals totals) { return totals; },
+        [&](int c, fx_norm_totals totals) { put_results(results, cut, norm, t.lane, c, totals); });
+}
+
+using norm_sums_kernel = void(fx_k_map, fx_k_map, fx_norm_cut, fx_k_norm, fx_norm_scratch,
+                              norm_back_results);
 
 template <class T> static norm_sums_kernel *sums_kernel(const struct fx_k_norm *norm)
 {
@@ -89,13 +91,9 @@ cudaError_t fx_k_norm_back_sums(const struct fx_k_launch *l, const struct fx_k_m
     norm_back_results results = { d_weight, d_bias, accumulate, coef };
     norm_sums_kernel *norm_back_sums_of =
         l->bf16 ? sums_kernel<__nv_bfloat16>(norm) : sums_kernel<float>(norm);
-    cudaError_t error = FX_LAUNCH(norm_back_sums_of, fx_norm_grid(cut, l->n_lanes), FX_NORM_THREADS,
-                                  0, l->stream, *x, *dy, cut, *norm, (double *)scratch);
 
-    if (error != cudaSuccess)
-        return error;
-    return FX_LAUNCH(norm_back_finish, fx_norm_final_grid(cut, l->n_lanes), fx_norm_final_threads(),
-                     0, l->stream, cut, *norm, (const double *)scratch, results);
+    return FX_LAUNCH(norm_back_sums_of, fx_norm_grid(cut, l->n_lanes), FX_NORM_THREADS, 0,
+                     l->stream, *x, *dy, cut, *norm, fx_norm_scratch_of(l, scratch), results);
 }
 
 /* ---- dx ------------------------------------------------------------------------------------- */

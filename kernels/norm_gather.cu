@@ -36,12 +36,34 @@ struct gather_line {
     fx_map_block scale, shift, mean, weight;
 };
 
+/* Where the results of the sums go, and whether they are added there. */
+struct norm_gathered {
+    fx_k_array d_weight, d_bias;
+    bool accumulate;
+    fx_k_stats stats;
+    bool add;
+};
+
+/* sums: of g, of g * (x - mean). */
+static __device__ __forceinline__ void keep_gathered(const norm_gathered &to, const fx_k_norm &norm,
+                                                     unsigned lane, int c, fx_norm_totals sums)
+{
+    float *stats = to.stats.data + lane * to.stats.lane + c;
+    double d_weight = sums.b * fx_norm_channel_of(norm, lane, c).invstd;
+    double weight = (double)norm.weight.data[lane * norm.weight.lane + c];
+
+    keep(to.d_weight.data + lane * to.d_weight.lane + c, d_weight, to.accumulate);
+    keep(to.d_bias.data + lane * to.d_bias.lane + c, sums.a, to.accumulate);
+    keep(stats + GATHERED_BIAS * to.stats.stride, weight * sums.a, to.add);
+    keep(stats + GATHERED_WEIGHT * to.stats.stride, weight * d_weight, to.add);
+}
+
 enum { GATHER_RESIDENT = 2 }; /* blocks of threads on a multiprocessor */
 
 template <class T, bool RELU, bool DROPS, bool ADDS>
 static __global__ void __launch_bounds__(FX_NORM_THREADS, GATHER_RESIDENT)
     norm_gather(fx_k_map x, fx_k_map dy, fx_k_map gathered, fx_norm_cut cut, fx_k_norm norm,
-                double *scratch)
+                fx_norm_scratch scratch, norm_gathered to)
 {
     __shared__ fx_norm_table table;
     __shared__ fx_norm_shared shared;
@@ -61,36 +83,16 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, GATHER_RESIDENT)
                 g->c[i] *= k.weight.c[i];
         });
     fx_norm_reduce(cut, t, sums, &shared);
-    fx_norm_leave(cut, shared, scratch, [](int, fx_norm_totals totals) { return totals; });
+    fx_norm_finish(
+        cut, shared, scratch, [](int, fx_norm_totals totals) { return totals; },
+        [&](int c, fx_norm_totals totals) {
+            if (c < cut.c)
+                keep_gathered(to, norm, t.lane, c, totals);
+        });
 }
 
-/* Where the results of the sums go, and whether they are added there. */
-struct norm_gathered {
-    fx_k_array d_weight, d_bias;
-    bool accumulate;
-    fx_k_stats stats;
-    bool add;
-};
-
-static __global__ void __launch_bounds__(FX_NORM_FINAL_X *FX_NORM_FINAL_Y)
-    norm_gather_finish(fx_norm_cut cut, fx_k_norm norm, const double *scratch, norm_gathered to)
-{
-    unsigned lane = blockIdx.z;
-    int c = (int)(blockIdx.x * FX_NORM_FINAL_X + threadIdx.x);
-    fx_norm_totals sums = fx_norm_total(cut, scratch); /* of g, of g * (x - mean) */
-    float *stats = to.stats.data + lane * to.stats.lane + c;
-
-    if (threadIdx.y > 0 || c >= cut.c)
-        return;
-    double d_weight = sums.b * fx_norm_channel_of(norm, lane, c).invstd;
-    double weight = (double)norm.weight.data[lane * norm.weight.lane + c];
-    keep(to.d_weight.data + lane * to.d_weight.lane + c, d_weight, to.accumulate);
-    keep(to.d_bias.data + lane * to.d_bias.lane + c, sums.a, to.accumulate);
-    keep(stats + GATHERED_BIAS * to.stats.stride, weight * sums.a, to.add);
-    keep(stats + GATHERED_WEIGHT * to.stats.stride, weight * d_weight, to.add);
-}
-
-using norm_gather_kernel = void(fx_k_map, fx_k_map, fx_k_map, fx_norm_cut, fx_k_norm, double *);
+using norm_gather_kernel = void(fx_k_map, fx_k_map, fx_k_map, fx_norm_cut, fx_k_norm,
+                                fx_norm_scratch, norm_gathered);
 
 template <class T, bool ADDS> static norm_gather_kernel *gather_kernel(const struct fx_k_norm *norm)
 {
@@ -117,14 +119,9 @@ cudaError_t fx_k_norm_gather(const struct fx_k_launch *l, const struct fx_k_map 
     norm_gathered to = { d_weight, d_bias, accumulate, *stats, add };
     norm_gather_kernel *norm_gather_of =
         l->bf16 ? gather_kernel_for<__nv_bfloat16>(norm, add) : gather_kernel_for<float>(norm, add);
-    cudaError_t error = FX_LAUNCH(norm_gather_of, fx_norm_grid(cut, l->n_lanes), FX_NORM_THREADS, 0,
-                                  l->stream, *x, *dy, *g, cut, *norm, (double *)scratch);
 
-    if (error != cudaSuccess)
-        return error;
-    return FX_LAUNCH(norm_gather_finish, fx_norm_final_grid(cut, l->n_lanes),
-                     fx_norm_final_threads(), 0, l->stream, cut, *norm, (const double *)scratch,
-                     to);
+    return FX_LAUNCH(norm_gather_of, fx_norm_grid(cut, l->n_lanes), FX_NORM_THREADS, 0, l->stream,
+                     *x, *dy, *g, cut, *norm, fx_norm_scratch_of(l, scratch), to);
 }
 
 /* ---- settle -----------------------------------------------------------------------------------

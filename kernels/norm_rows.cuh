@@ -13,6 +13,7 @@
 enum {
     FX_NORM_THREADS = 256,
     FX_NORM_MAX_WIDTH = 64,
+    FX_NORM_SUM_WIDTH = 8,  /* of sums: few partial sums, 128 bytes of a pixel in bf16 */
     FX_NORM_LEAST_ROWS = 4, /* of a thread, where there are enough */
     FX_NORM_RESIDENT = 3,   /* blocks of threads on a multiprocessor: up to 80 registers a thread */
     FX_NORM_PROCESSORS = 132, /* multiprocessors of an H200 */
@@ -30,9 +31,11 @@ static inline int fx_norm_ceil(int a, int b)
     return (a + b - 1) / b;
 }
 
-/* Cuts channels first .. c-1 (first is rounded down to a whole block) of n_lanes lanes so that
- * there are at most n_wanted blocks of threads, if that is possible. */
-static inline fx_norm_cut fx_norm_cut_of(int rows, int first, int c, int n_lanes, int n_wanted)
+/* Cuts channels first .. c-1 (first is rounded down to a whole block) of n_lanes lanes into chunks
+ * of at most max_width blocks so that there are at most n_wanted blocks of threads, if that is
+ * possible. */
+static inline fx_norm_cut fx_norm_cut_of(int rows, int first, int c, int n_lanes, int max_width,
+                                         int n_wanted)
 {
     fx_norm_cut cut = {};
 
@@ -40,7 +43,7 @@ static inline fx_norm_cut fx_norm_cut_of(int rows, int first, int c, int n_lanes
     cut.c = c;
     cut.rows = rows;
     cut.n_blocks = fx_norm_ceil(c - cut.first, FX_K_BLOCK);
-    int n_chunks = fx_norm_ceil(cut.n_blocks, FX_NORM_MAX_WIDTH);
+    int n_chunks = fx_norm_ceil(cut.n_blocks, max_width);
     cut.width = fx_norm_ceil(cut.n_blocks, n_chunks);
     cut.height = FX_NORM_THREADS / cut.width;
 
@@ -51,16 +54,19 @@ static inline fx_norm_cut fx_norm_cut_of(int rows, int first, int c, int n_lanes
 }
 
 /* For sums: all blocks of threads at once on the device, no more, for few partial sums and no
- * second turn; `resident` of them on a multiprocessor. */
+ * second turn; `resident` of them on a multiprocessor.  Narrow and tall, for the last block of a
+ * chunk has to read what all of them have left. */
 static inline fx_norm_cut fx_norm_sum_cut(int rows, int first, int c, int n_lanes, int resident)
 {
-    return fx_norm_cut_of(rows, first, c, n_lanes, FX_NORM_PROCESSORS * resident);
+    return fx_norm_cut_of(rows, first, c, n_lanes, FX_NORM_SUM_WIDTH,
+                          FX_NORM_PROCESSORS * resident);
 }
 
 /* For passes that write a map: several times as many, so that none waits long for the last. */
 static inline fx_norm_cut fx_norm_pass_cut(int rows, int c, int n_lanes)
 {
-    return fx_norm_cut_of(rows, 0, c, n_lanes, 4 * FX_NORM_PROCESSORS * FX_NORM_RESIDENT);
+    return fx_norm_cut_of(rows, 0, c, n_lanes, FX_NORM_MAX_WIDTH,
+                          4 * FX_NORM_PROCESSORS * FX_NORM_RESIDENT);
 }
 
 static inline dim3 fx_norm_grid(const fx_norm_cut &cut, int n_lanes)

@@ -1,11 +1,11 @@
 /* Two sums over the rows of a map for each channel, in two levels and in one order: a block of
- * threads sums its part of the rows, in f32 pairwise, and leaves partial sums in scratch; a second
- * kernel adds those in double. */
+ * threads sums its part of the rows, in f32 pairwise, and leaves partial sums in scratch; the last
+ * one of a chunk of channels adds those of all parts, in double, and finishes what they are for. */
 #ifndef FX_KERNELS_NORM_SUMS_CUH
 #define FX_KERNELS_NORM_SUMS_CUH
 
+#include "last_block.cuh"
 #include "norm_rows.cuh"
-#include "sums.cuh"
 
 /* Two sums for each channel of a thread. */
 struct fx_norm_pair {
@@ -57,67 +57,99 @@ static __device__ __forceinline__ size_t fx_norm_partial(const fx_norm_cut &cut,
     return ((size_t)lane * (size_t)cut.n_parts + part) * 2 * (size_t)cut.n_blocks * FX_K_BLOCK;
 }
 
+/* What the blocks of threads of a launch share. */
+struct fx_norm_scratch {
+    double *partials;
+    unsigned *tickets; /* (lanes, chunks) */
+};
+
+static inline fx_norm_scratch fx_norm_scratch_of(const fx_k_launch *l, void *scratch)
+{
+    return { (double *)scratch, l->tickets };
+}
+
 struct fx_norm_totals {
     double a, b;
 };
+
+/* The channels of a block of threads: `first` counts from the cut's. */
+struct fx_norm_chunk {
+    int first, n;
+};
+
+static __device__ __forceinline__ fx_norm_chunk fx_norm_chunk_of(const fx_norm_cut &cut)
+{
+    int width = cut.width * FX_K_BLOCK, first = (int)blockIdx.x * width;
+
+    return { first, min(width, cut.n_blocks * FX_K_BLOCK - first) };
+}
 
 /* Leaves the sums of a block of threads as partial sums, as `refer` makes them of (channel, sums).
  * All threads of the block call it. */
 template <class Refer>
 static __device__ __forceinline__ void fx_norm_leave(const fx_norm_cut &cut,
-                                                     const fx_norm_shared &shared, double *scratch,
+                                                     const fx_norm_chunk &chunk,
+                                                     const fx_norm_shared &shared, double *partials,
                                                      Refer refer)
 {
-    int n_channels = cut.n_blocks * FX_K_BLOCK, chunk = cut.width * FX_K_BLOCK;
-    int first = (int)blockIdx.x * chunk, n = min(chunk, n_channels - first);
-    double *to = scratch + fx_norm_partial(cut, blockIdx.z, blockIdx.y) + first;
+    int i = (int)threadIdx.x;
+    double *to = partials + fx_norm_partial(cut, blockIdx.z, blockIdx.y) + chunk.first + i;
 
-    for (int i = (int)threadIdx.x; i < n; i += FX_NORM_THREADS) {
-        double a = (double)shared.a[i % FX_K_BLOCK][i / FX_K_BLOCK];
-        double b = (double)shared.b[i % FX_K_BLOCK][i / FX_K_BLOCK];
-        fx_norm_totals sums = refer(cut.first + first + i, fx_norm_totals{ a, b });
-
-        to[i] = sums.a;
-        to[n_channels + i] = sums.b;
-    }
+    static_assert(FX_NORM_SUM_WIDTH * FX_K_BLOCK <= FX_NORM_THREADS, "a thread for each channel");
+    if (i >= chunk.n)
+        return;
+    double a = (double)shared.a[i % FX_K_BLOCK][i / FX_K_BLOCK];
+    double b = (double)shared.b[i % FX_K_BLOCK][i / FX_K_BLOCK];
+    fx_norm_totals sums = refer(cut.first + chunk.first + i, fx_norm_totals{ a, b });
+    to[0] = sums.a;
+    to[cut.n_blocks * FX_K_BLOCK] = sums.b;
 }
 
-/* ---- the second level: (32, 32) threads for 32 channels; threadIdx.y takes every 32nd part ----
- */
-
-enum { FX_NORM_FINAL_X = 32, FX_NORM_FINAL_Y = 32 };
-
-static inline dim3 fx_norm_final_grid(const fx_norm_cut &cut, int n_lanes)
-{
-    return dim3((unsigned)fx_norm_ceil(cut.n_blocks * FX_K_BLOCK, FX_NORM_FINAL_X), 1,
-                (unsigned)n_lanes);
-}
-
-static inline dim3 fx_norm_final_threads(void)
-{
-    return dim3(FX_NORM_FINAL_X, FX_NORM_FINAL_Y);
-}
-
-/* The sums over all rows of channel number blockIdx.x * 32 + threadIdx.x of the cut, for the
- * threads of y = 0.  All threads of the block call it. */
+/* The sums over all parts of channel i of the chunk, for thread i.  All threads of the block call
+ * it: chunk.n of them side by side, and of these rows each takes every height-th part. */
 static __device__ __forceinline__ fx_norm_totals fx_norm_total(const fx_norm_cut &cut,
-                                                               const double *scratch)
+                                                               const fx_norm_chunk &chunk,
+                                                               const double *partials)
 {
-    int n_channels = cut.n_blocks * FX_K_BLOCK;
-    int channel = (int)(blockIdx.x * FX_NORM_FINAL_X + threadIdx.x);
-    int end = channel < n_channels ? cut.n_parts : 0;
-    double a = 0, b = 0;
+    __shared__ fx_norm_totals rows[FX_NORM_THREADS];
+    int self = (int)threadIdx.x, height = FX_NORM_THREADS / chunk.n;
+    int x = self % chunk.n, y = self / chunk.n, end = y < height ? cut.n_parts : 0;
+    fx_norm_totals sums = {};
 
 #pragma unroll 4
-    for (int part = (int)threadIdx.y; part < end; part += FX_NORM_FINAL_Y) {
-        const double *from = scratch + fx_norm_partial(cut, blockIdx.z, (unsigned)part) + channel;
+    for (int part = y; part < end; part += height) {
+        const double *from =
+            partials + fx_norm_partial(cut, blockIdx.z, (unsigned)part) + chunk.first + x;
 
-        a += from[0];
-        b += from[n_channels];
+        sums.a += from[0];
+        sums.b += from[cut.n_blocks * FX_K_BLOCK];
     }
-    a = fx_column_sum<FX_NORM_FINAL_Y>(a);
-    b = fx_column_sum<FX_NORM_FINAL_Y>(b);
-    return { a, b };
+    rows[self] = sums;
+    __syncthreads();
+    for (int i = 1; y == 0 && i < height; i++) {
+        sums.a += rows[i * chunk.n + x].a;
+        sums.b += rows[i * chunk.n + x].b;
+    }
+    return sums;
+}
+
+/* What follows fx_norm_reduce: leaves the sums of a block of threads, and of the last block of its
+ * chunk has a thread finish(channel, sums over all rows) for each channel.  All threads of the
+ * block call it. */
+template <class Refer, class Finish>
+static __device__ __forceinline__ void fx_norm_finish(const fx_norm_cut &cut,
+                                                      const fx_norm_shared &shared,
+                                                      const fx_norm_scratch &scratch, Refer refer,
+                                                      Finish finish)
+{
+    fx_norm_chunk chunk = fx_norm_chunk_of(cut);
+
+    fx_norm_leave(cut, chunk, shared, scratch.partials, refer);
+    if (!fx_is_last_block(scratch.tickets + blockIdx.z * gridDim.x + blockIdx.x, gridDim.y))
+        return;
+    fx_norm_totals sums = fx_norm_total(cut, chunk, scratch.partials);
+    if ((int)threadIdx.x < chunk.n)
+        finish(cut.first + chunk.first + (int)threadIdx.x, sums);
 }
 
 #endif

@@ -129,15 +129,36 @@ static inline struct fx_k_grad vec_grad(const struct vec *v, bool add)
     return (struct fx_k_grad){ v->device, v->lane, add };
 }
 
+/* What the device has, guards included; the caller frees it. */
+static inline float *vec_got(const struct vec *v)
+{
+    size_t n_bytes = (size_t)v->n_lanes * v->lane * sizeof(float);
+    float *got = malloc(n_bytes);
+
+    assert_non_null(got);
+    from_device(got, v->device, n_bytes);
+    return got;
+}
+
+/* Its bits are those of `before`, which is freed, but for the guards. */
+static inline void vec_check_same(const struct vec *v, float *before)
+{
+    float *got = vec_got(v);
+
+    for (int k = 0; k < v->n_lanes; k++)
+        assert_memory_equal(got + (size_t)k * v->lane, before + (size_t)k * v->lane,
+                            v->n * sizeof(float));
+    free(got);
+    free(before);
+}
+
 /* The device's values are the expected ones, within tolerance times the larger of 1 and their size;
  * the guards are as they were. */
 static inline void vec_check(struct vec *v, double tolerance, const char *what)
 {
     size_t n_all = (size_t)v->n_lanes * v->lane;
-    float *got = malloc(n_all * sizeof(float));
+    float *got = vec_got(v);
 
-    assert_non_null(got);
-    from_device(got, v->device, n_all * sizeof(float));
     for (size_t i = 0; i < n_all; i++) {
         size_t k = i / v->lane, at = i % v->lane;
         double expected = at < v->n ? (double)v->expected[k * v->n + at] : 0;

@@ -123,9 +123,12 @@ static void one_gather(const struct config *g)
     map_check(&b.dy, 0, false, "gather, dy");
     map_check(&f.x, 0, false, "gather, x");
     if (!g->flag) {
+        float *once = vec_got(&b.d_weight);
+
         memcpy(b.dy.expected, b.g.expected, b.g.n_values * sizeof *b.g.expected);
         gather(&f, &b, &to, &b.dy);
         map_check(&b.dy, 1e-6, true, "gathered gradient in place of dy");
+        vec_check_same(&b.d_weight, once);
     }
     vec_close(&to.stats);
     back_close(&b);

@@ -223,7 +223,8 @@ struct fx_cuda_exec fx_cuda_exec_of(const struct fx_program *program,
         .batch = batch,
         .launch = { .stream = model->device->main,
                     .n_lanes = batch->n,
-                    .bf16 = model->device->bf16 },
+                    .bf16 = model->device->bf16,
+                    .tickets = model->tickets },
         .images = fx_batch_block_view(model->batch, model->n_max),
     };
 }

@@ -107,12 +107,13 @@ struct fx_model {
     int n_max; /* images of the largest program */
     struct fx_device_store store;
     struct fx_program *programs; /* owned list */
-    size_t activation_bytes, workspace_bytes[FX_CUDA_QUEUES];
+    size_t activation_bytes, workspace_bytes[FX_CUDA_QUEUES], ticket_bytes;
     bool is_allocated;
     struct fx_staging staging;
     /* device memory, owned: */
     char *activations, *workspace[FX_CUDA_QUEUES];
-    void *batch; /* a block of input_internal.h */
+    unsigned *tickets; /* of the main stream (kernels.h): zeros between launches */
+    void *batch;       /* a block of input_internal.h */
     float *pixels;
     uint8_t *augmented;
     struct fx_losses *losses;

@@ -77,6 +77,7 @@ static void free_memory(struct fx_model *model)
     free_device(&model->activations);
     for (int queue = 0; queue < FX_CUDA_QUEUES; queue++)
         free_device(&model->workspace[queue]);
+    free_device(&model->tickets);
     free_device(&model->batch);
     free_device(&model->pixels);
     free_device(&model->augmented);
@@ -229,6 +230,8 @@ static enum fx_status allocate_all(struct fx_model *model, struct fx_err *err)
     FX_CUDA(cudaMemsetAsync(model->activations, 0, model->activation_bytes, stream));
     for (int queue = 0; queue < FX_CUDA_QUEUES; queue++)
         FX_TRY(allocate((void **)&model->workspace[queue], model->workspace_bytes[queue], err));
+    FX_TRY(allocate((void **)&model->tickets, model->ticket_bytes, err));
+    FX_CUDA(cudaMemsetAsync(model->tickets, 0, model->ticket_bytes, stream));
     FX_TRY(allocate_step(model, err));
     FX_CUDA(cudaMemsetAsync(model->result, 0, sizeof *model->result, stream));
     FX_TRY(allocate_staging(&model->staging, model, err));

@@ -51,10 +51,14 @@ static enum fx_status compile_stats(const struct fx_cuda_exec *exec, const struc
                                     struct fx_compiled *compiled, size_t *workspace,
                                     struct fx_err *err)
 {
+    size_t *tickets = &exec->program->model->ticket_bytes;
+    int c = s->operands[0].c, n_lanes = exec->launch.n_lanes;
+    size_t n_bytes = fx_k_norm_tickets(c, n_lanes);
+
     (void)compiled;
     (void)err;
-    *workspace = fx_k_norm_scratch(fx_cuda_rows(exec, &s->operands[0]), s->operands[0].c,
-                                   exec->launch.n_lanes);
+    *tickets = n_bytes > *tickets ? n_bytes : *tickets;
+    *workspace = fx_k_norm_scratch(fx_cuda_rows(exec, &s->operands[0]), c, n_lanes);
     return FX_OK;
 }
 
