@@ -35,3 +35,30 @@ END
     cmp whole/last.safetensors often/last.safetensors
     cmp whole/best.safetensors often/best.safetensors
 }
+
+# forged MEMBER VALUE COMMAND...: with another value in the state, and a checksum that fits.
+forged() {
+    local member=$1 value=$2
+    shift 2
+    rm -rf forged
+    cp -r whole forged
+    python3 "$ROOT/tests/bad/forge_state.py" forged/last.safetensors "$member" "$value"
+    "$@"
+}
+
+@test "a state that no run can have is refused, whatever its checksum" {
+    local most=9223372036854775807 value
+    train whole --device ref --steps 3 >whole.jsonl
+    forged batch 3 train forged --device ref --steps 4 >forged.jsonl
+    for value in "epoch $most" "epoch 3" "epochs_done 1" "best_step 4" "history_lines 0"; do
+        # shellcheck disable=SC2086
+        forged $value run -3 --separate-stderr train forged --device ref
+        [[ ${stderr_lines[0]} == *"forged/last.safetensors: train.state: impossible values; "* ]] ||
+            fail "$value: $stderr"
+    done
+    for value in "batch $most" "batch 6" "step $most" "step 6" "sum_images $most" "sum_images 25"; do
+        # shellcheck disable=SC2086
+        forged $value fails_with 3 "fusion-train: forged: impossible state" \
+            train forged --device ref
+    done
+}

@@ -28,6 +28,15 @@ static void add_seconds(void *ctx, const char *text)
     json_decref(line);
 }
 
+/* A step takes a batch or more.  The counts that go on are bounded by what the data set has. */
+static bool can_be_of(const struct fx_run_plan *plan, const struct fx_state *state)
+{
+    int64_t n_batches = fx_run_n_batches(plan);
+
+    return state->batch <= n_batches && state->step <= state->epoch * n_batches &&
+           state->sums.n_images <= state->batch * plan->settings->batch;
+}
+
 static enum fx_status check_restored(const struct fx_training_run *run, struct fx_err *err)
 {
     const struct fx_settings *settings = run->plan->settings;
@@ -37,10 +46,11 @@ static enum fx_status check_restored(const struct fx_training_run *run, struct f
     if (fx_settings_check(settings, run->restored.settings, err) != FX_OK)
         return fx_err_prepend(err, "%s: cannot resume: ", run->options->checkpoint_dir);
     FX_TRY(fx_settings_check_length(settings, state->epochs_done, state->step, err));
-    if (state->batch > fx_run_n_batches(run->plan))
+    if (!can_be_of(run->plan, state))
         return fx_fail(err, FX_EINPUT, "%s: impossible state", run->options->checkpoint_dir);
     if (!version || strcmp(version, fx_version) != 0)
-        fx_log_warn("the run was started by version %s, this is %s", version, fx_version);
+        fx_log_warn("the run was started by version %s, this is %s", version ? version : "?",
+                    fx_version);
     return FX_OK;
 }
 

@@ -64,10 +64,10 @@ json_t *fx_state_json(const struct fx_state *state)
 
 static bool is_possible(const struct fx_state *s)
 {
-    return s->epoch >= 1 && s->batch >= 0 && s->step >= 0 && s->epochs_done >= 0 &&
-           s->epochs_done <= s->epoch && s->sums.n_images >= 0 && s->best.epoch >= 0 &&
-           s->best.epoch <= s->epoch && s->best.step >= 0 && s->best.step <= s->step &&
-           s->best.crc >= 0 && s->best.crc <= UINT32_MAX && s->history_lines >= 1;
+    return s->epoch >= 1 && s->batch >= 0 && s->step >= 0 && s->epochs_done == s->epoch - 1 &&
+           s->sums.n_images >= 0 && s->best.epoch >= 0 && s->best.epoch <= s->epoch &&
+           s->best.step >= 0 && s->best.step <= s->step && s->best.crc >= 0 &&
+           s->best.crc <= UINT32_MAX && s->history_lines >= 1;
 }
 
 enum fx_status fx_state_parse(struct fx_state *state, const json_t *object, struct fx_err *err)
