@@ -227,9 +227,10 @@ $(ENDS): | $(TOOL_BINS)
 	  $(OUT)/runs $(OUT); \
 	touch $@; sync $(run)
 
-# The holdout and the shares that it was made with stay beside it, to be compared (inputs.mk).  One
-# that fails leaves no folder behind.  beside(wanted, commands that write it, file):
-beside = $(if $(1),; $(2); sync $(3),$(if $(wildcard $(3)),; rm $(3)))
+# The holdout and the shares that it was made with stay beside it, to be compared (inputs.mk), and
+# are on the disk before it is.  One that fails leaves no folder behind.
+# beside(wanted, commands that write it, file):
+beside = $(if $(1),; $(2); sync $(3) $(@D),$(if $(wildcard $(3)),; rm $(3); sync $(@D)))
 say_shares = { echo '$(EXPERT_COUNT) $(or $(SHARES),iid)'$(if $(wildcard $(SHARES)),; \
 	cat $(SHARES)); } >$(SHARES_HERE)
 $(OUT)/data.safetensors: | $(filter-out $(OUT)/data.safetensors,$(wildcard $(DATA))) $(TOOL_BINS)

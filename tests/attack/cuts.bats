@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# The power goes at every point of what a tool or a pipeline does (cuts.py): a dozen of the disks
-# that there may be then, FX_ATTACK=N of them, or with FX_ATTACK=0 all (make check-attack).
+# The power goes at every point of what a tool or a pipeline does (cuts.py): half a dozen of the
+# disks that there may be then, FX_ATTACK=N of them, or with FX_ATTACK=0 all (make check-attack).
 
 load ../helper
 load ../tiny
@@ -9,6 +9,8 @@ load inputs
 setup_file() {
     strace -o /dev/null true || skip_file "no strace that may trace"
     attack_inputs
+    cifar-prep -q --shares full --min-share 1 --export-splits splits -o other cifar.tar.gz
+    cut -d ' ' -f 1-140 splits/expert_shares.txt >shares.txt
     cc -shared -fPIC -o nosync.so "$ROOT/tests/attack/nosync.c" -ldl
 }
 
@@ -19,7 +21,7 @@ setup() {
 }
 
 cuts() { # SCENARIO...
-    python3 "$ROOT/tests/attack/cuts.py" "$BATS_FILE_TMPDIR" "${FX_ATTACK:-12}" "$@" |
+    python3 "$ROOT/tests/attack/cuts.py" "$BATS_FILE_TMPDIR" "${FX_ATTACK:-6}" "$@" |
         sed 's/^/# /' >&3
     assert_equal "${PIPESTATUS[0]}" 0
 }
@@ -35,15 +37,23 @@ cuts() { # SCENARIO...
 }
 
 @test "an expert goes on" {
-    cuts expert-train "expert-train stopped"
+    cuts expert-train "expert-train stopped" "expert-train damaged"
 }
 
 @test "a fusion goes on" {
-    cuts fusion-train "fusion-train stopped"
+    cuts fusion-train "fusion-train stopped" "fusion-train damaged"
+}
+
+@test "a fusion goes on without hard links, and after one cut and another" {
+    cuts "fusion-train without links" "fusion-train cut again"
 }
 
 @test "make goes on, and what is finished is whole" {
-    cuts "make expert" "make fusion" "make longer"
+    cuts "make expert" "make expert longer" "make fusion" "make longer" "make slim"
+}
+
+@test "make has a data set with what it was made of beside it, or none" {
+    FX_ATTACK=0 cuts "make shares"
 }
 
 forgetting() { # WHAT SCENARIO

@@ -8,6 +8,7 @@ disk may hold then (disk.py) is looked at, and the same command is given again.
 INPUTS is the folder that attack_inputs makes; at most LIMIT states are tried, spread evenly, or all with 0."""
 
 import concurrent.futures
+import functools
 import json
 import os
 import re
@@ -21,26 +22,37 @@ from subjects import TOOLS, content, timeless, words_of
 
 MAKE = (
     "make --no-print-directory -f $ROOT/pipelines/fusions.mk DATA=D/cifar.tar.gz OUT=made/out EXPERTS=made/ex"
-    " CLASSES=5 BATCH=8 THREADS=1 DEVICE=ref ARCH_resnet=resnet18:width=2,blocks=1-1-1-1"
+    " CLASSES=5 BATCH=16 THREADS=1 DEVICE=ref ARCH_resnet=resnet18:width=2,blocks=1-1-1-1"
     " TRAIN_FLAGS='--augment none --checkpoint-minutes 0' EXPERT_FLAGS='--batch 32 --checkpoint-minutes 0'"
 )
 FUSION = MAKE + " INIT=1 EPOCHS=2"
-STOP = "--signal"  # the first command is told to stop, early
+EXPERT = MAKE + " EXPERT_EPOCHS=1 resnet-expert-1"
+SHARES = FUSION + " SHARES=D/shares.txt HOLDOUT=D/splits/fusion_holdout_indices.npy"
 LIVE = "metrics-csv -q --live -o made/table.csv D/run.jsonl"
+
+# How a command is run: told to stop, early; where there are no hard links; after last.safetensors
+# was torn by something else; only after the cuts.
+STOPPED, NO_LINKS, DAMAGED, AFTER = "stopped", "without links", "damaged", "after"
+STRACE = {
+    STOPPED: ["-e", "inject=fdatasync:signal=TERM:when=2"],
+    NO_LINKS: ["-e", "inject=link:error=EPERM"],
+}
 
 # What is done one after the other, and the last command is what is given again after a cut.
 TRAININGS = {
-    "expert-train": [TOOLS["expert-train"]],
-    "expert-train stopped": [STOP, TOOLS["expert-train"], TOOLS["expert-train"]],
-    "fusion-train": [TOOLS["fusion-train"]],
-    "fusion-train stopped": [STOP, TOOLS["fusion-train"], TOOLS["fusion-train"]],
-    "make expert": [MAKE + " EXPERT_EPOCHS=1 resnet-expert-1"],
+    "make expert": [EXPERT],
+    "make expert longer": [EXPERT + " EXPERT_FLAGS='--batch 32 --steps 1'", EXPERT],
     "make fusion": [FUSION + " resnet-concatenation"],
-    "make longer": [FUSION + " STEPS=3 resnet-concatenation", FUSION + " resnet-concatenation"],
+    "make longer": [FUSION + " STEPS=2 resnet-concatenation", FUSION + " resnet-concatenation"],
+    "make slim": [FUSION + " STEPS=1 resnet-concatenation", MAKE + " slim", FUSION + " STEPS=1 resnet-concatenation"],
+    "make shares": [SHARES + " made/out/data.safetensors", (AFTER, SHARES + " STEPS=1 resnet-concatenation")],
 }
-WRITERS = ["cifar-prep", "cifar-view", "expert-load", "fusion-eval", "ckpt-split", "ckpt-join"]
-WRITERS += ["ckpt-export", "metrics-csv"]
-WRITERS.append("runs-report")
+for tool in ("expert-train", "fusion-train"):
+    TRAININGS[tool] = [TOOLS[tool]]
+    TRAININGS[tool + " stopped"] = [(STOPPED, TOOLS[tool]), TOOLS[tool]]
+    TRAININGS[tool + " damaged"] = [(STOPPED, TOOLS[tool]), (DAMAGED, TOOLS[tool])]
+TRAININGS["fusion-train without links"] = [(NO_LINKS, TOOLS["fusion-train"])]
+TRAININGS["fusion-train cut again"] = [TOOLS["fusion-train"]]
 FINAL = re.compile(r"(^|/)finished$|^((?!(^|/)runs?/).)*\.(pth|json|safetensors|onnx)$|^metrics\.jsonl$")
 PASSING = re.compile(r"(^|/)(clock|lock|[^/]*\.previous\.safetensors|[^/]*\.tmp)$")
 
@@ -69,12 +81,17 @@ def run(command):
     return done.returncode, done.stderr.decode(errors="replace")
 
 
+@functools.lru_cache
+def step_in(header):
+    return int(json.loads(header)["__metadata__"]["step"])
+
+
 def durable_step(tree):
-    """That of the last checkpoint; -1 where there is none."""
-    for path, content in tree.items():
-        if path.endswith("last.safetensors") and content:
-            header = content[8 : 8 + int.from_bytes(content[:8], "little")]
-            return int(json.loads(header)["__metadata__"]["step"])
+    """That of the last checkpoint that is whole; -1 where there is none."""
+    for end in ("last.safetensors", "last.previous.safetensors"):
+        for path, content in tree.items():
+            if path.endswith(end) and content and any(content):
+                return step_in(content[8 : 8 + int.from_bytes(content[:8], "little")])
     return -1
 
 
@@ -93,36 +110,47 @@ def sample(things, limit):
 class Cuts:
     def __init__(self, name, commands, old):
         self.name, self.old, self.wrong = name, old, []
-        self.commands = commands
-        self.wholes = [digests(old)]  # what there was before, and after each command that ended well
+        self.commands = [command if isinstance(command, tuple) else (None, command) for command in commands]
         self.states = {}  # digest to (where, tree, wholes that may be there, step that is durable)
 
     def record(self):
         begin(self.old)
         self.model = disk.Disk(os.path.abspath("made"), self.old)
-        stop = False
-        for command in self.commands:
-            if command == STOP:
-                stop = True
-                continue
-            if os.path.exists("trace"):
-                os.remove("trace")
-            more = ["-e", "inject=fdatasync:signal=TERM:when=2"] if stop else []
-            done = disk.trace(command, "trace", *more, stdin=subprocess.DEVNULL, capture_output=True)
-            assert done.returncode == (75 if stop else 0), (done.returncode, done.stderr)
-            after = digests(disk.read_tree("made"))
-            before = self.wholes[-1]
-            for where in disk.replay("trace", self.model):
-                self.cut(where, [before, after] if where != "the end" or stop else [after])
-            tree, _ = self.model.tree(self.model.live, "all")
-            wrong = different(tree, disk.read_tree("made"))
-            assert not wrong, f"the model is not what happened: {wrong}"
-            if not stop:
-                self.wholes.append(after)
-            stop = False
+        self.wholes = [digests(self.old)]  # what there was before, and after each command that ended well
+        for how, command in self.commands:
+            if how == DAMAGED:
+                self.damage()
+            self.trace(how, command)
         begin(self.old)
-        assert run(self.commands[-1])[0] == 0
+        status, said = self.again()
+        assert status == 0, said
         self.fresh = digests(disk.read_tree("made"))
+
+    def trace(self, how, command):
+        if os.path.exists("trace"):
+            os.remove("trace")
+        done = disk.trace(command, "trace", *STRACE.get(how, []), stdin=subprocess.DEVNULL, capture_output=True)
+        assert done.returncode == (75 if how == STOPPED else 0), (done.returncode, done.stderr)
+        before, after = self.wholes[-1], digests(disk.read_tree("made"))
+        for where in disk.replay("trace", self.model):
+            if how != AFTER:
+                self.cut(where, [before, after] if where != "the end" or how == STOPPED else [after])
+        tree, _ = self.model.tree(self.model.live, "all")
+        wrong = different(tree, disk.read_tree("made"))
+        assert not wrong, f"the model is not what happened: {wrong}"
+        if how != STOPPED:
+            self.wholes.append(after)
+
+    def damage(self):
+        for path, node in self.model.live.items():
+            if path.endswith("last.safetensors"):
+                node.change((0, bytes(len(node.live))))
+                node.sync()
+                with open(os.path.join("made", path), "r+b") as file:
+                    file.write(node.live)
+
+    def again(self):
+        return run(self.commands[-1][1])
 
     def cut(self, where, wholes):
         least = None
@@ -155,7 +183,7 @@ class Live(Cuts):
 
     def judge(self, where, tree, wholes, _):
         begin(tree)
-        status, said = run(self.commands[-1])
+        status, said = self.again()
         if status != 0 or digests(disk.read_tree("made")) != self.wholes[-1]:
             self.complain(where, "again:", status, said)
         if len(wholes) == 1 and digests(tree) != wholes[0]:
@@ -174,7 +202,7 @@ class Training(Cuts):
         if len(wholes) == 1 and files != wholes[0]:
             self.lost(where, files, wholes[0])
         begin(tree)
-        status, said = run(self.commands[-1])
+        status, said = self.again()
         after = digests(disk.read_tree("made"))
         if status != 0 or after not in (self.wholes[-1], self.fresh):
             self.complain(where, "again:", status, different(after, self.wholes[-1]), said[-400:])
@@ -187,10 +215,30 @@ class Training(Cuts):
         return whole if path.endswith("finished") else {path: whole[path]}
 
 
-def scenario(name, inputs):
+class CutAgain(Training):
+    """The power goes while a run goes on after a power cut; so many disks are where it goes on from."""
+
+    def __init__(self, name, commands, n_first):
+        super().__init__(name, commands, {})
+        self.n_first = n_first
+
+    def record(self):
+        super().record()
+        first, self.states = list(self.states.values()), {}
+        for _, tree, _, _ in sample(first, self.n_first):
+            self.old = tree
+            super().record()
+
+
+def worded(command, inputs):
+    how, command = command if isinstance(command, tuple) else (None, command)
+    return how, words_of(command.replace(" -q ", " "), inputs)
+
+
+def scenario(name, inputs, limit):
     if name in TRAININGS:
-        commands = [command if command == STOP else words_of(command.replace(" -q ", " "), inputs) for command in TRAININGS[name]]
-        return Training(name, commands, {})
+        commands = [worded(command, inputs) for command in TRAININGS[name]]
+        return CutAgain(name, commands, 2 if limit else 8) if "again" in name else Training(name, commands, {})
     if name == "metrics-csv --live":
         return Live(name, [words_of(LIVE, inputs)], {})
     tool, _, over = name.partition(" over ")
@@ -220,7 +268,7 @@ def main():
     # A sample is part of a check whose suites run side by side already.
     n_workers = 1 if int(limit) else os.cpu_count()
     for name in names:
-        cuts = scenario(name, inputs)
+        cuts = scenario(name, inputs, int(limit))
         cuts.record()
         states = sorted(cuts.states.values(), key=lambda state: len(state[2]))  # first what is there at the end
         tried = sample(states, int(limit))

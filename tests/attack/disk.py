@@ -13,7 +13,7 @@ import os
 import re
 import subprocess
 
-OF_FILES = ("write", "lseek", "ftruncate", "fsync", "fdatasync")
+OF_FILES = ("write", "lseek", "ftruncate", "fsync", "fdatasync", "copy_file_range", "ioctl")
 OF_NAMES = (
     "open openat creat truncate rename renameat renameat2 link linkat unlink unlinkat mkdir mkdirat rmdir chdir fchdir"
 ).split()
@@ -21,6 +21,9 @@ LINE = re.compile(r"(\d+) +(\w+)\((.*)\) += (\d+)")
 WORD = re.compile(r'\w+<(?P<file>[^>]*)>|"(?P<text>[^"]*)"|[^,\s]+')
 SUBSETS_OF = 3  # of so many entries that are not durable, every choice is tried
 VARIANTS = ("lost", "all", "torn", "zeros")
+# What a pipeline writes line by line, and anew when it goes on: it matters in the end only.
+LIVE = re.compile(r"(^|/)csv_logs(/|$)|/runs/.*metrics\.jsonl$|\.csv$")
+TEMPORARY = re.compile(r"\.\d+-[0-9a-f]+\.tmp$")
 FOLDER = object()
 
 # paths: absolute.  text: what is written.  rest: the other words.
@@ -54,9 +57,15 @@ def unquote(text):
     return bytes.fromhex(text.replace("\\x", ""))
 
 
+def content(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
 def calls(path):
     """Those that succeeded."""
     here = collections.defaultdict(os.getcwd)  # of each process
+    copied = collections.Counter()  # bytes
     for line in whole_lines(path):
         match = LINE.match(line)
         if not match:
@@ -71,7 +80,14 @@ def calls(path):
                 paths.append(os.path.normpath(os.path.join(folder, os.fsdecode(text))))
                 folder = here[pid]
         if name in OF_FILES or name == "fchdir":
-            paths = [os.fsdecode(unquote(words[0]["file"] or ""))]
+            files = [os.fsdecode(unquote(word["file"])) for word in words if word["file"] is not None]
+            paths = files[:1] or [""]
+        if name == "copy_file_range":  # of cat(1) and cp(1)
+            first = copied[pid, files[0]]
+            copied[pid, files[0]] = end = first + int(match[4])
+            name, paths, text = "copy", files[1:2], content(files[0])[first:end]
+        elif name == "ioctl" and "CLONE" in words[1][0]:  # of cp(1)
+            name, text = "copy", content(files[1])
         if name in ("chdir", "fchdir"):
             here[pid] = paths[0]
             continue
@@ -182,16 +198,18 @@ class Disk:
             return
         elif call.name == "write":
             node.write(call.text[: call.result])
+        elif call.name == "copy":
+            node.write(call.text)
         elif call.name == "lseek":
             node.cursor = call.result
         elif call.name == "ftruncate":
             node.change(int(call.rest[1]))
-        else:
+        elif call.name in ("fsync", "fdatasync"):
             node.sync()
 
     def do(self, call):
         first, second = ([self.place(path) for path in call.paths] + [None])[:2]
-        if call.name in OF_FILES:
+        if call.name in (*OF_FILES, "copy"):
             self.do_to_file(call, first)
         elif call.name.startswith("open"):
             self.open(first, " ".join(call.rest))
@@ -209,15 +227,18 @@ class Disk:
     # ---- what there may be ----
 
     def tree(self, entries, variant):
-        """A tree, and its digest, for which temporary files are only names."""
+        """A tree, and its digest, for which temporary files are only names, and live ones nothing before the end."""
         tree, digest = {}, hashlib.sha256()
+        is_finished = any(path.endswith("finished") for path in entries)
         for path in sorted(path for path, node in entries.items() if node):
-            folder = os.path.dirname(path)
+            folder = path.rpartition("/")[0]
             if folder and tree.get(folder, b"") is not None:
                 continue
             content = (None, b"") if entries[path] is FOLDER else entries[path].content(variant)
             tree[path] = content[0]
-            digest.update(path.encode() + b"\0" + (b"" if path.endswith(".tmp") else content[1]))
+            name, n_replaced = TEMPORARY.subn("", path)
+            if is_finished or not LIVE.search(path):
+                digest.update(name.encode() + b"\0" + (b"" if n_replaced else content[1]))
         return tree, digest.digest()
 
     def choices(self):
@@ -238,20 +259,25 @@ class Disk:
             entries = dict(self.durable)
             for i in choice:
                 entries.update(self.pending[i])
-            for variant in VARIANTS:
+            is_torn = any(node.pending for node in entries.values() if isinstance(node, File))
+            for variant in VARIANTS if is_torn else VARIANTS[:1]:
                 tree, digest = self.tree(entries, variant)
                 yield digest, f"entries {list(choice)} of {len(self.pending)}, bytes {variant}", tree
 
 
 def replay(path, disk):
     """Does the calls of a trace; before each that is more than a write, and at the end, gives its name."""
+    is_new = True  # since what was given last
     for call in calls(path):
         places = [place for place in map(disk.place, call.paths) if place is not None]
         if not places:
             continue
-        if call.name not in ("write", "lseek", "ftruncate"):
+        if is_new and call.name not in ("write", "copy", "lseek", "ftruncate", "ioctl"):
             yield f"before {call.name} of {' and '.join(places)}"
+            is_new = False
         disk.do(call)
+        only_looks = re.match("open|lseek|ioctl", call.name) and not re.search("O_CREAT|O_TRUNC", " ".join(call.rest))
+        is_new = is_new or not only_looks
     yield "the end"
 
 
