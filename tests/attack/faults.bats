@@ -46,3 +46,10 @@ attack() { # TOOL...
 @test "training a fusion" {
     attack fusion-train
 }
+
+@test "every tool is among them" {
+    local tool
+    for tool in "$FX_BUILD"/bin/*; do
+        grep -Eq "^ +attack .*\b${tool##*/}\b" "$BATS_TEST_FILENAME" || fail "${tool##*/}"
+    done
+}

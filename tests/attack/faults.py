@@ -30,6 +30,14 @@ ERRORS = {
     "openat": "EMFILE",
     "read": "EIO",
     "mmap": "ENOMEM",
+    "newfstatat": "EIO",
+    "lseek": "EIO",
+    "getdents64": "EIO",
+    "close": "EIO",
+    "flock": "ENOLCK",
+    "symlink": "EPERM",
+    "fchmod": "EPERM",
+    "clone3": "EAGAIN",
 }
 RESUMES = ("expert-train", "fusion-train")
 # libarchive writes through the NULL that two of its allocations give, and may end the process.

@@ -10,7 +10,7 @@ ARCH = "resnet18:width=2,blocks=1-1-1-1"
 TRAIN = "-q --device ref --batch 16 --epochs 2 --checkpoint-minutes 0 --resume --data D/data.safetensors"
 
 TOOLS = {
-    "cifar-prep": "cifar-prep -q -o made/data D/cifar.tar.gz",
+    "cifar-prep": "cifar-prep -q --export-splits made/splits -o made/data D/cifar.tar.gz",
     "cifar-view": "cifar-view -q -o made/sheet D/data.safetensors",
     "cifar-corrupt": "cifar-corrupt -q --limit 1 -o made/corrupted D/data.safetensors",
     "expert-train": f"expert-train {TRAIN} --arch {ARCH} --expert 0 --checkpoint-dir made/run"
@@ -18,9 +18,10 @@ TOOLS = {
     "expert-load": f"expert-load -q --count 1 --arch {ARCH} --classes 5 -o made/stream D/expert.pth",
     "fusion-train": f"fusion-train {TRAIN} --fusion concatenation --experts D/experts.safetensors"
     " --checkpoint-dir made/run -o made/metrics.jsonl",
-    "fusion-eval": "fusion-eval -q --device ref --data D/data.safetensors -o made/eval.jsonl"
-    " --logits made/logits D/run/best.safetensors",
-    "fusion-predict": "fusion-predict -q --device ref D/run/best.safetensors D/picture.png",
+    "fusion-eval": "fusion-eval -q --device ref --data D/data.safetensors --limit 4 --details --temperature fit"
+    " --ood D/ten.safetensors --corrupted D/corrupted.safetensors --attack fgsm --bootstrap 10 --logits made/logits"
+    " --confusion made/confusion.csv --predictions made/predictions.csv -o made/eval.jsonl D/run/best.safetensors",
+    "fusion-predict": "fusion-predict -q --json --device ref D/run/best.safetensors D/picture.png",
     "ckpt-split": "ckpt-split -q -d made/parts D/run/best.safetensors",
     "ckpt-join": "ckpt-join -q -o made/joined D/parts/*/*.safetensors",
     "ckpt-export": "ckpt-export -q -o made/model.onnx D/run/best.safetensors",
