@@ -13,22 +13,27 @@
 
 /* ---- last ------------------------------------------------------------------------------------ */
 
-/* The checksum over everything before its own tensor. */
-static enum fx_status verify(const struct fx_tensor_set *set, const char *path, struct fx_err *err)
+uint32_t fx_checksum_of(const struct fx_tensor_set *set, const struct fx_tensor *stored)
 {
-    const struct fx_tensor *stored = fx_tensor_set_find(set, FX_CHECKSUM_TENSOR);
     struct fx_checksum sum = { 0 };
-    uint32_t wanted = 0;
 
-    if (!stored || stored->n_bytes != 4)
-        return fx_fail(err, FX_EINPUT, "%s: no checksum: not a checkpoint to resume from", path);
     for (size_t i = 0; i < set->n_tensors && &set->tensors[i] != stored; i++)
         fx_checksum_add(&sum, &set->tensors[i], set->tensors[i].data);
     for (size_t i = 0; i < set->n_meta; i++)
         fx_checksum_add_meta(&sum, set->meta[i].key, set->meta[i].value);
+    return sum.tensors ^ sum.meta;
+}
+
+static enum fx_status verify(const struct fx_tensor_set *set, const char *path, struct fx_err *err)
+{
+    const struct fx_tensor *stored = fx_tensor_set_find(set, FX_CHECKSUM_TENSOR);
+    uint32_t wanted = 0;
+
+    if (!stored || stored->n_bytes != 4)
+        return fx_fail(err, FX_EINPUT, "%s: no checksum: not a checkpoint to resume from", path);
     for (int i = 0; i < 4; i++)
         wanted |= (uint32_t)((const uint8_t *)stored->data)[i] << (8 * i);
-    if ((sum.tensors ^ sum.meta) != wanted)
+    if (fx_checksum_of(set, stored) != wanted)
         return fx_fail(err, FX_EINPUT, "%s: damaged: the checksum does not match", path);
     return FX_OK;
 }

@@ -92,6 +92,9 @@ struct fx_restored {
     json_t *settings; /* owned; what the run was started with */
 };
 
+/* fx_checksum_of: the checksum over everything before its own tensor, `stored`. */
+uint32_t fx_checksum_of(const struct fx_tensor_set *set, const struct fx_tensor *stored);
+
 /* fx_restore_last: reads last.safetensors, verified by its checksum; when it is damaged or gone,
  * says so and reads the generation before.  FX_EINPUT when that is damaged as well. */
 enum fx_status fx_restore_last(struct fx_restored *restored, const struct fx_rundir *rundir,

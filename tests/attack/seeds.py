@@ -73,6 +73,18 @@ COMMANDS = (
 )
 
 
+def change(where, n_out, bytes_in):
+    return where.to_bytes(2, "little") + bytes([n_out, len(bytes_in)]) + bytes_in
+
+
+def runs():
+    """As target_resume.h reads them: which files there are, which of them are changed, and how."""
+    for files in (0x01, 0x02, 0x05, 0x0B, 0x11, 0x12, 0x13, 0x33, 0x45, 0x4D, 0xCD, 0x8D):
+        for how in (0x01, 0x03, 0x05, 0x09, 0x11):
+            for changes in (b"", change(1, 0, b"  "), change(9, 1, b"x")):
+                yield b"r" + bytes([files, how]) + changes
+
+
 def seeds():
     for case in [pth(), stream(STATE)] + [c[1] for m in (pth_pickle, pth_zip, pth_stream) for c in m.cases()]:
         yield "pth", case
@@ -88,6 +100,8 @@ def seeds():
     for case in (make_bad_pictures.JPEG, make_bad_pictures.good, *make_bad_pictures.files.values()):
         yield "picture", case
     yield "resume", b"l" + GOOD
+    for case in runs():
+        yield "resume", case
     for case in COMMANDS:
         yield "options", case.encode().replace(b" ", b"\0")
     for case in (GOOD, pth(), stream(STATE)):

@@ -10,13 +10,11 @@
 #include "archive/pickle_numpy_internal.h"
 #include "archive/pth.h"
 #include "archive/unpickle_internal.h"
-#include "base/log.h"
 #include "base/option.h"
 #include "config/train_options.h"
 #include "image/picture.h"
-#include "run/finished.h"
-#include "run/history_internal.h"
-#include "run/rundir_internal.h"
+#include "surroundings.h"
+#include "target_resume.h"
 #include "tensor/npy.h"
 #include "tensor/safetensors.h"
 #include "track/metrics_csv.h"
@@ -25,85 +23,12 @@
 #include "track/top.h"
 #include "track/wandb.h"
 
-#include <fcntl.h>
-#include <ftw.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-static volatile uint64_t target_sink; /* keeps reads alive */
-
-static void must(bool holds, const char *what)
-{
-    if (holds)
-        return;
-    fprintf(stderr, "a target's promise does not hold: %s\n", what);
-    abort();
-}
-
-/* Read, or refused with a reason. */
-static void judge(enum fx_status status, const struct fx_err *err)
-{
-    must(status == FX_OK || status == FX_EINPUT, "input is read or refused");
-    must(status == FX_OK || (err->status == status && err->msg[0] != '\0'), "a refusal has words");
-}
-
-/* ---- files and folders in memory ------------------------------------------------------------- */
-
-static int memory_file(const uint8_t *bytes, size_t n)
-{
-    int fd = memfd_create("fuzz", 0);
-
-    must(fd >= 0 && write(fd, bytes, n) == (ssize_t)n && lseek(fd, 0, SEEK_SET) == 0, "a file");
-    return fd;
-}
-
-struct content {
-    uint8_t *bytes; /* owned */
-    size_t n;
-};
-
-static struct content content_of(int fd)
-{
-    struct content c = { .n = (size_t)lseek(fd, 0, SEEK_END) };
-
-    c.bytes = malloc(c.n + 1);
-    must(c.bytes && pread(fd, c.bytes, c.n, 0) == (ssize_t)c.n, "a file can be read");
-    close(fd);
-    return c;
-}
-
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
-{
-    (void)st, (void)kind, (void)where;
-    return remove(path);
-}
-
-/* A new folder; its name holds until the next one. */
-static const char *scratch(void)
-{
-    static char path[64];
-
-    if (path[0] != '\0')
-        nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-    snprintf(path, sizeof path, "/dev/shm/fusion-fuzz.XXXXXX");
-    must(mkdtemp(path), "a folder");
-    return path;
-}
-
-static void put(const char *dir, const char *name, const uint8_t *bytes, size_t n)
-{
-    char path[128];
-
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    must(fd >= 0 && write(fd, bytes, n) == (ssize_t)n, "a file");
-    close(fd);
-}
 
 /* ---- tensors --------------------------------------------------------------------------------- */
 
@@ -336,88 +261,6 @@ static void target_metrics(const uint8_t *bytes, size_t n)
     read_as_runs(bytes, n);
     read_as_log(bytes, n, true);
     read_as_log(bytes, n, false);
-}
-
-/* ---- runs ------------------------------------------------------------------------------------ */
-
-static void ignore_line(void *ctx, const char *line)
-{
-    (void)ctx;
-    target_sink += (uint8_t)line[0];
-}
-
-static void read_history(const char *dir, const char *path, const struct fx_settings *settings)
-{
-    struct fx_output out = { .fd = open("/dev/null", O_WRONLY), .is_stdout = true };
-    struct fx_history history = { .fd = -1 };
-    struct fx_finished found;
-    struct fx_err err = { 0 };
-    bool ended;
-
-    enum fx_status status = fx_finished_look(&found, dir, settings, &err);
-    if (status != FX_EUSAGE) /* it may be of other settings */
-        judge(status, &err);
-    judge(fx_history_resume(&history, path, &out, 1, true, &ended, ignore_line, NULL, &err), &err);
-    fx_history_close(&history);
-    close(out.fd);
-}
-
-/* last.safetensors as a whole, or its state with a checksum that is right. */
-static void put_last(const char *dir, const uint8_t *bytes, size_t n, bool is_state)
-{
-    struct fx_tensor_set set = { 0 };
-    struct fx_checksum sum = { 0 };
-    int64_t length = (int64_t)n, four = 4;
-    uint8_t crc[4];
-    int fd = memory_file(NULL, 0);
-
-    if (!is_state) {
-        put(dir, "last.safetensors", bytes, n);
-        close(fd);
-        return;
-    }
-    must(fx_tensor_set_add(&set, FX_STATE_TENSOR, FX_U8, 1, &length, bytes, NULL) == FX_OK, "set");
-    fx_checksum_add(&sum, &set.tensors[0], bytes);
-    for (int i = 0; i < 4; i++)
-        crc[i] = (uint8_t)(sum.tensors >> (8 * i));
-    must(fx_tensor_set_add(&set, FX_CHECKSUM_TENSOR, FX_U8, 1, &four, crc, NULL) == FX_OK, "set");
-    must(fx_safetensors_write(&set, fd, "test", NULL, NULL, NULL) == FX_OK, "a file");
-    struct content file = content_of(fd);
-    put(dir, "last.safetensors", file.bytes, file.n);
-    free(file.bytes);
-    fx_tensor_set_fini(&set);
-}
-
-/* The first byte: 's' a state, 'l' last.safetensors, else a history. */
-static void target_resume(const uint8_t *bytes, size_t n)
-{
-    const char *dir = scratch();
-    struct fx_restored restored = { 0 };
-    struct fx_rundir rundir;
-    struct fx_train_args args = { 0 };
-    struct fx_err err = { 0 };
-    bool has_state;
-
-    if (n < 2)
-        return;
-    fx_train_args_init(&args, "fusion-train", FX_OF_FUSION);
-    args.settings.fusion = 0;
-    args.settings.arch = "resnet18";
-    if (bytes[0] == 's' || bytes[0] == 'l')
-        put_last(dir, bytes + 1, n - 1, bytes[0] == 's');
-    else
-        put(dir, "history.jsonl", bytes + 1, n - 1);
-    must(fx_rundir_open(&rundir, dir, true, &has_state, &err) == FX_OK, "a folder");
-    if (has_state) {
-        enum fx_status status = fx_restore_last(&restored, &rundir, &err);
-        judge(status, &err);
-        if (status == FX_OK && fx_settings_check(&args.settings, restored.settings, &err) != FX_OK)
-            must(err.status == FX_EUSAGE || err.status == FX_EINPUT, "settings differ in words");
-    } else {
-        read_history(dir, rundir.history, &args.settings);
-    }
-    fx_restored_close(&restored);
-    fx_rundir_close(&rundir);
 }
 
 /* ---- options --------------------------------------------------------------------------------- */
