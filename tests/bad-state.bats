@@ -56,7 +56,8 @@ forged() {
         [[ ${stderr_lines[0]} == *"forged/last.safetensors: train.state: impossible values; "* ]] ||
             fail "$value: $stderr"
     done
-    for value in "batch $most" "batch 6" "step $most" "step 6" "sum_images $most" "sum_images 25"; do
+    for value in "batch $most" "batch 6" "step $most" "step 6" "sum_images $most" \
+        "sum_images 25"; do
         # shellcheck disable=SC2086
         forged $value fails_with 3 "fusion-train: forged: impossible state" \
             train forged --device ref
