@@ -202,7 +202,8 @@ started_with = $(strip $(if $(has_begun),$(file <$(run)/experts)))
 other_experts = $(and $(started_with),$(INIT)$(wildcard $(call expert,0)),$(subst \
 	x$(started_with),,x$(experts)),$(run): the run was started with $(started_with) and not \
 	$(experts); other experts need another OUT)
-same_experts = $(if $(other_experts),@echo "make: $(other_experts)" >&2; exit 2)
+same_experts = $(if $(other_experts),@echo $(call quoted,make: $(other_experts)) | \
+	LC_ALL=C tr '\1-\11\13-\37\177-\377' '?' >&2; exit 2)
 
 FINISHED := $(wildcard $(ENDS))
 .PHONY: $(FINISHED)
@@ -265,8 +266,8 @@ table: | $(if $(wildcard $(OUT)/runs/*),$(TOOL_BINS)) ## results of all runs in 
 	@$(PIPELINES)/fusion-table -e $(EXPERTS) $(OUT)/runs/*/
 
 slim: ## drop what only a longer run needs, last.safetensors, from all finished runs
-	@$(PIPELINES)/slim-runs $(wildcard $(addsuffix /runs/*,$(OUT) $(OUT)/repeats/* $(OUT)/proof/*/* \
-	  $(EXPERTS)))
+	@shopt -s nullglob; $(PIPELINES)/slim-runs $(addsuffix /runs/*,$(OUT) $(OUT)/repeats/* \
+	  $(OUT)/proof/*/* $(EXPERTS))
 
 curves: ## learning curves of all runs in OUT as pictures in OUT/curves
 	$(call without,$(OUT)/csv_logs/*/*.csv,logs of runs)

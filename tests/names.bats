@@ -119,3 +119,35 @@ END
     fails_with 1 "cifar-prep: $path: No such file or directory" cifar-prep -o made "$path"
     fails_with 1 "cifar-prep: $path: No such file or directory" cifar-prep -o "$path" "$data"
 }
+
+# Of a folder of runs from elsewhere: in make's recipes and in what gnuplot reads.
+@test "names of logs and runs, and what a run was started with, are no commands" {
+    # shellcheck disable=SC2016
+    local odd='a`touch 1`$(touch 2);touch 3;"'"'x" run=out/runs/resnet-concatenation
+    local log=out/csv_logs/r
+    unset_make
+    mkdir -p "$run" "out/runs/$odd" $log
+    cp "$data" out/data.safetensors
+    echo '{"event":"start"}' | tee $run/history.jsonl >"out/runs/$odd/history.jsonl"
+    printf '%s\e[2J\n' "$odd" >$run/experts
+    train --checkpoint-dir run | metrics-csv | tee "$log/${odd}_training_log.csv" \
+        >"$log/<touch 4; echo x_training_log.csv"
+    pipelines() {
+        make --no-print-directory -f "$ROOT/pipelines/fusions.mk" DATA="$data" OUT=out INIT=1 \
+            DEVICE=ref "$@"
+    }
+    run -2 pipelines resnet-concatenation
+    assert_line --partial "was started with $odd?[2J and not --init 1"
+    run -0 pipelines slim
+    run -0 pipelines table
+    mkdir "out/runs/"$'\e[2J'
+    run -0 pipelines table
+    assert_line --partial "?[2J"
+    if command -v gnuplot >/dev/null; then
+        run -0 pipelines curves
+        assert_equal "$(find out/curves -type f | wc -l)" 6
+        plot-curves -t "$log/<touch 4; echo x_training_log.csv" >drawn
+    fi
+    run find . -name '[1-4]'
+    assert_output ""
+}

@@ -310,6 +310,11 @@ last_of_resnet() {
         assert_equal "$(head -c 4 out/curves/$name.png | tail -c 3)" PNG
         grep -q '</svg>' out/curves/$name.svg
     done
+    # shellcheck disable=SC2016
+    run -1 bash -c 'ulimit -f 4; exec "$0" -d cut "$1"' "$ROOT/pipelines/plot-curves" \
+        "$(csv resnet concatenation)"
+    assert_line "plot-curves: cut/resnet_concatenation.png: could not be written"
+    assert_equal "$(ls -A cut)" ""
     run -0 "$ROOT/pipelines/plot-curves" -t "$(csv resnet concatenation)"
     assert_output --partial "resnet concatenation"
     echo "$titles" >empty.csv
