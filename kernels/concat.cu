@@ -8,7 +8,6 @@ namespace
 /* Where n_c channels come from and go to. */
 struct channel_move {
     int from_c, to_c, n_c;
-    int end; /* channels of `to` from to_c + n_c up to here become zeros */
 };
 
 /* A block of channels as bits: T is uint16_t or uint32_t. */
@@ -61,7 +60,8 @@ static __device__ __forceinline__ channel_bits<T> gather(const fx_k_map &from,
     return result;
 }
 
-/* A thread for each block of `to` that something goes to; what else is in the block stays. */
+/* A thread for each block of `to` that something goes to; what is before it in the first block
+ * stays. */
 template <class T>
 static __global__ void copy_channels(fx_k_map from, fx_k_map to, int rows, int n_blocks,
                                      channel_move move)
@@ -74,22 +74,21 @@ static __global__ void copy_channels(fx_k_map from, fx_k_map to, int rows, int n
     channel_bits<T> bits = gather<T>(from, at, move, first);
     T *out = fx_map_at<T>(to, at.lane, (size_t)at.row, first);
 
-    if (first >= move.to_c && first + FX_K_BLOCK <= move.end) {
+    if (first >= move.to_c) {
         *(channel_bits<T> *)out = bits;
         return;
     }
 #pragma unroll
     for (int i = 0; i < FX_K_BLOCK; i++)
-        if (first + i >= move.to_c && first + i < move.end)
+        if (first + i >= move.to_c)
             out[i] = bits.c[i];
 }
 
 cudaError_t fx_k_copy(const struct fx_k_launch *l, const struct fx_k_map *from, int from_c,
-                      const struct fx_k_map *to, int to_c, int n_c, int rows, bool clear)
+                      const struct fx_k_map *to, int to_c, int n_c, int rows)
 {
-    int end = to_c + n_c;
-    channel_move move = { from_c, to_c, n_c, clear ? fx_map_blocks(end) * FX_K_BLOCK : end };
-    int n_blocks = fx_map_blocks(end) - to_c / FX_K_BLOCK;
+    channel_move move = { from_c, to_c, n_c };
+    int n_blocks = fx_map_blocks(to_c + n_c) - to_c / FX_K_BLOCK;
     dim3 grid = fx_map_grid(rows, n_blocks * FX_K_BLOCK, l->n_lanes);
 
     if (l->bf16)

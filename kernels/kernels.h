@@ -185,10 +185,10 @@ cudaError_t fx_k_relu_back(const struct fx_k_launch *l, const struct fx_k_map *y
 /* dst += src in the first src->c channels; dst may be wider, what lies beyond belongs to others. */
 cudaError_t fx_k_add_into(const struct fx_k_launch *l, const struct fx_k_map *src,
                           const struct fx_k_map *dst, int rows);
-/* Channels from_c .. from_c+n_c-1 of `from` to to_c .. of `to`; any channel numbers.  clear: zeros
- * in the padding of the last block of `to` behind them. */
+/* Channels from_c .. from_c+n_c-1 of `from` to to_c .. of `to`; any channel numbers; behind them
+ * zeros to the end of the block. */
 cudaError_t fx_k_copy(const struct fx_k_launch *l, const struct fx_k_map *from, int from_c,
-                      const struct fx_k_map *to, int to_c, int n_c, int rows, bool clear);
+                      const struct fx_k_map *to, int to_c, int n_c, int rows);
 /* y = factor * x where the mask keeps it, else 0; y may be x. */
 cudaError_t fx_k_drop_map(const struct fx_k_launch *l, const struct fx_k_map *x,
                           const struct fx_k_map *y, int rows, const struct fx_k_mask *mask);

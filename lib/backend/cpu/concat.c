@@ -47,12 +47,12 @@ static void copy_channels(const struct fx_loops *loops, const struct fx_view *fr
     }
 }
 
-/* Zeros in the last block's channels from c on. */
-static void clear_padding(const struct fx_loops *loops, const struct fx_view *v, int i)
+/* Zeros in the channels from c to the end of the block that c is in the middle of. */
+static void clear_from(const struct fx_loops *loops, const struct fx_view *v, int c, int i)
 {
     size_t pixel = (size_t)loops->block * loops->value_bytes;
-    size_t used = (size_t)(v->c % loops->block) * loops->value_bytes;
-    char *at = fx_view_at(v, loops, i, v->c / loops->block);
+    size_t used = (size_t)(c % loops->block) * loops->value_bytes;
+    char *at = fx_view_at(v, loops, i, c / loops->block);
 
     for (int p = 0; used > 0 && p < v->area; p++, at += pixel)
         memset(at + used, 0, pixel - used);
@@ -67,7 +67,7 @@ enum fx_status fx_cpu_copy_out(const struct fx_instr *s, const struct fx_cpu_exe
 #pragma omp parallel for
     for (int i = 0; i < exec->program->lowered.n; i++) {
         copy_channels(loops, &s->operands[0], s->first, &s->operands[1], 0, s->operands[1].c, i);
-        clear_padding(loops, &s->operands[1], i);
+        clear_from(loops, &s->operands[1], s->operands[1].c, i);
     }
     return FX_OK;
 }
@@ -79,7 +79,9 @@ enum fx_status fx_cpu_copy_in(const struct fx_instr *s, const struct fx_cpu_exec
 
     (void)err;
 #pragma omp parallel for
-    for (int i = 0; i < exec->program->lowered.n; i++)
+    for (int i = 0; i < exec->program->lowered.n; i++) {
         copy_channels(loops, &s->operands[0], 0, &s->operands[1], s->first, s->operands[0].c, i);
+        clear_from(loops, &s->operands[1], s->first + s->operands[0].c, i);
+    }
     return FX_OK;
 }

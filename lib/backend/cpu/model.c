@@ -219,8 +219,11 @@ enum fx_status fx_cpu_model_allocate(struct fx_model *model, struct fx_err *err)
         return fx_fail(err, FX_EUSAGE, "device cpu: the model has its memory already");
     FX_TRY(fx_store_allocate(&model->step.store, err));
     FX_TRY(fx_arena_create(&model->activations, model->activation_bytes, "activations", err));
-    for (int w = 0; w < model->share.n_workers; w++)
+    fx_arena_spoil(&model->activations);
+    for (int w = 0; w < model->share.n_workers; w++) {
         FX_TRY(fx_arena_create(&model->workspaces[w], model->workspace_bytes, "workspace", err));
+        fx_arena_spoil(&model->workspaces[w]);
+    }
     for (int lane = 0; lane < FX_MAX_LANES_OF_GRAPH; lane++)
         base[lane] = model->activations.base;
     for (struct fx_program *p = model->programs; p; p = p->next)

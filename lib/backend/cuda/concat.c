@@ -9,7 +9,7 @@ static enum fx_status copy_out(const struct fx_cuda_exec *exec, const struct fx_
 
     (void)compiled;
     FX_CUDA(fx_k_copy(&exec->launch, &from, s->first, &to, 0, to.c,
-                      fx_cuda_rows(exec, &s->operands[0]), true));
+                      fx_cuda_rows(exec, &s->operands[0])));
     return FX_OK;
 }
 
@@ -21,7 +21,7 @@ static enum fx_status copy_in(const struct fx_cuda_exec *exec, const struct fx_i
 
     (void)compiled;
     FX_CUDA(fx_k_copy(&exec->launch, &from, 0, &to, s->first, from.c,
-                      fx_cuda_rows(exec, &s->operands[0]), false));
+                      fx_cuda_rows(exec, &s->operands[0])));
     return FX_OK;
 }
 

@@ -227,7 +227,6 @@ static enum fx_status allocate_all(struct fx_model *model, struct fx_err *err)
 
     FX_TRY(fx_device_store_allocate(&model->store, stream, err));
     FX_TRY(allocate((void **)&model->activations, model->activation_bytes, err));
-    FX_CUDA(cudaMemsetAsync(model->activations, 0, model->activation_bytes, stream));
     for (int queue = 0; queue < FX_CUDA_QUEUES; queue++)
         FX_TRY(allocate((void **)&model->workspace[queue], model->workspace_bytes[queue], err));
     FX_TRY(allocate((void **)&model->tickets, model->ticket_bytes, err));

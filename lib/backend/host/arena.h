@@ -18,6 +18,9 @@ struct fx_arena {
  * when they are first touched.  FX_EFAIL names the role and the size. */
 enum fx_status fx_arena_create(struct fx_arena *arena, size_t n_bytes, const char *role,
                                struct fx_err *err) FX_MUST_CHECK;
+/* For memory that programs share, in which each finds what another has left: NaN instead of zeros
+ * in builds with the address sanitizer, so that tests show who relies on zeros. */
+void fx_arena_spoil(struct fx_arena *arena);
 void fx_arena_destroy(struct fx_arena *arena); /* accepts a zeroed record */
 
 /* The next multiple of FX_ARENA_ALIGN. */

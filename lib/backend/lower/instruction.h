@@ -48,7 +48,8 @@ enum { FX_MAX_LANES_OF_GRAPH = FX_GRAPH_MAX_EXPERTS + 1 }; /* the experts' and t
 enum fx_opcode {
     /* from, to: to = channels first .. of from; to is exact */
     FX_INSTR_COPY_OUT,
-    /* from, to: channels first .. of to = from */
+    /* from, to: channels first .. of to = from; behind them zeros to the end of the block, which is
+     * padding, or what the next copy fills */
     FX_INSTR_COPY_IN,
     /* a, b, y: y = a + b, then the node's ReLU; all exact; y may be a or b */
     FX_INSTR_ADD,

@@ -91,7 +91,10 @@ enum fx_status fx_ref_model_allocate(struct fx_model *model, struct fx_err *err)
         return fx_fail(err, FX_EUSAGE, "device ref: the model has its memory already");
     FX_TRY(fx_store_allocate(&model->step.store, err));
     FX_TRY(fx_arena_create(&model->activations, model->activation_bytes, "activations", err));
-    return fx_arena_create(&model->workspace, model->workspace_bytes, "workspace", err);
+    fx_arena_spoil(&model->activations);
+    FX_TRY(fx_arena_create(&model->workspace, model->workspace_bytes, "workspace", err));
+    fx_arena_spoil(&model->workspace);
+    return FX_OK;
 }
 
 /* Takes n_bytes from the plan. */
