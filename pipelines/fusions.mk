@@ -202,8 +202,9 @@ started_with = $(strip $(if $(has_begun),$(file <$(run)/experts)))
 other_experts = $(and $(started_with),$(INIT)$(wildcard $(call expert,0)),$(subst \
 	x$(started_with),,x$(experts)),$(run): the run was started with $(started_with) and not \
 	$(experts); other experts need another OUT)
-same_experts = $(if $(other_experts),@echo $(call quoted,make: $(other_experts)) | \
-	LC_ALL=C tr '\1-\11\13-\37\177-\377' '?' >&2; exit 2)
+same_experts = $(if $(other_experts),@$(call complain,make: $(other_experts)); exit 2)
+# What a file said comes to the terminal without control characters.
+complain = echo $(call quoted,$(1)) | LC_ALL=C tr '\1-\11\13-\37\177-\377' '?' >&2
 
 FINISHED := $(wildcard $(ENDS))
 .PHONY: $(FINISHED)

@@ -28,7 +28,7 @@ expert_state = $(foreach member,$(lastword $(subst -, ,$(1:single=all))),$(call 
 	judge,$(wildcard $(FILE_$(1))),$(if $(wildcard $(expert_run)),$(expert_finished),:)))
 judge = $(if $(wildcard $(1)),$(shell s=0; $(2) -q >&2 || s=$$?; case $$s in \
 	(0) echo done;; (1) echo to-do;; (*) echo changed;; esac),to-do)
-changed = changed$(shell echo submit-all-fusions: $(call quoted,$(1)) >&2)
+changed = changed$(shell $(call complain,submit-all-fusions: $(1)))
 
 list-runs:
 	$(info data $(DATASET))
