@@ -65,6 +65,7 @@ $(filter-out $(THERE),$(EXPERT_FILES)): | $(DATASET)
 
 # As with the fusions, the file that says it is finished comes last.
 $(EXPERT_FILES): | $(TOOL_BINS)
+	$(call no_links,$(expert_run))
 	$(unless_there)mkdir -p $(expert_run) $(@D); rm -f $(expert_run)/.$(@F).*.tmp; \
 	$(start)expert-train $(strip $(network) --data $(DATASET) --checkpoint-dir $(expert_run) \
 	  --resume -o $(expert_run)/$(@F) --device $(device) --threads $(threads) --task $(task) \

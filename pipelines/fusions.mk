@@ -203,6 +203,9 @@ other_experts = $(and $(started_with),$(INIT)$(wildcard $(call expert,0)),$(subs
 	x$(started_with),,x$(experts)),$(run): the run was started with $(started_with) and not \
 	$(experts); other experts need another OUT)
 same_experts = $(if $(other_experts),@$(call complain,make: $(other_experts)); exit 2)
+# Folders that came from elsewhere may have links: nothing is written behind one.
+no_links = $(if $(shell find $(1) -type l -printf x -quit 2>/dev/null),@$(call complain,make: \
+	$(firstword $(1)): has a symbolic link in it: nothing is written there); exit 2)
 # What a file said comes to the terminal without control characters.
 complain = echo $(call quoted,$(1)) | LC_ALL=C tr '\1-\11\13-\37\177-\377' '?' >&2
 
@@ -217,6 +220,7 @@ $(filter-out $(FINISHED),$(ENDS)): | $(DATASET)
 # The last file says that the run is finished: all that it stands for is on the disk by then.  What
 # a killed tool left under a temporary name is removed.
 $(ENDS): | $(TOOL_BINS)
+	$(call no_links,$(run) $(parts) $(csv))
 	$(same_experts)
 	$(call unless_finished,$@,$(finished))mkdir -p $(run) $(dir $(csv)); \
 	$(if $(has_begun),,echo '$(experts)' > $(run)/experts; sync $(run)/experts; )\

@@ -63,3 +63,17 @@ forged() {
             train forged --device ref
     done
 }
+
+@test "what a run writes is not written behind a link" {
+    local name
+    train whole --device ref --steps 1 >whole.jsonl
+    echo mine >mine
+    for name in history.jsonl clock lock best.safetensors last.safetensors; do
+        rm -rf linked
+        cp -r whole linked
+        ln -sf ../mine "linked/$name"
+        fails_with 3 "fusion-train: linked/$name: not a regular file, as those of a run are" \
+            train linked --device ref
+        assert_equal "$(cat mine)" mine
+    done
+}

@@ -151,3 +151,21 @@ END
     run find . -name '[1-4]'
     assert_output ""
 }
+
+@test "make writes nothing behind links in folders of runs" {
+    local folder
+    unset_make
+    echo mine >mine
+    for folder in out/runs/resnet-concatenation out/resnet_fusions/concatenation \
+        ex/runs/resnet-0; do
+        rm -rf out ex
+        mkdir -p "$folder"
+        ln -s "$PWD/mine" "$folder/metrics.jsonl"
+        run -2 make --no-print-directory -f "$ROOT/pipelines/fusions.mk" DATA="$data" OUT=out \
+            EXPERTS=ex INIT=1 DEVICE=ref STEPS=1 \
+            "$([[ $folder == ex* ]] && echo resnet-expert-0 || echo resnet-concatenation)"
+        assert_line --partial \
+            "make: ${folder/resnet_fusions*/runs/resnet-concatenation}: has a symbolic link in it"
+        assert_equal "$(cat mine)" mine
+    done
+}

@@ -37,6 +37,21 @@ static enum fx_status name_files(struct fx_rundir *rundir, const char *dir, stru
     return FX_OK;
 }
 
+/* A run may come from elsewhere: nothing is written, or truncated, behind a link. */
+static enum fx_status refuse_links(const struct fx_rundir *rundir, struct fx_err *err)
+{
+    const char *const paths[] = { rundir->best,          rundir->best_previous, rundir->last,
+                                  rundir->last_previous, rundir->history,       rundir->clock,
+                                  rundir->lock };
+    struct stat st;
+
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+        if (lstat(paths[i], &st) == 0 && !S_ISREG(st.st_mode))
+            return fx_fail(err, FX_EINPUT, "%s: not a regular file, as those of a run are",
+                           paths[i]);
+    return FX_OK;
+}
+
 /* A process that was just killed may take a moment to be gone: the lock is asked for LOCK_TRIES
  * times before this one gives up. */
 enum { LOCK_TRIES = 100, LOCK_PAUSE_MS = 20 };
@@ -111,6 +126,7 @@ enum fx_status fx_rundir_open(struct fx_rundir *rundir, const char *dir, bool re
 {
     *rundir = (struct fx_rundir){ .lock_fd = -1, .is_new = !exists(dir) };
     FX_TRY(name_files(rundir, dir, err));
+    FX_TRY(refuse_links(rundir, err));
     FX_TRY(take_lock(rundir, err));
     *has_state = exists(rundir->last) || exists(rundir->last_previous);
     if (!resume && (*has_state || exists(rundir->history) || exists(rundir->best)))

@@ -25,7 +25,8 @@ struct fx_rundir {
 
 /* fx_rundir_open: makes the directory, takes the lock and removes temporary files that a killed
  * process left.  FX_EFAIL when another process holds the lock; FX_EUSAGE when the directory holds a
- * run and resume is false.  *has_state says whether there is a checkpoint to resume from. */
+ * run and resume is false; FX_EINPUT when a file of it is none, but a link.  *has_state says
+ * whether there is a checkpoint to resume from. */
 enum fx_status fx_rundir_open(struct fx_rundir *rundir, const char *dir, bool resume,
                               bool *has_state, struct fx_err *err) FX_MUST_CHECK;
 /* Gives the lock back.  A directory that holds nothing is left as it was found: without the lock,
