@@ -47,15 +47,18 @@ STREAMS = ("metrics-wandb", "metrics-tensorboard")  # written record by record, 
 
 
 def run(command, *before, **environment):
-    """Exit status, lines on stderr, and what is there then."""
-    done = subprocess.run(
-        [*before, *command],
-        stdin=subprocess.DEVNULL,
-        stdout=open("out", "wb"),
-        stderr=subprocess.PIPE,
-        timeout=120,
-        env={**os.environ, **environment},
-    )
+    """Exit status (None: it did not end), lines on stderr, and what is there then."""
+    try:
+        done = subprocess.run(
+            [*before, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=open("out", "wb"),
+            stderr=subprocess.PIPE,
+            timeout=120,
+            env={**os.environ, **environment},
+        )
+    except subprocess.TimeoutExpired:
+        return None, [], content()
     return done.returncode, done.stderr.decode(errors="replace").splitlines(), content()
 
 
