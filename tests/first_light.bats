@@ -40,7 +40,7 @@ says() {
     made_up
     program tests/kernels/pool_kernels <<<'echo 1..2; echo ok 1 - a; echo ok 2 - b'
     program tests/kernels/add_concat_kernels <<<'echo 1..2; echo ok 1 - a
-echo "not ok 2 - b"; echo "# sums.c:5: 3 is not 4"; exit 1'
+echo "ERROR: 3 is not 4" >&2; echo "not ok 2 - b"; echo "# sums.c:5: error: Failure!"; exit 1'
     program tests/kernels/loss_kernel <<<'echo 1..3; echo ok 1 - a; kill -SEGV $$'
     program tests/kernels/norm_kernels <<<'echo "1..0 # SKIP no such thing"'
     program tests/kernels/batch_block <<<'echo 1..1; echo ok 1 - a; echo then it broke; exit 3'
@@ -49,7 +49,7 @@ echo "not ok 2 - b"; echo "# sums.c:5: 3 is not 4"; exit 1'
     says device ok "cuda:0: a card, 1 GiB"
     says kernels/pool_kernels ok "2 passed"
     says kernels/add_concat_kernels FAILED \
-        "1 of 2 tests: not ok 2 - b # sums.c:5: 3 is not 4"
+        "1 of 2 tests: not ok 2 - b # sums.c:5: error: Failure! ERROR: 3 is not 4"
     says kernels/loss_kernel FAILED "SIGSEGV"
     says kernels/norm_kernels skipped "no such thing"
     says kernels/batch_block FAILED "exit status 3: then it broke"
@@ -66,10 +66,11 @@ table.txt"
 
 @test "a program that hangs is stopped, with its children, and the next line runs" {
     made_up
-    program tests/kernels/add_concat_kernels <<<'echo begun; sleep 300 & echo $! >child; wait'
+    program tests/kernels/add_concat_kernels <<<'echo 1..4; echo ok 1
+sleep 300 & echo $! >child; wait'
     program tests/kernels/pool_kernels <<<'echo 1..1; echo ok 1'
     run_light --seconds 6 kernels/add_concat_kernels kernels/pool_kernels
-    says kernels/add_concat_kernels TIMEOUT "s: begun"
+    says kernels/add_concat_kernels TIMEOUT "s: in test 2 of 4: ok 1"
     eventually ended
     says kernels/pool_kernels "not run" "6 s were over"
     # A second part runs named lines again, and the table is of both.
@@ -78,7 +79,7 @@ table.txt"
     says kernels/add_concat_kernels ok "1 passed"
     says kernels/pool_kernels "not run" "6 s were over"
     run grep -A 1 '^==== kernels/add_concat_kernels' out/log.txt
-    assert_line begun
+    assert_line "1..4"
     assert_line "1..1"
 }
 
@@ -116,6 +117,11 @@ END
     run_light kernels/pool_kernels
     says kernels/pool_kernels ok "1 passed"
     assert [ "$(stat -c %s out/log.txt)" -lt 300000 ]
+    yes 0123456789 | head -c 20000000 >out/log.txt # of earlier runs
+    run_light kernels/pool_kernels
+    assert [ "$(stat -c %s out/log.txt)" -lt $((16 << 20)) ]
+    run tail -n 2 out/log.txt
+    assert_line "ok 1"
 }
 
 @test "a signal ends it, and the table has what was done" {
