@@ -22,7 +22,7 @@ WORD = re.compile(r'\w+<(?P<file>[^>]*)>|"(?P<text>[^"]*)"|[^,\s]+')
 SUBSETS_OF = 3  # of so many entries that are not durable, every choice is tried
 VARIANTS = ("lost", "all", "torn", "zeros")
 # What a pipeline writes line by line, and anew when it goes on: it matters in the end only.
-LIVE = re.compile(r"(^|/)csv_logs(/|$)|/runs/.*metrics\.jsonl$|\.csv$")
+LIVE = re.compile(r"/csv_logs(/|$)|/runs/.*/(metrics\.jsonl|training_log\.csv)$")
 TEMPORARY = re.compile(r"\.\d+-[0-9a-f]+\.tmp$")
 FOLDER = object()
 
