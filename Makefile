@@ -93,7 +93,7 @@ LDLIBS := -larchive -ljansson -ljpeg -lpng -lz -lmd -lm -lpthread \
 $(B)/lib/backend/cpu/%.o: ALL_CFLAGS += -fopenmp
 $(B)/lib/backend/cpu/%_plain.o: ALL_CFLAGS += -Wno-psabi
 # Transforms are loops of six that are to lie open in registers.
-$(B)/lib/backend/cpu/winograd_%.o: ALL_CFLAGS += -O3
+$(B)/lib/backend/cpu/winograd_%.o $(B)/lib/backend/cpu/im2col_%.o: ALL_CFLAGS += -O3
 
 # What sees CUDA's headers.
 $(B)/lib/backend/cuda/%.o $(B)/tests/cuda/%.o $(B)/tests/kernels/%.o $(B)/tests/cudnn-%.o \

@@ -193,8 +193,8 @@ static enum fx_status run_way(const struct bench *b, struct job *job, enum way w
     double start = now(), spent;
 
     if (way == OURS)
-        FX_TRY(fx_conv_code_run(&job->used, b->stream, job->x, job->weights, job->y, job->workspace,
-                                err));
+        FX_TRY(fx_conv_code_run(&job->used, b->stream, &(struct fx_conv_norm){ 0 }, job->x,
+                                job->weights, job->y, job->workspace, err));
     else
         for (size_t g = 0; g < n; g++)
             FX_TRY(fx_dnnl_conv_run(job->convs[way], b->stream, (char *)job->x + g * x,
@@ -289,6 +289,7 @@ static struct layer layer_of(const struct bench *b, const struct fx_graph *graph
                                       .kernel = node->kernel,
                                       .stride = node->stride,
                                       .pad = node->pad,
+                                      .x_image = (size_t)(l.merged * l.in * in.h * in.w),
                                       .bf16 = b->device->bf16 } };
 }
 

@@ -1,6 +1,6 @@
 /* CONV2D: each direction by our own kernels where they suit the layer, else by oneDNN: in bf16 on a
- * processor with tiles of matrices shifted products (shift.c), otherwise Winograd (winograd.c).
- * bench/layers prints the rates. */
+ * processor with tiles of matrices shifted products (shift.c), otherwise Winograd (winograd.c), and
+ * in f32 matrix products (im2col.c).  bench/layers prints the rates. */
 #include "backend/cpu/cpu_internal.h"
 
 #include <omp.h>
@@ -9,14 +9,15 @@ static struct fx_conv_shape shape_of(const struct fx_program *program, int node,
                                      const struct fx_view *x, const struct fx_view *y)
 {
     const struct fx_node *n = &program->lowered.graph->nodes[node];
-    const struct fx_weight_layout *layout = &program->convs[node].layout;
+    const struct fx_device *device = program->model->device;
+    struct fx_weight_layout layout = fx_weight_layout_of(n, x->c, device->loops->block);
 
     return (struct fx_conv_shape){
         .n = program->lowered.n,
-        .block = layout->block,
-        .groups = layout->merged,
-        .c_in = layout->merged * layout->in,
-        .c_out = layout->merged * layout->out,
+        .block = layout.block,
+        .groups = layout.merged,
+        .c_in = layout.merged * layout.in,
+        .c_out = layout.merged * layout.out,
         .h_in = x->area / x->w,
         .w_in = x->w,
         .h_out = y->area / y->w,
@@ -24,8 +25,27 @@ static struct fx_conv_shape shape_of(const struct fx_program *program, int node,
         .kernel = n->kernel,
         .stride = n->stride,
         .pad = n->pad,
-        .bf16 = program->model->device->bf16,
+        .bf16 = device->bf16,
+        .x_image = x->image_bytes / device->loops->value_bytes,
     };
+}
+
+bool fx_conv_norms(const struct fx_device *device, const struct fx_conv_shape *shape)
+{
+    return !(device->shift && fx_shift_suits(shape)) &&
+           (fx_winograd_suits(shape) || fx_im2col_suits(shape, FX_CONV_FORWARD));
+}
+
+bool fx_cpu_conv_norms(void *ctx, int node)
+{
+    const struct fx_program *program = ctx;
+    const struct fx_node *n = &program->lowered.graph->nodes[node];
+    struct fx_value_shape in = program->lowered.graph->nodes[n->inputs[0]].shape;
+    struct fx_view x = { .c = in.c, .area = in.h * in.w, .w = in.w };
+    struct fx_view y = { .area = n->shape.h * n->shape.w, .w = n->shape.w };
+    struct fx_conv_shape shape = shape_of(program, node, &x, &y);
+
+    return fx_conv_norms(program->model->device, &shape);
 }
 
 enum fx_status fx_conv_code_compile(struct fx_conv_code *code, const struct fx_device *device,
@@ -46,6 +66,12 @@ enum fx_status fx_conv_code_compile(struct fx_conv_code *code, const struct fx_d
         code->workspace = fx_winograd_workspace(&code->winograd);
         return FX_OK;
     }
+    if (fx_im2col_suits(shape, direction)) {
+        code->way = FX_CONV_IM2COL;
+        fx_im2col_plan(&code->im2col, device->im2col, shape, direction, threads);
+        code->workspace = fx_im2col_workspace(&code->im2col);
+        return FX_OK;
+    }
     code->way = FX_CONV_DNNL;
     FX_TRY(fx_dnnl_conv_create(&code->dnnl, device->dnnl, shape, direction, false, err));
     code->workspace = fx_dnnl_conv_workspace(code->dnnl);
@@ -59,12 +85,15 @@ void fx_conv_code_fini(struct fx_conv_code *code)
 }
 
 enum fx_status fx_conv_code_run(const struct fx_conv_code *code, struct fx_dnnl_stream *stream,
-                                void *x, float *weights, void *y, void *workspace,
-                                struct fx_err *err)
+                                const struct fx_conv_norm *norm, void *x, float *weights, void *y,
+                                void *workspace, struct fx_err *err)
 {
     switch (code->way) {
     case FX_CONV_WINOGRAD:
-        fx_winograd_run(&code->winograd, x, weights, y, workspace);
+        fx_winograd_run(&code->winograd, norm, x, weights, y, workspace);
+        return FX_OK;
+    case FX_CONV_IM2COL:
+        fx_im2col_run(&code->im2col, norm, x, weights, y, workspace);
         return FX_OK;
     case FX_CONV_SHIFT:
         fx_shift_run(&code->shift, x, weights, y, workspace);
@@ -73,6 +102,19 @@ enum fx_status fx_conv_code_run(const struct fx_conv_code *code, struct fx_dnnl_
         break;
     }
     return fx_dnnl_conv_run(code->dnnl, stream, x, weights, y, workspace, err);
+}
+
+/* Behind the workspace of a direction: the coefficients of a norm of its input. */
+static size_t norm_bytes(const struct fx_conv_op *op)
+{
+    return fx_arena_round(2 * (size_t)(op->layout.merged * op->layout.in) * sizeof(float));
+}
+
+static float *behind_workspace(const struct fx_conv_op *op, enum fx_conv_direction direction,
+                               const struct fx_cpu_exec *exec)
+{
+    return (float *)exec->workspace +
+           fx_arena_round(op->directions[direction].workspace) / sizeof(float);
 }
 
 /* Compiles, and sees to the workspace. */
@@ -93,7 +135,7 @@ enum fx_status fx_cpu_conv_compile(void *ctx, int node, enum fx_conv_direction d
     shape = shape_of(program, node, x, y);
     if (fx_conv_code_compile(code, device, &shape, direction, err) != FX_OK)
         return fx_err_prepend(err, "%s: ", graph->params[op->param].name);
-    bytes = fx_arena_round(code->workspace);
+    bytes = fx_arena_round(code->workspace) + norm_bytes(op);
     if (direction == FX_CONV_WEIGHTS) /* room for what is added when gradients accumulate */
         bytes += fx_weight_floats(&op->layout) * sizeof(float);
     if (bytes > program->workspace_bytes)
@@ -102,32 +144,39 @@ enum fx_status fx_cpu_conv_compile(void *ctx, int node, enum fx_conv_direction d
 }
 
 /* x and y are the views of the node's input and result, or of their gradients. */
-static enum fx_status run_direction(const struct fx_conv_op *op, enum fx_conv_direction direction,
+static enum fx_status run_direction(const struct fx_instr *s, enum fx_conv_direction direction,
                                     const struct fx_view *x, float *weights,
                                     const struct fx_view *y, const struct fx_cpu_exec *exec,
                                     struct fx_err *err)
 {
-    return fx_conv_code_run(&op->directions[direction], exec->stream, x->data, weights, y->data,
-                            exec->workspace, err);
+    const struct fx_conv_op *op = &exec->program->convs[s->node];
+    struct fx_conv_norm norm = { 0 };
+
+    if (s->norm > 0)
+        norm = fx_cpu_norm_for_conv(s->norm, exec, behind_workspace(op, direction, exec));
+    return fx_conv_code_run(&op->directions[direction], exec->stream, &norm, x->data, weights,
+                            y->data, exec->workspace, err);
+}
+
+static float *weights_of(const struct fx_instr *s, const struct fx_cpu_exec *exec,
+                         enum fx_tensor_role role)
+{
+    const struct fx_program *program = exec->program;
+
+    return fx_store_at(&program->model->step.store, program->convs[s->node].param, role);
 }
 
 enum fx_status fx_cpu_conv_forward(const struct fx_instr *s, const struct fx_cpu_exec *exec,
                                    struct fx_err *err)
 {
-    const struct fx_conv_op *op = &exec->program->convs[s->node];
-
-    return run_direction(op, FX_CONV_FORWARD, &s->operands[0],
-                         fx_store_at(&exec->program->model->step.store, op->param, FX_ROLE_VALUE),
+    return run_direction(s, FX_CONV_FORWARD, &s->operands[0], weights_of(s, exec, FX_ROLE_VALUE),
                          &s->operands[1], exec, err);
 }
 
 enum fx_status fx_cpu_conv_data(const struct fx_instr *s, const struct fx_cpu_exec *exec,
                                 struct fx_err *err)
 {
-    const struct fx_conv_op *op = &exec->program->convs[s->node];
-
-    return run_direction(op, FX_CONV_DATA, &s->operands[1],
-                         fx_store_at(&exec->program->model->step.store, op->param, FX_ROLE_VALUE),
+    return run_direction(s, FX_CONV_DATA, &s->operands[1], weights_of(s, exec, FX_ROLE_VALUE),
                          &s->operands[0], exec, err);
 }
 
@@ -135,13 +184,11 @@ enum fx_status fx_cpu_conv_weights(const struct fx_instr *s, const struct fx_cpu
                                    struct fx_err *err)
 {
     const struct fx_conv_op *op = &exec->program->convs[s->node];
-    size_t workspace = op->directions[FX_CONV_WEIGHTS].workspace;
-    float *grad = fx_store_at(&exec->program->model->step.store, op->param, FX_ROLE_GRAD);
-    float *to = grad;
+    float *grad = weights_of(s, exec, FX_ROLE_GRAD), *to = grad;
 
     if (exec->accumulate)
-        to = (float *)exec->workspace + fx_arena_round(workspace) / sizeof(float);
-    FX_TRY(run_direction(op, FX_CONV_WEIGHTS, &s->operands[0], to, &s->operands[1], exec, err));
+        to = behind_workspace(op, FX_CONV_WEIGHTS, exec) + norm_bytes(op) / sizeof(float);
+    FX_TRY(run_direction(s, FX_CONV_WEIGHTS, &s->operands[0], to, &s->operands[1], exec, err));
     fx_weight_clear_rest(&op->layout, to);
     if (exec->accumulate)
         for (size_t i = 0; i < fx_weight_floats(&op->layout); i++)

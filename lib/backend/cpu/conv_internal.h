@@ -12,7 +12,23 @@ struct fx_conv_shape {
     int h_in, w_in, h_out, w_out;
     int kernel, stride, pad;
     bool bf16; /* of maps; weights and their gradient are f32 */
+    size_t
+        x_image; /* values from one image of x to the next: x may be a prefix of something wider */
 };
+
+/* A norm that a convolution applies to what it reads: x becomes scale * x + shift, then ReLU.  A
+ * number for each channel of whole blocks, both 0 in padding; no scale: no norm. */
+struct fx_conv_norm {
+    const float *scale, *shift; /* borrowed */
+};
+
+/* The norm from a channel on. */
+static inline struct fx_conv_norm fx_conv_norm_from(const struct fx_conv_norm *norm, int channel)
+{
+    if (!norm->scale)
+        return *norm;
+    return (struct fx_conv_norm){ norm->scale + channel, norm->shift + channel };
+}
 
 static inline int fx_smaller(int a, int b)
 {

@@ -8,6 +8,7 @@
 
 #include "backend/cpu/dnnl_internal.h"
 #include "backend/cpu/loops_internal.h"
+#include "backend/cpu/im2col_internal.h"
 #include "backend/cpu/shift_internal.h"
 #include "backend/cpu/winograd_internal.h"
 #include "backend/host/step.h"
@@ -75,7 +76,8 @@ struct fx_device {
     struct fx_dnnl *dnnl; /* owned */
     const struct fx_loops *loops;
     const struct fx_winograd_loops *winograd; /* of the same block */
-    const struct fx_shift_loops *shift;       /* for bf16 maps; NULL: f32, or no tiles */
+    const struct fx_im2col_loops *im2col;
+    const struct fx_shift_loops *shift; /* for bf16 maps; NULL: f32, or no tiles */
     bool bf16;
 };
 
@@ -97,24 +99,26 @@ struct fx_model {
 
 /* One compiled direction of a convolution. */
 struct fx_conv_code {
-    enum { FX_CONV_DNNL, FX_CONV_WINOGRAD, FX_CONV_SHIFT } way;
+    enum { FX_CONV_DNNL, FX_CONV_WINOGRAD, FX_CONV_IM2COL, FX_CONV_SHIFT } way;
     union {
         struct fx_dnnl_conv *dnnl; /* owned; NULL: the direction is not wanted */
         struct fx_winograd winograd;
+        struct fx_im2col im2col;
         struct fx_shift shift;
     };
     size_t workspace; /* bytes */
 };
 
 /* fx_conv_code_compile: the fastest way there is, for as many OpenMP threads as the calling thread
- * would use.  fx_conv_code_run: see fx_dnnl_conv_run. */
+ * would use.  fx_conv_code_run: see fx_dnnl_conv_run; norm: of x, only where fx_conv_norms. */
+bool fx_conv_norms(const struct fx_device *device, const struct fx_conv_shape *shape);
 enum fx_status fx_conv_code_compile(struct fx_conv_code *code, const struct fx_device *device,
                                     const struct fx_conv_shape *shape,
                                     enum fx_conv_direction direction,
                                     struct fx_err *err) FX_MUST_CHECK;
 enum fx_status fx_conv_code_run(const struct fx_conv_code *code, struct fx_dnnl_stream *stream,
-                                void *x, float *weights, void *y, void *workspace,
-                                struct fx_err *err) FX_MUST_CHECK;
+                                const struct fx_conv_norm *norm, void *x, float *weights, void *y,
+                                void *workspace, struct fx_err *err) FX_MUST_CHECK;
 void fx_conv_code_fini(struct fx_conv_code *code); /* accepts a zeroed record */
 
 /* The compiled forms of one CONV2D node. */
@@ -160,7 +164,12 @@ fx_cpu_fn fx_cpu_dense, fx_cpu_dense_back;                            /* dense.c
 enum fx_status fx_cpu_conv_compile(void *ctx, int node, enum fx_conv_direction direction,
                                    const struct fx_view *x, const struct fx_view *y,
                                    struct fx_err *err);
+bool fx_cpu_conv_norms(void *ctx, int node);
 void fx_cpu_dense_workspace(void *ctx, int node, bool is_backward);
+
+/* What norm `norm` does to its input, for a convolution that does it; scale has room for two arrays
+ * of the channels in whole blocks. */
+struct fx_conv_norm fx_cpu_norm_for_conv(int norm, const struct fx_cpu_exec *exec, float *scale);
 
 static inline const struct fx_node *fx_instr_node(const struct fx_instr *instr,
                                                   const struct fx_cpu_exec *exec)

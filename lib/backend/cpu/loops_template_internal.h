@@ -3,18 +3,6 @@
 #include "backend/cpu/loops_internal.h"
 #include "backend/cpu/vector_internal.h"
 
-/* x where keep is all ones, else 0.  A NaN survives the comparisons below: it must reach the loss.
- */
-LOOP vf keep_where(vi keep, vf x)
-{
-    return (vf)((vi)x & keep);
-}
-
-LOOP vi positive(vf x)
-{
-    return ~(x <= 0.0f);
-}
-
 /* All ones in the channels whose bit is set. */
 LOOP vi channels_of(uint16_t word)
 {
@@ -95,7 +83,7 @@ LOOP void bn_apply_as(const value *x, value *y, size_t n, vf scale, vf shift, bo
         vf z = load(x + i * BLOCK) * scale + shift;
 
         if (relu)
-            z = keep_where(positive(z), z);
+            z = relu_of(z);
         if (kept)
             z = keep_where(channels_of(kept[i]), z * factor);
         store(y + i * BLOCK, z);
@@ -202,9 +190,7 @@ LOOP void add_as(const value *a, const value *b, value *y, size_t n, bool relu)
     for (size_t i = 0; i < n * BLOCK; i += BLOCK) {
         vf z = load(a + i) + load(b + i);
 
-        if (relu)
-            z = keep_where(positive(z), z);
-        store(y + i, z);
+        store(y + i, relu ? relu_of(z) : z);
     }
 }
 

@@ -36,6 +36,18 @@ static const struct fx_winograd_loops *winograd_for(enum fx_dnnl_isa isa, bool b
     return &fx_winograd_plain;
 }
 
+static const struct fx_im2col_loops *im2col_for(enum fx_dnnl_isa isa)
+{
+#if defined(__x86_64__)
+    if (isa >= FX_DNNL_AVX512)
+        return &fx_im2col_avx512;
+    if (isa == FX_DNNL_AVX2 && __builtin_cpu_supports("fma"))
+        return &fx_im2col_avx2;
+#endif
+    (void)isa;
+    return &fx_im2col_plain;
+}
+
 static const struct fx_shift_loops *shift_for(enum fx_dnnl_isa isa)
 {
 #if defined(__x86_64__)
@@ -72,6 +84,7 @@ enum fx_status fx_cpu_device_open(struct fx_device **out, const struct fx_device
     device->bf16 = bf16;
     device->loops = loops_for(isa, bf16);
     device->winograd = winograd_for(isa, bf16);
+    device->im2col = im2col_for(isa);
     device->shift = bf16 ? shift_for(isa) : NULL;
     status = fx_dnnl_open(&device->dnnl, err);
     if (status != FX_OK) {
@@ -249,6 +262,7 @@ static enum fx_status lower_program(const struct lowering *l, struct fx_err *err
         .mask_bytes = sizeof(uint16_t),
         .draws_apart = true,
         .conv = fx_cpu_conv_compile,
+        .conv_norms = fx_cpu_conv_norms,
         .dense = fx_cpu_dense_workspace,
         .ctx = l->program,
     };

@@ -7,16 +7,17 @@
 #include "backend/cpu/cpu_internal.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { WEIGHT, BIAS, RUNNING_MEAN, RUNNING_VAR }; /* numbers in node->params */
 
 /* ---- statistics ---- */
 
 /* The batch's, of the map that the norm reads; NULL: the running ones. */
-static const struct fx_stats *stats_of(const struct fx_instr *s, const struct fx_cpu_exec *exec)
+static const struct fx_stats *stats_of(int norm, const struct fx_cpu_exec *exec)
 {
     const struct fx_node_state *nodes = exec->program->lowered.nodes;
-    int owner = nodes[s->node].norm_stats;
+    int owner = nodes[norm].norm_stats;
 
     return owner >= 0 ? &nodes[owner].stats : NULL;
 }
@@ -61,7 +62,7 @@ enum fx_status fx_cpu_norm_stats(const struct fx_instr *s, const struct fx_cpu_e
 {
     const struct fx_model *model = exec->program->model;
     const struct fx_loops *loops = model->device->loops;
-    const struct fx_stats *stats = stats_of(s, exec);
+    const struct fx_stats *stats = stats_of(s->node, exec);
     int n_blocks = fx_blocks(s->operands[0].c, loops->block);
 
     (void)err;
@@ -83,12 +84,12 @@ struct coefficients {
     struct fx_channels scale, shift, mean, invstd;
 };
 
-static void coefficients_of(const struct fx_instr *s, const struct fx_cpu_exec *exec, int block,
+static void coefficients_of(int norm, const struct fx_cpu_exec *exec, int block,
                             struct coefficients *k)
 {
     const struct fx_store *store = &exec->program->model->step.store;
-    const struct fx_node *node = fx_instr_node(s, exec);
-    const struct fx_stats *stats = stats_of(s, exec);
+    const struct fx_node *node = &exec->program->lowered.graph->nodes[norm];
+    const struct fx_stats *stats = stats_of(norm, exec);
     const float *weight = fx_store_at(store, node->params[WEIGHT], FX_ROLE_VALUE);
     const float *bias = fx_store_at(store, node->params[BIAS], FX_ROLE_VALUE);
     const float *mean =
@@ -107,6 +108,22 @@ static void coefficients_of(const struct fx_instr *s, const struct fx_cpu_exec *
         k->scale.v[l] = (float)scale;
         k->shift.v[l] = (float)((double)bias[c] - (double)mean[c] * scale);
     }
+}
+
+struct fx_conv_norm fx_cpu_norm_for_conv(int norm, const struct fx_cpu_exec *exec, float *scale)
+{
+    const struct fx_node *node = &exec->program->lowered.graph->nodes[norm];
+    int width = exec->program->model->device->loops->block;
+    int n_blocks = fx_blocks(node->shape.c, width);
+    float *shift = scale + n_blocks * width;
+    struct coefficients k;
+
+    for (int block = 0; block < n_blocks; block++) {
+        coefficients_of(norm, exec, block, &k);
+        memcpy(scale + block * width, k.scale.v, (size_t)width * sizeof *scale);
+        memcpy(shift + block * width, k.shift.v, (size_t)width * sizeof *shift);
+    }
+    return (struct fx_conv_norm){ scale, shift };
 }
 
 /* The dropout words of block `block` of image i of the map v. */
@@ -141,7 +158,7 @@ enum fx_status fx_cpu_norm_apply(const struct fx_instr *s, const struct fx_cpu_e
     for (int block = 0; block < fx_blocks(x->c, loops->block); block++) {
         struct coefficients k;
 
-        coefficients_of(s, exec, block, &k);
+        coefficients_of(s->node, exec, block, &k);
         for (int i = 0; i < exec->program->lowered.n; i++)
             loops->bn_apply(fx_view_at(x, loops, i, block), fx_view_at(y, loops, i, block),
                             (size_t)x->area, &k.scale, &k.shift, relu,
@@ -198,11 +215,11 @@ enum fx_status fx_cpu_norm_back(const struct fx_instr *s, const struct fx_cpu_ex
         struct coefficients k;
         struct fx_bn_back b = { .relu = fx_instr_node(s, exec)->relu };
 
-        coefficients_of(s, exec, block, &k);
+        coefficients_of(s->node, exec, block, &k);
         b.scale = b.by_g = k.scale;
         b.shift = k.shift;
         b.mean = k.mean;
-        if (stats_of(s, exec)) /* else the norm is fixed */
+        if (stats_of(s->node, exec)) /* else the norm is fixed */
             block_sums(s, exec, block, &k, &b);
         for (int i = 0; dx->data && i < exec->program->lowered.n; i++)
             loops->bn_back(fx_view_at(x, loops, i, block), fx_view_at(dy, loops, i, block),

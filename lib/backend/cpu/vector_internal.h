@@ -80,6 +80,23 @@ LOOP vf multiply_add(vf a, vf b, vf c)
 #endif
 }
 
+/* x where keep is all ones, else 0. */
+LOOP vf keep_where(vi keep, vf x)
+{
+    return (vf)((vi)x & keep);
+}
+
+/* Not of what is 0 or less: a NaN survives, because it must reach the loss. */
+LOOP vi positive(vf x)
+{
+    return ~(x <= 0.0f);
+}
+
+LOOP vf relu_of(vf x)
+{
+    return keep_where(positive(x), x);
+}
+
 /* Lane j of the exchange between rows a and b, s apart: the lower and the upper result. */
 #define LOW(s, j) ((j) & (s) ? BLOCK + (j) - (s) : (j))
 #define HIGH(s, j) ((j) & (s) ? BLOCK + (j) : (j) + (s))

@@ -39,16 +39,14 @@ bool fx_winograd_suits(const struct fx_conv_shape *s)
            2 * s->h_out * s->w_out >= FX_WINOGRAD_TILE * FX_WINOGRAD_TILE * tiles;
 }
 
-static struct fx_tiling tiling_of(const struct fx_conv_shape *s, int channels, int block)
+static struct fx_tiling tiling_of(const struct fx_conv_shape *s, size_t image_values, int block)
 {
-    size_t block_values = (size_t)(s->h_out * s->w_out * block);
-
     return (struct fx_tiling){ .h = s->h_out,
                                .w = s->w_out,
                                .rows = fx_divide_up(s->h_out, FX_WINOGRAD_TILE),
                                .columns = fx_divide_up(s->w_out, FX_WINOGRAD_TILE),
-                               .block_values = block_values,
-                               .image_values = block_values * (size_t)(channels / block) };
+                               .block_values = (size_t)(s->h_out * s->w_out * block),
+                               .image_values = image_values };
 }
 
 /* Matrices an odd number of vectors apart do not fall on the same lines of the cache. */
@@ -138,11 +136,12 @@ void fx_winograd_plan(struct fx_winograd *p, const struct fx_winograd_loops *loo
 {
     bool turned = direction == FX_CONV_DATA;
     int c_from = turned ? s->c_out : s->c_in, c_to = turned ? s->c_in : s->c_out;
+    size_t y_image = (size_t)(s->c_out * s->h_out * s->w_out);
 
     *p = (struct fx_winograd){ .loops = loops,
                                .direction = direction,
-                               .from = tiling_of(s, c_from, loops->block),
-                               .to = tiling_of(s, c_to, loops->block),
+                               .from = tiling_of(s, turned ? y_image : s->x_image, loops->block),
+                               .to = tiling_of(s, turned ? s->x_image : y_image, loops->block),
                                .groups = s->groups,
                                .threads = threads,
                                .in = c_from / s->groups / loops->block,
@@ -167,6 +166,7 @@ struct piece {
     const struct fx_winograd *p;
     const char *from;
     const float *weights;
+    const struct fx_conv_norm *norm;
     char *to;
     float *v; /* in parts of p->depth blocks */
     struct fx_tile_matrices u, m;
@@ -216,26 +216,32 @@ static void multiply(const struct piece *w, int n_tiles, int in, int n_in, int n
                                   .a_depth = 1,
                                   .b = w->u.data + f * w->u.point,
                                   .b_depth = w->u.row,
+                                  .b_column = (size_t)b,
                                   .c = w->m.data + f * w->m.point,
                                   .c_row = w->m.row,
+                                  .c_column = (size_t)b,
                                   .rows = n_tiles,
                                   .columns = n_out,
                                   .depth = n_in * b,
+                                  .parts = 1,
                                   .add = in > 0 };
 
         p->loops->product(&panel);
     }
 }
 
-/* x from its first block on, in parts. */
-static void transform_input(const struct fx_winograd *p, const char *x, int first, int n_tiles,
-                            float *to)
+/* A group of x, in parts. */
+static void transform_input(const struct piece *w, int group, int first, int n_tiles)
 {
-    for (int in = 0; in < p->in; in += p->depth) {
-        struct fx_tile_matrices v = part_of(to, in / p->depth, p->chunk, p->depth, p->loops->block);
+    const struct fx_winograd *p = w->p;
 
-        p->loops->input(&p->from, block_of(p, &p->from, x, in), first, n_tiles,
-                        fx_smaller(p->depth, p->in - in), &v);
+    for (int in = 0; in < p->in; in += p->depth) {
+        int b = p->loops->block, block = group * p->in + in;
+        struct fx_tile_matrices v = part_of(w->v, in / p->depth, p->chunk, p->depth, b);
+        struct fx_conv_norm norm = fx_conv_norm_from(w->norm, block * b);
+
+        p->loops->input(&p->from, block_of(p, &p->from, w->from, block), first, n_tiles,
+                        fx_smaller(p->depth, p->in - in), &norm, &v);
     }
 }
 
@@ -250,7 +256,7 @@ static void run_slice(struct piece *w, int group, int chunk, int slice)
     if (group != w->group)
         w->has_weights = false;
     if (group != w->group || chunk != w->chunk)
-        transform_input(p, block_of(p, &p->from, w->from, group * p->in), first, n_tiles, w->v);
+        transform_input(w, group, first, n_tiles);
     w->group = group;
     w->chunk = chunk;
     for (int in = 0; in < p->in; in += p->depth) {
@@ -266,12 +272,15 @@ static void run_slice(struct piece *w, int group, int chunk, int slice)
 }
 
 /* The part of one thread. */
-static void run_values(const struct fx_winograd *p, const char *from, const float *weights,
-                       char *to, float *workspace, int thread, int n_threads)
+static void run_values(const struct fx_winograd *p, const struct fx_conv_norm *norm,
+                       const char *from, const float *weights, char *to, float *workspace,
+                       int thread, int n_threads)
 {
     int b = p->loops->block, n = p->groups * p->n_chunks * p->n_slices;
     float *own = workspace + (size_t)thread * p->thread_floats;
-    struct piece w = { .p = p, .from = from, .weights = weights, .to = to, .group = -1 };
+    struct piece w = {
+        .p = p, .from = from, .weights = weights, .norm = norm, .to = to, .group = -1
+    };
 
     w.v = own;
     own += (size_t)p->n_in * matrices_floats(p->chunk, p->depth, b);
@@ -290,7 +299,8 @@ static void run_values(const struct fx_winograd *p, const char *from, const floa
 struct sums {
     const struct fx_winograd *p;
     const char *x, *dy;
-    float *weights; /* of the group */
+    struct fx_conv_norm norm;
+    float *weights; /* of the group, as x, dy and norm */
     float *v, *m, *u;
 };
 
@@ -307,9 +317,11 @@ static void transform_chunk(const struct sums *s, int chunk)
         struct fx_tile_matrices to = part_of(is_x ? s->v : s->m, part, p->chunk, blocks, b);
         int n_blocks = fx_smaller(blocks, (is_x ? p->in : p->out) - part * blocks);
 
+        struct fx_conv_norm norm = fx_conv_norm_from(&s->norm, is_x ? part * blocks * b : 0);
+
         if (is_x)
             p->loops->input(&p->from, block_of(p, &p->from, s->x, part * blocks), first, n,
-                            n_blocks, &to);
+                            n_blocks, &norm, &to);
         else
             p->loops->gradient(&p->to, block_of(p, &p->to, s->dy, part * blocks), first, n,
                                n_blocks, &to);
@@ -337,11 +349,14 @@ static void add_products(const struct sums *s, int in, int out, int n_tiles, boo
                     .a_depth = v.row,
                     .b = m.data + f * m.point + (size_t)tile * m.row + (size_t)(first * b),
                     .b_depth = m.row,
+                    .b_column = (size_t)b,
                     .c = to->data + f * to->point + (size_t)(first * b),
                     .c_row = to->row,
+                    .c_column = (size_t)b,
                     .rows = n_in * b,
                     .columns = fx_part_at(n_out, n_slices, i + 1) - first,
                     .depth = fx_smaller(SUM_TILES, n_tiles - tile),
+                    .parts = 1,
                     .add = add || tile > 0,
                 };
 
@@ -373,8 +388,8 @@ static void add_chunk(const struct sums *s, int chunk)
 }
 
 /* The part of one thread of the team; the loops above are shared out and wait for each other. */
-static void run_weights(const struct fx_winograd *p, const char *x, const char *dy, float *weights,
-                        float *workspace, int thread)
+static void run_weights(const struct fx_winograd *p, const struct fx_conv_norm *norm, const char *x,
+                        const char *dy, float *weights, float *workspace, int thread)
 {
     int b = p->loops->block;
     struct sums s = { .p = p, .v = workspace };
@@ -384,6 +399,7 @@ static void run_weights(const struct fx_winograd *p, const char *x, const char *
                            : s.m + (size_t)p->n_out * matrices_floats(p->chunk, p->width, b);
     for (int g = 0; g < p->groups; g++) {
         s.x = block_of(p, &p->from, x, g * p->in);
+        s.norm = fx_conv_norm_from(norm, g * p->in * b);
         s.dy = block_of(p, &p->to, dy, g * p->out);
         s.weights = weights + (size_t)g * (size_t)(p->in * p->out) * block_pair(p);
         for (int chunk = 0; chunk < p->n_chunks; chunk++) {
@@ -393,14 +409,15 @@ static void run_weights(const struct fx_winograd *p, const char *x, const char *
     }
 }
 
-void fx_winograd_run(const struct fx_winograd *p, void *x, float *weights, void *y, void *workspace)
+void fx_winograd_run(const struct fx_winograd *p, const struct fx_conv_norm *norm, void *x,
+                     float *weights, void *y, void *workspace)
 {
     bool turned = p->direction == FX_CONV_DATA;
 
 #pragma omp parallel num_threads(p->threads)
     if (p->direction == FX_CONV_WEIGHTS)
-        run_weights(p, x, y, weights, workspace, omp_get_thread_num());
+        run_weights(p, norm, x, y, weights, workspace, omp_get_thread_num());
     else
-        run_values(p, turned ? y : x, weights, turned ? x : y, workspace, omp_get_thread_num(),
-                   omp_get_num_threads());
+        run_values(p, norm, turned ? y : x, weights, turned ? x : y, workspace,
+                   omp_get_thread_num(), omp_get_num_threads());
 }

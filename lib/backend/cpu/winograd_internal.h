@@ -12,6 +12,7 @@
 #define FX_BACKEND_CPU_WINOGRAD_INTERNAL_H
 
 #include "backend/cpu/conv_internal.h"
+#include "backend/cpu/product_internal.h"
 
 enum { FX_WINOGRAD_TILE = 4, FX_WINOGRAD_POINTS = 36 };
 
@@ -31,27 +32,15 @@ struct fx_tile_matrices {
     size_t point; /* floats from one matrix to the next */
 };
 
-/* C (rows x columns * block) = A (rows x depth) B (depth x columns * block), or += */
-struct fx_panel {
-    const float *a;
-    size_t a_row, a_depth; /* floats from one to the next */
-    const float *b;
-    size_t b_depth;
-    float *c;
-    size_t c_row;
-    int rows, columns, depth; /* columns: vectors */
-    bool add;
-};
-
 /* The loops for one instruction set and type of maps, f32 or bf16; all else is f32.  tile, n_tiles:
  * which of all images' tiles; block, n_blocks: channel blocks. */
 struct fx_winograd_loops {
     int block, columns; /* columns: the most vectors of a panel */
     size_t value_bytes; /* of maps */
 
-    /* the tiles' rows of to = B' x B */
+    /* the tiles' rows of to = B' x B; norm: of these blocks */
     void (*input)(const struct fx_tiling *t, const void *x, int tile, int n_tiles, int n_blocks,
-                  const struct fx_tile_matrices *to);
+                  const struct fx_conv_norm *norm, const struct fx_tile_matrices *to);
     /* likewise A dy A' */
     void (*gradient)(const struct fx_tiling *t, const void *dy, int tile, int n_tiles, int n_blocks,
                      const struct fx_tile_matrices *to);
@@ -101,9 +90,10 @@ void fx_winograd_plan(struct fx_winograd *p, const struct fx_winograd_loops *loo
                       int threads);
 size_t fx_winograd_workspace(const struct fx_winograd *p); /* bytes */
 
-/* fx_winograd_run: x, y: the layer's input and result, or their gradients; what the direction does
- * not write is read.  The same bytes for any number of threads. */
-void fx_winograd_run(const struct fx_winograd *p, void *x, float *weights, void *y,
-                     void *workspace);
+/* fx_winograd_run: norm: is applied to x where that is read, in FORWARD and WEIGHTS; x, y: the
+ * layer's input and result, or their gradients; what the direction does not write is read.  The
+ * same bytes for any number of threads. */
+void fx_winograd_run(const struct fx_winograd *p, const struct fx_conv_norm *norm, void *x,
+                     float *weights, void *y, void *workspace);
 
 #endif

@@ -1,12 +1,12 @@
-/* The body of winograd_*.c, which define what vector_internal.h wants, BF16 too, and
- *   ROWS, COLUMNS  the largest panel of a product in registers, rows x vectors
- *   LOOPS          name of the struct fx_winograd_loops to define
+/* The body of winograd_*.c, which define what vector_internal.h wants, BF16, ROWS and COLUMNS
+ * (product_template_internal.h), and
+ *   LOOPS  name of the struct fx_winograd_loops to define
  *
  * The points of F(4x4, 3x3) are 0, +-3/4, +-3/2 and infinity: exact in binary, and with less error
- * than the usual 0, +-1, +-2 (tests/unit/cpu_winograd.c prints it). */
+ * than the usual 0, +-1, +-2 (tests/unit/cpu_conv.c prints it). */
 #include "backend/cpu/winograd_internal.h"
 
-#include "backend/cpu/vector_internal.h"
+#include "backend/cpu/product_template_internal.h"
 
 enum { IN = 6, OUT = FX_WINOGRAD_TILE, TAPS = 3 };
 
@@ -114,9 +114,22 @@ LOOP struct span span_of(int at, int n, int size)
     return (struct span){ at < 0 ? -at : 0, at + n > size ? size - at : n };
 }
 
+/* A norm's coefficients of a block, if there is one. */
+struct norm {
+    bool is_there;
+    vf scale, shift;
+};
+
+LOOP vf load_normed(const value *from, const struct norm *norm)
+{
+    vf x = load(from);
+
+    return norm->is_there ? relu_of(x * norm->scale + norm->shift) : x;
+}
+
 /* Rows of the map outside of `rows` are zeros, and so are what becomes of them. */
 LOOP void input_tile(const value *from, size_t row, struct span rows, struct span columns,
-                     float *to, size_t point)
+                     const struct norm *norm, float *to, size_t point)
 {
     vf half[IN][IN], x[IN], v[IN];
 
@@ -128,7 +141,7 @@ LOOP void input_tile(const value *from, size_t row, struct span rows, struct spa
         }
         for (int c = 0; c < IN; c++)
             x[c] = c >= columns.first && c < columns.end
-                       ? load(from + (size_t)r * row + (size_t)(c * BLOCK))
+                       ? load_normed(from + (size_t)r * row + (size_t)(c * BLOCK), norm)
                        : (vf){ 0 };
         to_points(x, half[r]);
     }
@@ -141,8 +154,22 @@ LOOP void input_tile(const value *from, size_t row, struct span rows, struct spa
     }
 }
 
+/* The usual places of a tile, each by itself. */
+LOOP void input_at(const value *from, size_t row, struct span rows, struct span columns,
+                   const struct norm *norm, float *to, size_t point)
+{
+    if (columns.first == 0 && columns.end == IN)
+        input_tile(from, row, rows, (struct span){ 0, IN }, norm, to, point);
+    else if (columns.first == 1 && columns.end == IN)
+        input_tile(from, row, rows, (struct span){ 1, IN }, norm, to, point);
+    else if (columns.first == 0 && columns.end == IN - 1)
+        input_tile(from, row, rows, (struct span){ 0, IN - 1 }, norm, to, point);
+    else
+        input_tile(from, row, rows, columns, norm, to, point);
+}
+
 ENTRY void input(const struct fx_tiling *t, const void *x, int tile, int n_tiles, int n_blocks,
-                 const struct fx_tile_matrices *to)
+                 const struct fx_conv_norm *coefficients, const struct fx_tile_matrices *to)
 {
     size_t row = (size_t)t->w * BLOCK;
 
@@ -154,14 +181,15 @@ ENTRY void input(const struct fx_tiling *t, const void *x, int tile, int n_tiles
         float *v = to->data + (size_t)i * to->row;
 
         for (int b = 0; b < n_blocks; b++, from += t->block_values, v += BLOCK) {
-            if (columns.first == 0 && columns.end == IN)
-                input_tile(from, row, rows, (struct span){ 0, IN }, v, to->point);
-            else if (columns.first == 1 && columns.end == IN)
-                input_tile(from, row, rows, (struct span){ 1, IN }, v, to->point);
-            else if (columns.first == 0 && columns.end == IN - 1)
-                input_tile(from, row, rows, (struct span){ 0, IN - 1 }, v, to->point);
-            else
-                input_tile(from, row, rows, columns, v, to->point);
+            struct norm norm = { 0 };
+
+            if (coefficients->scale) {
+                norm = (struct norm){ true, load_channels(coefficients->scale + b * BLOCK),
+                                      load_channels(coefficients->shift + b * BLOCK) };
+                input_at(from, row, rows, columns, &norm, v, to->point);
+            } else {
+                input_at(from, row, rows, columns, &norm, v, to->point);
+            }
         }
     }
 }
@@ -339,87 +367,6 @@ ENTRY void weight_gradient(const struct fx_tile_matrices *from, size_t out_float
                     store_channels(to + (size_t)(r * TAPS + c) * BLOCK * BLOCK, g[c]);
             }
         }
-}
-
-/* ---- products ---- */
-
-LOOP void panel(const struct fx_panel *p, const float *a, float *c, int rows, int columns)
-{
-    const float *b = p->b;
-    size_t a_row = p->a_row, a_depth = p->a_depth, b_depth = p->b_depth;
-    vf sum[ROWS][COLUMNS];
-
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; i++)
-#pragma GCC unroll 16
-        for (int j = 0; j < columns; j++)
-            sum[i][j] = (vf){ 0 };
-    for (int k = 0; k < p->depth; k++, a += a_depth, b += b_depth) {
-        vf right[COLUMNS];
-
-#pragma GCC unroll 16
-        for (int j = 0; j < columns; j++)
-            right[j] = load_channels(b + (size_t)j * BLOCK);
-#pragma GCC unroll 16
-        for (int i = 0; i < rows; i++) {
-            vf left = spread(a[(size_t)i * a_row]);
-
-#pragma GCC unroll 16
-            for (int j = 0; j < columns; j++)
-                sum[i][j] = multiply_add(left, right[j], sum[i][j]);
-        }
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; i++)
-#pragma GCC unroll 16
-        for (int j = 0; j < columns; j++) {
-            float *to = c + (size_t)i * p->c_row + (size_t)j * BLOCK;
-
-            store_channels(to, p->add ? load_channels(to) + sum[i][j] : sum[i][j]);
-        }
-}
-
-/* A function for each size. */
-typedef void panel_fn(const struct fx_panel *p, const float *a, float *c);
-
-#define PANEL(rows, columns)                                                                       \
-    ENTRY void panel_##rows##_##columns(const struct fx_panel *p, const float *a, float *c)        \
-    {                                                                                              \
-        panel(p, a, c, rows, columns);                                                             \
-    }
-#if COLUMNS == 4
-#define PANELS(f, rows) f(rows, 1) f(rows, 2) f(rows, 3) f(rows, 4)
-#else
-#define PANELS(f, rows) f(rows, 1) f(rows, 2)
-#endif
-PANELS(PANEL, 1)
-PANELS(PANEL, 2)
-PANELS(PANEL, 3)
-#if ROWS == 6
-PANELS(PANEL, 4)
-PANELS(PANEL, 5)
-PANELS(PANEL, 6)
-#endif
-
-#define NAME(rows, columns) panel_##rows##_##columns,
-static panel_fn *const panels[ROWS][COLUMNS] = {
-    { PANELS(NAME, 1) }, { PANELS(NAME, 2) }, { PANELS(NAME, 3) },
-#if ROWS == 6
-    { PANELS(NAME, 4) }, { PANELS(NAME, 5) }, { PANELS(NAME, 6) },
-#endif
-};
-
-/* The rows in panels of sizes as equal as can be: a last one of a row or two would waste time. */
-ENTRY void product(const struct fx_panel *p)
-{
-    int n = (p->rows + ROWS - 1) / ROWS;
-
-    for (int i = 0; i < n; i++) {
-        int first = p->rows * i / n, end = p->rows * (i + 1) / n;
-
-        panels[end - first - 1][p->columns - 1](p, p->a + (size_t)first * p->a_row,
-                                                p->c + (size_t)first * p->c_row);
-    }
 }
 
 const struct fx_winograd_loops LOOPS = {

@@ -301,6 +301,24 @@ static void find_gathering(struct fx_lowering *l, int chain)
     g->eps = eps;
 }
 
+/* A norm with ReLU that one convolution reads and can apply itself.  The convolution then reads the
+ * input of the norm. */
+static void find_absorbed(struct fx_lowering *l)
+{
+    for (int i = 0; i < l->graph->n_nodes && l->rules->conv_norms; i++) {
+        const struct fx_node *node = &l->graph->nodes[i];
+        struct fx_use *use = &l->uses[i];
+        int user = only_user(l, i);
+
+        if (node->kind != FX_NODE_BATCHNORM || !node->relu || use->is_kept || use->chain >= 0 ||
+            use->fused_drop >= 0 || user < 0 || l->graph->nodes[user].kind != FX_NODE_CONV2D ||
+            l->uses[user].is_pooled || !l->rules->conv_norms(l->rules->ctx, user))
+            continue;
+        use->is_absorbed = true;
+        l->uses[fx_lower_input(l, node, 0)].n_left++;
+    }
+}
+
 /* Does the backward pass of a user read this value itself? */
 static bool user_needs_value(const struct fx_node *user)
 {
@@ -347,6 +365,7 @@ enum fx_status fx_lower_analyse(struct fx_lowering *l)
     find_pooled(l);
     find_group_major(l);
     find_chains(l);
+    find_absorbed(l);
     if (l->lowered->mode == FX_TRAIN) {
         find_wanted_gradients(l);
         for (int chain = 0; l->rules->gathers_norms && chain < l->n_chains; chain++)

@@ -10,12 +10,13 @@ static enum fx_status compile(struct fx_lowering *l, int node, enum fx_conv_dire
     return l->rules->conv(l->rules->ctx, node, direction, x, y, l->err);
 }
 
-enum fx_status fx_lower_conv_between(struct fx_lowering *l, int node, const struct fx_view *x,
-                                     const struct fx_view *y)
+enum fx_status fx_lower_conv_between(struct fx_lowering *l, int node, int norm,
+                                     const struct fx_view *x, const struct fx_view *y)
 {
     FX_TRY(compile(l, node, FX_CONV_FORWARD, x, y));
     return fx_lower_emit(
-        l, (struct fx_instr){ .op = FX_INSTR_CONV_FORWARD, .node = node, .operands = { *x, *y } });
+        l, (struct fx_instr){
+               .op = FX_INSTR_CONV_FORWARD, .node = node, .norm = norm, .operands = { *x, *y } });
 }
 
 /* The operands of weight gradients that may still run beside this one are alive at it. */
@@ -32,14 +33,15 @@ static void keep_wgrad_operands(struct fx_lowering *l)
     l->wgrads[FX_LOWER_WGRAD_DELAY - 1] = list->n_instrs;
 }
 
-enum fx_status fx_lower_conv_weights(struct fx_lowering *l, int node, const struct fx_view *x,
-                                     const struct fx_view *dy)
+enum fx_status fx_lower_conv_weights(struct fx_lowering *l, int node, int norm,
+                                     const struct fx_view *x, const struct fx_view *dy)
 {
     FX_TRY(compile(l, node, FX_CONV_WEIGHTS, x, dy));
     if (l->rules->wgrad_stream)
         keep_wgrad_operands(l);
     return fx_lower_emit(l, (struct fx_instr){ .op = FX_INSTR_CONV_BACK_WEIGHTS,
                                                .node = node,
+                                               .norm = norm,
                                                .operands = { *x, *dy } });
 }
 
@@ -62,30 +64,45 @@ static enum fx_status readable(struct fx_lowering *l, int node, const struct fx_
     return FX_OK;
 }
 
+/* What the convolution reads, and the norm that it applies to that (0: none). */
+static enum fx_status input_of(struct fx_lowering *l, int node, struct fx_view *x, int *norm)
+{
+    int v = fx_lower_input(l, &l->graph->nodes[node], 0);
+
+    *norm = 0;
+    if (l->uses[v].is_absorbed) {
+        *norm = v;
+        return fx_lower_value(l, fx_lower_input(l, &l->graph->nodes[v], 0), x);
+    }
+    FX_TRY(fx_lower_value(l, v, x));
+    return readable(l, node, x, x);
+}
+
 enum fx_status fx_lower_conv(struct fx_lowering *l, int node)
 {
     struct fx_view x, y;
+    int norm;
 
     if (l->uses[node].is_pooled)
         return FX_OK; /* done by the pool */
-    FX_TRY(fx_lower_value(l, fx_lower_input(l, &l->graph->nodes[node], 0), &x));
-    FX_TRY(readable(l, node, &x, &x));
+    FX_TRY(input_of(l, node, &x, &norm));
+    if (norm > 0)
+        l->uses[fx_lower_input(l, &l->graph->nodes[norm], 0)].n_left--;
     FX_TRY(fx_lower_result(l, node, -1, &y));
-    return fx_lower_conv_between(l, node, &x, &y);
+    return fx_lower_conv_between(l, node, norm, &x, &y);
 }
 
 /* The weights first: then the input, if it was computed again for them, makes room for its
  * gradient. */
 enum fx_status fx_lower_conv_back(struct fx_lowering *l, int node)
 {
-    int v = fx_lower_input(l, &l->graph->nodes[node], 0);
+    int v = fx_lower_input(l, &l->graph->nodes[node], 0), norm;
     struct fx_view x, dx, dy;
 
     FX_TRY(readable(l, node, &l->grads[node], &dy));
     if (!fx_graph_is_fixed(l->graph, &l->graph->nodes[node])) {
-        FX_TRY(fx_lower_value(l, v, &x));
-        FX_TRY(readable(l, node, &x, &x));
-        FX_TRY(fx_lower_conv_weights(l, node, &x, &dy));
+        FX_TRY(input_of(l, node, &x, &norm));
+        FX_TRY(fx_lower_conv_weights(l, node, norm, &x, &dy));
     }
     if (l->uses[v].wants_grad) {
         FX_TRY(fx_lower_new_like(l, v, &dx));

@@ -57,7 +57,8 @@ enum fx_opcode {
     FX_INSTR_RELU_BACK,
     /* src, dst: as many channels of dst as src has += src; accumulate is true */
     FX_INSTR_ADD_INTO,
-    /* x, y; both exact, or both group-major with as many groups */
+    /* x, y; both exact, or both group-major with as many groups.  With a `norm` x is what the norm
+     * reads, and need not be exact */
     FX_INSTR_CONV_FORWARD,
     /* dy, dx; likewise */
     FX_INSTR_CONV_BACK_DATA,
@@ -113,6 +114,8 @@ struct fx_instr {
     enum fx_opcode op;
     int node; /* whose value or gradient it is about; -1: of a copy that belongs to no node */
     struct fx_view operands[FX_INSTR_MAX_OPERANDS];
+    int norm;        /* CONV_FORWARD, CONV_BACK_WEIGHTS: the BATCHNORM that is applied, with its
+                        ReLU, to x as it is read; 0: none, for node 0 is an INPUT */
     int first;       /* a channel */
     bool accumulate; /* += into the last operand */
     bool sum_relu;   /* NORM_APPLY with a sum */

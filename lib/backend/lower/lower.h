@@ -43,6 +43,11 @@ struct fx_lower_rules {
     enum fx_status (*conv)(void *ctx, int node, enum fx_conv_direction direction,
                            const struct fx_view *x, const struct fx_view *y, struct fx_err *err);
 
+    /* Whether the convolution can apply a norm with ReLU to the map that it reads, while it reads
+     * it (fx_instr.norm), in the forward pass and for the gradient of its weights; NULL: none can.
+     */
+    bool (*conv_norms)(void *ctx, int node);
+
     /* Called when an instruction of a dense node is written; may be NULL. */
     void (*dense)(void *ctx, int node, bool is_backward);
 

@@ -29,14 +29,16 @@ struct fx_use {
     bool is_map;  /* a feature map in channel blocks; else dense rows */
     bool is_kept; /* for the caller */
     bool is_deferred;
-    bool is_needed;  /* the backward pass reads the stored value */
-    bool wants_grad; /* something trained (or a wanted input) lies behind it */
-    int fused_drop;  /* BATCHNORM: the DROPOUT that is applied with it, or -1 */
-    int fused_norm;  /* ADD: the input BATCHNORM that is applied with it, or -1 */
-    bool is_summed;  /* BATCHNORM: applied with an ADD */
-    int n_groups;    /* group-major with so many; 1: it is not */
-    bool is_pooled;  /* 1x1 CONV2D: done after the AVGPOOL2 that alone reads it */
-    int chain;       /* number of the buffer of which the value is a prefix, or -1 */
+    bool is_needed;   /* the backward pass reads the stored value */
+    bool wants_grad;  /* something trained (or a wanted input) lies behind it */
+    int fused_drop;   /* BATCHNORM: the DROPOUT that is applied with it, or -1 */
+    int fused_norm;   /* ADD: the input BATCHNORM that is applied with it, or -1 */
+    bool is_summed;   /* BATCHNORM: applied with an ADD */
+    bool is_absorbed; /* BATCHNORM: applied by the convolution that alone reads it, so its result is
+                         nowhere */
+    int n_groups;     /* group-major with so many; 1: it is not */
+    bool is_pooled;   /* 1x1 CONV2D: done after the AVGPOOL2 that alone reads it */
+    int chain;        /* number of the buffer of which the value is a prefix, or -1 */
 
     struct fx_view pooled; /* of a pooled convolution: the pooled input */
     bool has_dense_grad; /* the loss, or an instruction of a dense node, has written the gradient */
@@ -131,10 +133,12 @@ fx_lower_fn fx_lower_avgpool, fx_lower_avgpool_back;
 fx_lower_fn fx_lower_globalpool, fx_lower_globalpool_back;
 fx_lower_fn fx_lower_dense, fx_lower_dense_back; /* fusion module, classifiers, head */
 
-/* The convolution of `node` on maps of any size: y = conv(x), dW, dx. */
-enum fx_status fx_lower_conv_between(struct fx_lowering *l, int node, const struct fx_view *x,
+/* The convolution of `node` on maps of any size: y = conv(x), dW, dx; norm: see fx_instr. */
+enum fx_status fx_lower_conv_between(struct fx_lowering *l, int node, int norm,
+                                     const struct fx_view *x,
                                      const struct fx_view *y) FX_MUST_CHECK;
-enum fx_status fx_lower_conv_weights(struct fx_lowering *l, int node, const struct fx_view *x,
+enum fx_status fx_lower_conv_weights(struct fx_lowering *l, int node, int norm,
+                                     const struct fx_view *x,
                                      const struct fx_view *dy) FX_MUST_CHECK;
 enum fx_status fx_lower_conv_data(struct fx_lowering *l, int node, const struct fx_view *dy,
                                   const struct fx_view *dx) FX_MUST_CHECK;

@@ -49,7 +49,7 @@ enum fx_status fx_lower_norm(struct fx_lowering *l, int node)
         FX_TRY(fx_lower_value(l, x, &instr.operands[0]));
         FX_TRY(fx_lower_emit(l, instr));
     }
-    if (l->uses[node].fused_drop >= 0 || l->uses[node].is_summed)
+    if (l->uses[node].fused_drop >= 0 || l->uses[node].is_summed || l->uses[node].is_absorbed)
         return FX_OK; /* applied there */
     FX_TRY(fx_lower_result(l, node, x, &y));
     return fx_lower_norm_apply(l, node, &y);

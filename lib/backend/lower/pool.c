@@ -22,7 +22,7 @@ enum fx_status fx_lower_avgpool(struct fx_lowering *l, int node)
         instr.operands[1] = *pooled;
     }
     FX_TRY(fx_lower_emit(l, instr));
-    return l->uses[conv].is_pooled ? fx_lower_conv_between(l, conv, pooled, &y) : FX_OK;
+    return l->uses[conv].is_pooled ? fx_lower_conv_between(l, conv, 0, pooled, &y) : FX_OK;
 }
 
 /* From the gradient of the pooled map to that of x. */
@@ -47,7 +47,7 @@ enum fx_status fx_lower_avgpool_back(struct fx_lowering *l, int node)
     if (l->uses[conv].is_pooled) {
         x = fx_lower_input(l, &l->graph->nodes[conv], 0);
         if (!fx_graph_is_fixed(l->graph, &l->graph->nodes[conv]))
-            FX_TRY(fx_lower_conv_weights(l, conv, pooled, &dy));
+            FX_TRY(fx_lower_conv_weights(l, conv, 0, pooled, &dy));
         if (l->uses[x].wants_grad) {
             FX_TRY(fx_lower_new_map(l, pooled->c, pooled->area, pooled->w, &dx));
             FX_TRY(fx_lower_conv_data(l, conv, &dy, &dx));
