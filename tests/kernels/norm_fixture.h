@@ -13,13 +13,25 @@
 static unsigned *tickets;
 enum { TICKET_BYTES = 4096 };
 
+static inline int tickets_open(void **state)
+{
+    (void)state;
+    return cudaMalloc((void **)&tickets, TICKET_BYTES) != cudaSuccess ||
+           cudaMemset(tickets, 0, TICKET_BYTES) != cudaSuccess;
+}
+
+static inline int tickets_close(void **state)
+{
+    (void)state;
+    return cudaFree(tickets) != cudaSuccess;
+}
+
+#define RUN_NORMS_ON_DEVICE(tests)                                                                 \
+    (device_open() ? cmocka_run_group_tests(tests, tickets_open, tickets_close) : device_missing())
+
 static inline struct fx_k_launch launch(const struct config *g)
 {
     assert_true(fx_k_norm_tickets(g->c, g->n_lanes) <= TICKET_BYTES);
-    if (!tickets) {
-        device_ok(cudaMalloc((void **)&tickets, TICKET_BYTES));
-        device_ok(cudaMemset(tickets, 0, TICKET_BYTES));
-    }
     return (struct fx_k_launch){ stream, g->n_lanes, g->bf16, tickets };
 }
 

@@ -344,5 +344,5 @@ int main(void)
         cmocka_unit_test(many_norms),
     };
 
-    return RUN_ON_DEVICE(tests);
+    return RUN_NORMS_ON_DEVICE(tests);
 }

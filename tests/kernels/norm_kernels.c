@@ -460,5 +460,5 @@ int main(void)
         cmocka_unit_test(backward_at_zero),
     };
 
-    return RUN_ON_DEVICE(tests);
+    return RUN_NORMS_ON_DEVICE(tests);
 }
