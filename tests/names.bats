@@ -168,4 +168,9 @@ END
             "make: ${folder/resnet_fusions*/runs/resnet-concatenation}: has a symbolic link in it"
         assert_equal "$(cat mine)" mine
     done
+    mkdir -p out/runs/linked
+    ln -s "$PWD/made" out/runs/linked/lock
+    run -0 make --no-print-directory -f "$ROOT/pipelines/fusions.mk" DATA="$data" OUT=out slim
+    assert_line "out/runs/linked: its lock is a symbolic link: left as it is"
+    assert_not_exists made
 }

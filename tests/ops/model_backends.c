@@ -3,8 +3,9 @@
  * on the cpu for every number of threads.  Dropout is on where losses and gradients must agree, so
  * its masks are compared too.
  */
-#include "../cuda-sim/sanitizers.h"
 #include "model_case.h"
+
+#include "base/sanitizers.h"
 
 /* Bytes are compared where nothing watches; for sanitizers every path once is enough. */
 #ifdef __SANITIZE_ADDRESS__

@@ -20,7 +20,7 @@ extern "C" {
 
 #include "between.h"
 #include "kernels/launch.cuh"
-#include "tests/cuda-sim/sanitizers.h"
+#include "base/sanitizers.h"
 #include "tests/cuda-sim/sim.h"
 
 enum { N_SEEDS = 64 };

@@ -11,9 +11,8 @@ struct fx_conv_shape {
     int groups, c_in, c_out; /* all channels; c / groups is a multiple of the block */
     int h_in, w_in, h_out, w_out;
     int kernel, stride, pad;
-    bool bf16; /* of maps; weights and their gradient are f32 */
-    size_t
-        x_image; /* values from one image of x to the next: x may be a prefix of something wider */
+    bool bf16;      /* of maps; weights and their gradient are f32 */
+    size_t x_image; /* values from one image of x to the next, more than its own in a prefix */
 };
 
 /* A norm that a convolution applies to what it reads: x becomes scale * x + shift, then ReLU.  A

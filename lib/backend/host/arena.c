@@ -2,16 +2,10 @@
  * at once, and in huge pages where the system has them. */
 #include "backend/host/arena.h"
 
+#include "base/sanitizers.h"
+
 #include <string.h>
 #include <sys/mman.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#define FX_IS_WATCHED 1
-#elif defined(__has_feature)
-#define FX_IS_WATCHED __has_feature(address_sanitizer)
-#else
-#define FX_IS_WATCHED 0
-#endif
 
 enum fx_status fx_arena_create(struct fx_arena *arena, size_t n_bytes, const char *role,
                                struct fx_err *err)
@@ -33,7 +27,7 @@ enum fx_status fx_arena_create(struct fx_arena *arena, size_t n_bytes, const cha
 
 void fx_arena_spoil(struct fx_arena *arena)
 {
-#if FX_IS_WATCHED
+#ifdef __SANITIZE_ADDRESS__
     if (arena->n_bytes > 0)
         memset(arena->base, 0xff, arena->n_bytes);
 #else

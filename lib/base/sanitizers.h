@@ -1,6 +1,6 @@
 /* What a file is compiled with: clang answers a question where gcc defines a macro. */
-#ifndef FX_CUDA_SIM_SANITIZERS_H
-#define FX_CUDA_SIM_SANITIZERS_H
+#ifndef FX_BASE_SANITIZERS_H
+#define FX_BASE_SANITIZERS_H
 
 #ifdef __has_feature
 #if __has_feature(address_sanitizer) && !defined(__SANITIZE_ADDRESS__)
