@@ -322,6 +322,29 @@ END
     assert_equal "$(cat whole/* | sha256sum)" "$sum"
 }
 
+@test "a process killed as it ended the run leaves nothing for good" {
+    train whole >whole.jsonl
+    mkdir often
+    # The end event stands in the history, and what was kept for less has not gone yet.
+    cp whole/* often
+    cp whole/last.safetensors often/last.previous.safetensors
+    cp whole/best.safetensors often/best.previous.safetensors
+    train often >often.jsonl
+    same_run whole often
+}
+
+@test "a finished run with the best of a part of an epoch keeps the one before for a longer run" {
+    settings+=(--choose last --initial)
+    train whole >whole.jsonl
+    train often --steps 7 >/dev/null
+    assert_exists often/best.previous.safetensors
+    train often --steps 7 >/dev/null
+    assert_exists often/best.previous.safetensors
+    train often >often.jsonl
+    sed -i 's/"steps":7,//' often.jsonl often/history.jsonl
+    same_run whole often
+}
+
 @test "--finished: 0 for a finished run, 1 for what --resume would do, 2 for other settings" {
     fails_with 1 "fusion-train: often: not finished with these settings" train often --finished
     assert_not_exists often

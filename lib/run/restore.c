@@ -174,6 +174,11 @@ static enum best_file identify(const char *path, const struct fx_best *best)
     return what;
 }
 
+bool fx_restore_best_is_meant(const struct fx_rundir *rundir, const struct fx_best *best)
+{
+    return identify(rundir->best, best) == BEST_MEANT;
+}
+
 enum fx_status fx_restore_best_file(struct fx_saver *saver, struct fx_state *state,
                                     struct fx_err *err)
 {

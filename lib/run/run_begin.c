@@ -58,7 +58,6 @@ static void say_finished(const struct fx_training_run *run, int64_t epochs, int6
 {
     fx_log_info("%s: the run is finished: %lld epochs, %lld steps", run->rundir.dir,
                 (long long)epochs, (long long)steps);
-    fx_rundir_drop_last_previous(&run->rundir);
 }
 
 /* Without a checkpoint a run begins anew, and what it had so far is written over.  That is right
@@ -96,6 +95,14 @@ enum fx_status fx_run_repeat(struct fx_training_run *run, bool *ended, struct fx
     return FX_OK;
 }
 
+/* What fx_run_finish removes: the process that ended the run may have been killed before it did. */
+static void tidy_up(const struct fx_training_run *run)
+{
+    fx_rundir_drop_last_previous(&run->rundir);
+    if (fx_restore_best_is_meant(&run->rundir, &run->restored.state.best))
+        fx_rundir_drop_best_previous(&run->rundir);
+}
+
 enum fx_status fx_run_resume(struct fx_training_run *run, bool *ended, struct fx_err *err)
 {
     struct fx_trainer *trainer = &run->trainer;
@@ -110,11 +117,13 @@ enum fx_status fx_run_resume(struct fx_training_run *run, bool *ended, struct fx
         &run->history, run->rundir.history, fx_run_metrics(run), state->history_lines,
         fx_trainer_is_finished(run->plan->settings, state), ended, add_seconds, run, err));
     run->has_started = true;
-    if (*ended)
-        say_finished(run, state->epochs_done, state->step);
-    else
+    if (!*ended) {
         fx_log_info("resuming at epoch %lld, step %lld", (long long)state->epoch,
                     (long long)state->step + 1);
+        return FX_OK;
+    }
+    say_finished(run, state->epochs_done, state->step);
+    tidy_up(run);
     return FX_OK;
 }
 

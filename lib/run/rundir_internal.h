@@ -106,6 +106,9 @@ void fx_restored_close(struct fx_restored *restored); /* accepts a zeroed record
 enum fx_status fx_restore_engine(struct fx_engine *engine, const struct fx_restored *restored,
                                  bool sgd, struct fx_err *err) FX_MUST_CHECK;
 
+/* fx_restore_best_is_meant: whether best.safetensors is whole and the one that `best` describes. */
+bool fx_restore_best_is_meant(const struct fx_rundir *rundir, const struct fx_best *best);
+
 /* fx_restore_best_file: makes best.safetensors the file that the state means: it may be one
  * generation ahead after a kill.  FX_EINPUT when it is damaged and cannot be had back. */
 enum fx_status fx_restore_best_file(struct fx_saver *saver, struct fx_state *state,
