@@ -55,6 +55,7 @@ TRAININGS["fusion-train without links"] = [(NO_LINKS, TOOLS["fusion-train"])]
 TRAININGS["fusion-train cut again"] = [TOOLS["fusion-train"]]
 FINAL = re.compile(r"(^|/)finished$|^((?!(^|/)runs?/).)*\.(pth|json|safetensors|onnx)$|^metrics\.jsonl$")
 PASSING = re.compile(r"(^|/)(clock|lock|[^/]*\.previous\.safetensors|[^/]*\.tmp)$")
+LEFTOVER = re.compile(r"(^|/)runs?/.*(\.previous\.safetensors|\.tmp)$")  # those of other folders nobody knows
 
 
 def digests(tree):
@@ -203,9 +204,12 @@ class Training(Cuts):
             self.lost(where, files, wholes[0])
         begin(tree)
         status, said = self.again()
-        after = digests(disk.read_tree("made"))
+        tree = disk.read_tree("made")
+        after, left = digests(tree), sorted(filter(LEFTOVER.search, tree))
         if status != 0 or after not in (self.wholes[-1], self.fresh):
             self.complain(where, "again:", status, different(after, self.wholes[-1]), said[-400:])
+        elif left:
+            self.complain(where, "again, and left over:", *left)
         elif step_of(said) < least:
             self.complain(where, "goes on from step", step_of(said), "and not from", least)
 
