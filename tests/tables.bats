@@ -74,3 +74,21 @@ both() {
         assert_equal "$stderr" "metrics-csv: out of memory"
     done
 }
+
+@test "output that cannot be written is an error in one line, and nothing else is done" {
+    PATH=$ROOT/pipelines/slurm:$PATH
+    for command in fusion-table fusion-spread plot-curves submit-all-fusions; do
+        for option in --help --version; do
+            fails_with 1 "$command: standard output: cannot be written" \
+                bash -c "$command $option >/dev/full"
+        done
+    done
+    for command in fusion-table fusion-spread; do
+        for output in /dev/full "&-"; do
+            fails_with 1 "$command: standard output: cannot be written" \
+                bash -c "$command out/runs/resnet-gated >$output"
+        done
+        run -0 --separate-stderr bash -c "$command out/runs/resnet-gated | true"
+        assert_equal "$stderr" ""
+    done
+}
