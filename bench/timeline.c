@@ -46,6 +46,8 @@ static double values_moved(const struct fx_instr *s, const double v[FX_INSTR_MAX
     switch (s->op) {
     case FX_INSTR_NORM_STATS:
         return v[0] * (s->operands[0].c - s->first) / s->operands[0].c;
+    case FX_INSTR_CONV_BACK_DATA:
+        return v[0] + last * v[1];
     case FX_INSTR_NORM_BACK: /* sums, then dx */
         return 2 * v[0] + 2 * v[1] + last * v[2];
     case FX_INSTR_NORM_GATHER:
@@ -262,6 +264,7 @@ static enum fx_status run(const struct args *args, struct fx_err *err)
                                     .mask_bytes = 1,
                                     .norms_add = true,
                                     .keeps_norms = !args->again,
+                                    .conv_adds = true,
                                     .wgrad_stream = !args->again,
                                     .gathers_norms = !args->two_passes,
                                     .group_major_of = group_major_of };

@@ -34,7 +34,7 @@ setup() {
 plans() {
     cudnn-plans --card "$1" --precision "$2" >table || fail "$(grep '^cuDNN' table)"
     run -0 grep -c ' plans, 0 without; ' table
-    assert_output 6
+    assert_output 8
     run -1 grep -E '^[bf].*(nondeterministic|reduced-precision|down-converting)' table
     [ "$2" = bf16 ] || run -1 grep '^fp32.*tensor-core' table
 }
@@ -49,7 +49,7 @@ plans() {
     plans a100 bf16
     plans h200 bf16
     run -77 --separate-stderr cudnn-plans --card v100 --precision bf16 --arch resnet18
-    assert_equal "$stderr" "cudnn-plans: 32 convolutions have no plan"
+    assert_equal "$stderr" "cudnn-plans: 42 convolutions have no plan"
 }
 
 @test "what calls cuBLASLt and cuDNN keeps its promises" {

@@ -2,7 +2,8 @@
  * need not be here; not installed.
  *
  * A line for each distinct convolution, direction and precision, then a summary.  Grouped layers
- * are listed as the dense convolution that is run for each group, on maps cut into groups.  1x1
+ * are listed as the dense convolution that is run for each group, on maps cut into groups; data
+ * gradients also as they are added to what is there ("data+"), which some layers do.  1x1
  * layers of stride 1 are matrix products and run through cuBLASLt ("gemm"); what cuDNN would do is
  * listed all the same.  Exit status 77: a convolution has no plan. */
 #include "backend/cuda/vendor/cudnn_plan.h"
@@ -133,9 +134,18 @@ static enum fx_status read_card(char **json, const char *card, struct fx_err *er
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-static const char *const direction_names[FX_N_CONV_DIRECTIONS] = {
-    [FX_CONV_FORWARD] = "forward", [FX_CONV_DATA] = "data", [FX_CONV_WEIGHTS] = "weights"
+/* What a plan does. */
+static const struct work {
+    const char *name;
+    enum fx_conv_direction direction;
+    bool add;
+} works[] = {
+    { "forward", FX_CONV_FORWARD, false },
+    { "data", FX_CONV_DATA, false },
+    { "data+", FX_CONV_DATA, true },
+    { "weights", FX_CONV_WEIGHTS, false },
 };
+enum { N_WORKS = sizeof works / sizeof *works };
 
 /* What runs a layer. */
 enum kind { CONV, GEMM, N_KINDS };
@@ -146,8 +156,8 @@ static enum kind kind_of(const struct layer *layer)
     return layer->shape.kernel == 1 && layer->shape.stride == 1 ? GEMM : CONV;
 }
 
-static void print_row(const struct layer *layer, enum fx_conv_direction direction,
-                      const char *precision, const struct fx_cudnn_facts *facts)
+static void print_row(const struct layer *layer, const char *work, const char *precision,
+                      const struct fx_cudnn_facts *facts)
 {
     static const char *const origins[] = {
         [FX_CUDNN_HEURISTIC] = "heuristic", [FX_CUDNN_TUNED] = "tuned", [FX_CUDNN_CACHED] = "cached"
@@ -159,9 +169,9 @@ static void print_row(const struct layer *layer, enum fx_conv_direction directio
     snprintf(to, sizeof to, "%dx%dx%d", s->c_out, s->h_out, s->w_out);
     printf("%-4s %-7s %-10s -> %-10s %dx%d/%d %-4s groups=%d layers=%-2d engine=%-2d %9zu bytes "
            "%-9s [%s] [%s]\n",
-           precision, direction_names[direction], from, to, s->kernel, s->kernel, s->stride,
-           kind_names[kind_of(layer)], layer->n_groups, layer->n_layers, facts->engine,
-           facts->workspace_bytes, origins[facts->origin], facts->notes, facts->knobs);
+           precision, work, from, to, s->kernel, s->kernel, s->stride, kind_names[kind_of(layer)],
+           layer->n_groups, layer->n_layers, facts->engine, facts->workspace_bytes,
+           origins[facts->origin], facts->notes, facts->knobs);
 }
 
 static void count(struct tally *tally, const struct fx_cudnn_facts *facts)
@@ -174,10 +184,10 @@ static void count(struct tally *tally, const struct fx_cudnn_facts *facts)
 }
 
 static void print_tally(const struct tally *tally, const char *card, const char *precision,
-                        const char *direction, const char *kind)
+                        const char *work, const char *kind)
 {
     printf("%s %s %s %s: %d plans, %d without; workspace at most %.1f MiB; engine x plans:", card,
-           precision, kind, direction, tally->n_plans, tally->n_missing,
+           precision, kind, work, tally->n_plans, tally->n_missing,
            (double)tally->workspace_bytes / MIB);
     for (int i = 0; i < MAX_ENGINES; i++)
         if (tally->by_engine[i] > 0)
@@ -186,8 +196,8 @@ static void print_tally(const struct tally *tally, const char *card, const char 
 }
 
 /* One plan: a row of the table, or why there is none. */
-static void print_plan(struct fx_cudnn *cudnn, const struct layer *layer,
-                       enum fx_conv_direction direction, const char *precision, struct tally *tally)
+static void print_plan(struct fx_cudnn *cudnn, const struct layer *layer, const struct work *work,
+                       const char *precision, struct tally *tally)
 {
     struct fx_cudnn_shape shape = layer->shape;
     const struct fx_cudnn_plan *plan;
@@ -195,13 +205,14 @@ static void print_plan(struct fx_cudnn *cudnn, const struct layer *layer,
     struct fx_err err = { 0 };
 
     shape.bf16 = strcmp(precision, "bf16") == 0;
-    if (fx_cudnn_plan_get(&plan, cudnn, &shape, direction, &err) != FX_OK) {
+    shape.add = work->add;
+    if (fx_cudnn_plan_get(&plan, cudnn, &shape, work->direction, &err) != FX_OK) {
         printf("%s\n", err.msg);
         tally->n_missing++;
         return;
     }
     fx_cudnn_plan_facts(plan, &facts);
-    print_row(layer, direction, precision, &facts);
+    print_row(layer, work->name, precision, &facts);
     count(tally, &facts);
 }
 
@@ -209,19 +220,19 @@ static void print_plan(struct fx_cudnn *cudnn, const struct layer *layer,
 static int print_plans(struct fx_cudnn *cudnn, const struct layers *layers, const char *card,
                        const char *precision)
 {
-    struct tally tallies[N_KINDS][FX_N_CONV_DIRECTIONS] = { 0 };
+    struct tally tallies[N_KINDS][N_WORKS] = { 0 };
     int n_missing = 0;
 
     for (int i = 0; i < layers->n; i++) {
         const struct layer *layer = &layers->items[i];
-        for (enum fx_conv_direction d = 0; d < FX_N_CONV_DIRECTIONS; d++)
-            if (d != FX_CONV_DATA || layer->needs_data)
-                print_plan(cudnn, layer, d, precision, &tallies[kind_of(layer)][d]);
+        for (int w = 0; w < N_WORKS; w++)
+            if (works[w].direction != FX_CONV_DATA || layer->needs_data)
+                print_plan(cudnn, layer, &works[w], precision, &tallies[kind_of(layer)][w]);
     }
     for (enum kind kind = 0; kind < N_KINDS; kind++)
-        for (enum fx_conv_direction d = 0; d < FX_N_CONV_DIRECTIONS; d++) {
-            print_tally(&tallies[kind][d], card, precision, direction_names[d], kind_names[kind]);
-            n_missing += tallies[kind][d].n_missing;
+        for (int w = 0; w < N_WORKS; w++) {
+            print_tally(&tallies[kind][w], card, precision, works[w].name, kind_names[kind]);
+            n_missing += tallies[kind][w].n_missing;
         }
     return n_missing;
 }

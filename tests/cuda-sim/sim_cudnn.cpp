@@ -21,7 +21,7 @@ struct fx_cudnn_plan {
     mutable bool has_run;         /* uncaptured: its kernels are loaded */
 };
 
-using plan_key = std::tuple<int, int, int, int, int, int, int, int, int, int, int, bool, int>;
+using plan_key = std::tuple<int, int, int, int, int, int, int, int, int, int, int, bool, bool, int>;
 
 struct fx_cudnn {
     std::vector<cudaStream_t> streams; /* empty: a description, nothing runs */
@@ -158,7 +158,8 @@ static void backward_data(const fx_cudnn_shape &s, const extents &e, begins at, 
         });
     for (size_t r = 0; r < e.pixels_in; r++)
         for (size_t c = 0; c < e.group_in; c++)
-            x.set(at.x + r * e.c_in + c, (float)sums[r * e.c_in + c]);
+            x.set(at.x + r * e.c_in + c,
+                  (float)(sums[r * e.c_in + c] + (s.add ? x.get(at.x + r * e.c_in + c) : 0)));
 }
 
 /* Adds an image's part to sums (group_out, patch). */
@@ -281,7 +282,7 @@ enum fx_status fx_cudnn_plan_get(const struct fx_cudnn_plan **plan, struct fx_cu
                        s.c_out, s.kernel, s.kernel);
     std::unique_ptr<fx_cudnn_plan> &entry =
         cudnn->plans[{ s.n, s.c_in, s.c_out, s.h_in, s.w_in, s.h_out, s.w_out, s.kernel, s.stride,
-                       s.pad, s.groups, s.bf16, direction }];
+                       s.pad, s.groups, s.bf16, s.add, direction }];
     if (!entry)
         entry.reset(new fx_cudnn_plan{ s, direction, cudnn, false });
     *plan = entry.get();

@@ -38,9 +38,41 @@ static void convolutions_agree(void **state)
     }
 }
 
+/* A map that three convolutions and a sum read: its gradient is shared with the other summand's at
+ * first, then the sum of four, of which the last is that of the 1x1 layer. */
+static void build_readers(struct fx_builder *b, const void *arg)
+{
+    const struct conv *k = arg;
+    int x = fx_build_input(b, (struct fx_value_shape){ 1, k->c_in, k->side, k->side });
+    int map = fx_build_conv(b, "map", x, k->c_out, 3, 1, 1);
+    int other = fx_build_conv(b, "other", x, k->c_out, 3, 1, 1);
+    int one = fx_build_conv(b, "one", map, k->c_out, 1, 1, 1);
+    int three = fx_build_conv(b, "three", map, k->c_out, 3, 1, 1);
+    int grouped = fx_build_conv(b, "grouped", map, k->c_out, 3, 1, k->groups);
+    int sum = fx_build_add(b, map, other, false);
+
+    sum = fx_build_add(b, sum, grouped, false);
+    sum = fx_build_add(b, sum, three, false);
+    fx_build_add(b, sum, one, false);
+}
+
+static void gradients_of_several_readers_are_added(void **state)
+{
+    static const struct conv readers[] = { { 3, 16, 7, 0, 0, 2, 2 }, { 8, 33, 5, 0, 0, 3, 1 } };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
+        op_run_case(&(struct op_case){ .what = "readers of a map",
+                                       .build = build_readers,
+                                       .arg = &readers[i],
+                                       .n = readers[i].n,
+                                       .mode = FX_TRAIN });
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(convolutions_agree) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(convolutions_agree),
+                                        cmocka_unit_test(gradients_of_several_readers_are_added) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,7 +124,8 @@ static struct naive_conv conv_of(const struct fx_cuda_exec *exec, const struct f
                                 .h_out = y->area / y->w,
                                 .w_out = y->w,
                                 .stride = node->stride,
-                                .pad = node->pad };
+                                .pad = node->pad,
+                                .adds = s->accumulate };
 }
 
 /* Whether two are run by the same plan: all but the addresses. */
@@ -132,8 +133,8 @@ static bool are_alike(const struct naive_conv *a, const struct naive_conv *b)
 {
     return memcmp(&a->layout, &b->layout, sizeof a->layout) == 0 && a->h_in == b->h_in &&
            a->w_in == b->w_in && a->h_out == b->h_out && a->w_out == b->w_out &&
-           a->stride == b->stride && a->pad == b->pad && a->x.ld == b->x.ld && a->y.ld == b->y.ld &&
-           a->x.group_c == b->x.group_c && a->y.group_c == b->y.group_c &&
+           a->stride == b->stride && a->pad == b->pad && a->adds == b->adds && a->x.ld == b->x.ld &&
+           a->y.ld == b->y.ld && a->x.group_c == b->x.group_c && a->y.group_c == b->y.group_c &&
            (a->x.lane == 0) == (b->x.lane == 0);
 }
 
@@ -148,18 +149,19 @@ static bool is_new(struct full *f, const struct naive_conv *c, enum fx_opcode op
     return true;
 }
 
-/* What is read gets numbers, what is written NaN.  (Gradients of weights are f32.) */
+/* What is read gets numbers, what is written over NaN.  (Gradients of weights are f32.) */
 static void fill(const struct fx_cuda_exec *exec, const struct naive_conv *c,
-                 enum fx_conv_direction direction, uint32_t seed)
+                 enum fx_conv_direction direction)
 {
     const struct fx_k_launch *l = &exec->launch;
     int rows_x = c->n * c->h_in * c->w_in, rows_y = c->n * c->h_out * c->w_out;
+    uint32_t seed = c->x_seed;
 
     done(naive_fill_map(l, &c->x, rows_x, seed));
     done(naive_fill_map(l, &c->y, rows_y, seed + 1));
     if (direction == FX_CONV_FORWARD)
         done(naive_spoil_map(l, &c->y, rows_y));
-    if (direction == FX_CONV_DATA)
+    if (direction == FX_CONV_DATA && !c->adds)
         done(naive_spoil_map(l, &c->x, rows_x));
     if (direction != FX_CONV_WEIGHTS) {
         done(naive_fill_weights(l, c, seed + 2));
@@ -181,7 +183,7 @@ static double run_one(const struct full *f, const struct fx_cuda_exec *exec,
     struct fx_err err = { 0 };
     float worst;
 
-    fill(exec, c, direction, (uint32_t)f->n_seen);
+    fill(exec, c, direction);
     good(fx_cuda_conv.launch(exec, instr, compiled, &err), &err);
     done(cudaMemsetAsync(f->worst, 0, sizeof *f->worst, exec->launch.stream));
     done(naive_compare(&exec->launch, c, direction, step, OF_SUM, rounds ? OF_BF16 : 0, f->worst));
@@ -201,9 +203,10 @@ static bool is_bad(double worst, const struct fx_cuda_exec *exec, const struct f
     if (worst <= 1)
         return false;
     print_message(
-        "# %s of %s, %d lanes, %d to %d channels, %dx%d to %dx%d: %g of what is allowed\n",
-        fx_opcode_name(instr->op), graph->params[graph->nodes[instr->node].params[0]].name,
-        exec->launch.n_lanes, c->x.c, c->y.c, c->h_in, c->w_in, c->h_out, c->w_out, worst);
+        "# %s%s of %s, %d lanes, %d to %d channels, %dx%d to %dx%d: %g of what is allowed\n",
+        fx_opcode_name(instr->op), c->adds ? ", added," : "",
+        graph->params[graph->nodes[instr->node].params[0]].name, exec->launch.n_lanes, c->x.c,
+        c->y.c, c->h_in, c->w_in, c->h_out, c->w_out, worst);
     return true;
 }
 
@@ -222,6 +225,7 @@ static int compare_batch(struct full *f, const struct fx_lane_batch *batch, doub
         struct naive_conv c = conv_of(&exec, instr);
         if (!is_new(f, &c, instr->op))
             continue;
+        c.x_seed = (uint32_t)f->n_seen;
         double worst = run_one(f, &exec, instr, &f->program->compiled[batch->first][i], &c);
         *largest = worst > *largest ? worst : *largest;
         n_bad += is_bad(worst, &exec, instr, &c);

@@ -69,7 +69,9 @@ static unsigned blocks_for(size_t n)
 static cudaError_t fill(const struct fx_k_launch *l, const struct fx_k_map *map, int rows,
                         uint32_t seed, bool spoils)
 {
-    dim3 grid(blocks_for((size_t)rows * (size_t)padded(*map)), 1, (unsigned)l->n_lanes);
+    unsigned n_lanes =
+        map->lane > 0 ? (unsigned)l->n_lanes : 1; /* all lanes read the same images */
+    dim3 grid(blocks_for((size_t)rows * (size_t)padded(*map)), 1, n_lanes);
 
     return l->bf16
                ? FX_LAUNCH(fill_map<__nv_bfloat16>, grid, THREADS, 0, l->stream, *map, rows, seed,
@@ -271,6 +273,9 @@ static __global__ void compare_map(naive_conv c, int rows, int step, limits l)
         return;
     sums want = FORWARD ? sum_forward<T>(c, blockIdx.z, (int)row, channel)
                         : sum_data<T>(c, blockIdx.z, (int)row, channel);
+    if (!FORWARD && c.adds && channel < map.c)
+        want.sum +=
+            (double)noise(c.x_seed, blockIdx.z, (uint32_t)(row * (unsigned)n) + (unsigned)channel);
     compare(l, value_of(*at<T>(map, blockIdx.z, row, channel)), want);
 }
 

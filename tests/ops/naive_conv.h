@@ -18,6 +18,8 @@ struct naive_conv {
     size_t w_lane; /* values between the weights of two lanes */
     struct fx_weight_layout layout;
     int n, h_in, w_in, h_out, w_out, stride, pad;
+    bool adds; /* DATA is added to what naive_fill_map makes of x by x_seed */
+    uint32_t x_seed;
 };
 
 /* Numbers between -1 and 1 by `seed`; zeros in the padding of channels. */

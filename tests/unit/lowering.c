@@ -95,6 +95,7 @@ static void lower_case(struct lowering_case *k, const char *arch, const char *fu
                                     .norms_add = !as_cpu,
                                     .keeps_norms = of == AS_CUDA,
                                     .gathers_norms = !as_cpu,
+                                    .conv_adds = !as_cpu,
                                     .wgrad_stream = !as_cpu,
                                     .group_major_of = group_major_of,
                                     .conv = count_conv,
@@ -390,6 +391,34 @@ static void norms_go_into_convolutions(void **state)
         }
 }
 
+/* ---- gradients that are added ---- */
+
+/* A value that several convolutions read, or a convolution and a sum: who comes later adds to what
+ * is there, where it can; the first of them finds nothing. */
+static void convolutions_add_gradients(void **state)
+{
+    static const int expected[] = { 8, 0, 0, 2, 0 };
+
+    (void)state;
+    for (int a = 0; a < (int)(sizeof archs / sizeof *archs); a++)
+        for (enum rules rules = 0; rules < N_RULES; rules++) {
+            bool adds = rules != AS_CPU;
+            struct lowering_case k;
+            int n = 0;
+
+            lower_case(&k, archs[a], "multiplicative", FX_TRAIN, rules);
+            for (int i = 0; i < k.lowered.lanes[0].n_instrs; i++) {
+                const struct fx_instr *s = &k.lowered.lanes[0].instrs[i];
+
+                n += s->op == FX_INSTR_CONV_BACK_DATA && s->accumulate;
+            }
+            assert_int_equal(n, adds ? expected[a] : 0);
+            assert_int_equal(count_steps(&k.lowered, FX_INSTR_ADD_INTO),
+                             adds ? 0 : N_EXPERTS * expected[a]);
+            free_case(&k);
+        }
+}
+
 /* ---- addresses ---- */
 
 static void views_are_bound(void **state)
@@ -429,9 +458,13 @@ static void views_are_bound(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(equal_lanes_have_equal_steps),      cmocka_unit_test(rules_are_asked_once),
-        cmocka_unit_test(dense_gradients_are_written_first), cmocka_unit_test(maps_of_weights_stay),
-        cmocka_unit_test(norms_go_into_convolutions),        cmocka_unit_test(views_are_bound),
+        cmocka_unit_test(equal_lanes_have_equal_steps),
+        cmocka_unit_test(rules_are_asked_once),
+        cmocka_unit_test(dense_gradients_are_written_first),
+        cmocka_unit_test(maps_of_weights_stay),
+        cmocka_unit_test(norms_go_into_convolutions),
+        cmocka_unit_test(convolutions_add_gradients),
+        cmocka_unit_test(views_are_bound),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -258,6 +258,8 @@ struct conv_case {
     {
         std::vector<double> sums(result_of(direction).host.size(), 0.0);
 
+        if (s.add)
+            sums.assign(x.host.begin(), x.host.end());
         visit_products([&](size_t at_x, size_t at_w, size_t at_y) {
             if (direction == FX_CONV_FORWARD)
                 sums[at_y] += (double)x.host[at_x] * w.host[at_w];
@@ -312,21 +314,27 @@ static void try_convolution(cudnn_case &library, const fx_cudnn_shape &s,
 static void convolutions_are_what_they_should_be(void **)
 {
     static const fx_cudnn_shape shapes[] = {
-        { 2, 8, 16, 5, 7, 5, 7, 3, 1, 1, 1, false },  { 3, 16, 8, 6, 6, 3, 3, 3, 2, 1, 1, false },
-        { 2, 16, 24, 4, 4, 4, 4, 1, 1, 0, 1, false }, { 1, 8, 8, 7, 5, 4, 3, 1, 2, 0, 1, false },
-        { 2, 32, 16, 5, 5, 5, 5, 3, 1, 1, 2, false }, { 2, 16, 32, 6, 5, 3, 3, 3, 2, 1, 2, true },
-        { 2, 8, 16, 5, 7, 5, 7, 3, 1, 1, 1, true },
+        { 2, 8, 16, 5, 7, 5, 7, 3, 1, 1, 1, false, false },
+        { 3, 16, 8, 6, 6, 3, 3, 3, 2, 1, 1, false, false },
+        { 2, 16, 24, 4, 4, 4, 4, 1, 1, 0, 1, false, false },
+        { 1, 8, 8, 7, 5, 4, 3, 1, 2, 0, 1, false, false },
+        { 2, 32, 16, 5, 5, 5, 5, 3, 1, 1, 2, false, false },
+        { 2, 16, 32, 6, 5, 3, 3, 3, 2, 1, 2, true, false },
+        { 2, 8, 16, 5, 7, 5, 7, 3, 1, 1, 1, true, false },
+        { 2, 16, 32, 6, 5, 3, 3, 3, 2, 1, 2, true, true },
+        { 2, 8, 16, 5, 7, 5, 7, 3, 1, 1, 1, false, true },
     };
     cudnn_case library;
 
     for (const fx_cudnn_shape &shape : shapes)
         for (int direction = 0; direction < FX_N_CONV_DIRECTIONS; direction++)
-            try_convolution(library, shape, (fx_conv_direction)direction);
+            if (!shape.add || direction == FX_CONV_DATA)
+                try_convolution(library, shape, (fx_conv_direction)direction);
 }
 
 static void wrong_convolutions_are_refused(void **)
 {
-    fx_cudnn_shape s = { 1, 8, 8, 4, 4, 4, 4, 3, 1, 1, 1, false };
+    fx_cudnn_shape s = { 1, 8, 8, 4, 4, 4, 4, 3, 1, 1, 1, false, false };
     cudnn_case library;
     conv_case conv(s);
     const fx_cudnn_plan *plan;
@@ -355,7 +363,7 @@ static void wrong_convolutions_are_refused(void **)
 
 static void the_first_run_of_a_plan_is_not_captured(void **)
 {
-    fx_cudnn_shape s = { 1, 8, 8, 4, 4, 4, 4, 3, 1, 1, 1, false };
+    fx_cudnn_shape s = { 1, 8, 8, 4, 4, 4, 4, 3, 1, 1, 1, false, false };
     cudnn_case library;
     conv_case conv(s);
     const fx_cudnn_plan *plan;

@@ -41,7 +41,8 @@ static struct geometry geometry_of(const struct fx_cuda_exec *exec, const struct
                                        .stride = node->stride,
                                        .pad = node->pad,
                                        .groups = at_once,
-                                       .bf16 = exec->launch.bf16 };
+                                       .bf16 = exec->launch.bf16,
+                                       .add = s->accumulate };
     return g;
 }
 
@@ -67,6 +68,7 @@ static struct fx_gemm_shape product_of(const struct fx_cuda_exec *exec, const st
 
     p.bf16 = exec->launch.bf16;
     p.c_bf16 = p.bf16 && direction != FX_CONV_WEIGHTS; /* gradients of weights are f32 */
+    p.add = g->shape.add;
     return p;
 }
 

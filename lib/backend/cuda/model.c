@@ -270,6 +270,7 @@ static enum fx_status lower(struct fx_program *program, enum fx_mode mode, int n
                                     .norms_add = true,
                                     .gathers_norms = true,
                                     .keeps_norms = keeps_norms,
+                                    .conv_adds = true,
                                     .wgrad_stream = keeps_norms && model->device->has_wgrad_stream,
                                     .group_major_of = group_major_of };
 

@@ -46,12 +46,13 @@ enum fx_status fx_lower_conv_weights(struct fx_lowering *l, int node, int norm,
 }
 
 enum fx_status fx_lower_conv_data(struct fx_lowering *l, int node, const struct fx_view *dy,
-                                  const struct fx_view *dx)
+                                  const struct fx_view *dx, bool accumulate)
 {
     FX_TRY(compile(l, node, FX_CONV_DATA, dx, dy));
-    return fx_lower_emit(
-        l,
-        (struct fx_instr){ .op = FX_INSTR_CONV_BACK_DATA, .node = node, .operands = { *dy, *dx } });
+    return fx_lower_emit(l, (struct fx_instr){ .op = FX_INSTR_CONV_BACK_DATA,
+                                               .node = node,
+                                               .operands = { *dy, *dx },
+                                               .accumulate = accumulate });
 }
 
 /* What a convolution reads: the view itself if it is as the node wants it, else a copy. */
@@ -92,24 +93,43 @@ enum fx_status fx_lower_conv(struct fx_lowering *l, int node)
     return fx_lower_conv_between(l, node, norm, &x, &y);
 }
 
+/* Whether a convolution that reads v can add to the gradient of v so far. */
+static bool can_add(const struct fx_lowering *l, int v)
+{
+    const struct fx_view *grad = &l->grads[v];
+
+    return l->rules->conv_adds && grad->buffer >= 0 && grad->is_exact &&
+           fx_lower_is_exclusive(l, grad) &&
+           fx_view_groups(grad, l->rules->block) == l->uses[v].n_groups;
+}
+
+static enum fx_status input_gradient(struct fx_lowering *l, int node, int v,
+                                     const struct fx_view *dy)
+{
+    struct fx_view dx;
+
+    if (can_add(l, v))
+        return fx_lower_conv_data(l, node, dy, &l->grads[v], true);
+    FX_TRY(fx_lower_new_like(l, v, &dx));
+    FX_TRY(fx_lower_conv_data(l, node, dy, &dx, false));
+    fx_lower_share(l, &dx);
+    return fx_lower_contribute(l, v, &dx);
+}
+
 /* The weights first: then the input, if it was computed again for them, makes room for its
  * gradient. */
 enum fx_status fx_lower_conv_back(struct fx_lowering *l, int node)
 {
     int v = fx_lower_input(l, &l->graph->nodes[node], 0), norm;
-    struct fx_view x, dx, dy;
+    struct fx_view x, dy;
 
     FX_TRY(readable(l, node, &l->grads[node], &dy));
     if (!fx_graph_is_fixed(l->graph, &l->graph->nodes[node])) {
         FX_TRY(input_of(l, node, &x, &norm));
         FX_TRY(fx_lower_conv_weights(l, node, norm, &x, &dy));
     }
-    if (l->uses[v].wants_grad) {
-        FX_TRY(fx_lower_new_like(l, v, &dx));
-        FX_TRY(fx_lower_conv_data(l, node, &dy, &dx));
-        fx_lower_share(l, &dx);
-        FX_TRY(fx_lower_contribute(l, v, &dx));
-    }
+    if (l->uses[v].wants_grad)
+        FX_TRY(input_gradient(l, node, v, &dy));
     fx_lower_release(l, &l->grads[node]);
     return FX_OK;
 }

@@ -60,7 +60,7 @@ enum fx_opcode {
     /* x, y; both exact, or both group-major with as many groups.  With a `norm` x is what the norm
      * reads, and need not be exact */
     FX_INSTR_CONV_FORWARD,
-    /* dy, dx; likewise */
+    /* dy, dx; likewise; dx = or, if accumulate, += */
     FX_INSTR_CONV_BACK_DATA,
     /* x, dy; likewise; writes the weight's gradient */
     FX_INSTR_CONV_BACK_WEIGHTS,

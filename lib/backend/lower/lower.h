@@ -25,6 +25,7 @@ struct fx_lower_rules {
     bool keeps_norms;   /* norms' results are stored for the backward pass; else computed again */
     bool gathers_norms; /* has NORM_GATHER: the gradient of a concatenation that only norms read
                            costs one pass a norm instead of two */
+    bool conv_adds;     /* a convolution can add the gradient of its input to what lies there */
     bool wgrad_stream;  /* weight gradients of convolutions may run on a second stream, beside the
                            instructions that follow: their operands stay alive until
                            FX_LOWER_WGRAD_DELAY more of them are written, unless a later instruction

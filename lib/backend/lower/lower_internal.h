@@ -133,7 +133,9 @@ fx_lower_fn fx_lower_avgpool, fx_lower_avgpool_back;
 fx_lower_fn fx_lower_globalpool, fx_lower_globalpool_back;
 fx_lower_fn fx_lower_dense, fx_lower_dense_back; /* fusion module, classifiers, head */
 
-/* The convolution of `node` on maps of any size: y = conv(x), dW, dx; norm: see fx_instr. */
+/* The convolution of `node` on maps of any size: y = conv(x), dW, dx; norm, accumulate: see
+ * fx_instr.
+ */
 enum fx_status fx_lower_conv_between(struct fx_lowering *l, int node, int norm,
                                      const struct fx_view *x,
                                      const struct fx_view *y) FX_MUST_CHECK;
@@ -141,7 +143,7 @@ enum fx_status fx_lower_conv_weights(struct fx_lowering *l, int node, int norm,
                                      const struct fx_view *x,
                                      const struct fx_view *dy) FX_MUST_CHECK;
 enum fx_status fx_lower_conv_data(struct fx_lowering *l, int node, const struct fx_view *dy,
-                                  const struct fx_view *dx) FX_MUST_CHECK;
+                                  const struct fx_view *dx, bool accumulate) FX_MUST_CHECK;
 /* Before a node's backward instructions: settles the gathered gradient of a value that begins a
  * chain of concatenations (concat.c). */
 enum fx_status fx_lower_settle_prefix(struct fx_lowering *l, int node) FX_MUST_CHECK;

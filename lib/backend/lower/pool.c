@@ -50,7 +50,7 @@ enum fx_status fx_lower_avgpool_back(struct fx_lowering *l, int node)
             FX_TRY(fx_lower_conv_weights(l, conv, 0, pooled, &dy));
         if (l->uses[x].wants_grad) {
             FX_TRY(fx_lower_new_map(l, pooled->c, pooled->area, pooled->w, &dx));
-            FX_TRY(fx_lower_conv_data(l, conv, &dy, &dx));
+            FX_TRY(fx_lower_conv_data(l, conv, &dy, &dx, false));
         }
     }
     fx_lower_release(l, &l->grads[node]);

@@ -180,7 +180,7 @@ static cudnnBackendDescriptor_t operation(struct fx_descriptors *set,
     int64_t x_dims[] = { s->n, s->c_in, s->h_in, s->w_in };
     int64_t w_dims[] = { s->c_out, s->c_in / s->groups, s->kernel, s->kernel };
     int64_t y_dims[] = { s->n, s->c_out, s->h_out, s->w_out };
-    float alpha = 1, beta = 0;
+    float alpha = 1, beta = s->add ? 1 : 0;
     cudnnBackendDescriptor_t x = tensor(set, FX_CUDNN_X, s->bf16, x_dims);
     cudnnBackendDescriptor_t w = tensor(set, FX_CUDNN_W, s->bf16, w_dims);
     cudnnBackendDescriptor_t y = tensor(set, FX_CUDNN_Y, s->bf16, y_dims);

@@ -63,9 +63,9 @@ static void print_name(char *text, size_t n, const struct fx_cudnn_shape *s,
         [FX_CONV_WEIGHTS] = "weights",
     };
 
-    snprintf(text, n, "%s %s n=%d %dx%dx%d -> %dx%dx%d kernel=%d stride=%d pad=%d groups=%d",
+    snprintf(text, n, "%s %s n=%d %dx%dx%d -> %dx%dx%d kernel=%d stride=%d pad=%d groups=%d%s",
              names[direction], s->bf16 ? "bf16" : "f32", s->n, s->c_in, s->h_in, s->w_in, s->c_out,
-             s->h_out, s->w_out, s->kernel, s->stride, s->pad, s->groups);
+             s->h_out, s->w_out, s->kernel, s->stride, s->pad, s->groups, s->add ? " add" : "");
 }
 
 static enum fx_status build(struct fx_cudnn_plan *plan, struct fx_cudnn *cudnn, struct fx_err *err)

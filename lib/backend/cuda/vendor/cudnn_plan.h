@@ -43,6 +43,7 @@ struct fx_cudnn_shape {
     int h_in, w_in, h_out, w_out;
     int kernel, stride, pad, groups;
     bool bf16;
+    bool add; /* FX_CONV_DATA only: x += */
 };
 
 /* fx_cudnn_plan_get: the plan for a shape and direction, made at the first call; owned by cudnn.
@@ -72,7 +73,8 @@ struct fx_cudnn_facts {
 void fx_cudnn_plan_facts(const struct fx_cudnn_plan *plan, struct fx_cudnn_facts *facts);
 
 /* fx_cudnn_run: enqueues on the lane's stream; may be captured.  FX_EFAIL when that fails.  Which
- * of the three is written (=) depends on the direction, the other two are read:
+ * of the three is written (=, or += if the shape says add) depends on the direction, the other two
+ * are read:
  *   FX_CONV_FORWARD  y = conv(x, w)
  *   FX_CONV_DATA     x: the gradient of x, from w and y, the gradient of y
  *   FX_CONV_WEIGHTS  w: the gradient of w, in the type of maps, from x and y, the gradient of y
