@@ -16,7 +16,7 @@ TOOLS = {
     "expert-train": f"expert-train {TRAIN} --arch {ARCH} --expert 0 --checkpoint-dir made/run"
     " -o made/expert.pth",
     "expert-load": f"expert-load -q --count 1 --arch {ARCH} --classes 5 -o made/stream D/expert.pth",
-    "fusion-train": f"fusion-train {TRAIN} --fusion concatenation --experts D/experts.safetensors"
+    "fusion-train": f"fusion-train {TRAIN} --choose last --fusion concatenation --experts D/experts.safetensors"
     " --checkpoint-dir made/run -o made/metrics.jsonl",
     "fusion-eval": "fusion-eval -q --device ref --data D/data.safetensors --limit 4 --details --temperature fit"
     " --ood D/ten.safetensors --corrupted D/corrupted.safetensors --attack fgsm --bootstrap 10 --logits made/logits"
