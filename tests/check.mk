@@ -73,20 +73,36 @@ check-attack: all unit ## every call and allocation fails, the power goes at eve
 # what was found stays in build/fuzz/corpus, and is where it goes on.
 FUZZ := pth pickle safetensors npy cifar picture metrics resume options writers
 FUZZ_SECONDS := 60
-FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer-no-link
+# build_fuzzer FOLDER FLAGS SANITIZERS
+define build_fuzzer
+@$(MAKE) --no-print-directory $(PARALLEL) CC=clang CFLAGS='-O1 -g -fsanitize=fuzzer-no-link $(2)' \
+  SAN=$(3) HAVE_CUDA=0 HAVE_DNNL=0 B=build/$(1) build/$(1)/libfusion.a
+clang -std=c17 -D_GNU_SOURCE -Ilib -O1 -g -fsanitize=fuzzer $(2) $(addprefix -fsanitize=,$(3)) \
+  -o build/$(1)/fuzzer tests/attack/fuzzer.c build/$(1)/libfusion.a \
+  -larchive -ljansson -ljpeg -lpng -lz -lmd -lm -lpthread
+@mkdir -p $(FUZZ:%=build/fuzz/corpus/%) $(FUZZ:%=build/fuzz/seeds/%)
+endef
+fuzz_inputs = build/fuzz/corpus/$$target build/fuzz/seeds/$$target \
+	$$(ls -d tests/fuzz/kept/$$target 2>/dev/null)
 fuzz: ## the readers of strangers' files under libFuzzer (clang): FUZZ=cifar FUZZ_SECONDS=3600
-	@$(MAKE) --no-print-directory $(PARALLEL) CC=clang CFLAGS='$(FUZZ_FLAGS)' \
-	  SAN=address$(comma)undefined HAVE_CUDA=0 HAVE_DNNL=0 B=build/fuzz build/fuzz/libfusion.a
-	clang -std=c17 -D_GNU_SOURCE -Ilib -O1 -g -fsanitize=fuzzer$(comma)address$(comma)undefined \
-	  -o build/fuzz/fuzzer tests/attack/fuzzer.c build/fuzz/libfusion.a \
-	  -larchive -ljansson -ljpeg -lpng -lz -lmd -lm -lpthread
+	$(call build_fuzzer,fuzz,,address$(comma)undefined)
 	@python3 tests/attack/seeds.py build/fuzz/seeds
-	@mkdir -p $(FUZZ:%=build/fuzz/corpus/%) $(FUZZ:%=build/fuzz/seeds/%)
 	for target in $(FUZZ); do \
 	  FUZZ_TARGET=$$target build/fuzz/fuzzer -max_total_time=$(FUZZ_SECONDS) -max_len=16384 \
 	    -timeout=10 -artifact_prefix=build/fuzz/$$target- -print_final_stats=1 \
-	    build/fuzz/corpus/$$target build/fuzz/seeds/$$target \
-	    $$(ls -d tests/fuzz/kept/$$target 2>/dev/null); done
+	    $(fuzz_inputs); done
+
+FUZZ_COVERAGE := build/fuzz-coverage
+FUZZED := lib/archive lib/config lib/image lib/tensor lib/track lib/base/option.c \
+	$(addprefix lib/run/,finished.c history.c restore.c rundir.c save.c state.c)
+fuzz-coverage: ## the lines of each file that what make fuzz has found comes to (llvm-cov)
+	$(call build_fuzzer,fuzz-coverage,-fprofile-instr-generate -fcoverage-mapping)
+	@rm -f $(FUZZ_COVERAGE)/*.profraw
+	@for target in $(FUZZ); do \
+	  FUZZ_TARGET=$$target LLVM_PROFILE_FILE=$(FUZZ_COVERAGE)/$$target.profraw \
+	    $(FUZZ_COVERAGE)/fuzzer -runs=0 $(fuzz_inputs) 2>$(FUZZ_COVERAGE)/$$target.log || exit; done
+	@llvm-profdata merge -o $(FUZZ_COVERAGE)/all $(FUZZ_COVERAGE)/*.profraw
+	@llvm-cov report $(FUZZ_COVERAGE)/fuzzer -instr-profile=$(FUZZ_COVERAGE)/all $(FUZZED)
 
 $(BATS_SUITES:%=$(CHECK)/%.tap): $(CHECK)/%.tap: tests/%.bats
 	@$(call SUITE_ENV,$(B)) tests/run-suite $* $@ bats --tap $<
@@ -119,4 +135,4 @@ lint: ## the tests of the source text: style, cppcheck, shellcheck, man pages
 format: ## clang-format every C file in place
 	clang-format -i $(C_FILES)
 
-.PHONY: check suites check-fresh check-bats check-attack fuzz lint format
+.PHONY: check suites check-fresh check-bats check-attack fuzz fuzz-coverage lint format
