@@ -151,6 +151,16 @@ END
         expert-load --count 1 --arch "$small" x.safetensors
 }
 
+@test "a network of the right names and shapes is not taken for one of another size" {
+    expert-load -q --init 1 --count 1 --arch resnet18:width=2 -o y.safetensors
+    change y.safetensors x.safetensors 'for k in list(sd): sd[k.split(".", 2)[2]] = sd.pop(k)
+sd["bn1.bias"][2] = bytes(4) + b"\0\0\xc0\x7f"'
+    fails_with 3 'expert-load: x.safetensors: bn1.bias: values that are not finite: 1' \
+        expert-load --count 1 --arch resnet18:width=2 x.safetensors
+    run -3 --separate-stderr expert-load --count 1 --arch resnet18:width=4 x.safetensors
+    assert_regex "${stderr_lines[-1]}" "; its tensors are named like those of another size of resnet18 "
+}
+
 @test "all differences of all files are reported, each on its line" {
     change "${ST[0]}" x.safetensors 'del sd["bn1.bias"]; sd["extra"] = ["F32", [1], b"abcd"]'
     change "${ST[0]}" y.safetensors 'sd["bn1.bias"][0] = "I32"'

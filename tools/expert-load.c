@@ -72,7 +72,9 @@ static enum fx_status take_file(struct source *source, int k, struct fx_err *err
     snprintf(prefix, sizeof prefix, "expert_backbones.%d.", k);
     fx_state_dict_add(&source->dict, file, prefix, &diffs);
     fx_state_dict_require(&source->dict, prefix, true, file->input.name, &diffs);
-    has_hint = fx_differences_total(&diffs) > 0 && fx_arch_guess(&file->set, hint, sizeof hint);
+    /* Of a network of the right names and shapes there is nothing to guess. */
+    has_hint = diffs.n_unknown + diffs.n_missing + diffs.n_shape > 0 &&
+               fx_arch_guess(&file->set, hint, sizeof hint);
     return fx_state_dict_judge(&source->dict, &diffs, file->input.name, source->args->arch,
                                has_hint ? hint : NULL, err);
 }
