@@ -158,7 +158,8 @@ sd["bn1.bias"][2] = bytes(4) + b"\0\0\xc0\x7f"'
     fails_with 3 'expert-load: x.safetensors: bn1.bias: values that are not finite: 1' \
         expert-load --count 1 --arch resnet18:width=2 x.safetensors
     run -3 --separate-stderr expert-load --count 1 --arch resnet18:width=4 x.safetensors
-    assert_regex "${stderr_lines[-1]}" "; its tensors are named like those of another size of resnet18 "
+    assert_regex "${stderr_lines[-1]}" \
+        "; its tensors are named like those of another size of resnet18"
 }
 
 @test "all differences of all files are reported, each on its line" {
