@@ -6,9 +6,10 @@
  * to the next one's.  The plain-C counterpart of each is in lib/ops, lib/backend/host or
  * lib/data, and the operator tests compare them.
  *
- * Determinism: no floating-point atomics; sums have a fixed order, whatever the scheduling.
- * Numbers: maps are f32 or bf16, arithmetic is f32, sums over the batch end in double.
- * Letters: N images, C channels, K experts or lanes; `rows` = N * H * W pixels of a map. */
+ * Determinism: no floating-point atomics; sums have a fixed order, whatever the scheduling.  That
+ * of norms' sums depends on the device's number of multiprocessors. Numbers: maps are f32 or bf16,
+ * arithmetic is f32, sums over the batch end in double. Letters: N images, C channels, K experts or
+ * lanes; `rows` = N * H * W pixels of a map. */
 #ifndef FX_KERNELS_KERNELS_H
 #define FX_KERNELS_KERNELS_H
 
@@ -31,7 +32,7 @@ enum { FX_K_BLOCK = 8 }; /* channels are padded to whole blocks; a block is one 
 /* How to launch: on which stream, for how many equal lanes, and the type of maps. */
 struct fx_k_launch {
     cudaStream_t stream;
-    int n_lanes;
+    int n_lanes, n_processors; /* multiprocessors of the device, for norms: at least 1 */
     bool bf16;
     unsigned *tickets; /* of this stream alone, for the sums of norms: zeros, and zeros again */
 };
@@ -117,7 +118,7 @@ struct fx_k_norm {
 };
 
 /* Scratch that the sums of a launch need, in bytes; the same for forward and backward. */
-size_t fx_k_norm_scratch(int rows, int c, int n_lanes);
+size_t fx_k_norm_scratch(const struct fx_k_launch *l, int rows, int c);
 /* Tickets that they need, in bytes. */
 size_t fx_k_norm_tickets(int c, int n_lanes);
 

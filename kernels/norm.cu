@@ -98,7 +98,7 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, FX_NORM_RESIDENT)
 cudaError_t fx_k_norm_stats(const struct fx_k_launch *l, const struct fx_k_map *x, int first,
                             int rows, const struct fx_k_stats *stats, void *scratch)
 {
-    fx_norm_cut cut = fx_norm_sum_cut(rows, first, x->c, l->n_lanes, FX_NORM_RESIDENT);
+    fx_norm_cut cut = fx_norm_sum_cut(l, rows, first, x->c, FX_NORM_RESIDENT);
     auto *norm_sums_of = l->bf16 ? norm_sums<__nv_bfloat16> : norm_sums<float>;
 
     return FX_LAUNCH(norm_sums_of, fx_norm_grid(cut, l->n_lanes), FX_NORM_THREADS, 0, l->stream, *x,
@@ -106,21 +106,21 @@ cudaError_t fx_k_norm_stats(const struct fx_k_launch *l, const struct fx_k_map *
 }
 
 /* Fewer channels may be cut into more parts: the most that any `first` needs. */
-size_t fx_k_norm_scratch(int rows, int c, int n_lanes)
+size_t fx_k_norm_scratch(const struct fx_k_launch *l, int rows, int c)
 {
     size_t most = 0;
 
     for (int first = 0; first < c; first += FX_K_BLOCK) {
-        size_t n = fx_norm_partials(fx_norm_sum_cut(rows, first, c, n_lanes, FX_NORM_RESIDENT));
+        size_t n = fx_norm_partials(fx_norm_sum_cut(l, rows, first, c, FX_NORM_RESIDENT));
 
         most = n > most ? n : most;
     }
-    return (size_t)n_lanes * most * sizeof(double);
+    return (size_t)l->n_lanes * most * sizeof(double);
 }
 
 size_t fx_k_norm_tickets(int c, int n_lanes)
 {
-    dim3 grid = fx_norm_grid(fx_norm_sum_cut(1, 0, c, n_lanes, 1), n_lanes);
+    dim3 grid = fx_norm_grid(fx_norm_cut_of(1, 0, c, n_lanes, FX_NORM_SUM_WIDTH, 1), n_lanes);
 
     return (size_t)grid.x * grid.z * sizeof(unsigned);
 }
@@ -239,7 +239,7 @@ template <class T> static norm_apply_kernel *kernel_for(const struct fx_k_norm *
 cudaError_t fx_k_norm_apply(const struct fx_k_launch *l, const struct fx_k_map *x,
                             const struct fx_k_map *y, int rows, const struct fx_k_norm *norm)
 {
-    fx_norm_cut cut = fx_norm_pass_cut(rows, x->c, l->n_lanes);
+    fx_norm_cut cut = fx_norm_pass_cut(l, rows, x->c);
     norm_apply_kernel *norm_apply_of =
         l->bf16 ? kernel_for<__nv_bfloat16>(norm) : kernel_for<float>(norm);
 
@@ -298,7 +298,7 @@ cudaError_t fx_k_norm_add(const struct fx_k_launch *l, const struct fx_k_map *x,
                           const struct fx_k_map *a, const struct fx_k_map *y, int rows,
                           const struct fx_k_norm *norm, bool relu)
 {
-    fx_norm_cut cut = fx_norm_pass_cut(rows, x->c, l->n_lanes);
+    fx_norm_cut cut = fx_norm_pass_cut(l, rows, x->c);
     dim3 grid = fx_norm_grid(cut, l->n_lanes);
 
     return l->bf16 ? FX_LAUNCH(norm_add<__nv_bfloat16>, grid, FX_NORM_THREADS, 0, l->stream, *x, *a,

@@ -87,7 +87,7 @@ cudaError_t fx_k_norm_back_sums(const struct fx_k_launch *l, const struct fx_k_m
                                 struct fx_k_array d_weight, struct fx_k_array d_bias,
                                 bool accumulate, float *coef, void *scratch)
 {
-    fx_norm_cut cut = fx_norm_sum_cut(rows, 0, x->c, l->n_lanes, sums_resident(l->bf16));
+    fx_norm_cut cut = fx_norm_sum_cut(l, rows, 0, x->c, sums_resident(l->bf16));
     norm_back_results results = { d_weight, d_bias, accumulate, coef };
     norm_sums_kernel *norm_back_sums_of =
         l->bf16 ? sums_kernel<__nv_bfloat16>(norm) : sums_kernel<float>(norm);
@@ -170,7 +170,7 @@ cudaError_t fx_k_norm_back_apply(const struct fx_k_launch *l, const struct fx_k_
                                  const struct fx_k_map *dy, const struct fx_k_map *dx, int rows,
                                  const struct fx_k_norm *norm, const float *coef, bool add)
 {
-    fx_norm_cut cut = fx_norm_pass_cut(rows, x->c, l->n_lanes);
+    fx_norm_cut cut = fx_norm_pass_cut(l, rows, x->c);
     norm_dx_kernel *norm_back_apply_of =
         l->bf16 ? dx_kernel_for<__nv_bfloat16>(norm, add) : dx_kernel_for<float>(norm, add);
 

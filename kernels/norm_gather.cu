@@ -115,7 +115,7 @@ cudaError_t fx_k_norm_gather(const struct fx_k_launch *l, const struct fx_k_map 
                              struct fx_k_array d_bias, bool accumulate,
                              const struct fx_k_stats *stats, bool add, void *scratch)
 {
-    fx_norm_cut cut = fx_norm_sum_cut(rows, 0, x->c, l->n_lanes, GATHER_RESIDENT);
+    fx_norm_cut cut = fx_norm_sum_cut(l, rows, 0, x->c, GATHER_RESIDENT);
     norm_gathered to = { d_weight, d_bias, accumulate, *stats, add };
     norm_gather_kernel *norm_gather_of =
         l->bf16 ? gather_kernel_for<__nv_bfloat16>(norm, add) : gather_kernel_for<float>(norm, add);
@@ -198,7 +198,7 @@ static cudaError_t settle(const struct fx_k_launch *l, const struct fx_k_map *x,
                           const struct fx_k_map *g, int first, const struct fx_k_map *dx, int rows,
                           const struct fx_k_stats *stats, float eps)
 {
-    fx_norm_cut cut = fx_norm_pass_cut(rows, dx->c, l->n_lanes);
+    fx_norm_cut cut = fx_norm_pass_cut(l, rows, dx->c);
     dim3 grid = fx_norm_grid(cut, l->n_lanes);
 
     return first % FX_K_BLOCK == 0 ? FX_LAUNCH((norm_settle<T, true>), grid, FX_NORM_THREADS, 0,

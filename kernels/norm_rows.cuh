@@ -3,8 +3,9 @@
  * A block of threads has 256 of them: `width` blocks of eight channels times `height` rows; what is
  * left over is idle.  grid.x counts chunks of `width` channel blocks, grid.y parts of the rows,
  * grid.z lanes.  A thread goes down its channel block by `height` rows at a time, by batches of
- * rows whose loads are on their way together (norm_rows.cuh).  The division depends on the map and
- * on the number of lanes alone, so that sums have one order on every device. */
+ * rows whose loads are on their way together (norm_rows.cuh).  The division depends on the map, the
+ * number of lanes and that of the device's multiprocessors, so that sums have one order on a
+ * device, and on all that have as many. */
 #ifndef FX_KERNELS_NORM_ROWS_CUH
 #define FX_KERNELS_NORM_ROWS_CUH
 
@@ -16,7 +17,6 @@ enum {
     FX_NORM_SUM_WIDTH = 8,  /* of sums: few partial sums, 128 bytes of a pixel in bf16 */
     FX_NORM_LEAST_ROWS = 4, /* of a thread, where there are enough */
     FX_NORM_RESIDENT = 3,   /* blocks of threads on a multiprocessor: up to 80 registers a thread */
-    FX_NORM_PROCESSORS = 132, /* multiprocessors of an H200 */
 };
 
 struct fx_norm_cut {
@@ -56,17 +56,18 @@ static inline fx_norm_cut fx_norm_cut_of(int rows, int first, int c, int n_lanes
 /* For sums: all blocks of threads at once on the device, no more, for few partial sums and no
  * second turn; `resident` of them on a multiprocessor.  Narrow and tall, for the last block of a
  * chunk has to read what all of them have left. */
-static inline fx_norm_cut fx_norm_sum_cut(int rows, int first, int c, int n_lanes, int resident)
+static inline fx_norm_cut fx_norm_sum_cut(const fx_k_launch *l, int rows, int first, int c,
+                                          int resident)
 {
-    return fx_norm_cut_of(rows, first, c, n_lanes, FX_NORM_SUM_WIDTH,
-                          FX_NORM_PROCESSORS * resident);
+    return fx_norm_cut_of(rows, first, c, l->n_lanes, FX_NORM_SUM_WIDTH,
+                          l->n_processors * resident);
 }
 
 /* For passes that write a map: several times as many, so that none waits long for the last. */
-static inline fx_norm_cut fx_norm_pass_cut(int rows, int c, int n_lanes)
+static inline fx_norm_cut fx_norm_pass_cut(const fx_k_launch *l, int rows, int c)
 {
-    return fx_norm_cut_of(rows, 0, c, n_lanes, FX_NORM_MAX_WIDTH,
-                          4 * FX_NORM_PROCESSORS * FX_NORM_RESIDENT);
+    return fx_norm_cut_of(rows, 0, c, l->n_lanes, FX_NORM_MAX_WIDTH,
+                          4 * l->n_processors * FX_NORM_RESIDENT);
 }
 
 static inline dim3 fx_norm_grid(const fx_norm_cut &cut, int n_lanes)

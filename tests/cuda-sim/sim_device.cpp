@@ -94,7 +94,7 @@ static void describe_device(cudaDeviceProp *prop, int number)
     prop->maxGridSize[1] = prop->maxGridSize[2] = MAX_GRID_HEIGHT;
     prop->major = capability(number) / 10;
     prop->minor = capability(number) % 10;
-    prop->multiProcessorCount = 132;
+    prop->multiProcessorCount = (int)from_environment("CUDA_SIM_PROCESSORS", 132);
     prop->l2CacheSize = 50 << 20;
     prop->maxThreadsPerMultiProcessor = 2048;
 }

@@ -103,6 +103,16 @@ again() {
     again "${dense[@]}" --precision bf16
 }
 
+@test "norms add up in an order that depends on the number of multiprocessors alone" {
+    need_simulator
+    CUDA_SIM_PROCESSORS=1 CUDA_SIM_SEED=1 train few
+    CUDA_SIM_PROCESSORS=1 CUDA_SIM_SEED=2 train again
+    train many
+    same_bytes few again
+    follows few many 1e-4 1e-2
+    run ! cmp -s few/last.safetensors many/last.safetensors
+}
+
 @test "a checkpoint of one device is measured on the others" {
     local device
     local wanted='*["%.4f %.2f" % x for x in zip(e["expert_loss"], e["expert_accuracy"])],

@@ -93,6 +93,40 @@ static void statistics_of_the_last_channels(void **state)
     map_close(&x);
 }
 
+/* Blocks of threads of the sums of a large map on n multiprocessors: each leaves two doubles a
+ * channel. */
+static int count_blocks(const struct config *g, int n)
+{
+    enum { CHANNELS = 64 }; /* of a block */
+    int chunks = (g->c + CHANNELS - 1) / CHANNELS;
+
+    n_processors = n;
+    struct fx_k_launch l = launch(g);
+    return (int)(fx_k_norm_scratch(&l, g->rows, g->c) / ((size_t)g->c * 2 * sizeof(double))) *
+           chunks;
+}
+
+/* As many blocks as three a multiprocessor, or a few less, and no second turn; then the sums are
+ * right for other devices, too. */
+static void blocks_follow_the_multiprocessors(void **state)
+{
+    static const int processors[] = { 1, 14, 108, 114, 132 };
+    const struct config large = { 1 << 21, 128, 1 << 10, .n_lanes = 4 };
+    const struct config g = { 35000, 16, 7, .n_lanes = 2 };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof processors / sizeof *processors; i++) {
+        int n = count_blocks(&large, processors[i]), slots = 3 * processors[i];
+        struct map x;
+
+        assert_true(n <= (slots < 8 ? 8 : slots) && n > slots - 8);
+        map_open(&x, &g, EXACT, 1);
+        stats_from(&g, &x, 0, VARIANCE_PRECISION);
+        map_close(&x);
+    }
+    n_processors = processors[4];
+}
+
 static void statistics_far_from_zero(void **state)
 {
     struct config g = { 35000, 3, 7, .n_lanes = 3 };
@@ -448,6 +482,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(statistics),
         cmocka_unit_test(statistics_of_the_last_channels),
+        cmocka_unit_test(blocks_follow_the_multiprocessors),
         cmocka_unit_test(statistics_far_from_zero),
         cmocka_unit_test(statistics_of_outliers),
         cmocka_unit_test(statistics_not_finite),

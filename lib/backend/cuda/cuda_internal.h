@@ -29,6 +29,7 @@ enum { FX_CUDA_WGRAD_EVENTS = 4 };
 struct fx_device {
     struct fx_device_options options;
     bool bf16;
+    int n_processors;                      /* multiprocessors */
     bool uses_graphs;                      /* (FUSION_CUDA_GRAPHS) */
     bool has_wgrad_stream;                 /* FX_CUDA_WGRAD is used (FUSION_CUDA_WGRAD_STREAM) */
     cudaStream_t main;                     /* owned, as all below */

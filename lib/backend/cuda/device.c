@@ -122,6 +122,15 @@ static enum fx_status choose_device(const struct fx_device_options *options, str
     return FX_OK;
 }
 
+static enum fx_status count_processors(struct fx_device *device, struct fx_err *err)
+{
+    int ordinal;
+
+    FX_CUDA(cudaGetDevice(&ordinal));
+    FX_CUDA(cudaDeviceGetAttribute(&device->n_processors, cudaDevAttrMultiProcessorCount, ordinal));
+    return FX_OK;
+}
+
 static enum fx_status open_stream(cudaStream_t *stream, int priority, struct fx_err *err)
 {
     FX_CUDA(cudaStreamCreateWithPriority(stream, cudaStreamNonBlocking, priority));
@@ -205,6 +214,7 @@ enum fx_status fx_cuda_device_open(struct fx_device **out, const struct fx_devic
     device->bf16 = options->precision == FX_PRECISION_BF16;
     device->uses_graphs = is_wanted("FUSION_CUDA_GRAPHS");
     device->has_wgrad_stream = is_wanted("FUSION_CUDA_WGRAD_STREAM");
+    FX_TRY_OUT(count_processors(device, err));
     FX_TRY_OUT(open_streams(device, err));
     FX_TRY_OUT(fx_cudnn_open(&device->cudnn, device->sides, FX_CUDA_ALL_SIDES,
                              (size_t)WORKSPACE_LIMIT_MIB << 20, err));

@@ -58,7 +58,7 @@ static enum fx_status compile_stats(const struct fx_cuda_exec *exec, const struc
     (void)compiled;
     (void)err;
     *tickets = n_bytes > *tickets ? n_bytes : *tickets;
-    *workspace = fx_k_norm_scratch(fx_cuda_rows(exec, &s->operands[0]), c, n_lanes);
+    *workspace = fx_k_norm_scratch(&exec->launch, fx_cuda_rows(exec, &s->operands[0]), c);
     return FX_OK;
 }
 
