@@ -277,4 +277,4 @@ help: ## list the targets
 .PHONY: all unit sanitize clean install uninstall dist deb help
 
 -include $(LIB_OBJ:.o=.d) $(TOOLS:%=$(B)/tools/%.d) $(UNIT_BINS:=.d) $(MAKER_BINS:=.d) \
-	$(BENCH_BINS:=.d)
+	$(BENCH_BINS:=.d) $(B)/tests/ops/naive_conv.d

@@ -119,6 +119,17 @@ CUDA (it has: ref); without oneDNN as well there is only ref, plain and slow"
     assert_output --partial " -c "
 }
 
+@test "an object is made again when a header that it includes changes" {
+    local build=${FX_BUILD#"$ROOT"/} object objects
+    mapfile -t objects < <(find "$build" -name '*.d' -exec grep -l 'net/blocks\.h' {} + |
+        sed 's/\.d$/.o/')
+    assert [ ${#objects[@]} -gt 50 ]
+    make -n B="$build" -W lib/net/blocks.h all unit >"$BATS_TEST_TMPDIR/commands"
+    for object in "${objects[@]}"; do
+        grep -qF -e "-o $object " "$BATS_TEST_TMPDIR/commands" || fail "$object is left as it was"
+    done
+}
+
 @test "what is installed works by itself, and uninstall removes every file" {
     local there=$BATS_TEST_TMPDIR/there
     run -0 in_tree install DESTDIR="$there" PREFIX=/usr
