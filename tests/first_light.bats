@@ -101,9 +101,20 @@ END
     says step/resnet18/default ok ": the bits of serial"
     says step/densenet121/one-stream ok ": the bits of serial"
     says step/densenet121/default FAILED "crc32 33333333, not those of step/densenet121/serial"
-    says check/resnet18/cuda ok "loss off by 2.2e-06, norm by 0.0e+00"
-    says check/preact_resnext29_8x64d/cuda FAILED "loss off by 2.2e-02"
+    says check/resnet18/as-cpu ok "loss off by 2.2e-06, norm by 0.0e+00"
+    says check/preact_resnext29_8x64d/as-cpu FAILED "loss off by 2.2e-02"
     says step/improved_wideresnet28_10/default FAILED "not finite"
+    says check/improved_wideresnet28_10/as-cpu "not run" "wideresnet28_10/cuda: FAILED"
+}
+
+@test "a device that has gone after a program was stopped is not waited for again" {
+    program tests/device-probe <<<'[ ! -e gone ] || exec sleep 300; echo "cuda:0: a card, 1 GiB"'
+    program tests/kernels/add_concat_kernels <<<'touch gone; exec sleep 300'
+    program tests/kernels/pool_kernels <<<'echo 1..1; echo ok 1'
+    run_light --seconds 24 kernels/add_concat_kernels kernels/pool_kernels
+    says kernels/add_concat_kernels TIMEOUT "after 20 s: it said nothing"
+    says kernels/pool_kernels "not run" \
+        "the device has not answered since kernels/add_concat_kernels"
 }
 
 @test "what a line says is cut in the log, and the files stay small" {

@@ -34,7 +34,7 @@ says() {
     says device ok "cuda:0: "
     says rates ok "copy "
     says kernels/pool_kernels ok " passed"
-    says check/resnet18/cuda ok "loss off by "
+    says check/resnet18/as-cpu ok "loss off by "
     says step/resnet18/default ok ": the bits of serial"
     says profile/resnet18 ok " ms in "
 }
