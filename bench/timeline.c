@@ -5,8 +5,12 @@
  * behind the one before. Each map is counted as often as a kernel reads or writes it; caches are
  * not.  --profile FILE, what `bench/step --profile` says on stderr, puts the measured times beside.
  *
+ * The gradients of 1x1 layers' weights have few values, each a long sum: there the rate of products
+ * counts for as much of the device as has a tile of 128 x 128 values to work on.
+ *
  * The lanes of a model are equal here, so one launch is for all of them; convolutions of cuDNN are
  * a launch for each lane and group, on four streams. */
+#include "backend/cuda/parts.h"
 #include "backend/lower/lower.h"
 #include "base/tool.h"
 #include "net/model.h"
@@ -21,8 +25,8 @@ enum { UPDATE_BYTES = 8 + 8 + 16, SHADOW_BYTES = 2 };
 
 struct args {
     const char *arch, *fusion, *profile;
-    int64_t batch, gigabytes, teraflops, gigadraws, gap_ns;
-    bool fp32, again, two_passes;
+    int64_t batch, gigabytes, teraflops, gigadraws, gap_ns, processors;
+    bool fp32, again, two_passes, whole;
 };
 
 /* Of a kind of instructions in a step. */
@@ -88,10 +92,37 @@ static bool is_product(const struct fx_node *node)
     return node->kernel == 1 && node->stride == 1 && node->pad == 0 && node->groups == 1;
 }
 
-static int conv_nodes(const struct fx_lowered *lowered, const struct fx_instr *s)
+/* The gradient of a product's weights: its values, tiles and parts of the sum (parts.h). */
+struct cut {
+    double values; /* of all lanes */
+    int tiles, parts;
+};
+
+static struct cut cut_of(const struct fx_lowered *lowered, const struct args *args,
+                         const struct fx_instr *s)
+{
+    int n = fx_blocks(s->operands[0].c, BLOCK) * BLOCK;
+    int m = fx_blocks(s->operands[1].c, BLOCK) * BLOCK, rows = lowered->n * s->operands[0].area;
+    int parts = fx_count_parts(m, n, rows, lowered->n_lanes, (int)args->processors);
+
+    return (struct cut){ .values = (double)lowered->n_lanes * m * n,
+                         .tiles = fx_count_tiles(m, n, lowered->n_lanes),
+                         .parts = args->whole ? 1 : parts };
+}
+
+/* That of a product's weights. */
+static bool is_cut(const struct fx_lowered *lowered, const struct fx_instr *s)
+{
+    return s->op == FX_INSTR_CONV_BACK_WEIGHTS && is_product(&lowered->graph->nodes[s->node]);
+}
+
+static int conv_nodes(const struct fx_lowered *lowered, const struct args *args,
+                      const struct fx_instr *s)
 {
     const struct fx_node *node = &lowered->graph->nodes[s->node];
 
+    if (is_cut(lowered, s) && cut_of(lowered, args, s).parts > 1)
+        return lowered->n_lanes + 1; /* and their sum */
     if (is_product(node))
         return 1;
     return lowered->n_lanes * fx_view_groups(&s->operands[0], BLOCK) +
@@ -99,13 +130,14 @@ static int conv_nodes(const struct fx_lowered *lowered, const struct fx_instr *s
 }
 
 /* Kernels that an instruction launches for all lanes. */
-static int nodes_of(const struct fx_lowered *lowered, const struct fx_instr *s)
+static int nodes_of(const struct fx_lowered *lowered, const struct args *args,
+                    const struct fx_instr *s)
 {
     switch (s->op) {
     case FX_INSTR_CONV_FORWARD:
     case FX_INSTR_CONV_BACK_DATA:
     case FX_INSTR_CONV_BACK_WEIGHTS:
-        return conv_nodes(lowered, s);
+        return conv_nodes(lowered, args, s);
     case FX_INSTR_DENSE:
     case FX_INSTR_DENSE_BACK:
         return dense_nodes(lowered, s);
@@ -144,11 +176,32 @@ static double mask_bytes(const struct fx_lowered *lowered, const struct fx_instr
     return (s->op == FX_INSTR_NORM_BACK ? 2.0 : 1.0) * (double)lowered->nodes[drop].mask.n_words;
 }
 
+/* The sums of parts, which are written and read. */
+static double part_bytes(const struct fx_lowered *lowered, const struct args *args,
+                         const struct fx_instr *s)
+{
+    struct cut cut = is_cut(lowered, s) ? cut_of(lowered, args, s) : (struct cut){ 0 };
+
+    return cut.parts > 1 ? 2 * sizeof(float) * cut.parts * cut.values : 0;
+}
+
+/* How much of the device has something to multiply: only asked of the gradients of products'
+ * weights, which have few tiles. */
+static double filled(const struct fx_lowered *lowered, const struct args *args,
+                     const struct fx_instr *s)
+{
+    if (!is_cut(lowered, s))
+        return 1;
+    struct cut cut = cut_of(lowered, args, s);
+    double turns = (double)(cut.tiles * cut.parts) / (double)args->processors;
+    return turns / ceil(turns);
+}
+
 /* Of all lanes that run it. */
 static struct cost cost_of(const struct fx_lowered *lowered, const struct args *args,
                            const struct fx_instr *s, int n_lanes)
 {
-    struct cost cost = { .nodes = nodes_of(lowered, s) };
+    struct cost cost = { .nodes = nodes_of(lowered, args, s) };
     double v[FX_INSTR_MAX_OPERANDS] = { 0 }, masks = mask_bytes(lowered, s), s_busy;
 
     for (int i = 0; i < FX_INSTR_MAX_OPERANDS; i++)
@@ -156,8 +209,9 @@ static struct cost cost_of(const struct fx_lowered *lowered, const struct args *
             v[i] = (double)lowered->n * s->operands[i].c * s->operands[i].area;
     cost.bytes = n_lanes * (values_moved(s, v) * (args->fp32 ? 4 : 2) + masks);
     cost.flops = n_lanes * flops_of(lowered, s);
+    cost.bytes += part_bytes(lowered, args, s);
     s_busy = fmax(cost.bytes / (1e9 * (double)args->gigabytes),
-                  cost.flops / (1e12 * (double)args->teraflops));
+                  cost.flops / (1e12 * (double)args->teraflops * filled(lowered, args, s)));
     if (s->draws)
         s_busy = fmax(s_busy, n_lanes * BLOCK * masks / (1e9 * (double)args->gigadraws));
     bool is_spread = cost.flops > 0 && cost.nodes > 1; /* over the side streams */
@@ -291,7 +345,8 @@ int main(int argc, char **argv)
                          .gigabytes = 4300,
                          .teraflops = 600,
                          .gigadraws = 500,
-                         .gap_ns = 1500 };
+                         .gap_ns = 1500,
+                         .processors = 132 };
     struct fx_option options[] = {
         { "arch", 0, "NAME", FX_OPT_STRING, &args.arch, 0, 0, NULL, "the experts", NULL },
         { "fusion", 0, "NAME", FX_OPT_STRING, &args.fusion, 0, 0, NULL, "fusion module", NULL },
@@ -304,11 +359,15 @@ int main(int argc, char **argv)
           "random values of dropout (500, assumed)", NULL },
         { "gap", 0, "NS", FX_OPT_INT, &args.gap_ns, 0, 1000000, NULL,
           "between two kernels of a graph (1500, assumed)", NULL },
+        { "processors", 0, "N", FX_OPT_INT, &args.processors, 1, 1024, NULL,
+          "multiprocessors (132, an H200's)", NULL },
         { "profile", 0, "FILE", FX_OPT_STRING, &args.profile, 0, 0, NULL,
           "measured times, from `step --profile`", NULL },
         { "fp32", 0, NULL, FX_OPT_FLAG, &args.fp32, 0, 0, NULL, "maps in fp32 (bf16)", NULL },
         { "norms-again", 0, NULL, FX_OPT_FLAG, &args.again, 0, 0, NULL,
           "norms' results are computed again in the backward pass", NULL },
+        { "whole", 0, NULL, FX_OPT_FLAG, &args.whole, 0, 0, NULL,
+          "gradients of 1x1 layers' weights are not cut into parts", NULL },
         { "two-passes", 0, NULL, FX_OPT_FLAG, &args.two_passes, 0, 0, NULL,
           "every norm's backward pass by itself", NULL },
         { NULL, 0, NULL, FX_OPT_END, NULL, 0, 0, NULL, NULL, NULL },

@@ -1,4 +1,5 @@
-/* Convolution weights: their gradients from cuDNN's type to f32, and the bf16 shadow of masters. */
+/* Convolution weights: their gradients from cuDNN's type to f32, or from parts of the pixels, and
+ * the bf16 shadow of masters. */
 #include "launch.cuh"
 #include "map_block.cuh"
 
@@ -43,6 +44,32 @@ cudaError_t fx_k_weight_grad(const struct fx_k_launch *l, const struct fx_weight
                          (const __nv_bfloat16 *)fresh, fresh_lane, grad, accumulate);
     return FX_LAUNCH(weight_grad<float>, grid, FX_MAP_THREADS, 0, l->stream, *w,
                      (const float *)fresh, fresh_lane, grad, accumulate);
+}
+
+/* A thread for a value. */
+static __global__ void sum_parts(const float *parts, int n_parts, size_t n, fx_k_array grad,
+                                 bool accumulate)
+{
+    size_t i = (size_t)blockIdx.x * FX_MAP_THREADS + threadIdx.x;
+    const float *from = parts + blockIdx.z * (size_t)n_parts * n + i;
+    float sum = 0;
+
+    if (i >= n)
+        return;
+#pragma unroll 4
+    for (int part = 0; part < n_parts; part++)
+        sum += from[(size_t)part * n];
+    float *to = grad.data + blockIdx.z * grad.lane + i;
+    *to = accumulate ? *to + sum : sum;
+}
+
+cudaError_t fx_k_sum_parts(const struct fx_k_launch *l, const float *parts, int n_parts, size_t n,
+                           struct fx_k_array grad, bool accumulate)
+{
+    dim3 grid((unsigned)((n + FX_MAP_THREADS - 1) / FX_MAP_THREADS), 1, (unsigned)l->n_lanes);
+
+    return FX_LAUNCH(sum_parts, grid, FX_MAP_THREADS, 0, l->stream, parts, n_parts, n, grad,
+                     accumulate);
 }
 
 /* A parameter may have any number of values: one a thread. */

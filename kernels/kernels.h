@@ -215,6 +215,10 @@ cudaError_t fx_k_globalpool_back(const struct fx_k_launch *l, struct fx_k_array 
 cudaError_t fx_k_weight_grad(const struct fx_k_launch *l, const struct fx_weight_layout *w,
                              const void *fresh, size_t fresh_lane, struct fx_k_array grad,
                              bool accumulate);
+/* grad = (or +=, if accumulate) the sum of n_parts arrays of n values, in their order; those of a
+ * lane lie behind those of the one before. */
+cudaError_t fx_k_sum_parts(const struct fx_k_launch *l, const float *parts, int n_parts, size_t n,
+                           struct fx_k_array grad, bool accumulate);
 /* to (bf16) = from, n values: the shadow of the masters after a load. */
 cudaError_t fx_k_to_bf16(cudaStream_t stream, const float *from, void *to, size_t n);
 

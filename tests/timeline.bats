@@ -49,6 +49,19 @@ foretell() {
     assert_line --regexp "^\| conv forward \| 80 \| 41.98 \| 18.20 \| 20\.[0-9]+ \|$" # four streams
 }
 
+# A tile of 128 x 128 in each of 4 products is 4 for 132 multiprocessors; in 32 parts, 128.
+@test "gradients of 1x1 layers' weights are cut into parts, of which each lane is a kernel" {
+    dense() {
+        run -0 "$FX_BUILD/bench/timeline" --arch densenet121:blocks=1-1-1-1 "$@"
+    }
+    dense --whole
+    assert_line --partial "| conv backward weights | 32 |" # 3x3: 5 of 4 + 1; 7 others
+    dense
+    assert_line --partial "| conv backward weights | 60 |" # 4 more for each of the 7
+    dense --processors 7
+    assert_line --partial "| conv backward weights | 32 |"
+}
+
 @test "the last measured time of each kind stands beside the predicted one" {
     cat >profile <<'END'
 processor time: forward 0.003 s, backward 0.004 s, update 0.001 s

@@ -187,6 +187,11 @@ size_t fx_gemm_plan_workspace(const struct fx_gemm_plan *)
     return GEMM_WORKSPACE;
 }
 
+bool fx_gemm_plan_splits(const struct fx_gemm_plan *)
+{
+    return false;
+}
+
 enum fx_status fx_gemm_run(const struct fx_gemm_plan *plan, cudaStream_t stream, const void *a,
                            const void *b, void *c, void *workspace, struct fx_err *err)
 {

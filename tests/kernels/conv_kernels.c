@@ -1,5 +1,5 @@
 /* The kernels of conv.cu against plain loops: weights of one convolution group, of several, and
- * of several that were merged into one. */
+ * of several that were merged into one; sums of parts. */
 #include "map_memory.h"
 
 /* c_out and c_in of a graph group; `merged` of them are one group to cuDNN, which has `groups`. */
@@ -83,6 +83,48 @@ static void gradients(void **state)
     for_all_launches(all_gradients);
 }
 
+static void one_sum_of_parts(const struct fx_k_launch *l, int n, int n_parts, bool accumulate)
+{
+    struct vec parts, grad; /* of the parts the numbers alone */
+    float *packed;
+
+    vec_open(&parts, l->n_lanes, (size_t)n_parts * (size_t)n, 1);
+    vec_open(&grad, l->n_lanes, (size_t)n, accumulate ? 2 : 0);
+    for (int k = 0; k < l->n_lanes; k++)
+        for (int i = 0; i < n; i++) {
+            float sum = 0;
+
+            for (int part = 0; part < n_parts; part++)
+                sum += vec_expected(&parts, k)[part * n + i];
+            vec_expected(&grad, k)[i] = accumulate ? vec_host(&grad, k)[i] + sum : sum;
+        }
+    size_t n_bytes = (size_t)l->n_lanes * (size_t)n_parts * (size_t)n * sizeof(float);
+    device_ok(cudaMalloc((void **)&packed, n_bytes));
+    device_ok(cudaMemcpy(packed, parts.expected, n_bytes, cudaMemcpyHostToDevice));
+    vec_upload(&grad);
+    device_ok(fx_k_sum_parts(l, packed, n_parts, (size_t)n, vec_array(&grad), accumulate));
+    vec_check(&grad, 0, "sum of parts");
+    device_ok(cudaFree(packed));
+    vec_close(&grad);
+    vec_close(&parts);
+}
+
+/* To the bit: the order of the sum is part of the promise. */
+static void all_sums_of_parts(const struct fx_k_launch *l)
+{
+    for (int accumulate = 0; accumulate < 2; accumulate++) {
+        one_sum_of_parts(l, 64, 2, accumulate);
+        one_sum_of_parts(l, 1000, 32, accumulate);
+        one_sum_of_parts(l, 257, 7, accumulate);
+    }
+}
+
+static void sums_of_parts(void **state)
+{
+    (void)state;
+    for_all_launches(all_sums_of_parts);
+}
+
 /* n values; among the first are ties, the next to infinity, a denormal and what is not finite. */
 static void one_shadow(int n)
 {
@@ -116,7 +158,8 @@ static void shadow(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(gradients), cmocka_unit_test(shadow) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(gradients),
+                                        cmocka_unit_test(sums_of_parts), cmocka_unit_test(shadow) };
 
     return RUN_ON_DEVICE(tests);
 }

@@ -12,7 +12,7 @@
 #include "net/model.h"
 #include "required_device.h"
 
-enum { BATCH = 128, SMALL_BATCH = 1, EXPERTS = 4, CLASSES = 100, MAX_PLANS = 1024 };
+enum { BATCH = 128, SMALL_BATCH = 2, EXPERTS = 4, CLASSES = 100, MAX_PLANS = 1024 };
 enum { ROW_STEP = 7, CHANNEL_STEP = 3 };
 #define OF_SUM 1e-5f
 #define OF_BF16 0x1p-8f

@@ -31,6 +31,7 @@ struct fx_device {
     bool bf16;
     int n_processors;                      /* multiprocessors */
     bool uses_graphs;                      /* (FUSION_CUDA_GRAPHS) */
+    bool cuts_sums;                        /* parts.h (FUSION_CUDA_PARTS) */
     bool has_wgrad_stream;                 /* FX_CUDA_WGRAD is used (FUSION_CUDA_WGRAD_STREAM) */
     cudaStream_t main;                     /* owned, as all below */
     cudaStream_t wgrad;                    /* forked from main and joined to it */
@@ -53,8 +54,9 @@ struct fx_lane_batch {
 /* The compiled form of an instruction: which members are used depends on its kind. */
 struct fx_compiled {
     const struct fx_cudnn_plan *conv; /* borrowed from the device's library */
-    struct fx_gemm_plan *product;     /* owned: of values, or of their gradients */
+    struct fx_gemm_plan *product;     /* owned: of values, or of their gradients, or of parts */
     struct fx_gemm_plan *weights[2];  /* owned: of a weight's gradient, = and += */
+    int n_parts;                      /* of the pixels (parts.h); 0: `weights` are used */
     size_t side_bytes;                /* workspace of each side stream */
     int after; /* the weight gradient to wait for; 0: none (wgrad_stream_internal.h) */
 };

@@ -190,8 +190,8 @@ static void close_streams(struct fx_device *device)
 }
 
 /* Variables that switch something off.  FUSION_CUDA_GRAPHS=0 launches every kernel by itself, for
- * debuggers and profilers; FUSION_CUDA_WGRAD_STREAM=0 launches everything on the main stream, for
- * measuring. */
+ * debuggers and profilers; FUSION_CUDA_WGRAD_STREAM=0 launches everything on the main stream, and
+ * FUSION_CUDA_PARTS=0 cuts no sums over pixels into parts, for measuring. */
 static bool is_wanted(const char *variable)
 {
     const char *text = fx_env(variable);
@@ -213,6 +213,7 @@ enum fx_status fx_cuda_device_open(struct fx_device **out, const struct fx_devic
     device->options = *options;
     device->bf16 = options->precision == FX_PRECISION_BF16;
     device->uses_graphs = is_wanted("FUSION_CUDA_GRAPHS");
+    device->cuts_sums = is_wanted("FUSION_CUDA_PARTS");
     device->has_wgrad_stream = is_wanted("FUSION_CUDA_WGRAD_STREAM");
     FX_TRY_OUT(count_processors(device, err));
     FX_TRY_OUT(open_streams(device, err));

@@ -285,6 +285,11 @@ size_t fx_gemm_plan_workspace(const struct fx_gemm_plan *plan)
     return plan->workspace_bytes;
 }
 
+bool fx_gemm_plan_splits(const struct fx_gemm_plan *plan)
+{
+    return setting(plan, CUBLASLT_ALGO_CONFIG_SPLITK_NUM) > 1;
+}
+
 enum fx_status fx_gemm_run(const struct fx_gemm_plan *plan, cudaStream_t stream, const void *a,
                            const void *b, void *c, void *workspace, struct fx_err *err)
 {

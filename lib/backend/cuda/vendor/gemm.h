@@ -54,6 +54,8 @@ enum fx_status fx_gemm_plan_create(struct fx_gemm_plan **plan, struct fx_gemm *g
 void fx_gemm_plan_destroy(struct fx_gemm_plan *plan);           /* accepts NULL */
 size_t fx_gemm_plan_workspace(const struct fx_gemm_plan *plan); /* bytes, at most 32 MiB */
 
+bool fx_gemm_plan_splits(const struct fx_gemm_plan *plan); /* the sum over k, by itself */
+
 /* fx_gemm_run: enqueues; may be captured.  FX_EFAIL when that fails.  16-byte aligned addresses of
  * device memory, the workspace 256; C overlaps neither A nor B; runs that may overlap in time have
  * their own workspaces. */
