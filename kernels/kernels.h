@@ -7,9 +7,9 @@
  * lib/data, and the operator tests compare them.
  *
  * Determinism: no floating-point atomics; sums have a fixed order, whatever the scheduling.  That
- * of norms' sums depends on the device's number of multiprocessors. Numbers: maps are f32 or bf16,
- * arithmetic is f32, sums over the batch end in double. Letters: N images, C channels, K experts or
- * lanes; `rows` = N * H * W pixels of a map. */
+ * of norms' sums depends on the device's number of multiprocessors.
+ * Numbers: maps are f32 or bf16, arithmetic is f32, sums over the batch end in double.
+ * Letters: N images, C channels, K experts or lanes; `rows` = N * H * W pixels of a map. */
 #ifndef FX_KERNELS_KERNELS_H
 #define FX_KERNELS_KERNELS_H
 
