@@ -26,19 +26,32 @@ static void build_concat(struct fx_builder *b, const void *arg)
 }
 
 /* Concatenations that grow as in a dense block, read by more than one node on the way. */
-static void build_chain(struct fx_builder *b, const void *arg)
+static void build_growing(struct fx_builder *b, const struct join *k, bool drops)
 {
-    const struct join *k = arg;
     int xs[2] = { fx_build_input(b, (struct fx_value_shape){ 1, k->c[0], k->side, k->side }), 0 };
 
     for (int i = 1; i < 3; i++) {
+        int y;
+
         fx_builder_enter(b, "%d", i);
-        xs[1] =
-            fx_build_conv(b, "conv", fx_build_batchnorm(b, "bn", xs[0], false), k->c[i], 3, 1, 1);
+        y = fx_build_batchnorm(b, "bn", xs[0], k->relu);
+        if (drops)
+            y = fx_build_dropout(b, y, 0.3);
+        xs[1] = fx_build_conv(b, "conv", y, k->c[i], 3, 1, 1);
         xs[0] = fx_build_concat(b, 2, xs);
         fx_builder_leave(b);
     }
     fx_build_batchnorm(b, "last", xs[0], false);
+}
+
+static void build_chain(struct fx_builder *b, const void *arg)
+{
+    build_growing(b, arg, false);
+}
+
+static void build_dropping_chain(struct fx_builder *b, const void *arg)
+{
+    build_growing(b, arg, true);
 }
 
 static void run_all(const char *name, op_build build, const struct join *sizes, size_t n_sizes)
@@ -93,10 +106,17 @@ static void growing_chains_agree(void **state)
         { { 16, 8, 8 }, 0, 8, 2, false },
         { { 6, 3, 3 }, 0, 5, 3, false },
         { { 64, 32, 32 }, 0, 4, 2, false },
+        { { 16, 16, 16 }, 0, 5, 2, true },
+    };
+    static const struct join dropping[] = {
+        { { 12, 8, 4 }, 0, 5, 2, true },
+        { { 8, 16, 5 }, 0, 4, 3, false },
     };
 
     (void)state;
     run_all("dense chain", build_chain, sizes, sizeof sizes / sizeof *sizes);
+    run_all("dense chain with dropout", build_dropping_chain, dropping,
+            sizeof dropping / sizeof *dropping);
 }
 
 int main(void)

@@ -94,7 +94,7 @@ static void lower_case(struct lowering_case *k, const char *arch, const char *fu
                                     .draws_apart = as_cpu,
                                     .norms_add = !as_cpu,
                                     .keeps_norms = of == AS_CUDA,
-                                    .gathers_norms = !as_cpu,
+                                    .gathers_norms = true,
                                     .conv_adds = !as_cpu,
                                     .wgrad_stream = !as_cpu,
                                     .group_major_of = group_major_of,

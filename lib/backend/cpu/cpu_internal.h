@@ -154,6 +154,7 @@ fx_cpu_fn fx_cpu_copy_out, fx_cpu_copy_in;                            /* concat.
 fx_cpu_fn fx_cpu_add, fx_cpu_relu_back, fx_cpu_add_into;              /* add.c */
 fx_cpu_fn fx_cpu_conv_forward, fx_cpu_conv_data, fx_cpu_conv_weights; /* conv.c */
 fx_cpu_fn fx_cpu_norm_stats, fx_cpu_norm_apply, fx_cpu_norm_back;     /* norm.c */
+fx_cpu_fn fx_cpu_norm_gather, fx_cpu_norm_settle;                     /* norm.c */
 fx_cpu_fn fx_cpu_mask, fx_cpu_drop;                                   /* dropout.c */
 fx_cpu_fn fx_cpu_avgpool, fx_cpu_avgpool_back;                        /* pool.c */
 fx_cpu_fn fx_cpu_globalpool, fx_cpu_globalpool_back;                  /* pool.c */

@@ -2,7 +2,7 @@
  *
  * Values: for a chunk of output pixels, a part of the input channels is packed at a time and
  * multiplied for all output channels, which add up in the result.  A slice of the part's weights
- * lies in the L1, the packed chunk in the L2.
+ * and the packed chunk lie in the L2.
  *
  * Gradients of weights are sums over pixels: for a part of the input channels, chunk after chunk is
  * packed, and its products with dy are added to the part's weights, which lie in the L2. */
@@ -10,11 +10,11 @@
 
 #include <omp.h>
 
-/* Sizes for an L1 of 48 KB and an L2 of 2 MB, tried there. */
+/* Sizes for an L2 of 1 MB, tried there. */
 enum {
-    PART = 144,       /* channels times taps of a part, if not of a single block */
+    PART = 256,       /* channels times taps of a part, if not of a single block */
     VALUE_ROWS = 192, /* pixels of a chunk */
-    SUM_ROWS = 128    /* likewise of gradients of weights: the depth of their products */
+    SUM_ROWS = 256    /* likewise of gradients of weights: the depth of their products */
 };
 
 bool fx_im2col_suits(const struct fx_conv_shape *s, enum fx_conv_direction direction)

@@ -60,6 +60,9 @@ struct fx_loops {
     /* sum_g = sum of g, sum_gx = sum of g * (x - mean) */
     void (*bn_sums)(const void *x, const void *dy, size_t n, const struct fx_bn_back *b,
                     struct fx_kept kept, float *sum_g, float *sum_gx);
+    /* the same, and to = or += by_g * g; to may be dy when it is = */
+    void (*bn_gather)(const void *x, const void *dy, void *to, size_t n, const struct fx_bn_back *b,
+                      struct fx_kept kept, bool accumulate, float *sum_g, float *sum_gx);
     /* dx = or +=; dx may be dy when it is = */
     void (*bn_back)(const void *x, const void *dy, void *dx, size_t n, const struct fx_bn_back *b,
                     struct fx_kept kept, bool accumulate);

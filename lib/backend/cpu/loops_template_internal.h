@@ -113,31 +113,50 @@ LOOP vf gated(vf x, vf dy, vf scale, vf shift, bool relu, const uint16_t *kept, 
     return dy;
 }
 
-LOOP void bn_sums_as(const value *x, const value *dy, size_t n, const struct fx_bn_back *b,
-                     bool relu, const uint16_t *kept, float factor, float *sum_g, float *sum_gx)
+/* What the sums of a block need; gathers: by_g * g is kept too, = or, if it accumulates, +=. */
+struct summed {
+    vf scale, shift, mean, by_g;
+    bool relu, gathers, accumulate;
+    float factor;
+};
+
+/* One pixel. */
+LOOP void bn_sum(const struct summed *k, const value *x, const value *dy, value *to,
+                 const uint16_t *kept, vf *s, vf *t)
 {
-    vf scale = load_channels(b->scale.v), shift = load_channels(b->shift.v);
-    vf mean = load_channels(b->mean.v);
+    vf v = load(x), g = gated(v, load(dy), k->scale, k->shift, k->relu, kept, k->factor);
+
+    *s += g;
+    *t += g * (v - k->mean);
+    if (k->gathers)
+        store(to, k->accumulate ? k->by_g * g + load(to) : k->by_g * g);
+}
+
+LOOP void bn_sums_as(const value *x, const value *dy, value *to, size_t n,
+                     const struct fx_bn_back *b, bool relu, const uint16_t *kept, float factor,
+                     bool accumulate, float *sum_g, float *sum_gx)
+{
+    const struct summed k = { .scale = load_channels(b->scale.v),
+                              .shift = load_channels(b->shift.v),
+                              .mean = load_channels(b->mean.v),
+                              .by_g = load_channels(b->by_g.v),
+                              .relu = relu,
+                              .gathers = to,
+                              .accumulate = accumulate,
+                              .factor = factor };
     vf s[CHAINS] = { 0 }, t[CHAINS] = { 0 };
     size_t i = 0;
 
     for (; i + CHAINS <= n; i += CHAINS)
-        for (int j = 0; j < CHAINS; j++) {
-            size_t at = i + (size_t)j;
-            vf v = load(x + at * BLOCK);
-            vf g = gated(v, load(dy + at * BLOCK), scale, shift, relu, kept ? kept + at : NULL,
-                         factor);
+        for (size_t j = 0; j < CHAINS; j++) {
+            size_t at = i + j;
 
-            s[j] += g;
-            t[j] += g * (v - mean);
+            bn_sum(&k, x + at * BLOCK, dy + at * BLOCK, to ? to + at * BLOCK : NULL,
+                   kept ? kept + at : NULL, &s[j], &t[j]);
         }
-    for (; i < n; i++) {
-        vf v = load(x + i * BLOCK);
-        vf g = gated(v, load(dy + i * BLOCK), scale, shift, relu, kept ? kept + i : NULL, factor);
-
-        s[0] += g;
-        t[0] += g * (v - mean);
-    }
+    for (; i < n; i++)
+        bn_sum(&k, x + i * BLOCK, dy + i * BLOCK, to ? to + i * BLOCK : NULL,
+               kept ? kept + i : NULL, &s[0], &t[0]);
     store_channels(sum_g, join(s));
     store_channels(sum_gx, join(t));
 }
@@ -146,11 +165,22 @@ ENTRY void bn_sums(const void *x, const void *dy, size_t n, const struct fx_bn_b
                    struct fx_kept kept, float *sum_g, float *sum_gx)
 {
     if (kept.words)
-        bn_sums_as(x, dy, n, b, b->relu, kept.words, kept.factor, sum_g, sum_gx);
+        bn_sums_as(x, dy, NULL, n, b, b->relu, kept.words, kept.factor, false, sum_g, sum_gx);
     else if (b->relu)
-        bn_sums_as(x, dy, n, b, true, NULL, 1.0f, sum_g, sum_gx);
+        bn_sums_as(x, dy, NULL, n, b, true, NULL, 1.0f, false, sum_g, sum_gx);
     else
-        bn_sums_as(x, dy, n, b, false, NULL, 1.0f, sum_g, sum_gx);
+        bn_sums_as(x, dy, NULL, n, b, false, NULL, 1.0f, false, sum_g, sum_gx);
+}
+
+ENTRY void bn_gather(const void *x, const void *dy, void *to, size_t n, const struct fx_bn_back *b,
+                     struct fx_kept kept, bool accumulate, float *sum_g, float *sum_gx)
+{
+    if (kept.words || !b->relu)
+        bn_sums_as(x, dy, to, n, b, b->relu, kept.words, kept.factor, accumulate, sum_g, sum_gx);
+    else if (accumulate)
+        bn_sums_as(x, dy, to, n, b, true, NULL, 1.0f, true, sum_g, sum_gx);
+    else
+        bn_sums_as(x, dy, to, n, b, true, NULL, 1.0f, false, sum_g, sum_gx);
 }
 
 LOOP void bn_back_as(const value *x, const value *dy, value *dx, size_t n,
@@ -336,6 +366,7 @@ const struct fx_loops TABLE = {
     .moments = moments,
     .bn_apply = bn_apply,
     .bn_sums = bn_sums,
+    .bn_gather = bn_gather,
     .bn_back = bn_back,
     .add = add,
     .relu_back = relu_back,

@@ -261,6 +261,7 @@ static enum fx_status lower_program(const struct lowering *l, struct fx_err *err
         .value_bytes = model->device->loops->value_bytes,
         .mask_bytes = sizeof(uint16_t),
         .draws_apart = true,
+        .gathers_norms = true,
         .conv = fx_cpu_conv_compile,
         .conv_norms = fx_cpu_conv_norms,
         .dense = fx_cpu_dense_workspace,

@@ -3,7 +3,8 @@
  * Forward: the statistics, then one pass that writes the result.  Backward: two sums over the
  * batch, then one pass that writes or adds the gradient.  A channel block of the whole batch is
  * processed before the next one, so that the second pass finds it in the cache.  Sums are f32
- * within an image's block and double beyond. */
+ * within an image's block and double beyond.  The norms of a concatenation, DenseNet's, hand on
+ * what is linear in dy, in one pass each; the rest is done once for all of them. */
 #include "backend/cpu/cpu_internal.h"
 
 #include <math.h>
@@ -169,38 +170,83 @@ enum fx_status fx_cpu_norm_apply(const struct fx_instr *s, const struct fx_cpu_e
 
 /* ---- backward ---- */
 
-/* Sums over the batch of a block: of g, and of g * (x - mean); then the parameters' gradients and
- * the two coefficients of dx that come from the statistics. */
-static void block_sums(const struct fx_instr *s, const struct fx_cpu_exec *exec, int block,
-                       const struct coefficients *k, struct fx_bn_back *b)
+/* Sums over the batch of a block: of g, and of g * (x - mean). */
+struct block_sums {
+    double g[FX_MAX_BLOCK], gx[FX_MAX_BLOCK];
+};
+
+/* A NORM_GATHER writes its map meanwhile. */
+static void sum_block(const struct fx_instr *s, const struct fx_cpu_exec *exec, int block,
+                      const struct fx_bn_back *b, struct block_sums *sums)
 {
-    const struct fx_store *store = &exec->program->model->step.store;
     const struct fx_loops *loops = exec->program->model->device->loops;
-    const struct fx_node *node = fx_instr_node(s, exec);
-    const struct fx_view *x = &s->operands[0], *dy = &s->operands[1];
-    float *d_weight = fx_store_at(store, node->params[WEIGHT], FX_ROLE_GRAD);
-    float *d_bias = fx_store_at(store, node->params[BIAS], FX_ROLE_GRAD);
-    double sum_g[FX_MAX_BLOCK] = { 0 }, sum_gx[FX_MAX_BLOCK] = { 0 };
-    double count = (double)exec->program->lowered.n * x->area;
+    const struct fx_view *x = &s->operands[0], *dy = &s->operands[1], *to = &s->operands[2];
     struct fx_channels g, gx;
 
+    *sums = (struct block_sums){ 0 };
     for (int i = 0; i < exec->program->lowered.n; i++) {
-        loops->bn_sums(fx_view_at(x, loops, i, block), fx_view_at(dy, loops, i, block),
-                       (size_t)x->area, b, kept_of(s, exec, x, i, block), g.v, gx.v);
+        const void *from = fx_view_at(x, loops, i, block), *d = fx_view_at(dy, loops, i, block);
+        struct fx_kept kept = kept_of(s, exec, x, i, block);
+
+        if (s->op == FX_INSTR_NORM_GATHER)
+            loops->bn_gather(from, d, fx_view_at(to, loops, i, block), (size_t)x->area, b, kept,
+                             s->accumulate, g.v, gx.v);
+        else
+            loops->bn_sums(from, d, (size_t)x->area, b, kept, g.v, gx.v);
         for (int l = 0; l < loops->block; l++) {
-            sum_g[l] += (double)g.v[l];
-            sum_gx[l] += (double)gx.v[l];
+            sums->g[l] += (double)g.v[l];
+            sums->gx[l] += (double)gx.v[l];
         }
     }
-    for (int l = 0, c = block * loops->block; l < loops->block && c < x->c; l++, c++) {
-        double invstd = (double)k->invstd.v[l], scale = (double)k->scale.v[l];
-        float dw = (float)(sum_gx[l] * invstd), db = (float)sum_g[l];
+}
 
-        d_weight[c] = exec->accumulate ? d_weight[c] + dw : dw;
-        d_bias[c] = exec->accumulate ? d_bias[c] + db : db;
-        b->by_x.v[l] = (float)(-scale * invstd * invstd * sum_gx[l] / count);
-        b->constant.v[l] = (float)(-scale * sum_g[l] / count);
+static void keep(float *to, double value, bool add)
+{
+    *to = add ? *to + (float)value : (float)value;
+}
+
+/* The parameters' gradients, of channel l of a block, the layer's channel c. */
+static void keep_gradients(const struct fx_instr *s, const struct fx_cpu_exec *exec,
+                           const struct coefficients *k, const struct block_sums *sums, int l,
+                           int c)
+{
+    const struct fx_store *store = &exec->program->model->step.store;
+    const struct fx_node *node = fx_instr_node(s, exec);
+
+    keep(fx_store_at(store, node->params[WEIGHT], FX_ROLE_GRAD) + c,
+         sums->gx[l] * (double)k->invstd.v[l], exec->accumulate);
+    keep(fx_store_at(store, node->params[BIAS], FX_ROLE_GRAD) + c, sums->g[l], exec->accumulate);
+}
+
+/* The sums of a block: the parameters' gradients, and the two coefficients of dx that come from the
+ * statistics. */
+static void use_sums(const struct fx_instr *s, const struct fx_cpu_exec *exec, int block,
+                     const struct coefficients *k, struct fx_bn_back *b)
+{
+    const struct fx_view *x = &s->operands[0];
+    int width = exec->program->model->device->loops->block;
+    double count = (double)exec->program->lowered.n * x->area;
+    struct block_sums sums;
+
+    sum_block(s, exec, block, b, &sums);
+    for (int l = 0, c = block * width; l < width && c < x->c; l++, c++) {
+        double invstd = (double)k->invstd.v[l], scale = (double)k->scale.v[l];
+
+        keep_gradients(s, exec, k, &sums, l, c);
+        b->by_x.v[l] = (float)(-scale * invstd * invstd * sums.gx[l] / count);
+        b->constant.v[l] = (float)(-scale * sums.g[l] / count);
     }
+}
+
+/* What passes ReLU and dropout, and how. */
+static struct fx_bn_back back_of(const struct fx_instr *s, const struct fx_cpu_exec *exec,
+                                 const struct coefficients *k)
+{
+    return (struct fx_bn_back){ .scale = k->scale,
+                                .shift = k->shift,
+                                .mean = k->mean,
+                                .by_g = k->scale,
+                                .relu = fx_instr_node(s, exec)->relu };
 }
 
 enum fx_status fx_cpu_norm_back(const struct fx_instr *s, const struct fx_cpu_exec *exec,
@@ -213,18 +259,128 @@ enum fx_status fx_cpu_norm_back(const struct fx_instr *s, const struct fx_cpu_ex
 #pragma omp parallel for
     for (int block = 0; block < fx_blocks(x->c, loops->block); block++) {
         struct coefficients k;
-        struct fx_bn_back b = { .relu = fx_instr_node(s, exec)->relu };
+        struct fx_bn_back b;
 
         coefficients_of(s->node, exec, block, &k);
-        b.scale = b.by_g = k.scale;
-        b.shift = k.shift;
-        b.mean = k.mean;
+        b = back_of(s, exec, &k);
         if (stats_of(s->node, exec)) /* else the norm is fixed */
-            block_sums(s, exec, block, &k, &b);
+            use_sums(s, exec, block, &k, &b);
         for (int i = 0; dx->data && i < exec->program->lowered.n; i++)
             loops->bn_back(fx_view_at(x, loops, i, block), fx_view_at(dy, loops, i, block),
                            fx_view_at(dx, loops, i, block), (size_t)x->area, &b,
                            kept_of(s, exec, x, i, block), s->accumulate);
+    }
+    return FX_OK;
+}
+
+/* ---- backward, of many norms on one map; kernels/norm_gather.cu has the algebra ---- */
+
+enum fx_status fx_cpu_norm_gather(const struct fx_instr *s, const struct fx_cpu_exec *exec,
+                                  struct fx_err *err)
+{
+    const struct fx_stats *stats = stats_of(s->node, exec);
+    const struct fx_store *store = &exec->program->model->step.store;
+    const float *weight = fx_store_at(store, fx_instr_node(s, exec)->params[WEIGHT], FX_ROLE_VALUE);
+    int width = exec->program->model->device->loops->block;
+
+    (void)err;
+#pragma omp parallel for
+    for (int block = 0; block < fx_blocks(s->operands[0].c, width); block++) {
+        int first = block * width, n = fx_smaller(width, s->operands[0].c - first);
+        struct coefficients k;
+        struct fx_bn_back b;
+        struct block_sums sums;
+
+        coefficients_of(s->node, exec, block, &k);
+        b = back_of(s, exec, &k);
+        b.by_g = (struct fx_channels){ { 0 } };
+        memcpy(b.by_g.v, weight + first, (size_t)n * sizeof *weight);
+        sum_block(s, exec, block, &b, &sums);
+        for (int l = 0; l < n; l++) {
+            double w = (double)weight[first + l];
+
+            keep_gradients(s, exec, &k, &sums, l, first + l);
+            keep(stats->d_bias + first + l, w * sums.g[l], s->accumulate);
+            keep(stats->d_weight + first + l, w * sums.gx[l] * (double)k.invstd.v[l],
+                 s->accumulate);
+        }
+    }
+    return FX_OK;
+}
+
+/* Of n channels from `first` on. */
+static struct fx_bn_back settled(const struct fx_stats *stats, double count, int first, int n)
+{
+    struct fx_bn_back b = { .relu = false };
+
+    for (int l = 0, c = first; l < n; l++, c++) {
+        double invstd = 1 / sqrt((double)stats->var[c] + (double)stats->eps);
+
+        b.mean.v[l] = stats->mean[c];
+        b.by_g.v[l] = (float)invstd;
+        b.by_x.v[l] = (float)(-invstd * invstd * (double)stats->d_weight[c] / count);
+        b.constant.v[l] = (float)(-invstd * (double)stats->d_bias[c] / count);
+    }
+    return b;
+}
+
+/* n channels from any one on, of pixel p of image i; zeros behind them. */
+static void pick(const struct fx_view *v, const struct fx_loops *loops, int i, int p, int first,
+                 int n, struct fx_channels *to)
+{
+    size_t size = loops->value_bytes;
+
+    *to = (struct fx_channels){ { 0 } };
+    for (int l = 0; l < n; l++) {
+        int c = first + l;
+        const char *block = fx_view_at(v, loops, i, c / loops->block);
+
+        memcpy((char *)to + (size_t)l * size,
+               block + (size_t)(p * loops->block + c % loops->block) * size, size);
+    }
+}
+
+/* A block of dx whose channels are not a block of x and g. */
+static void settle_pixels(const struct fx_instr *s, const struct fx_loops *loops, int i, int block,
+                          const struct fx_bn_back *b)
+{
+    const struct fx_view *dx = &s->operands[2];
+    int first = block * loops->block, n = fx_smaller(loops->block, dx->c - first);
+    size_t pixel = (size_t)loops->block * loops->value_bytes;
+    char *to = fx_view_at(dx, loops, i, block);
+
+    for (int p = 0; p < dx->area; p++, to += pixel) {
+        struct fx_channels x, g;
+
+        pick(&s->operands[0], loops, i, p, s->first + first, n, &x);
+        pick(&s->operands[1], loops, i, p, s->first + first, n, &g);
+        loops->bn_back(&x, &g, to, 1, b, (struct fx_kept){ 0 }, false);
+    }
+}
+
+enum fx_status fx_cpu_norm_settle(const struct fx_instr *s, const struct fx_cpu_exec *exec,
+                                  struct fx_err *err)
+{
+    const struct fx_loops *loops = exec->program->model->device->loops;
+    const struct fx_stats *stats = &exec->program->lowered.nodes[s->node].stats;
+    const struct fx_view *x = &s->operands[0], *g = &s->operands[1], *dx = &s->operands[2];
+    int n = exec->program->lowered.n, skip = s->first / loops->block;
+
+    (void)err;
+#pragma omp parallel for
+    for (int block = 0; block < fx_blocks(dx->c, loops->block); block++) {
+        int first = block * loops->block;
+        struct fx_bn_back b = settled(stats, (double)n * x->area, s->first + first,
+                                      fx_smaller(loops->block, dx->c - first));
+
+        for (int i = 0; i < n; i++)
+            if (s->first % loops->block == 0)
+                loops->bn_back(fx_view_at(x, loops, i, skip + block),
+                               fx_view_at(g, loops, i, skip + block),
+                               fx_view_at(dx, loops, i, block), (size_t)x->area, &b,
+                               (struct fx_kept){ 0 }, false);
+            else
+                settle_pixels(s, loops, i, block, &b);
     }
     return FX_OK;
 }
