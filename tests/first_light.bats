@@ -70,7 +70,8 @@ table.txt"
 sleep 300 & echo $! >child; wait'
     program tests/kernels/pool_kernels <<<'echo 1..1; echo ok 1'
     run_light --seconds 6 kernels/add_concat_kernels kernels/pool_kernels
-    says kernels/add_concat_kernels TIMEOUT "s: in test 2 of 4: ok 1"
+    run -0 grep -E "^kernels/add_concat_kernels +TIMEOUT .* after [56] s: in test 2 of 4: ok 1" \
+        out/table.txt
     eventually ended
     says kernels/pool_kernels "not run" "6 s were over"
     # A second part runs named lines again, and the table is of both.
@@ -115,6 +116,18 @@ END
     says kernels/add_concat_kernels TIMEOUT "after 20 s: it said nothing"
     says kernels/pool_kernels "not run" \
         "the device has not answered since kernels/add_concat_kernels"
+}
+
+@test "a program for the head of the table that hangs is left at its limit" {
+    made_up
+    mkdir bin
+    printf '#!/bin/sh\nexec sleep 300\n' >bin/nvidia-smi
+    chmod +x bin/nvidia-smi
+    SECONDS=0
+    PATH=$PWD/bin:$PATH run_light device
+    assert [ "$SECONDS" -lt 60 ]
+    assert_line "GPU: nvidia-smi: no answer in 20 s"
+    says device ok "cuda:0: a card"
 }
 
 @test "what a line says is cut in the log, and the files stay small" {

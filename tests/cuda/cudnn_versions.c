@@ -92,6 +92,8 @@ static void test_one_minor_version_older_is_said_once(void **state)
     assert_int_equal(fx_vendor_check_version("cuBLASLt", 120999, 130000, &has_warned, &err),
                      FX_EDEVICE);
     assert_string_equal(err.msg, "cuBLASLt: the library is 12.9.99, this program needs 13.0");
+    assert_int_equal(fx_vendor_check_version("cuBLASLt", 129900, 130000, &has_warned, &err),
+                     FX_EDEVICE); /* another major version, though no minor one lies between */
 }
 
 static void test_volta_takes_a_library_that_knows_it(void **state)

@@ -27,6 +27,7 @@ static struct {
     int major;       /* compute capability */
     size_t version;  /* of the library found */
     int n_proposals; /* the last is the first that can run */
+    int split;       /* of the sum over k, in every algorithm */
     size_t limit;    /* what the last question said */
     uint32_t reductions, align[4];
     int tag_run; /* of the algorithm that ran */
@@ -50,6 +51,18 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, in
 size_t cublasLtGetVersion(void)
 {
     return device.version;
+}
+
+cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t *algorithm,
+                                                    cublasLtMatmulAlgoConfigAttributes_t name,
+                                                    void *value, size_t n_bytes, size_t *written)
+{
+    (void)algorithm;
+    if (name != CUBLASLT_ALGO_CONFIG_SPLITK_NUM)
+        return CUBLAS_STATUS_NOT_SUPPORTED;
+    *written = n_bytes;
+    memcpy(value, &device.split, n_bytes);
+    return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle)
@@ -322,8 +335,10 @@ static enum fx_status ask_for(int k, bool c_bf16, size_t lane, struct fx_err *er
 
     FX_TRY(fx_gemm_open(&gemm, err));
     enum fx_status status = fx_gemm_plan_create(&plan, gemm, &s, err);
-    if (status == FX_OK)
+    if (status == FX_OK) {
         assert_int_equal(fx_gemm_plan_workspace(plan), WORKSPACE + device.n_proposals - 1);
+        assert_int_equal(fx_gemm_plan_splits(plan), device.split > 1);
+    }
     fx_gemm_plan_destroy(plan);
     fx_gemm_close(gemm);
     return status;
@@ -389,6 +404,13 @@ static void test_the_first_proposal_that_runs_is_taken(void **state)
     assert_non_null(strstr(err.msg, "cuBLASLt: bf16 product of 2 lanes, (8 x 8) times (8 x 8): "));
 }
 
+static void test_a_plan_says_whether_it_splits_the_sum(void **state)
+{
+    (void)state;
+    for (device.split = 0; device.split < 4; device.split++)
+        assert_int_equal(ask(false, 64, NULL), FX_OK);
+}
+
 /* What the choice of a plan says on stderr. */
 static void test_the_choice_is_logged_for_verbose(void **state)
 {
@@ -401,6 +423,7 @@ static void test_the_choice_is_logged_for_verbose(void **state)
     assert_true(kept != NULL && saved >= 0);
     fx_log_set("tool", FX_LOG_VERBOSE);
     dup2(fileno(kept), STDERR_FILENO);
+    device.split = 6;
     enum fx_status status = ask(true, 64, &err);
     dup2(saved, STDERR_FILENO);
     fx_log_set("tool", FX_LOG_QUIET);
@@ -411,6 +434,7 @@ static void test_the_choice_is_logged_for_verbose(void **state)
     assert_int_equal(status, FX_OK);
     assert_non_null(strstr(text, "tool: cuBLASLt: bf16 product of "));
     assert_non_null(strstr(text, ": algorithm "));
+    assert_non_null(strstr(text, ", split 6, "));
     assert_non_null(strstr(text, " waves, workspace "));
 }
 
@@ -437,6 +461,7 @@ int main(void)
         cmocka_unit_test_setup(test_the_workspace_is_that_of_the_device, set_up),
         cmocka_unit_test_setup(test_alignment_is_that_of_all_lanes, set_up),
         cmocka_unit_test_setup(test_the_first_proposal_that_runs_is_taken, set_up),
+        cmocka_unit_test_setup(test_a_plan_says_whether_it_splits_the_sum, set_up),
         cmocka_unit_test_setup(test_the_choice_is_logged_for_verbose, set_up),
         cmocka_unit_test_setup(test_a_missing_device_and_an_old_library_are_named, set_up),
     };
