@@ -80,13 +80,13 @@ define build_fuzzer
 clang -std=c17 -D_GNU_SOURCE -Ilib -O1 -g -fsanitize=fuzzer $(2) $(addprefix -fsanitize=,$(3)) \
   -o build/$(1)/fuzzer tests/attack/fuzzer.c build/$(1)/libfusion.a \
   -larchive -ljansson -ljpeg -lpng -lz -lmd -lm -lpthread
+@python3 tests/attack/seeds.py build/fuzz/seeds
 @mkdir -p $(FUZZ:%=build/fuzz/corpus/%) $(FUZZ:%=build/fuzz/seeds/%)
 endef
 fuzz_inputs = build/fuzz/corpus/$$target build/fuzz/seeds/$$target \
 	$$(ls -d tests/fuzz/kept/$$target 2>/dev/null)
 fuzz: ## the readers of strangers' files under libFuzzer (clang): FUZZ=cifar FUZZ_SECONDS=3600
 	$(call build_fuzzer,fuzz,,address$(comma)undefined)
-	@python3 tests/attack/seeds.py build/fuzz/seeds
 	for target in $(FUZZ); do \
 	  FUZZ_TARGET=$$target build/fuzz/fuzzer -max_total_time=$(FUZZ_SECONDS) -max_len=16384 \
 	    -timeout=10 -artifact_prefix=build/fuzz/$$target- -print_final_stats=1 \

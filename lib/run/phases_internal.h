@@ -46,6 +46,10 @@ enum fx_status fx_run_begin(struct fx_training_run *run, struct fx_err *err) FX_
 /* fx_run_finish: measures the best checkpoint on the test images, the end event. */
 enum fx_status fx_run_finish(struct fx_training_run *run, struct fx_err *err) FX_MUST_CHECK;
 
+/* fx_run_tidy_up: removes the generations that a finished run kept for less.  The best before stays
+ * where best.safetensors is ahead of the state, of a part of an epoch: a longer run needs it. */
+void fx_run_tidy_up(const struct fx_training_run *run);
+
 /* fx_run_end_early: saves what is committed and says why the stream ends here.  The reason of a
  * stop becomes the signal that asked for it. */
 void fx_run_end_early(struct fx_training_run *run, enum fx_status why, struct fx_err *reason);

@@ -95,14 +95,6 @@ enum fx_status fx_run_repeat(struct fx_training_run *run, bool *ended, struct fx
     return FX_OK;
 }
 
-/* What fx_run_finish removes: the process that ended the run may have been killed before it did. */
-static void tidy_up(const struct fx_training_run *run)
-{
-    fx_rundir_drop_last_previous(&run->rundir);
-    if (fx_restore_best_is_meant(&run->rundir, &run->restored.state.best))
-        fx_rundir_drop_best_previous(&run->rundir);
-}
-
 enum fx_status fx_run_resume(struct fx_training_run *run, bool *ended, struct fx_err *err)
 {
     struct fx_trainer *trainer = &run->trainer;
@@ -123,7 +115,7 @@ enum fx_status fx_run_resume(struct fx_training_run *run, bool *ended, struct fx
         return FX_OK;
     }
     say_finished(run, state->epochs_done, state->step);
-    tidy_up(run);
+    fx_run_tidy_up(run); /* the process that ended the run may have been killed before it did */
     return FX_OK;
 }
 

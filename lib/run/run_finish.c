@@ -26,6 +26,13 @@ static struct fx_end_facts end_facts(const struct fx_training_run *run, const ch
                                   .seconds = run_seconds(run) };
 }
 
+void fx_run_tidy_up(const struct fx_training_run *run)
+{
+    fx_rundir_drop_last_previous(&run->rundir);
+    if (fx_restore_best_is_meant(&run->rundir, &run->trainer.state.best))
+        fx_rundir_drop_best_previous(&run->rundir);
+}
+
 /* The test images are looked at once, with the checkpoint that validation chose. */
 enum fx_status fx_run_finish(struct fx_training_run *run, struct fx_err *err)
 {
@@ -43,10 +50,8 @@ enum fx_status fx_run_finish(struct fx_training_run *run, struct fx_err *err)
     FX_TRY(fx_trainer_emit(t, line, err));
     fx_progress_test(&test, t->best.epoch, t->best.epoch > t->state.epochs_done ? t->best.step : 0);
     FX_TRY(fx_history_sync(&run->history, err));
-    /* From here on the run is finished, whatever happens; what was kept for less goes. */
-    fx_rundir_drop_last_previous(&run->rundir);
-    if (t->best.step == t->state.best.step)
-        fx_rundir_drop_best_previous(&run->rundir);
+    /* From here on the run is finished, whatever happens. */
+    fx_run_tidy_up(run);
     return FX_OK;
 }
 
