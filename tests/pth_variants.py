@@ -187,8 +187,12 @@ def pickles(tensors):
     for key in ("model_state_dict", "state_dict", "net", "model"):
         yield "under-" + key, beside(plain, (key, NONE))
     yield "under-two", pickled(dictionary(("model", dictionary(("state_dict", plain)))))
-    for prefix in ("module.", "_module.", "_orig_mod.", "model.", "module._orig_mod.module."):
+    wrappers = "module. _module. _orig_mod. model. net. module._orig_mod.module."
+    for prefix in wrappers.split():
         yield "prefix-" + prefix.strip("."), pickled(state(tensors, prefix))
+    count = next(t for t in tensors if t.dtype == "int64")
+    averaged = [("n_averaged", rebuild(count))] + [("module." + t.name, rebuild(t)) for t in tensors]
+    yield "averaged", pickled(dictionary(*averaged))
     yield "beside-a-command", beside(plain, ("state_dict", NONE), ("args", RUN_A_COMMAND))
     yield "beside-a-namespace", beside(
         plain, ("net", NONE), ("args", name("argparse", "Namespace") + b")\x81}b")

@@ -10,9 +10,9 @@
 enum { WRAPPERS_MAX = 4 };
 
 /* Keys under which training scripts keep the state dict, and what wrappers of a model put before
- * its names: DataParallel, Opacus, torch.compile, a model kept in another one. */
+ * its names: DataParallel, Opacus, torch.compile, a model kept in another one (Lightning). */
 static const char *const wrapper_keys[] = { "model_state_dict", "state_dict", "net", "model" };
-static const char *const prefixes[] = { "module.", "_module.", "_orig_mod.", "model." };
+static const char *const prefixes[] = { "module.", "_module.", "_orig_mod.", "model.", "net." };
 
 enum {
     N_WRAPPER_KEYS = sizeof wrapper_keys / sizeof *wrapper_keys,

@@ -89,11 +89,22 @@ static bool key_text(const struct fx_pickle_value *key, char *text, size_t n)
 
 static enum fx_status visit(struct walk *w, struct fx_pickle_value *value);
 
+/* The number of models in the mean, which torch's AveragedModel keeps beside the one it wraps. */
+static bool is_average_count(const struct walk *w, const char *key,
+                             const struct fx_pickle_value *value)
+{
+    return w->name[0] == '\0' && strcmp(key, "n_averaged") == 0 && fx_pth_is_tensor(value);
+}
+
 /* Visits a child with ".key" behind the name, and takes that off again. */
 static enum fx_status visit_child(struct walk *w, const char *key, struct fx_pickle_value *child)
 {
     size_t n = strlen(w->name);
 
+    if (is_average_count(w, key, child)) {
+        fx_log_verbose("%s: skipped %s", w->file->in->name, key);
+        return FX_OK;
+    }
     if (n + 1 + strlen(key) >= sizeof w->name)
         return bad(w, "a name is longer than 1023 bytes");
     snprintf(w->name + n, sizeof w->name - n, "%s%s", n > 0 ? "." : "", key);

@@ -178,6 +178,7 @@ def check_theirs():
         ("wrapped", {"state_dict": state, "optimizer": adam.state_dict(), **beside}, state),
         ("parallel", {"model": nn.DataParallel(net).state_dict()}, state),
         ("compiled", {"module._orig_mod." + k: v for k, v in state.items()}, state),
+        ("averaged", torch.optim.swa_utils.AveragedModel(net).state_dict(), state),
         (
             "list",
             [found["base"], {"x": (found["row"],)}],
