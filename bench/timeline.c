@@ -3,7 +3,8 @@
  * the operations, and with the rates of a card (bench/rates; a matrix product) the time.  A kernel
  * takes as long as its bytes, its operations or its random numbers do, whichever is more, and a gap
  * behind the one before. Each map is counted as often as a kernel reads or writes it; caches are
- * not.  --profile FILE, what `bench/step --profile` says on stderr, puts the measured times beside.
+ * not, but for what --l2 says.  --profile FILE, what `bench/step --profile` says on stderr, puts
+ * the measured times beside.
  *
  * The gradients of 1x1 layers' weights have few values, each a long sum: there the rate of products
  * counts for as much of the device as has a tile of 128 x 128 values to work on.
@@ -19,13 +20,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BLOCK = 8, N_EXPERTS = 4, N_CLASSES = 100, SIDES = 4 };
+enum { BLOCK = 8, N_EXPERTS = 4, N_CLASSES = 100, SIDES = 4, TURNS = 4 };
 /* AdamW per weight: gradient twice, value and two moments in and out. */
 enum { UPDATE_BYTES = 8 + 8 + 16, SHADOW_BYTES = 2 };
 
 struct args {
     const char *arch, *fusion, *profile;
-    int64_t batch, gigabytes, teraflops, gigadraws, gap_ns, processors;
+    int64_t batch, gigabytes, teraflops, gigadraws, gap_ns, processors, l2_mib;
     bool fp32, again, two_passes, whole;
 };
 
@@ -185,6 +186,34 @@ static double part_bytes(const struct fx_lowered *lowered, const struct args *ar
     return cut.parts > 1 ? 2 * sizeof(float) * cut.parts * cut.values : 0;
 }
 
+/* What a norm's second pass may find in the L2, of each byte that it reads again, if this keeps
+ * what was used last: `room` of these bytes and of as many `others` for each.  The pass goes back
+ * through the parts of the first in turns (kernels/norm_rows.cuh), and forward in each: a turn
+ * needs room for all that was read since the first pass was there, and for the others so far. */
+static double found(double room, double others)
+{
+    double turns = 0;
+
+    for (int turn = 0; turn < TURNS; turn++)
+        turns += fmax(0, fmin(1, (room * TURNS - turn * (1 + others) - 1) / others));
+    return turns / TURNS;
+}
+
+/* Values that the second of a norm's two passes need not read, of all lanes; `before`: the
+ * instruction before this one. */
+static double values_found(const struct args *args, const struct fx_instr *s,
+                           const struct fx_instr *before, const double v[FX_INSTR_MAX_OPERANDS],
+                           double value_bytes)
+{
+    bool is_back = s->op == FX_INSTR_NORM_BACK;
+    bool has_sums = before && before->op == FX_INSTR_NORM_STATS && before->first == 0;
+    double again = v[0] + (is_back ? v[1] : 0), others = v[2] + (is_back ? 0 : v[1]);
+
+    if (others == 0 || !(is_back || (s->op == FX_INSTR_NORM_APPLY && has_sums)))
+        return 0;
+    return again * found((double)args->l2_mib * 0x1p20 / (again * value_bytes), others / again);
+}
+
 /* How much of the device has something to multiply: only asked of the gradients of products'
  * weights, which have few tiles. */
 static double filled(const struct fx_lowered *lowered, const struct args *args,
@@ -199,15 +228,17 @@ static double filled(const struct fx_lowered *lowered, const struct args *args,
 
 /* Of all lanes that run it. */
 static struct cost cost_of(const struct fx_lowered *lowered, const struct args *args,
-                           const struct fx_instr *s, int n_lanes)
+                           const struct fx_instr *s, const struct fx_instr *before, int n_lanes)
 {
     struct cost cost = { .nodes = nodes_of(lowered, args, s) };
     double v[FX_INSTR_MAX_OPERANDS] = { 0 }, masks = mask_bytes(lowered, s), s_busy;
+    double value_bytes = args->fp32 ? 4 : 2;
 
     for (int i = 0; i < FX_INSTR_MAX_OPERANDS; i++)
         if (s->operands[i].image_bytes > 0)
-            v[i] = (double)lowered->n * s->operands[i].c * s->operands[i].area;
-    cost.bytes = n_lanes * (values_moved(s, v) * (args->fp32 ? 4 : 2) + masks);
+            v[i] = (double)n_lanes * lowered->n * s->operands[i].c * s->operands[i].area;
+    cost.bytes = value_bytes * (values_moved(s, v) - values_found(args, s, before, v, value_bytes));
+    cost.bytes += n_lanes * masks;
     cost.flops = n_lanes * flops_of(lowered, s);
     cost.bytes += part_bytes(lowered, args, s);
     s_busy = fmax(cost.bytes / (1e9 * (double)args->gigabytes),
@@ -288,7 +319,8 @@ static void print_table(const struct fx_lowered *lowered, const struct args *arg
     for (int k = 0; k < 2; k++)
         for (int i = 0; i < lists[k]->n_instrs; i++) {
             const struct fx_instr *s = &lists[k]->instrs[i];
-            struct cost cost = cost_of(lowered, args, s, k == 0 ? lowered->n_lanes : 1);
+            struct cost cost =
+                cost_of(lowered, args, s, i > 0 ? s - 1 : NULL, k == 0 ? lowered->n_lanes : 1);
             add(&costs[s->op], &cost);
         }
     print_head(lowered, args);
@@ -361,6 +393,8 @@ int main(int argc, char **argv)
           "between two kernels of a graph (1500, assumed)", NULL },
         { "processors", 0, "N", FX_OPT_INT, &args.processors, 1, 1024, NULL,
           "multiprocessors (132, an H200's)", NULL },
+        { "l2", 0, "MIB", FX_OPT_INT, &args.l2_mib, 0, 1024, NULL,
+          "of it, what norms read twice and it keeps is not counted again (0)", NULL },
         { "profile", 0, "FILE", FX_OPT_STRING, &args.profile, 0, 0, NULL,
           "measured times, from `step --profile`", NULL },
         { "fp32", 0, NULL, FX_OPT_FLAG, &args.fp32, 0, 0, NULL, "maps in fp32 (bf16)", NULL },

@@ -101,8 +101,8 @@ cudaError_t fx_k_norm_stats(const struct fx_k_launch *l, const struct fx_k_map *
     fx_norm_cut cut = fx_norm_sum_cut(l, rows, first, x->c, FX_NORM_RESIDENT);
     auto *norm_sums_of = l->bf16 ? norm_sums<__nv_bfloat16> : norm_sums<float>;
 
-    return FX_LAUNCH(norm_sums_of, fx_norm_grid(cut, l->n_lanes), FX_NORM_THREADS, 0, l->stream, *x,
-                     cut, first, fx_norm_scratch_of(l, scratch), *stats);
+    return FX_LAUNCH(norm_sums_of, fx_norm_grid(cut), FX_NORM_THREADS, 0, l->stream, *x, cut, first,
+                     fx_norm_scratch_of(l, scratch), *stats);
 }
 
 /* Fewer channels may be cut into more parts: the most that any `first` needs. */
@@ -120,7 +120,7 @@ size_t fx_k_norm_scratch(const struct fx_k_launch *l, int rows, int c)
 
 size_t fx_k_norm_tickets(int c, int n_lanes)
 {
-    dim3 grid = fx_norm_grid(fx_norm_cut_of(1, 0, c, n_lanes, FX_NORM_SUM_WIDTH, 1), n_lanes);
+    dim3 grid = fx_norm_grid(fx_norm_cut_of(1, 0, c, n_lanes, FX_NORM_SUM_WIDTH, 1));
 
     return (size_t)grid.x * grid.z * sizeof(unsigned);
 }
@@ -198,7 +198,7 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, FX_NORM_RESIDENT)
     };
 
     load(t.row);
-    fx_norm_fill(norm, cut, &table);
+    fx_norm_fill(norm, cut, t.lane, &table);
     fx_map_block scale = fx_map_load(table.scale + t.x * FX_K_BLOCK);
     fx_map_block shift = fx_map_load(table.shift + t.x * FX_K_BLOCK);
     for (int row = t.row; row < t.end; row += BATCH * cut.height) {
@@ -243,8 +243,8 @@ cudaError_t fx_k_norm_apply(const struct fx_k_launch *l, const struct fx_k_map *
     norm_apply_kernel *norm_apply_of =
         l->bf16 ? kernel_for<__nv_bfloat16>(norm) : kernel_for<float>(norm);
 
-    return FX_LAUNCH(norm_apply_of, fx_norm_grid(cut, l->n_lanes), FX_NORM_THREADS, 0, l->stream,
-                     *x, *y, cut, *norm);
+    return FX_LAUNCH(norm_apply_of, fx_norm_grid(cut), FX_NORM_THREADS, 0, l->stream, *x, *y, cut,
+                     *norm);
 }
 
 /* ---- with a sum -------------------------------------------------------------------------------
@@ -273,7 +273,7 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, FX_NORM_RESIDENT)
 
     fx_norm_load(from, cut, t, t.row, batch);
     fx_norm_load(with, cut, t, t.row, summands);
-    fx_norm_fill(norm, cut, &table);
+    fx_norm_fill(norm, cut, t.lane, &table);
     fx_map_block scale = fx_map_load(table.scale + t.x * FX_K_BLOCK);
     fx_map_block shift = fx_map_load(table.shift + t.x * FX_K_BLOCK);
     for (int row = t.row; row < t.end; row += BATCH * cut.height) {
@@ -299,7 +299,7 @@ cudaError_t fx_k_norm_add(const struct fx_k_launch *l, const struct fx_k_map *x,
                           const struct fx_k_norm *norm, bool relu)
 {
     fx_norm_cut cut = fx_norm_pass_cut(l, rows, x->c);
-    dim3 grid = fx_norm_grid(cut, l->n_lanes);
+    dim3 grid = fx_norm_grid(cut);
 
     return l->bf16 ? FX_LAUNCH(norm_add<__nv_bfloat16>, grid, FX_NORM_THREADS, 0, l->stream, *x, *a,
                                *y, cut, *norm, relu)

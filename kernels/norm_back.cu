@@ -92,8 +92,8 @@ cudaError_t fx_k_norm_back_sums(const struct fx_k_launch *l, const struct fx_k_m
     norm_sums_kernel *norm_back_sums_of =
         l->bf16 ? sums_kernel<__nv_bfloat16>(norm) : sums_kernel<float>(norm);
 
-    return FX_LAUNCH(norm_back_sums_of, fx_norm_grid(cut, l->n_lanes), FX_NORM_THREADS, 0,
-                     l->stream, *x, *dy, cut, *norm, fx_norm_scratch_of(l, scratch), results);
+    return FX_LAUNCH(norm_back_sums_of, fx_norm_grid(cut), FX_NORM_THREADS, 0, l->stream, *x, *dy,
+                     cut, *norm, fx_norm_scratch_of(l, scratch), results);
 }
 
 /* ---- dx ------------------------------------------------------------------------------------- */
@@ -112,7 +112,7 @@ static __device__ __forceinline__ norm_line line_of(const float *coef, const fx_
     int stride = cut.n_blocks * FX_K_BLOCK, first = t.first < cut.c ? t.first : 0;
     size_t at = (size_t)t.lane * 3 * (size_t)stride + (size_t)first;
 
-    fx_norm_fill(norm, cut, table);
+    fx_norm_fill(norm, cut, t.lane, table);
     norm_line line = { fx_map_load(table->scale + t.x * FX_K_BLOCK),
                        fx_map_load(table->shift + t.x * FX_K_BLOCK),
                        fx_map_load(table->mean + t.x * FX_K_BLOCK),
@@ -174,6 +174,6 @@ cudaError_t fx_k_norm_back_apply(const struct fx_k_launch *l, const struct fx_k_
     norm_dx_kernel *norm_back_apply_of =
         l->bf16 ? dx_kernel_for<__nv_bfloat16>(norm, add) : dx_kernel_for<float>(norm, add);
 
-    return FX_LAUNCH(norm_back_apply_of, fx_norm_grid(cut, l->n_lanes), FX_NORM_THREADS, 0,
-                     l->stream, *x, *dy, *dx, cut, *norm, coef);
+    return FX_LAUNCH(norm_back_apply_of, fx_norm_grid(cut), FX_NORM_THREADS, 0, l->stream, *x, *dy,
+                     *dx, cut, *norm, coef);
 }

@@ -78,7 +78,7 @@ static __device__ __forceinline__ fx_norm_sum_line fx_norm_sum_line_of(const fx_
                                                                        const fx_norm_thread &t,
                                                                        fx_norm_table *table)
 {
-    fx_norm_fill(norm, cut, table);
+    fx_norm_fill(norm, cut, t.lane, table);
     return { fx_map_load(table->scale + t.x * FX_K_BLOCK),
              fx_map_load(table->shift + t.x * FX_K_BLOCK),
              fx_map_load(table->mean + t.x * FX_K_BLOCK) };

@@ -120,8 +120,8 @@ cudaError_t fx_k_norm_gather(const struct fx_k_launch *l, const struct fx_k_map 
     norm_gather_kernel *norm_gather_of =
         l->bf16 ? gather_kernel_for<__nv_bfloat16>(norm, add) : gather_kernel_for<float>(norm, add);
 
-    return FX_LAUNCH(norm_gather_of, fx_norm_grid(cut, l->n_lanes), FX_NORM_THREADS, 0, l->stream,
-                     *x, *dy, *g, cut, *norm, fx_norm_scratch_of(l, scratch), to);
+    return FX_LAUNCH(norm_gather_of, fx_norm_grid(cut), FX_NORM_THREADS, 0, l->stream, *x, *dy, *g,
+                     cut, *norm, fx_norm_scratch_of(l, scratch), to);
 }
 
 /* ---- settle -----------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ static cudaError_t settle(const struct fx_k_launch *l, const struct fx_k_map *x,
                           const struct fx_k_stats *stats, float eps)
 {
     fx_norm_cut cut = fx_norm_pass_cut(l, rows, dx->c);
-    dim3 grid = fx_norm_grid(cut, l->n_lanes);
+    dim3 grid = fx_norm_grid(cut);
 
     return first % FX_K_BLOCK == 0 ? FX_LAUNCH((norm_settle<T, true>), grid, FX_NORM_THREADS, 0,
                                                l->stream, *x, *g, *dx, cut, first, *stats, eps)

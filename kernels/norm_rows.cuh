@@ -2,10 +2,10 @@
  *
  * A block of threads has 256 of them: `width` blocks of eight channels times `height` rows; what is
  * left over is idle.  grid.x counts chunks of `width` channel blocks, grid.y parts of the rows,
- * grid.z lanes.  A thread goes down its channel block by `height` rows at a time, by batches of
- * rows whose loads are on their way together (norm_rows.cuh).  The division depends on the map, the
- * number of lanes and that of the device's multiprocessors, so that sums have one order on a
- * device, and on all that have as many. */
+ * grid.z turns and in each the lanes.  A thread goes down its channel block by `height` rows at a
+ * time, by batches of rows whose loads are on their way together (norm_rows.cuh).  The division
+ * depends on the map, the number of lanes and that of the device's multiprocessors, so that sums
+ * have one order on a device, and on all that have as many. */
 #ifndef FX_KERNELS_NORM_ROWS_CUH
 #define FX_KERNELS_NORM_ROWS_CUH
 
@@ -24,6 +24,8 @@ struct fx_norm_cut {
     int n_blocks;      /* of channels */
     int width, height; /* of a block of threads */
     int rows, n_parts, part_rows;
+    int n_turns, turn_rows; /* a part is done in turns, its last rows first */
+    int n_lanes;
 };
 
 static inline int fx_norm_ceil(int a, int b)
@@ -42,6 +44,7 @@ static inline fx_norm_cut fx_norm_cut_of(int rows, int first, int c, int n_lanes
     cut.first = first / FX_K_BLOCK * FX_K_BLOCK;
     cut.c = c;
     cut.rows = rows;
+    cut.n_lanes = n_lanes;
     cut.n_blocks = fx_norm_ceil(c - cut.first, FX_K_BLOCK);
     int n_chunks = fx_norm_ceil(cut.n_blocks, max_width);
     cut.width = fx_norm_ceil(cut.n_blocks, n_chunks);
@@ -50,6 +53,8 @@ static inline fx_norm_cut fx_norm_cut_of(int rows, int first, int c, int n_lanes
     int least = cut.height * FX_NORM_LEAST_ROWS, n_parts = n_wanted / (n_chunks * n_lanes);
     cut.part_rows = fx_norm_ceil(fx_norm_ceil(rows, n_parts < 1 ? 1 : n_parts), least) * least;
     cut.n_parts = fx_norm_ceil(rows, cut.part_rows);
+    cut.turn_rows = cut.part_rows;
+    cut.n_turns = 1;
     return cut;
 }
 
@@ -63,17 +68,25 @@ static inline fx_norm_cut fx_norm_sum_cut(const fx_k_launch *l, int rows, int fi
                           l->n_processors * resident);
 }
 
-/* For passes that write a map: several times as many, so that none waits long for the last. */
+/* For passes that write a map: several times as many, so that none waits long for the last.  The
+ * blocks of sums run all at once, so what the L2 holds behind them are the ends of all parts of all
+ * lanes.  A pass goes back through these parts, and begins with what it still finds there. */
 static inline fx_norm_cut fx_norm_pass_cut(const fx_k_launch *l, int rows, int c)
 {
-    return fx_norm_cut_of(rows, 0, c, l->n_lanes, FX_NORM_MAX_WIDTH,
-                          4 * l->n_processors * FX_NORM_RESIDENT);
+    fx_norm_cut sums = fx_norm_sum_cut(l, rows, 0, c, FX_NORM_RESIDENT);
+    fx_norm_cut cut = fx_norm_cut_of(rows, 0, c, l->n_lanes, FX_NORM_MAX_WIDTH,
+                                     4 * l->n_processors * FX_NORM_RESIDENT);
+
+    cut.part_rows = sums.part_rows;
+    cut.n_parts = sums.n_parts;
+    cut.n_turns = fx_norm_ceil(cut.part_rows, cut.turn_rows);
+    return cut;
 }
 
-static inline dim3 fx_norm_grid(const fx_norm_cut &cut, int n_lanes)
+static inline dim3 fx_norm_grid(const fx_norm_cut &cut)
 {
     return dim3((unsigned)fx_norm_ceil(cut.n_blocks, cut.width), (unsigned)cut.n_parts,
-                (unsigned)n_lanes);
+                (unsigned)(cut.n_turns * cut.n_lanes));
 }
 
 /* ---- in a kernel ---------------------------------------------------------------------------- */
@@ -88,18 +101,19 @@ struct fx_norm_thread {
 
 static __device__ __forceinline__ fx_norm_thread fx_norm_thread_of(const fx_norm_cut &cut)
 {
-    int part = (int)blockIdx.y * cut.part_rows;
+    int part = (int)blockIdx.y * cut.part_rows, z = (int)blockIdx.z;
+    int turn = part + (cut.n_turns - 1 - z / cut.n_lanes) * cut.turn_rows;
     fx_norm_thread t;
 
     t.y = (int)threadIdx.x / cut.width;
     t.x = (int)threadIdx.x - t.y * cut.width;
     int block = (int)blockIdx.x * cut.width + t.x;
     t.first = cut.first + block * FX_K_BLOCK;
-    t.row = part + t.y;
-    t.end = min(cut.rows, part + cut.part_rows);
+    t.row = turn + t.y;
+    t.end = min(cut.rows, min(part + cut.part_rows, turn + cut.turn_rows));
     if (t.y >= cut.height || block >= cut.n_blocks)
         t.end = 0;
-    t.lane = blockIdx.z;
+    t.lane = (unsigned)(z % cut.n_lanes);
     return t;
 }
 

@@ -32,10 +32,10 @@ struct __align__(16) fx_norm_table
     float mean[FX_NORM_MAX_WIDTH * FX_K_BLOCK];
 };
 
-/* Fills it; zeros beyond the last channel.  All threads of the block call it; it ends with a
- * barrier. */
+/* Fills it for a lane; zeros beyond the last channel.  All threads of the block call it; it ends
+ * with a barrier. */
 static __device__ __forceinline__ void fx_norm_fill(const fx_k_norm &norm, const fx_norm_cut &cut,
-                                                    fx_norm_table *table)
+                                                    unsigned lane, fx_norm_table *table)
 {
     int n = cut.width * FX_K_BLOCK, first = cut.first + (int)blockIdx.x * n;
 
@@ -43,7 +43,7 @@ static __device__ __forceinline__ void fx_norm_fill(const fx_k_norm &norm, const
         fx_norm_channel k = {};
 
         if (first + i < cut.c)
-            k = fx_norm_channel_of(norm, blockIdx.z, first + i);
+            k = fx_norm_channel_of(norm, lane, first + i);
         table->scale[i] = (float)k.scale;
         table->shift[i] = (float)k.shift;
         table->mean[i] = (float)k.mean;

@@ -49,6 +49,22 @@ foretell() {
     assert_line --regexp "^\| conv forward \| 80 \| 41.98 \| 18.20 \| 20\.[0-9]+ \|$" # four streams
 }
 
+# Norms read maps of 64, 32, 16 and 8 MiB twice, 5 of each: 0.63 GB.  Two of each five also read a
+# summand; behind a shortcut with a norm, which three have, the map is no longer the last one read.
+# 64 MiB keep half of the first, a quarter beside a summand; all and 5/8 of the second, and all of
+# the others: 2 * 67.1 + 3.625 * 33.6 + 4 * 16.8 + 4 * 8.4 MB = 0.36 GB.
+@test "what a norm reads again and the L2 may hold" {
+    foretell --batch 128
+    assert_line --partial "| norm apply | 20 | 1.51 |"
+    assert_line --partial "| norm backward | 40 | 3.15 |"
+    foretell --batch 128 --l2 64
+    assert_line --partial "| norm apply | 20 | 1.15 |"
+    assert_line --partial "| norm stats | 20 | 0.63 |"
+    foretell --batch 128 --l2 1024
+    assert_line --partial "| norm apply | 20 | 0.94 |" # 0.63 - 0.06
+    assert_line --partial "| norm backward | 40 | 1.89 |"
+}
+
 # A tile of 128 x 128 in each of 4 products is 4 for 132 multiprocessors; in 32 parts, 128.
 @test "gradients of 1x1 layers' weights are cut into parts, of which each lane is a kernel" {
     dense() {
