@@ -27,14 +27,14 @@
 /* Changes the bytes; `read` is where the access before began. */
 typedef void (*changing_change)(uint8_t *bytes, size_t n, uint8_t *read);
 
+#if FX_CAN_CHANGE
+
 static struct changing {
     uint8_t *pages, *bytes, *read;
     size_t n_pages_bytes, n; /* pages: without the one behind them */
     long n_accesses, last;   /* last: number of the access before the change; 0: none */
     changing_change change;
 } changing;
-
-#if FX_CAN_CHANGE
 
 enum { CHANGING_MAX = 1 << 14, CHANGING_ALIGN = 16, TRAP_FLAG = 0x100 };
 

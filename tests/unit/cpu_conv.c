@@ -69,6 +69,7 @@ static size_t value_bytes(const struct way *way)
 
 static bool machine_has(const struct way *way)
 {
+    (void)way;
 #if defined(__x86_64__)
     if (value_bytes(way) < sizeof(float))
         return __builtin_cpu_supports("avx512bf16");

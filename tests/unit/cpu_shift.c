@@ -265,17 +265,15 @@ static void check_rounding(const struct fx_shift_loops *loops)
     assert_true(isinf(float_of(sum_of(loops, INFINITY, 0))));
 }
 
+#if defined(__x86_64__)
 /* By the processor's own word: oneDNN, which also asks the system for the tiles, stays out. */
 static bool has_tiles(void)
 {
-#if defined(__x86_64__)
     unsigned a, b, c, d;
 
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1); /* AMX-BF16 */
-#else
-    return false;
-#endif
 }
+#endif
 
 /* NULL: it has none. */
 static const struct fx_shift_loops *processors_loops(void)
