@@ -49,8 +49,8 @@ static double values_moved(const struct fx_instr *s, const double v[FX_INSTR_MAX
     double last = s->accumulate ? 2 : 1; /* read before it is written */
 
     switch (s->op) {
-    case FX_INSTR_NORM_STATS:
-        return v[0] * (s->operands[0].c - s->first) / s->operands[0].c;
+    case FX_INSTR_NORM_STATS: /* copied, or read where they are */
+        return v[1] > 0 ? 2 * v[1] : v[0] * (s->operands[0].c - s->first) / s->operands[0].c;
     case FX_INSTR_CONV_BACK_DATA:
         return v[0] + last * v[1];
     case FX_INSTR_NORM_BACK: /* sums, then dx */
@@ -349,6 +349,7 @@ static enum fx_status run(const struct args *args, struct fx_err *err)
                                     .value_bytes = args->fp32 ? 4 : 2,
                                     .mask_bytes = 1,
                                     .norms_add = true,
+                                    .stats_copy = true,
                                     .keeps_norms = !args->again,
                                     .conv_adds = true,
                                     .wgrad_stream = !args->again,

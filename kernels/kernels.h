@@ -125,6 +125,11 @@ size_t fx_k_norm_tickets(int c, int n_lanes);
 /* stats of channels first .. x->c-1 over all rows. */
 cudaError_t fx_k_norm_stats(const struct fx_k_launch *l, const struct fx_k_map *x, int first,
                             int rows, const struct fx_k_stats *stats, void *scratch);
+/* The same of channels first .. first + from->c - 1 of x, which are `from` and are copied from
+ * there; both numbers are multiples of FX_K_BLOCK, x->c is their sum, `from` is not group-major. */
+cudaError_t fx_k_norm_stats_copy(const struct fx_k_launch *l, const struct fx_k_map *from,
+                                 const struct fx_k_map *x, int first, int rows,
+                                 const struct fx_k_stats *stats, void *scratch);
 /* y = drop(relu(norm(x))), the only one that draws norm->mask. */
 cudaError_t fx_k_norm_apply(const struct fx_k_launch *l, const struct fx_k_map *x,
                             const struct fx_k_map *y, int rows, const struct fx_k_norm *norm);

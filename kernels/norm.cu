@@ -49,14 +49,17 @@ static __device__ __forceinline__ void put_moments(const fx_k_stats &stats, unsi
     to[2 * stats.stride] = (float)(n > 1 ? m2 / (n - 1) : m2 / n);
 }
 
-template <class T>
+/* COPIES: what is read of x is written to `to` as it is. */
+template <class T, bool COPIES>
 static __global__ void __launch_bounds__(FX_NORM_THREADS, FX_NORM_RESIDENT)
-    norm_sums(fx_k_map x, fx_norm_cut cut, int first, fx_norm_scratch scratch, fx_k_stats stats)
+    norm_sums(fx_k_map x, fx_k_map to, fx_norm_cut cut, int first, fx_norm_scratch scratch,
+              fx_k_stats stats)
 {
     constexpr int BATCH = fx_norm_batch<T>(1);
     __shared__ fx_norm_shared shared;
     fx_norm_thread t = fx_norm_thread_of(cut);
     fx_norm_way<const T> from = fx_norm_way_of<const T>(x, cut, t);
+    fx_norm_way<T> copy = fx_norm_way_of<T>(to, cut, t);
     int part = (int)blockIdx.y * cut.part_rows, n = min(cut.part_rows, cut.rows - part);
     fx_norm_pair sums = {};
     fx_map_block pivot = {};
@@ -72,6 +75,8 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, FX_NORM_RESIDENT)
             if (!fx_norm_has(cut, t, row, k))
                 break;
             fx_map_block v = fx_norm_unpack(batch[k]);
+            if constexpr (COPIES)
+                *reinterpret_cast<fx_norm_packed<T> *>(copy.at + k * copy.step) = batch[k];
 #pragma unroll
             for (int i = 0; i < FX_K_BLOCK; i++) {
                 float d = v.c[i] - pivot.c[i];
@@ -81,6 +86,7 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, FX_NORM_RESIDENT)
             }
         }
         from.at += BATCH * from.step;
+        copy.at += BATCH * copy.step;
     }
     fx_norm_reduce(cut, t, sums, &shared);
     fx_norm_finish(
@@ -99,10 +105,24 @@ cudaError_t fx_k_norm_stats(const struct fx_k_launch *l, const struct fx_k_map *
                             int rows, const struct fx_k_stats *stats, void *scratch)
 {
     fx_norm_cut cut = fx_norm_sum_cut(l, rows, first, x->c, FX_NORM_RESIDENT);
-    auto *norm_sums_of = l->bf16 ? norm_sums<__nv_bfloat16> : norm_sums<float>;
+    auto *norm_sums_of = l->bf16 ? norm_sums<__nv_bfloat16, false> : norm_sums<float, false>;
 
-    return FX_LAUNCH(norm_sums_of, fx_norm_grid(cut), FX_NORM_THREADS, 0, l->stream, *x, cut, first,
-                     fx_norm_scratch_of(l, scratch), *stats);
+    return FX_LAUNCH(norm_sums_of, fx_norm_grid(cut), FX_NORM_THREADS, 0, l->stream, *x, *x, cut,
+                     first, fx_norm_scratch_of(l, scratch), *stats);
+}
+
+/* `from` is read as channels of a map that begins `first` channels before it. */
+cudaError_t fx_k_norm_stats_copy(const struct fx_k_launch *l, const struct fx_k_map *from,
+                                 const struct fx_k_map *x, int first, int rows,
+                                 const struct fx_k_stats *stats, void *scratch)
+{
+    fx_norm_cut cut = fx_norm_sum_cut(l, rows, first, x->c, FX_NORM_RESIDENT);
+    auto *norm_sums_of = l->bf16 ? norm_sums<__nv_bfloat16, true> : norm_sums<float, true>;
+    fx_k_map wide = *from;
+
+    wide.data = (char *)from->data - (size_t)first * (l->bf16 ? 2 : sizeof(float));
+    return FX_LAUNCH(norm_sums_of, fx_norm_grid(cut), FX_NORM_THREADS, 0, l->stream, wide, *x, cut,
+                     first, fx_norm_scratch_of(l, scratch), *stats);
 }
 
 /* Fewer channels may be cut into more parts: the most that any `first` needs. */

@@ -65,6 +65,16 @@ foretell() {
     assert_line --partial "| norm backward | 40 | 1.89 |"
 }
 
+# A concatenation of one layer each: the statistics of 32 new channels come with their copy, except
+# where a block begins and its first channels are copied, too.
+@test "statistics of what is concatenated are taken as it is copied" {
+    run -0 "$FX_BUILD/bench/timeline" --arch densenet121:blocks=2-1-1-1 --batch 4096
+    assert_line --partial "| concat | 6 |"
+    assert_line --partial "| norm stats | 15 |" # 5 layers of 2, 3 transitions, first and last
+    run -0 "$FX_BUILD/bench/timeline" --arch densenet121:blocks=2-1-1-1,growth=20 --batch 4096
+    assert_line --partial "| concat | 8 |" # no whole blocks
+}
+
 # A tile of 128 x 128 in each of 4 products is 4 for 132 multiprocessors; in 32 parts, 128.
 @test "gradients of 1x1 layers' weights are cut into parts, of which each lane is a kernel" {
     dense() {

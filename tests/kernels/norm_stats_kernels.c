@@ -211,6 +211,52 @@ static void statistics_twice(void **state)
     scratch_close(&scratch);
 }
 
+/* Channels `first` .. of x are to be `from`, for the statistics and in the end. */
+static void expect_copy(const struct config *g, struct map *x, int first, const struct config *own,
+                        const struct map *from)
+{
+    size_t n = count(own), at = (size_t)first * (size_t)g->rows;
+
+    for (int k = 0; k < g->n_lanes; k++)
+        for (size_t i = 0; i < n; i++)
+            map_expected(x, g, k)[at + i] =
+                (double)(map_host(x, g, k)[at + i] = map_host(from, own, k)[i]);
+}
+
+/* Whole blocks, all of a map or those behind half of them, are copied on the way. */
+static void one_copied(const struct config *g)
+{
+    int first = g->flag ? g->c / 16 * 8 : 0, stride = g->c + 5;
+    struct fx_k_launch l = launch(g);
+    struct config own = *g;
+    struct map x, from;
+    struct vec stats;
+
+    own.c = g->c - first;
+    if (g->relu || g->c % 8 != 0)
+        return;
+    struct scratch scratch = scratch_open(g);
+    map_open(&x, g, g->layout, 1);
+    map_open(&from, &own, EXACT, 2);
+    vec_open(&stats, g->n_lanes, 3 * (size_t)stride, 0);
+    struct fx_k_stats to = { stats.device, stats.lane, stride };
+    expect_copy(g, &x, first, &own, &from);
+    device_ok(fx_k_norm_stats_copy(&l, &from.map, &x.map, first, g->rows, &to, scratch.device));
+    stats_check(g, &x, first, stride, &stats, VARIANCE_PRECISION);
+    map_check(&x, 0, false, "what statistics copy");
+    map_check(&from, 0, false, "what statistics copy from");
+    vec_close(&stats);
+    map_close(&from);
+    map_close(&x);
+    scratch_close(&scratch);
+}
+
+static void statistics_of_copies(void **state)
+{
+    (void)state;
+    for_all(one_copied);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +267,7 @@ int main(void)
         cmocka_unit_test(statistics_of_outliers),
         cmocka_unit_test(statistics_not_finite),
         cmocka_unit_test(statistics_twice),
+        cmocka_unit_test(statistics_of_copies),
     };
 
     return RUN_NORMS_ON_DEVICE(tests);

@@ -93,6 +93,7 @@ static void lower_case(struct lowering_case *k, const char *arch, const char *fu
                                     .mask_bytes = as_cpu ? 2 : 1,
                                     .draws_apart = as_cpu,
                                     .norms_add = !as_cpu,
+                                    .stats_copy = !as_cpu,
                                     .keeps_norms = of == AS_CUDA,
                                     .gathers_norms = true,
                                     .conv_adds = !as_cpu,

@@ -268,6 +268,7 @@ static enum fx_status lower(struct fx_program *program, enum fx_mode mode, int n
                                     .value_bytes = fx_cuda_value_bytes(model->device),
                                     .mask_bytes = sizeof(uint8_t),
                                     .norms_add = true,
+                                    .stats_copy = true,
                                     .gathers_norms = true,
                                     .keeps_norms = keeps_norms,
                                     .conv_adds = true,

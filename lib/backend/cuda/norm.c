@@ -69,11 +69,18 @@ static enum fx_status launch_stats(const struct fx_cuda_exec *exec, const struct
     struct fx_k_array mean = stats_array(exec, stats, stats->mean);
     struct fx_k_stats out = { mean.data, mean.lane, stats->stride };
     struct fx_k_map x = fx_cuda_map(exec, &s->operands[0]);
+    int rows = fx_cuda_rows(exec, &s->operands[0]);
 
     (void)compiled;
-    if (s->first < x.c)
-        FX_CUDA(fx_k_norm_stats(&exec->launch, &x, s->first, fx_cuda_rows(exec, &s->operands[0]),
-                                &out, fx_cuda_workspace(exec, 0)));
+    if (s->operands[1].image_bytes > 0) {
+        struct fx_k_map from = fx_cuda_map(exec, &s->operands[1]);
+
+        FX_CUDA(fx_k_norm_stats_copy(&exec->launch, &from, &x, s->first, rows, &out,
+                                     fx_cuda_workspace(exec, 0)));
+    } else if (s->first < x.c) {
+        FX_CUDA(
+            fx_k_norm_stats(&exec->launch, &x, s->first, rows, &out, fx_cuda_workspace(exec, 0)));
+    }
     return FX_OK;
 }
 

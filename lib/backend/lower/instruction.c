@@ -53,6 +53,8 @@ const struct fx_view *fx_instr_written(const struct fx_instr *instr)
     case FX_INSTR_NORM_GATHER:
     case FX_INSTR_NORM_SETTLE:
         return instr->operands[2].image_bytes > 0 ? &instr->operands[2] : NULL;
+    case FX_INSTR_NORM_STATS:
+        return instr->operands[1].image_bytes > 0 ? &instr->operands[0] : NULL;
     default:
         return NULL;
     }

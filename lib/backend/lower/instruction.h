@@ -65,7 +65,8 @@ enum fx_opcode {
     /* x, dy; likewise; writes the weight's gradient */
     FX_INSTR_CONV_BACK_WEIGHTS,
     /* x: computes the statistics of channels first .. (the others are known; all are if first is
-     * the number of channels), then gathers the running statistics of the node */
+     * the number of channels), then gathers the running statistics of the node.  With a second
+     * operand (stats_copy) these channels are copied from there, whole blocks, as by COPY_IN */
     FX_INSTR_NORM_STATS,
     /* x, y: y = drop(relu(norm(x))) with the node's ReLU and the dropout norm_drop; y may be x.
      * With a third operand a (norms_add): an ADD node with it, y = norm(x) + a, then ReLU if

@@ -35,6 +35,33 @@ static enum fx_status stats_of(struct fx_lowering *l, int x, int *stats, int *fi
     return FX_OK;
 }
 
+/* Whether the last instruction copies just the channels whose statistics are wanted, in whole
+ * blocks: then one does both. */
+static bool takes_copy(const struct fx_lowering *l, const struct fx_instr *stats)
+{
+    const struct fx_instr_list *list = l->list;
+    const struct fx_instr *copy;
+
+    if (!l->rules->stats_copy || list->n_instrs == 0)
+        return false;
+    copy = &list->instrs[list->n_instrs - 1];
+    return copy->op == FX_INSTR_COPY_IN && copy->operands[1].buffer == stats->operands[0].buffer &&
+           copy->operands[0].group_blocks == 0 && copy->first == stats->first &&
+           copy->first + copy->operands[0].c == stats->operands[0].c &&
+           copy->first % l->rules->block == 0 && copy->operands[0].c % l->rules->block == 0;
+}
+
+static enum fx_status emit_stats(struct fx_lowering *l, int node, int x)
+{
+    struct fx_instr instr = { .op = FX_INSTR_NORM_STATS, .node = node };
+
+    FX_TRY(stats_of(l, x, &l->lowered->nodes[node].norm_stats, &instr.first));
+    FX_TRY(fx_lower_value(l, x, &instr.operands[0]));
+    if (takes_copy(l, &instr))
+        instr.operands[1] = l->list->instrs[--l->list->n_instrs].operands[0];
+    return fx_lower_emit(l, instr);
+}
+
 enum fx_status fx_lower_norm(struct fx_lowering *l, int node)
 {
     struct fx_node_state *state = &l->lowered->nodes[node];
@@ -42,13 +69,8 @@ enum fx_status fx_lower_norm(struct fx_lowering *l, int node)
     struct fx_view y;
 
     state->norm_drop = l->uses[node].fused_drop;
-    if (l->lowered->mode == FX_TRAIN && !fx_graph_is_fixed(l->graph, &l->graph->nodes[node])) {
-        struct fx_instr instr = { .op = FX_INSTR_NORM_STATS, .node = node };
-
-        FX_TRY(stats_of(l, x, &state->norm_stats, &instr.first));
-        FX_TRY(fx_lower_value(l, x, &instr.operands[0]));
-        FX_TRY(fx_lower_emit(l, instr));
-    }
+    if (l->lowered->mode == FX_TRAIN && !fx_graph_is_fixed(l->graph, &l->graph->nodes[node]))
+        FX_TRY(emit_stats(l, node, x));
     if (l->uses[node].fused_drop >= 0 || l->uses[node].is_summed || l->uses[node].is_absorbed)
         return FX_OK; /* applied there */
     FX_TRY(fx_lower_result(l, node, x, &y));
