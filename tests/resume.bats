@@ -333,6 +333,15 @@ END
     same_run whole often
 }
 
+@test "a finished part of the first epoch has no best before" {
+    train whole --steps 1 >whole.jsonl
+    mkdir often
+    cp whole/* often
+    cp whole/best.safetensors often/best.previous.safetensors
+    train often --steps 1 >often.jsonl
+    same_run whole often
+}
+
 @test "a finished run with the best of a part of an epoch keeps the one before for a longer run" {
     settings+=(--choose last --initial)
     train whole >whole.jsonl

@@ -53,7 +53,8 @@ enum fx_status fx_fail(struct fx_err *err, enum fx_status status, const char *fm
 /* fx_fail_errno: as fx_fail, with ": strerror(errno)" appended; the status is FX_EFAIL. */
 enum fx_status fx_fail_errno(struct fx_err *err, const char *fmt, ...) FX_PRINTF(2, 3);
 
-/* fx_err_prepend: puts context before the message ("expert 3: ") and returns err->status. */
+/* fx_err_prepend: puts context before the message ("expert 3: ") and returns err->status; here err
+ * may not be NULL. */
 enum fx_status fx_err_prepend(struct fx_err *err, const char *fmt, ...) FX_PRINTF(2, 3);
 
 #endif

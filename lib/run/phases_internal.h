@@ -47,8 +47,9 @@ enum fx_status fx_run_begin(struct fx_training_run *run, struct fx_err *err) FX_
 enum fx_status fx_run_finish(struct fx_training_run *run, struct fx_err *err) FX_MUST_CHECK;
 
 /* fx_run_tidy_up: removes the generations that a finished run kept for less.  The best before stays
- * where best.safetensors is ahead of the state, of a part of an epoch: a longer run needs it. */
-void fx_run_tidy_up(const struct fx_training_run *run);
+ * where the state has one and best.safetensors is not the one that is meant but ahead, of a part of
+ * an epoch: a longer run needs it. */
+void fx_run_tidy_up(const struct fx_training_run *run, bool is_best_meant);
 
 /* fx_run_end_early: saves what is committed and says why the stream ends here.  The reason of a
  * stop becomes the signal that asked for it. */

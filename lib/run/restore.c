@@ -160,10 +160,11 @@ static enum best_file identify(const char *path, const struct fx_best *best)
 {
     struct fx_tensor_file file = { 0 };
     enum best_file what = BEST_DAMAGED;
+    struct fx_err why; /* not said: what is missing may not be missed */
 
     if (access(path, F_OK) != 0)
         return BEST_GONE;
-    if (fx_tensor_file_read(&file, path, NULL) == FX_OK) {
+    if (fx_tensor_file_read(&file, path, &why) == FX_OK) {
         const char *step = fx_tensor_set_meta(&file.set, "step");
         if ((int64_t)tensors_crc(&file.set) == best->crc)
             what = BEST_MEANT;

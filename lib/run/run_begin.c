@@ -115,7 +115,8 @@ enum fx_status fx_run_resume(struct fx_training_run *run, bool *ended, struct fx
         return FX_OK;
     }
     say_finished(run, state->epochs_done, state->step);
-    fx_run_tidy_up(run); /* the process that ended the run may have been killed before it did */
+    /* The process that ended the run may have been killed before it did. */
+    fx_run_tidy_up(run, fx_restore_best_is_meant(&run->rundir, &state->best));
     return FX_OK;
 }
 

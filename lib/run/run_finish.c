@@ -26,10 +26,10 @@ static struct fx_end_facts end_facts(const struct fx_training_run *run, const ch
                                   .seconds = run_seconds(run) };
 }
 
-void fx_run_tidy_up(const struct fx_training_run *run)
+void fx_run_tidy_up(const struct fx_training_run *run, bool is_best_meant)
 {
     fx_rundir_drop_last_previous(&run->rundir);
-    if (fx_restore_best_is_meant(&run->rundir, &run->trainer.state.best))
+    if (is_best_meant || run->trainer.state.best.epoch == 0)
         fx_rundir_drop_best_previous(&run->rundir);
 }
 
@@ -51,7 +51,7 @@ enum fx_status fx_run_finish(struct fx_training_run *run, struct fx_err *err)
     fx_progress_test(&test, t->best.epoch, t->best.epoch > t->state.epochs_done ? t->best.step : 0);
     FX_TRY(fx_history_sync(&run->history, err));
     /* From here on the run is finished, whatever happens. */
-    fx_run_tidy_up(run);
+    fx_run_tidy_up(run, t->best.crc == t->state.best.crc);
     return FX_OK;
 }
 
