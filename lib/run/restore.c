@@ -160,7 +160,7 @@ static enum best_file identify(const char *path, const struct fx_best *best)
 {
     struct fx_tensor_file file = { 0 };
     enum best_file what = BEST_DAMAGED;
-    struct fx_err why; /* not said: what is missing may not be missed */
+    struct fx_err why; /* not said here: the caller knows whether the file is needed */
 
     if (access(path, F_OK) != 0)
         return BEST_GONE;
