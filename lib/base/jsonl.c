@@ -22,44 +22,90 @@ json_t *fx_json_text(const char *text)
     return string;
 }
 
-/* What the value that is being parsed in this thread may still take, and why jansson got none. */
-static _Thread_local size_t n_left = SIZE_MAX;
-static _Thread_local bool was_short, was_too_much;
+/* What jansson (2.14) takes, in bytes: an object with its first buckets, an array with its first
+ * slots and an element, a member with its buckets and value, one more element, the least for the
+ * text of a string.  A byte of that is copied once, and stands in a buffer that grows by doubling.
+ */
+enum {
+    OBJECT_BYTES = 200,
+    ARRAY_BYTES = 128,
+    MEMBER_BYTES = 128,
+    ELEMENT_BYTES = 56,
+    STRING_BYTES = 32,
+    CHAR_BYTES = 4,
+};
+
+/* Rather more than the parsed value takes, and parsing it. */
+static size_t parsed_bytes(const char *text, size_t n)
+{
+    size_t n_bytes = 0;
+    bool in_string = false;
+
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] == '"') {
+            in_string = !in_string;
+            n_bytes += in_string ? STRING_BYTES : 0;
+        } else if (in_string && text[i] == '\\') {
+            i++;
+        }
+        if (in_string)
+            n_bytes += CHAR_BYTES;
+        else if (text[i] == '{')
+            n_bytes += OBJECT_BYTES;
+        else if (text[i] == '[')
+            n_bytes += ARRAY_BYTES;
+        else if (text[i] == ':')
+            n_bytes += MEMBER_BYTES;
+        else if (text[i] == ',')
+            n_bytes += ELEMENT_BYTES;
+    }
+    return n_bytes;
+}
+
+/* Whether jansson got none in this thread. */
+static _Thread_local bool was_short;
 
 static void *allocate(size_t n)
 {
-    void *bytes = NULL;
+    void *bytes = malloc(n);
 
-    if (n > n_left) {
-        was_too_much = true;
-        return NULL;
-    }
-    bytes = malloc(n);
     was_short |= !bytes;
-    n_left -= bytes ? n : 0;
     return bytes;
+}
+
+/* jansson's lexer passes over memory that it does not get, and then reads beyond what it has: so it
+ * is asked for before. */
+static bool is_there(size_t n_bytes)
+{
+    void *bytes = malloc(n_bytes + 1);
+    bool is = bytes;
+
+    free(bytes);
+    return is;
 }
 
 enum fx_status fx_json_parse(const char *bytes, size_t n, size_t flags, json_t **value,
                              json_error_t *why)
 {
-    json_set_alloc_funcs(allocate, free);
-    was_short = was_too_much = false;
-    n_left = n < (SIZE_MAX - FX_JSON_BYTES) / FX_JSON_FACTOR ? FX_JSON_BYTES + n * FX_JSON_FACTOR
-                                                             : SIZE_MAX;
-    *value = json_loadb(bytes, n, flags, why);
-    n_left = SIZE_MAX; /* for what is made and changed elsewhere */
-    /* jansson passes over some failures and leaves members out. */
-    if (was_short || was_too_much) {
-        json_decref(*value);
-        *value = NULL;
-    }
-    if (was_short)
-        snprintf(why->text, sizeof why->text, "out of memory");
-    else if (was_too_much)
+    size_t n_needed = parsed_bytes(bytes, n);
+
+    *value = NULL;
+    *why = (json_error_t){ .line = -1 };
+    if (n_needed / FX_JSON_FACTOR > n + FX_JSON_BYTES / FX_JSON_FACTOR) {
         snprintf(why->text, sizeof why->text, "needs more than %d MiB and %d times its size",
                  FX_JSON_BYTES >> 20, FX_JSON_FACTOR);
-    return *value ? FX_OK : was_short ? FX_EFAIL : FX_EINPUT;
+        return FX_EINPUT;
+    }
+    json_set_alloc_funcs(allocate, free);
+    was_short = !is_there(n_needed);
+    if (!was_short)
+        *value = json_loadb(bytes, n, flags, why);
+    if (!was_short)
+        return *value ? FX_OK : FX_EINPUT;
+    json_decref(*value); /* it passes over some failures and leaves members out */
+    *value = NULL;
+    snprintf(why->text, sizeof why->text, "out of memory");
+    return FX_EFAIL;
 }
 
 char *fx_json_dump(const json_t *value, size_t flags)

@@ -12,8 +12,9 @@
  * NULL when memory is short. */
 json_t *fx_json_text(const char *text);
 
-/* A parsed value may take FX_JSON_BYTES plus FX_JSON_FACTOR times its text of memory.  A header of
- * safetensors takes 10 times its text; "[[],[],[], ..." would take 80 times. */
+/* A parsed value may take FX_JSON_BYTES plus FX_JSON_FACTOR times its text of memory, which is
+ * reckoned before it is parsed.  A header of safetensors takes some 20 times its text;
+ * "[[],[],[], ..." would take 60 times. */
 enum { FX_JSON_FACTOR = 16, FX_JSON_BYTES = 64 << 20 };
 
 /* fx_json_parse: parses n bytes; *value is owned by the caller.  FX_EINPUT: not JSON, or above the

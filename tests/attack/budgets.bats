@@ -62,3 +62,16 @@ bounded() {
             expert-load --list file
     )
 }
+
+# jansson's lexer does not look whether it got room for a string: it must not be refused any.
+@test "a string at the bound of a header's memory" {
+    run -0 python3 - <<'END'
+import struct, subprocess
+for n in range(386558, 386720, 8):
+    text = b'{"a":[' + b"{}," * n + b'"' + b"x" * 3000 + b'"]}'
+    with open("file", "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+    status = subprocess.run(["expert-load", "--list", "file"], stderr=subprocess.PIPE).returncode
+    assert status == 3, (n, status)
+END
+}
