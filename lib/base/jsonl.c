@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
@@ -62,26 +63,51 @@ static size_t parsed_bytes(const char *text, size_t n)
     return n_bytes;
 }
 
-/* Whether jansson got none in this thread. */
-static _Thread_local bool was_short;
+/* What jansson gets where memory ends while it parses: its lexer passes over memory that it does
+ * not get, and then reads beyond what it has. */
+static _Thread_local struct {
+    char *bytes;
+    size_t n, n_used;
+} reserve;
 
 static void *allocate(size_t n)
 {
     void *bytes = malloc(n);
+    size_t n_aligned = (n + 15) / 16 * 16;
 
-    was_short |= !bytes;
+    if (bytes || n_aligned > reserve.n - reserve.n_used)
+        return bytes;
+    bytes = reserve.bytes + reserve.n_used;
+    reserve.n_used += n_aligned;
     return bytes;
 }
 
-/* jansson's lexer passes over memory that it does not get, and then reads beyond what it has: so it
- * is asked for before. */
-static bool is_there(size_t n_bytes)
+static void release(void *bytes)
 {
-    void *bytes = malloc(n_bytes + 1);
-    bool is = bytes;
+    uintptr_t at = (uintptr_t)bytes, from = (uintptr_t)reserve.bytes;
 
-    free(bytes);
-    return is;
+    if (at < from || at >= from + reserve.n)
+        free(bytes);
+}
+
+/* False when memory is short. */
+static bool parse(const char *bytes, size_t n, size_t n_reserve, size_t flags, json_t **value,
+                  json_error_t *why)
+{
+    reserve.bytes = malloc(n_reserve);
+    if (!reserve.bytes)
+        return false;
+    reserve.n = n_reserve;
+    json_set_alloc_funcs(allocate, release);
+    *value = json_loadb(bytes, n, flags, why);
+    bool is_short = reserve.n_used > 0;
+    if (is_short) { /* part of it lies in the reserve */
+        json_decref(*value);
+        *value = NULL;
+    }
+    free(reserve.bytes);
+    memset(&reserve, 0, sizeof reserve);
+    return !is_short;
 }
 
 enum fx_status fx_json_parse(const char *bytes, size_t n, size_t flags, json_t **value,
@@ -96,14 +122,9 @@ enum fx_status fx_json_parse(const char *bytes, size_t n, size_t flags, json_t *
                  FX_JSON_BYTES >> 20, FX_JSON_FACTOR);
         return FX_EINPUT;
     }
-    json_set_alloc_funcs(allocate, free);
-    was_short = !is_there(n_needed);
-    if (!was_short)
-        *value = json_loadb(bytes, n, flags, why);
-    if (!was_short)
+    /* A number stands in the buffer, too. */
+    if (parse(bytes, n, n_needed + CHAR_BYTES * n + 1, flags, value, why))
         return *value ? FX_OK : FX_EINPUT;
-    json_decref(*value); /* it passes over some failures and leaves members out */
-    *value = NULL;
     snprintf(why->text, sizeof why->text, "out of memory");
     return FX_EFAIL;
 }

@@ -145,7 +145,7 @@ uint64_t fx_settings_key(const struct fx_settings *settings);
 /* fx_setting_applies: whether the tool has the setting, and, of one that is written only where it
  * is not its default, whether it differs. */
 bool fx_setting_applies(const struct fx_settings *settings, enum fx_setting setting);
-/* fx_setting_value: as a new JSON value, owned by the caller; NULL where it is not set, or when
+/* fx_setting_value: as a new JSON value, owned by the caller: null where it is not set.  NULL when
  * memory is short. */
 json_t *fx_setting_value(const struct fx_settings *settings, enum fx_setting setting);
 /* fx_setting_name: of the option and of the member in a checkpoint: "label-smoothing". */

@@ -28,10 +28,10 @@ json_t *fx_setting_value(const struct fx_settings *settings, enum fx_setting set
 
     switch (row->kind) {
     case FX_KIND_TEXT:
-        return *(const char *const *)at ? fx_json_text(*(const char *const *)at) : NULL;
+        return *(const char *const *)at ? fx_json_text(*(const char *const *)at) : json_null();
     case FX_KIND_CHOICE:
         return *(const int *)at == FX_NONE
-                   ? NULL
+                   ? json_null()
                    : json_string(fx_word_text(row->words, *(const int *)at, word));
     case FX_KIND_INT:
         return json_integer(*(const int64_t *)at);
@@ -69,14 +69,14 @@ bool fx_setting_applies(const struct fx_settings *settings, enum fx_setting sett
     return row->kind != FX_KIND_CHOICE || *(const int *)at != FX_NONE;
 }
 
-/* What a run has that was started before there was the setting; NULL: recipes decide. */
+/* What a run has that was started before there was the setting; null: recipes decide. */
 static json_t *standard_value(enum fx_setting setting)
 {
     const struct fx_setting_row *row = &fx_setting_rows[setting];
     struct fx_settings settings = { 0 };
 
     if (row->standard == FX_BY_RECIPE)
-        return NULL;
+        return json_null();
     fx_setting_put(&settings, setting, row->standard);
     return fx_setting_value(&settings, setting);
 }
@@ -137,15 +137,18 @@ static enum fx_status check_setting(const struct fx_settings *settings, enum fx_
 {
     const struct fx_setting_row *row = &fx_setting_rows[setting];
     const json_t *known = json_object_get(started, row->name);
-    json_t *now = fx_setting_value(settings, setting), *standard = standard_value(setting);
-    const json_t *old = known || !now ? known : standard;
+    json_t *now = fx_setting_value(settings, setting);
+    json_t *standard = json_is_null(now) ? json_null() : standard_value(setting);
+    const json_t *old = known ? known : standard;
     char was[128], is[128];
-    bool same = same_value(old, now);
+    bool is_whole = now && standard, same = same_value(old, now);
 
     value_text(old, was, sizeof was);
     value_text(now, is, sizeof is);
     json_decref(now);
     json_decref(standard);
+    if (!is_whole)
+        return fx_fail(err, FX_EFAIL, "%s: out of memory", row->name);
     if (same)
         return FX_OK;
     return fx_fail(err, FX_EUSAGE,
@@ -248,7 +251,7 @@ static json_t *command_value(const char *command, enum fx_setting setting)
     const char *at = behind_option(command, no, row->name);
 
     if (!at)
-        return row->is_quiet ? NULL : standard_value(setting);
+        return row->is_quiet ? json_null() : standard_value(setting);
     switch (row->kind) {
     case FX_KIND_TEXT:
     case FX_KIND_CHOICE:
@@ -260,7 +263,15 @@ static json_t *command_value(const char *command, enum fx_setting setting)
     case FX_KIND_FLAG:
         return json_boolean(row->standard == 0);
     }
-    return NULL;
+    return json_null();
+}
+
+/* A member of the event; null where that lacks it. */
+static json_t *told(const json_t *start, const char *name)
+{
+    json_t *value = json_object_get(start, name);
+
+    return value ? json_incref(value) : json_null();
 }
 
 static json_t *started_value(const struct fx_settings *settings, const json_t *start,
@@ -270,11 +281,12 @@ static json_t *started_value(const struct fx_settings *settings, const json_t *s
     const char *command = json_string_value(json_object_get(start, "command_line"));
 
     if (setting == FX_SET_arch)
-        return json_incref(json_object_get(start, "arch"));
+        return told(start, "arch");
     if (setting == FX_SET_data_digest && settings->data_digest)
-        return json_incref(json_object_get(start, "data_digest"));
+        return told(start, "data_digest");
     if (!command || !is_option(settings, row))
-        return fx_setting_applies(settings, setting) ? fx_setting_value(settings, setting) : NULL;
+        return fx_setting_applies(settings, setting) ? fx_setting_value(settings, setting)
+                                                     : json_null();
     return command_value(command, setting);
 }
 
@@ -283,9 +295,11 @@ json_t *fx_settings_started(const struct fx_settings *settings, const json_t *st
     json_t *object = json_object();
 
     for (int i = 0; object && i < FX_N_SETTINGS; i++) {
-        json_t *value =
-            fx_setting_rows[i].decides ? started_value(settings, start, (enum fx_setting)i) : NULL;
-        if (value && json_object_set_new(object, fx_setting_rows[i].name, value) != 0) {
+        json_t *value = fx_setting_rows[i].decides
+                            ? started_value(settings, start, (enum fx_setting)i)
+                            : json_null();
+        if (!json_is_null(value) &&
+            json_object_set_new(object, fx_setting_rows[i].name, value) != 0) {
             json_decref(object);
             object = NULL;
         }

@@ -13,7 +13,7 @@ setup_file() {
     cc -shared -fPIC -o failing.so "$ROOT/tests/attack/failing_malloc.c" -ldl
 }
 
-attack() { # TOOL...
+attack() { # TOOL..., or "TOOL finished"
     local tool
     export OMP_NUM_THREADS=1
     for tool; do
@@ -45,6 +45,10 @@ attack() { # TOOL...
 
 @test "training a fusion" {
     attack fusion-train
+}
+
+@test "a run that was finished" {
+    attack "expert-train finished" "fusion-train finished"
 }
 
 @test "every tool is among them" {

@@ -5,6 +5,8 @@ exit status is right, and a run goes on to the same bytes.
 Of those that come from the same place, by the same way through the program, the first fails (of 140,000
 allocations of a tiny run some 900), of calls to the system the last one, too.
 
+"TOOL finished": its work was done before, and it is given the same command again.
+
 INPUTS is the folder that faults.bats makes, SHIM failing_malloc.c compiled; at most LIMIT calls and as
 many allocations are tried, spread evenly, or all with 0.  System calls are made to fail by
 strace(1)."""
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 
+import disk
 from subjects import TOOLS, content, words_of
 
 ERRORS = {
@@ -62,9 +65,13 @@ def run(command, *before, **environment):
     return done.returncode, done.stderr.decode(errors="replace").splitlines(), content()
 
 
+before = {}  # path to bytes, of what is there when the tool is started
+
+
 def begin():
     shutil.rmtree("made", ignore_errors=True)
     os.mkdir("made")
+    disk.write_tree("made", before)
 
 
 def calls(command):
@@ -97,13 +104,15 @@ def sample(things, limit):
 
 
 class Attack:
-    def __init__(self, tool, inputs):
+    def __init__(self, tool, inputs, is_finished):
         self.tool = tool
         self.command = words_of(TOOLS[tool], inputs)
         self.wrong = []
         begin()
         status, said, self.whole = run(self.command)
         assert status == 0 and not said, said
+        if is_finished:
+            before.update(disk.read_tree("made"))
 
     def complain(self, fault, *what):
         self.wrong.append(f"{self.tool}: {fault}: " + " ".join(str(word) for word in what))
@@ -168,9 +177,10 @@ def one(attack, how, *fault):
 
 
 def main():
-    inputs, shim, limit, tool = sys.argv[1:]
+    inputs, shim, limit, subject = sys.argv[1:]
     limit = int(limit)
-    attack = Attack(tool, inputs)
+    tool, *finished = subject.split()
+    attack = Attack(tool, inputs, bool(finished))
     faults = [("fail_call", *call) for call in sample(calls(attack.command), limit)]
     n_calls = len(faults)
     faults += [("fail_allocation", shim, n) for n in sample(attack.allocations(shim), limit)]
@@ -179,7 +189,7 @@ def main():
     with concurrent.futures.ProcessPoolExecutor(n_workers, initializer=in_own_folder) as workers:
         done = [workers.submit(one, attack, *fault) for fault in faults]
         wrong = [line for judged in done for line in judged.result()]
-    print(f"{tool}: {n_calls} calls and {len(faults) - n_calls} allocations failed")
+    print(f"{subject}: {n_calls} calls and {len(faults) - n_calls} allocations failed")
     for line in wrong:
         print(line, file=sys.stderr)
     sys.exit(1 if wrong else 0)
