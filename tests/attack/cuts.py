@@ -18,7 +18,7 @@ import sys
 import tempfile
 
 import disk
-from subjects import TOOLS, content, timeless, words_of
+from subjects import TOOLS, content, sample, timeless, words_of
 
 MAKE = (
     "make --no-print-directory -f $ROOT/pipelines/fusions.mk DATA=D/cifar.tar.gz OUT=made/out EXPERTS=made/ex"
@@ -101,11 +101,6 @@ def step_of(said):
     resumed = re.search(r"resuming at epoch \d+, step (\d+)", said)
     finished = re.search(r"finished: \d+ epochs, (\d+) steps", said)
     return int(resumed[1]) - 1 if resumed else int(finished[1]) if finished else -1
-
-
-def sample(things, limit):
-    n = len(things)
-    return [things[(2 * i + 1) * n // (2 * limit)] for i in range(limit)] if 0 < limit < n else things
 
 
 class Cuts:

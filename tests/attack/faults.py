@@ -19,7 +19,7 @@ import sys
 import tempfile
 
 import disk
-from subjects import TOOLS, content, words_of
+from subjects import TOOLS, content, sample, words_of
 
 ERRORS = {
     "write": "ENOSPC",
@@ -96,11 +96,6 @@ def calls(command):
                 counts[name] += 1
                 way = (name, counts[name], [])
     return sorted({end for same in ways.values() for end in (same[0], same[-1])})
-
-
-def sample(things, limit):
-    n = len(things)
-    return [things[(2 * i + 1) * n // (2 * limit)] for i in range(limit)] if 0 < limit < n else things
 
 
 class Attack:
