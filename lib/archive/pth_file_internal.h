@@ -85,8 +85,8 @@ enum fx_status fx_pth_storage_inflate(struct fx_pth_file *file, struct fx_pth_st
 
 /* Whether the value is spelled as a tensor or parameter (right or wrong inside). */
 bool fx_pth_is_tensor(const struct fx_pickle_value *value);
-/* Why a tensor of torch cannot be read (it is quantised, sparse ...); NULL when it can, or is none.
- */
+/* Why a tensor of torch cannot be read (it is quantised, sparse, a negated view ...); NULL when it
+ * can, or is none. */
 const char *fx_pth_why_foreign(const struct fx_pickle_value *value);
 /* Adds the tensor to the set under this name, in C order. */
 enum fx_status fx_pth_add_tensor(struct fx_pth_file *file, const struct fx_pickle_value *value,

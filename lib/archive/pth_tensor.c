@@ -72,11 +72,26 @@ static bool begins_with(struct fx_pickle_bytes bytes, const char *word)
     return bytes.n >= strlen(word) && memcmp(bytes.at, word, strlen(word)) == 0;
 }
 
+/* Whether what is stored is still to be negated or conjugated: then, and only then, torch writes
+ * metadata, {'neg': True} or {'conj': True}. */
+static bool is_lazy(const struct fx_pickle_value *function, const struct fx_pickle_value *args)
+{
+    bool has_dtype = fx_pickle_is_global(function, "torch._utils", "_rebuild_tensor_v3");
+    const struct fx_pickle_value *metadata = fx_pickle_at(args, has_dtype ? 7 : 6);
+
+    return metadata && metadata->kind == FX_PICKLE_DICT && metadata->seq.n > 0;
+}
+
 const char *fx_pth_why_foreign(const struct fx_pickle_value *value)
 {
     const struct fx_pickle_value *function = NULL, *args;
 
-    if (unwrap(value, &function, &args) || !function || function->kind != FX_PICKLE_GLOBAL)
+    if (unwrap(value, &function, &args))
+        return is_lazy(function, args)
+                   ? "is stored without its negative sign or conjugation; save what "
+                     "resolve_neg() or resolve_conj() makes"
+                   : NULL;
+    if (!function || function->kind != FX_PICKLE_GLOBAL)
         return NULL;
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
         if (fx_pickle_is_global(function, "torch._utils", foreign[i].function))

@@ -208,10 +208,10 @@ static enum fx_status visit(struct walk *w, struct fx_pickle_value *value)
     enum fx_status status = FX_OK;
 
     FX_TRY(take_steps(w, steps_of(value)));
-    if (fx_pth_is_tensor(value))
-        return fx_pth_add_tensor(w->file, value, w->name[0] ? w->name : "tensor", w->err);
     if (fx_pth_why_foreign(value))
         return bad(w, fx_pth_why_foreign(value));
+    if (fx_pth_is_tensor(value))
+        return fx_pth_add_tensor(w->file, value, w->name[0] ? w->name : "tensor", w->err);
     bool is_module = fx_pth_is_module(value);
     if (!is_module && value->kind != FX_PICKLE_DICT && value->kind != FX_PICKLE_LIST &&
         value->kind != FX_PICKLE_TUPLE) {

@@ -6,6 +6,7 @@ from torchfile import (
     NONE,
     RUN_A_COMMAND,
     STATE,
+    TRUE,
     call,
     counts,
     dictionary,
@@ -110,6 +111,19 @@ def foreign():
             yield "foreign-" + case + spelling, pickled(dictionary(*pairs)), why
 
 
+def lazy():
+    """A tensor of torch is what is stored, or that negated or conjugated."""
+    untyped = storage("0", 24, "UntypedStorage", "torch.storage")
+    for key in ("neg", "conj"):
+        said = dictionary((key, TRUE))
+        second = tensor(None, 0, (2, 3), (3, 1), said)
+        dtype = name("torch", "float32")
+        third = tensor(untyped, 0, (2, 3), (3, 1), dtype, said, function="_rebuild_tensor_v3")
+        kept = call("torch._utils", "_rebuild_parameter", second, FALSE)
+        for spelling, value in (("", second), ("-parameter", kept), ("-v3", third)):
+            yield f"lazy-{key}{spelling}", state(value), "weight: is stored without its *"
+
+
 def lying():
     for case, size, stride in (
         ("overflow", (2**62, 4), (4, 1)),
@@ -184,7 +198,7 @@ def misnamed():
 
 
 def cases():
-    for section in (hostile, unreadable, cyclic, foreign, lying, misnamed):
+    for section in (hostile, unreadable, cyclic, foreign, lazy, lying, misnamed):
         for case, pickle, why in section():
             yield case + ".pth", pth(pickle), why
     yield "storage-short.pth", pth(

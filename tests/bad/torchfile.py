@@ -41,7 +41,7 @@ def pickled(body):
     return b"\x80\x02" + body + b"."
 
 
-NONE, FALSE = b"N", b"\x89"
+NONE, FALSE, TRUE = b"N", b"\x89", b"\x88"
 RUN_A_COMMAND = call("os", "system", text("touch pwned"))
 
 
@@ -55,16 +55,17 @@ def counts(values):
     return tup(*[num(v) for v in values])
 
 
-def tensor(store=None, offset=0, size=(2, 3), stride=(3, 1)):
+def tensor(store=None, offset=0, size=(2, 3), stride=(3, 1), *more, function="_rebuild_tensor_v2"):
     return call(
         "torch._utils",
-        "_rebuild_tensor_v2",
+        function,
         store or storage(),
         num(offset),
         counts(size),
         counts(stride),
         FALSE,
         call("collections", "OrderedDict"),
+        *more,
     )
 
 
