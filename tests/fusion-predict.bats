@@ -166,6 +166,13 @@ image: is no base64
 request: takes a \"path\" or an \"image\" in base64"
 }
 
+@test "a stream whose last line is too long and has no end" {
+    truncate -s 257M zeros
+    run -3 --separate-stderr predict --stream "$model" <zeros
+    rm zeros
+    assert_equal "$output" '{"error":"request: more than 268435456 bytes in a line"}'
+}
+
 @test "base64 with one '=', two and none at its end, and with too many" {
     local n text
     for n in 0 1 2; do

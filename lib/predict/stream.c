@@ -69,7 +69,7 @@ static enum fx_status next_line(struct lines *lines, bool may_wait, enum found *
         size_t left = lines->n - lines->start;
         char *newline = left > 0 ? memchr(from + lines->seen, '\n', left - lines->seen) : NULL;
         *found = FOUND_LINE;
-        if (newline || (lines->ended && left > 0)) {
+        if (newline || (lines->ended && (left > 0 || lines->is_too_long))) {
             *line = from;
             *n = newline ? (size_t)(newline - from) : left;
             lines->start += newline ? *n + 1 : left;
