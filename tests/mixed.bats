@@ -84,6 +84,17 @@ global/mixed_$1_global_head_best.pth"
     whole_way TransformerBase cpu
 }
 
+@test "the components of eight experts name all their architectures" {
+    expert-load -q --arch "$next,$next,$next,$next,$next,$next,$next,$resnet" --classes 5 --init 1 |
+        fusion-train -q --fusion gated --data d --device ref --steps 1 --batch 8 \
+            --checkpoint-dir run >/dev/null
+    ckpt-split -q -d parts run/best.safetensors
+    for part in fusion global; do
+        assert_equal "$(jq -r .arch parts/$part/*.json)" \
+            "$(jq -r .checkpoint.arch parts/$part/*.json)"
+    done
+}
+
 # real WORD...: tiny families, the real tools.
 real() {
     make -f "$ROOT/pipelines/fusions.mk" DATA=tiny.tar.gz OUT=out EXPERTS=ex CLASSES=5 BATCH=8 \

@@ -26,7 +26,7 @@ enum { N_COMPONENTS_MAX = FX_GRAPH_MAX_EXPERTS + 2, TEXT_BYTES = 256, PATH_BYTES
 
 /* One component: the tensors whose names begin with the prefix, and the file they go to. */
 struct component {
-    char prefix[TEXT_BYTES], arch[TEXT_BYTES];
+    char prefix[TEXT_BYTES], arch[FX_ARCH_LIST_BYTES];
     char folder[TEXT_BYTES], stem[TEXT_BYTES * 2];
     struct fx_tensor_set set;
     struct fx_output data, json;
