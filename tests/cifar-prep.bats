@@ -324,7 +324,8 @@ split() { # FILE NAME
     local usage
     for usage in "--holdout-fraction 1.5" "--holdout-fraction 0" "--val-fraction 1" "--seed -1" \
         "--seed 1.5" "--mean 1,2" "--mean 1,2,x" "--mean 1,2,3,4" "--std 1,0,1" "--std nan,1,1" \
-        "--holdout x.npy --holdout-fraction 0.1" "other.tar.gz"; do
+        "--std 1,1,1e-300" "--mean 1e300,1,1" "--holdout x.npy --holdout-fraction 0.1" \
+        "other.tar.gz"; do
         # shellcheck disable=SC2086
         run -2 --separate-stderr cifar-prep -o c.safetensors $usage python.tar.gz
         assert_regex "${stderr_lines[0]}" '^cifar-prep: '

@@ -45,7 +45,8 @@ static enum fx_status read_channels(const char *option, const char *text, const 
         values[c] = text ? strtod(at, &end) : constants[c];
         if (!text)
             continue;
-        if (end == at || *end != (c < 2 ? ',' : '\0') || !isfinite(values[c]) || values[c] <= above)
+        float used = (float)values[c]; /* by who normalises images */
+        if (end == at || *end != (c < 2 ? ',' : '\0') || !isfinite(used) || (double)used <= above)
             return fx_fail(err, FX_EUSAGE, "--%s %s: must be three%s numbers, R,G,B", option, text,
                            above == 0 ? " positive" : "");
         at = end + 1;
