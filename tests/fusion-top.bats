@@ -42,6 +42,16 @@ END
     assert_regex "${lines[4]}" '^dead +dead '
 }
 
+@test "a run that went on beyond the steps that it was started with has its epochs again" {
+    # 10 steps an epoch; two epochs are over.
+    sed -i '1s/"epochs"/"steps":25,"epochs"/' runs/under/way/history.jsonl
+    run -0 fusion-top --once runs/under
+    assert_regex "${lines[1]}" '^way +dead +2/3 '
+    sed -i '1s/"steps":25/"steps":15/' runs/under/way/history.jsonl
+    run -0 fusion-top --once runs/under
+    assert_regex "${lines[1]}" '^way +dead +2/4 '
+}
+
 @test "the loss of a step that is newer than the last epoch is shown" {
     echo '{"event":"step","epoch":3,"step":21,"loss_total":7.125}' >>runs/under/way/history.jsonl
     run -0 fusion-top runs/under

@@ -168,8 +168,11 @@ int64_t fx_run_n_epochs(const struct fx_run *run)
     int64_t epochs = json_integer_value(json_object_get(run->start, "epochs"));
     int64_t steps = json_integer_value(json_object_get(run->start, "steps"));
     int64_t each = json_integer_value(json_object_get(run->start, "steps_per_epoch"));
-    int64_t by_steps = steps > 0 && each > 0 ? steps / each + (steps % each > 0) : epochs;
+    bool has_gone_on = fx_event_number(fx_run_last_epoch(run), "step") > (double)steps;
 
+    if (steps <= 0 || each <= 0 || has_gone_on) /* resumed, without --steps or with more */
+        return epochs;
+    int64_t by_steps = steps / each + (steps % each > 0);
     return by_steps < epochs ? by_steps : epochs;
 }
 
