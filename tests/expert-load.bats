@@ -211,6 +211,32 @@ assert get('bn1.running_var') == [1.0] * 8
 END
 }
 
+# tensors FILE: the bytes behind the header, which names the digest of what was read.
+tensors() {
+    tail -c +$((9 + $(od -An -t u8 -N 8 "$1"))) "$1"
+}
+
+@test "counters of other dtypes are whole numbers, or refused" {
+    local spelling
+    change "${ST[0]}" x.safetensors '
+sd["bn1.num_batches_tracked"] = ["I64", [], struct.pack("<q", 1025)]'
+    expert-load -q --count 1 --arch "$small" x.safetensors -o expected.safetensors
+    for spelling in '"F32", [], struct.pack("<f", 1025)' '"F64", [], struct.pack("<d", 1025)' \
+        '"I32", [1], struct.pack("<i", 1025)' '"I16", [], struct.pack("<h", 1025)'; do
+        change "${ST[0]}" x.safetensors "sd['bn1.num_batches_tracked'] = [$spelling]"
+        run -0 --separate-stderr expert-load --count 1 --arch "$small" x.safetensors \
+            -o out.safetensors
+        assert_regex "${stderr_lines[0]}" "1 counters num_batches_tracked are converted to I64$"
+        cmp <(tensors out.safetensors) <(tensors expected.safetensors)
+    done
+    for spelling in '"F16", [], struct.pack("<e", 0.5)' '"F64", [], struct.pack("<d", 1e19)' \
+        '"F32", [], struct.pack("<f", -2.0**64)' '"F32", [2], struct.pack("<2f", 1, 2)'; do
+        change "${ST[0]}" x.safetensors "sd['bn1.num_batches_tracked'] = [$spelling]"
+        run -3 expert-load --count 1 --arch "$small" x.safetensors -o out.safetensors
+        assert_output --partial "bn1.num_batches_tracked: "
+    done
+}
+
 @test "missing counters are set to 0 with a warning" {
     change "${ST[0]}" x.safetensors \
         '[sd.pop(k) for k in list(sd) if k.endswith("num_batches_tracked")]'

@@ -79,9 +79,23 @@ static void differ(struct fx_state_dict *dict, struct fx_differences *diffs, int
     ++*count;
 }
 
-static bool is_convertible(enum fx_dtype from, enum fx_dtype to)
+/* Counters need not be I64: {name: tensor.half() for ...} has changed them, too. */
+static bool is_convertible(const struct fx_tensor *tensor, enum fx_dtype to)
 {
-    return from == to || (to == FX_F32 && (from == FX_F64 || from == FX_F16 || from == FX_BF16));
+    enum fx_dtype from = tensor->dtype;
+    int64_t count;
+
+    if (to == FX_I64)
+        return tensor->n_bytes == fx_dtype_bytes(from) &&
+               fx_convert_to_i64(from, tensor->data, &count);
+    return from == to || from == FX_F64 || from == FX_F16 || from == FX_BF16;
+}
+
+/* As torch takes it: a counter of shape (1,), too. */
+static bool fits(const struct fx_param *param, const struct fx_tensor *tensor)
+{
+    return fx_param_fits(param, tensor) ||
+           (param->kind == FX_PARAM_COUNTER && tensor->n_dims == 1 && tensor->shape[0] == 1);
 }
 
 void fx_state_dict_add(struct fx_state_dict *dict, const struct fx_tensor_file *component,
@@ -105,10 +119,10 @@ void fx_state_dict_add(struct fx_state_dict *dict, const struct fx_tensor_file *
         if (entry->tensor)
             differ(dict, diffs, &diffs->n_double, "%s: %s: also in %s", file, param->name,
                    entry->file);
-        if (!fx_param_fits(param, tensor))
+        if (!fits(param, tensor))
             differ(dict, diffs, &diffs->n_shape, "%s: %s: shape %s, expected %s", file,
                    tensor->name, is, should);
-        if (!is_convertible(tensor->dtype, fx_param_dtype(param)))
+        if (!is_convertible(tensor, fx_param_dtype(param)))
             differ(dict, diffs, &diffs->n_dtype, "%s: %s: dtype %s, expected %s", file,
                    tensor->name, fx_dtype_name(tensor->dtype),
                    fx_dtype_name(fx_param_dtype(param)));
@@ -116,7 +130,8 @@ void fx_state_dict_add(struct fx_state_dict *dict, const struct fx_tensor_file *
         if (n_nonfinite > 0)
             differ(dict, diffs, &diffs->n_values, "%s: %s: values that are not finite: %zu", file,
                    tensor->name, n_nonfinite);
-        diffs->n_converted += tensor->dtype != fx_param_dtype(param);
+        if (tensor->dtype != fx_param_dtype(param))
+            ++*(param->kind == FX_PARAM_COUNTER ? &diffs->n_counters : &diffs->n_converted);
         *entry = (struct fx_state_dict_entry){ tensor, file };
     }
 }
@@ -181,6 +196,9 @@ enum fx_status fx_state_dict_judge(struct fx_state_dict *dict, struct fx_differe
     }
     if (n == 0 && diffs->n_converted > 0)
         fx_log_warn("%s: %d tensors are converted to F32", file, diffs->n_converted);
+    if (n == 0 && diffs->n_counters > 0)
+        fx_log_warn("%s: %d counters num_batches_tracked are converted to I64", file,
+                    diffs->n_counters);
     if (n == 0)
         return FX_OK;
     if (n == 1 && !hint && dict->n_lines++ < FX_DIFFERENCE_LINES_MAX)
@@ -218,6 +236,10 @@ enum fx_status fx_state_dict_fetch(void *ctx, const struct fx_tensor *tensor, vo
     memset(buf, 0, tensor->n_bytes);
     if (!source)
         return FX_OK; /* a counter that no file had */
+    if (tensor->dtype == FX_I64) {
+        fx_convert_to_i64(source->dtype, source->data, buf);
+        return FX_OK;
+    }
     return fx_convert_to_f32(source->dtype, source->data, tensor->n_bytes / sizeof(float), buf,
                              &is_inexact, err);
 }

@@ -20,6 +20,7 @@ struct fx_differences {
     int n_unknown, n_shape, n_dtype, n_double, n_values;
     int n_missing;
     int n_converted; /* F64, F16, BF16 to F32 */
+    int n_counters;  /* to I64 */
     int n_hidden;    /* differences without a line */
     char line[512];  /* the last difference, not yet on the log */
 };
@@ -37,9 +38,9 @@ size_t fx_state_dict_count(const struct fx_state_dict *dict, const struct fx_ten
                            const char *prefix);
 
 /* Takes the file's tensors for the parameters of those names.  Tensors that no parameter has, other
- * shapes, dtypes that are not F32, F64, F16 or BF16 (I64 for counters), parameters that were given
- * before and values that are not finite are differences, counted in *diffs.  The component must
- * outlive the state dict. */
+ * shapes, dtypes that are not F32, F64, F16 or BF16 (for counters: what is not one whole number),
+ * parameters that were given before and values that are not finite are differences, counted in
+ * *diffs.  The component must outlive the state dict. */
 void fx_state_dict_add(struct fx_state_dict *dict, const struct fx_tensor_file *component,
                        const char *prefix, struct fx_differences *diffs);
 /* Whether any parameter with this prefix has been given. */
