@@ -34,6 +34,7 @@ enum {
     ELEMENT_BYTES = 56,
     STRING_BYTES = 32,
     CHAR_BYTES = 4,
+    LEAST_BYTES = 256, /* the empty buffer and a number */
 };
 
 /* Rather more than the parsed value takes, and parsing it. */
@@ -68,6 +69,7 @@ static size_t parsed_bytes(const char *text, size_t n)
 static _Thread_local struct {
     char *bytes;
     size_t n, n_used;
+    bool was_needed;
 } reserve;
 
 static void *allocate(size_t n)
@@ -75,6 +77,7 @@ static void *allocate(size_t n)
     void *bytes = malloc(n);
     size_t n_aligned = (n + 15) / 16 * 16;
 
+    reserve.was_needed |= !bytes;
     if (bytes || n_aligned > reserve.n - reserve.n_used)
         return bytes;
     bytes = reserve.bytes + reserve.n_used;
@@ -100,7 +103,7 @@ static bool parse(const char *bytes, size_t n, size_t n_reserve, size_t flags, j
     reserve.n = n_reserve;
     json_set_alloc_funcs(allocate, release);
     *value = json_loadb(bytes, n, flags, why);
-    bool is_short = reserve.n_used > 0;
+    bool is_short = reserve.was_needed;
     if (is_short) { /* part of it lies in the reserve */
         json_decref(*value);
         *value = NULL;
@@ -122,8 +125,8 @@ enum fx_status fx_json_parse(const char *bytes, size_t n, size_t flags, json_t *
                  FX_JSON_BYTES >> 20, FX_JSON_FACTOR);
         return FX_EINPUT;
     }
-    /* A number stands in the buffer, too. */
-    if (parse(bytes, n, n_needed + CHAR_BYTES * n + 1, flags, value, why))
+    /* Numbers stand in the buffer, too. */
+    if (parse(bytes, n, n_needed + CHAR_BYTES * n + LEAST_BYTES, flags, value, why))
         return *value ? FX_OK : FX_EINPUT;
     snprintf(why->text, sizeof why->text, "out of memory");
     return FX_EFAIL;
