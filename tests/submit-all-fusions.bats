@@ -171,6 +171,15 @@ need another OUT"
     refused 1 "sbatch failed"
 }
 
+@test "an element whose list is gone, or has no such line, fails" {
+    printf 'resnet-gated\n' >list
+    export SLURM_JOB_ID=1 SLURM_ARRAY_TASK_ID=2
+    for list in list gone; do
+        fails_with 1 "*job: $list: has no run 2" "${submit%/*}/job" -d "${submit%/*}" -t bin -j 1 \
+            -c 1 -g 0 -r 1 -l "$list" "DATA=$DATA"
+    done
+}
+
 @test "--help names every option that is read" {
     run -0 "$submit" --help
     for option in $(sed -n 's/^    \(-[^)]*\)).*/\1/p' "$submit" | tr -d '|' | grep -v '[*]'); do

@@ -39,6 +39,21 @@ both() {
     done
 }
 
+@test "a comma and quotes in the name of a folder" {
+    local strange='o,p "q"'
+    cp -r out "$strange"
+    run -0 fusion-table out/runs/resnet-gated
+    assert_output --partial " 40.00 "
+    local expected=$output
+    run -0 fusion-table "$strange/runs/resnet-gated"
+    assert_output "$expected"
+    run -0 fusion-spread out/runs/resnet-gated
+    assert_output --partial " 40.00 "
+    expected=$output
+    run -0 fusion-spread "$strange/runs/resnet-gated"
+    assert_output "$expected"
+}
+
 @test "images seen are those before the fusion and during it" {
     both ex "5 5"
     seen fusion-spread out/runs/resnet-gated # nothing is asked about the experts
