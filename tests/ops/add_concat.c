@@ -54,6 +54,47 @@ static void build_dropping_chain(struct fx_builder *b, const void *arg)
     build_growing(b, arg, true);
 }
 
+/* A map that a concatenation begins with, in place, and its second one, made of the first. */
+static void build_pair(struct fx_builder *b, int x, int pair[2])
+{
+    int c = b->graph->nodes[x].shape.c;
+
+    pair[0] = fx_build_avgpool2(b, x);
+    pair[1] = fx_build_conv(b, "conv", fx_build_batchnorm(b, "bn", pair[0], false), c, 3, 1, 1);
+}
+
+/* The norm behind a copy wants none of its channels: it reads the first map, again. */
+static void build_first_again(struct fx_builder *b, const void *arg)
+{
+    const struct join *k = arg;
+    int x = fx_build_input(b, (struct fx_value_shape){ 1, k->c[0], k->side, k->side });
+    int pair[2], both, again[2];
+
+    build_pair(b, x, pair);
+    both = fx_build_concat(b, 2, pair);
+    again[1] = fx_build_batchnorm(b, "again", pair[0], false);
+    again[0] = fx_build_batchnorm(b, "both", both, false);
+    fx_build_concat(b, 2, again);
+}
+
+/* The norm behind a copy wants the same channels, but of another concatenation. */
+static void build_twins(struct fx_builder *b, const void *arg)
+{
+    const struct join *k = arg;
+    int x = fx_build_input(b, (struct fx_value_shape){ 1, k->c[0], k->side, k->side });
+    int pairs[2][2], both[2];
+
+    for (int i = 0; i < 2; i++) {
+        fx_builder_enter(b, "%d", i);
+        build_pair(b, x, pairs[i]);
+        fx_builder_leave(b);
+    }
+    for (int i = 0; i < 2; i++)
+        both[i] = fx_build_concat(b, 2, pairs[i]);
+    both[0] = fx_build_batchnorm(b, "both", both[0], false);
+    fx_build_concat(b, 2, both);
+}
+
 static void run_all(const char *name, op_build build, const struct join *sizes, size_t n_sizes)
 {
     for (size_t i = 0; i < n_sizes; i++) {
@@ -119,6 +160,15 @@ static void growing_chains_agree(void **state)
             sizeof dropping / sizeof *dropping);
 }
 
+static void copies_stay_where_the_next_norm_wants_others(void **state)
+{
+    static const struct join sizes[] = { { { 8 }, 0, 6, 2, false }, { { 16 }, 0, 4, 3, false } };
+
+    (void)state;
+    run_all("first map again", build_first_again, sizes, sizeof sizes / sizeof *sizes);
+    run_all("twins", build_twins, sizes, sizeof sizes / sizeof *sizes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -126,6 +176,7 @@ int main(void)
         cmocka_unit_test(concatenations_agree),
         cmocka_unit_test(dense_rows_are_joined_too),
         cmocka_unit_test(growing_chains_agree),
+        cmocka_unit_test(copies_stay_where_the_next_norm_wants_others),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

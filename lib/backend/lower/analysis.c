@@ -275,14 +275,15 @@ static bool reads_as_norm(const struct fx_lowering *l, const struct fx_node *u, 
     return true;
 }
 
-/* A chain whose values only norms that train, with one eps, read, the whole of it among them: what
- * each norm hands on is linear in sums over the batch, so the part that needs them is added once.
- */
+/* A chain whose values only norms that train, with one eps, read, the whole of it among them, and
+ * none a value that has grown since: what each norm hands on is linear in sums over the batch, so
+ * the part that needs them is added once. */
 static void find_gathering(struct fx_lowering *l, int chain)
 {
     struct fx_concat_chain *g = &l->chains[chain];
     float eps = -1;
     bool reads_tip = false;
+    int link = -1; /* the last so far */
 
     for (int i = 0; i < l->graph->n_nodes; i++) {
         const struct fx_node *u = &l->graph->nodes[i];
@@ -292,10 +293,12 @@ static void find_gathering(struct fx_lowering *l, int chain)
 
             if (l->uses[v].chain != chain)
                 continue;
-            if (!reads_as_norm(l, u, j, chain, &eps))
+            if (!reads_as_norm(l, u, j, chain, &eps) || (link >= 0 && v != link))
                 return;
             reads_tip = reads_tip || v == g->tip;
         }
+        if (l->uses[i].chain == chain && u->kind == FX_NODE_CONCAT)
+            link = i;
     }
     g->gathers = reads_tip;
     g->eps = eps;
