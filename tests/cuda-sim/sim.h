@@ -19,6 +19,9 @@ enum { MAX_BLOCK_THREADS = 1024, MAX_BLOCK_DEPTH = 64, MAX_GRID_HEIGHT = 65535 }
  * runtime.  `name` is kept: a literal. */
 cudaError_t enqueue(cudaStream_t stream, const char *name, std::function<void()> run);
 
+/* For work while it runs: events behind it are so much later. */
+void spend(double ms);
+
 /* Whether what is put on the stream goes into a graph. */
 bool is_captured(cudaStream_t stream);
 

@@ -2,6 +2,8 @@
  * a group at a time, on the stream. */
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
+#include <jansson.h>
 #include <map>
 #include <memory>
 #include <tuple>
@@ -27,6 +29,7 @@ struct fx_cudnn {
     std::vector<cudaStream_t> streams; /* empty: a description, nothing runs */
     size_t workspace_limit;
     std::map<plan_key, std::unique_ptr<fx_cudnn_plan>> plans;
+    struct fx_plan_cache tuned; /* of plans that are not its own */
 };
 
 namespace cuda_sim
@@ -251,7 +254,8 @@ enum fx_status fx_cudnn_open(struct fx_cudnn **cudnn, const cudaStream_t *stream
     *cudnn = nullptr;
     if (error != cudaSuccess)
         return fx_fail(err, FX_EDEVICE, "cuDNN: %s", cudaGetErrorString(error));
-    *cudnn = new fx_cudnn{ { streams, streams + n_streams }, workspace_limit, {} };
+    *cudnn = new fx_cudnn{ { streams, streams + n_streams }, workspace_limit, {}, {} };
+    fx_plan_cache_open(&(*cudnn)->tuned, "CUDA simulator, tuned");
     return FX_OK;
 }
 
@@ -261,12 +265,16 @@ enum fx_status fx_cudnn_open_description(struct fx_cudnn **cudnn, const char *js
     *cudnn = nullptr;
     if (json[0] != '{')
         return fx_fail(err, FX_EINPUT, "cuDNN: not a description of a device");
-    *cudnn = new fx_cudnn{ {}, workspace_limit, {} };
+    *cudnn = new fx_cudnn{ {}, workspace_limit, {}, {} };
     return FX_OK;
 }
 
 void fx_cudnn_close(struct fx_cudnn *cudnn)
 {
+    if (!cudnn)
+        return;
+    fx_plan_cache_save(&cudnn->tuned);
+    fx_plan_cache_close(&cudnn->tuned);
     delete cudnn;
 }
 
@@ -277,7 +285,8 @@ enum fx_status fx_cudnn_plan_get(const struct fx_cudnn_plan **plan, struct fx_cu
     const fx_cudnn_shape &s = *shape;
 
     *plan = nullptr;
-    if (!is_sound(s) || cudnn->workspace_limit < workspace_bytes(s, direction))
+    if (!is_sound(s) || cudnn->workspace_limit < workspace_bytes(s, direction) ||
+        made_up_ms(made_up::CONVOLUTION) < 0)
         return fx_fail(err, FX_EDEVICE, "cuDNN: no engine for %d to %d channels, %d x %d", s.c_in,
                        s.c_out, s.kernel, s.kernel);
     std::unique_ptr<fx_cudnn_plan> &entry =
@@ -289,8 +298,16 @@ enum fx_status fx_cudnn_plan_get(const struct fx_cudnn_plan **plan, struct fx_cu
     return FX_OK;
 }
 
-void fx_cudnn_save(struct fx_cudnn *)
+struct fx_plan_cache *fx_cudnn_tuned(struct fx_cudnn *cudnn)
 {
+    const char *tune = getenv("FUSION_CUDNN_TUNE");
+
+    return tune && strcmp(tune, "1") == 0 ? &cudnn->tuned : nullptr;
+}
+
+void fx_cudnn_save(struct fx_cudnn *cudnn)
+{
+    fx_plan_cache_save(&cudnn->tuned);
 }
 
 void fx_cudnn_plan_facts(const struct fx_cudnn_plan *plan, struct fx_cudnn_facts *facts)
@@ -319,6 +336,7 @@ enum fx_status fx_cudnn_run(const struct fx_cudnn_plan *plan, int lane, void *x,
         return fx_fail(err, FX_EFAIL,
                        "cuDNN: a plan's first run, which loads kernels, is captured");
     cudaError_t error = enqueue(streams[(size_t)lane], "a convolution", [=] {
+        spend(made_up_ms(made_up::CONVOLUTION));
         scribble(workspace, n_workspace);
         run(s, direction, vx, vw, vy);
     });

@@ -202,7 +202,10 @@ enum fx_status fx_gemm_run(const struct fx_gemm_plan *plan, cudaStream_t stream,
 
     if (wrong)
         return fx_fail(err, FX_EFAIL, "cuBLASLt: %s", wrong);
+    if (made_up_ms(made_up::PRODUCT) < 0)
+        return fx_fail(err, FX_EFAIL, "cuBLASLt: a made-up failure");
     cudaError_t error = enqueue(stream, "a product", [=] {
+        spend(made_up_ms(made_up::PRODUCT) + made_up_ms(made_up::DEPTH) * s.k);
         scribble(workspace, GEMM_WORKSPACE);
         for (int lane = 0; lane < s.n_lanes; lane++)
             multiply_lane(s, lane, va, vb, vc);

@@ -26,6 +26,12 @@ struct values {
 void multiply_add(size_t m, size_t n, size_t k, const std::vector<float> &a,
                   const std::vector<float> &b, std::vector<double> &c);
 
+/* Made-up times, for what is chosen by time: CUDA_SIM_MS, "A B C", are milliseconds of a product,
+ * of each term of its sums, and of a convolution.  A negative one fails: a product when it is run,
+ * a convolution when it is planned. */
+enum class made_up { PRODUCT, DEPTH, CONVOLUTION };
+double made_up_ms(made_up of);
+
 /* What a vendor's library may do to the workspace that it is given. */
 void scribble(void *workspace, size_t bytes);
 

@@ -8,6 +8,7 @@
 
 #include "sim_random.h"
 #include "sim_runtime.h"
+#include "sim.h"
 
 namespace cuda_sim
 {
@@ -30,12 +31,19 @@ const char *running_name()
     return running;
 }
 
+static double spent_ms;
+
+void spend(double ms)
+{
+    spent_ms += ms;
+}
+
 static double clock_ms()
 {
     timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6 + spent_ms;
 }
 
 static void run_next()

@@ -71,6 +71,24 @@ in_pieces() {
     same_run whole eager
 }
 
+# The convolution is the fastest by the first times, the product by the others.
+@test "with FUSION_CUDNN_TUNE=1 in the way that was chosen first" {
+    need_simulator
+    settings=(--device cuda --epochs 1 --batch 6 --experts dense)
+    expert-load -q --arch densenet121:growth=4,blocks=1-1-1-1 --classes 5 --init 1 -o dense
+    export FUSION_CUDNN_TUNE=1 FUSION_CACHE_DIR
+    local cudnn="1e6 0 0" whole="0 0 1e6"
+    FUSION_CACHE_DIR=$PWD/one CUDA_SIM_MS=$cudnn in_pieces whole
+    FUSION_CACHE_DIR=$PWD/two CUDA_SIM_MS=$cudnn train often --steps 2 >/dev/null
+    FUSION_CACHE_DIR=$PWD/two CUDA_SIM_MS=$whole train often --steps 4 >/dev/null
+    FUSION_CACHE_DIR=$PWD/two CUDA_SIM_MS=$whole train often >often.jsonl
+    same_run whole often
+    grep -q '"way":"cudnn"' two/cudnn-plans.json
+    FUSION_CACHE_DIR=$PWD/three CUDA_SIM_MS=$whole train other >other.jsonl
+    grep -q '"way":"whole"' three/cudnn-plans.json
+    run -1 diff <(timeless whole.jsonl) <(timeless other.jsonl)
+}
+
 @test "a run that was begun on ref goes on here" {
     settings=(--device cuda --epochs 1)
     train mixed --steps 2 --device ref >/dev/null

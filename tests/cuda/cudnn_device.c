@@ -91,10 +91,10 @@ cudaError_t cudaGetLastError(void)
     return cudaSuccess;
 }
 
-cudaError_t cudaEventCreate(cudaEvent_t *event)
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned int flags)
 {
     *event = (cudaEvent_t)(void *)&device.marks[device.n_events++];
-    return cudaSuccess;
+    return flags == cudaEventDefault ? cudaSuccess : cudaErrorInvalidValue;
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event)

@@ -39,6 +39,13 @@ says() {
     says profile/resnet18 ok " ms in "
 }
 
+@test "the ways of the weight gradients that a timing has chosen are counted" {
+    need_simulator
+    CUDA_SIM_MS="1e6 0 0" sim step/densenet121/default tuned/densenet121
+    says tuned/densenet121 ok ", 1x1 weights: "
+    assert_output --regexp "times step/densenet121/default, 1x1 weights: [0-9]+ cudnn\$"
+}
+
 @test "bench/timeline foretells the nodes of the graph that a step is recorded as" {
     need_simulator
     foretells() { # ARCH FUSION OPTION...

@@ -266,11 +266,8 @@ void fx_cuda_compiled_fini(struct fx_program *program)
     for (int lane = 0; lane < FX_MAX_LANES_OF_GRAPH; lane++) {
         struct fx_compiled *compiled = program->compiled[lane];
 
-        for (int i = 0; compiled && i < program->lowered.lanes[lane].n_instrs; i++) {
-            fx_gemm_plan_destroy(compiled[i].product);
-            fx_gemm_plan_destroy(compiled[i].weights[0]);
-            fx_gemm_plan_destroy(compiled[i].weights[1]);
-        }
+        for (int i = 0; compiled && i < program->lowered.lanes[lane].n_instrs; i++)
+            fx_compiled_clear(&compiled[i]);
         free(compiled);
         program->compiled[lane] = NULL;
     }

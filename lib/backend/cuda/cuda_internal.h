@@ -53,13 +53,21 @@ struct fx_lane_batch {
 
 /* The compiled form of an instruction: which members are used depends on its kind. */
 struct fx_compiled {
-    const struct fx_cudnn_plan *conv; /* borrowed from the device's library */
+    const struct fx_cudnn_plan *conv; /* borrowed from the device's library; NULL: a product */
     struct fx_gemm_plan *product;     /* owned: of values, or of their gradients, or of parts */
     struct fx_gemm_plan *weights[2];  /* owned: of a weight's gradient, = and += */
     int n_parts;                      /* of the pixels (parts.h); 0: `weights` are used */
     size_t side_bytes;                /* workspace of each side stream */
     int after; /* the weight gradient to wait for; 0: none (wgrad_stream_internal.h) */
 };
+
+static inline void fx_compiled_clear(struct fx_compiled *compiled)
+{
+    fx_gemm_plan_destroy(compiled->product);
+    fx_gemm_plan_destroy(compiled->weights[0]);
+    fx_gemm_plan_destroy(compiled->weights[1]);
+    *compiled = (struct fx_compiled){ 0 };
+}
 
 /* A sequence of passes captured as a CUDA graph. */
 struct fx_capture {

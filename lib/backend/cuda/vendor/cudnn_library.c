@@ -64,7 +64,7 @@ static void open_cache(struct fx_cudnn *cudnn, const char *card, int n_sms, int 
     snprintf(name, sizeof name, "%s, %d SMs, driver %d, runtime %d, cuDNN %zu%s%s", card, n_sms,
              driver, runtime, cudnnGetVersion(), cudnn->n_handles == 0 ? ", described" : "",
              cudnn->tunes ? ", tuned" : "");
-    fx_cudnn_cache_open(&cudnn->cache, name);
+    fx_plan_cache_open(&cudnn->cache, name);
 }
 
 /* The cache for the device that is there. */
@@ -173,9 +173,14 @@ enum fx_status fx_cudnn_open_description(struct fx_cudnn **cudnn, const char *js
     return hand_out(cudnn, status);
 }
 
+struct fx_plan_cache *fx_cudnn_tuned(struct fx_cudnn *cudnn)
+{
+    return cudnn->tunes ? &cudnn->cache : NULL;
+}
+
 void fx_cudnn_save(struct fx_cudnn *cudnn)
 {
-    fx_cudnn_cache_save(&cudnn->cache);
+    fx_plan_cache_save(&cudnn->cache);
 }
 
 void fx_cudnn_close(struct fx_cudnn *cudnn)
@@ -183,7 +188,7 @@ void fx_cudnn_close(struct fx_cudnn *cudnn)
     if (!cudnn)
         return;
     fx_cudnn_save(cudnn);
-    fx_cudnn_cache_close(&cudnn->cache);
+    fx_plan_cache_close(&cudnn->cache);
     for (int i = 0; i < cudnn->n_plans; i++) {
         fx_descriptors_fini(&cudnn->plans[i]->set);
         free(cudnn->plans[i]);

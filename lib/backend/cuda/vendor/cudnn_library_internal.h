@@ -1,39 +1,10 @@
-/* Private to the cuDNN door: the plans of earlier runs, in one JSON file for all devices.
- *
- *     { "fusion-tools": "cudnn-plans", "version": 1,
- *       "devices": { DEVICE: { PLAN: { "engine": 62, "knobs": [[2, 0], [13, 1]] }, ... }, ... } }
- *
- * DEVICE names everything that decides which engines there are, PLAN the shape and the direction.
- * The file is a cache: it may be missing, damaged or not writable, and nothing fails for it. */
+/* Private to the cuDNN door: the library for one device, its plans, and their entries in the cache.
+ */
 #ifndef FX_BACKEND_CUDA_VENDOR_CUDNN_LIBRARY_INTERNAL_H
 #define FX_BACKEND_CUDA_VENDOR_CUDNN_LIBRARY_INTERNAL_H
 
+#include "backend/cuda/plan_cache.h"
 #include "backend/cuda/vendor/cudnn_engine_internal.h"
-
-#include <jansson.h>
-
-struct fx_cudnn_cache {
-    char *path;    /* owned; NULL: there is no place for a cache */
-    char *device;  /* owned */
-    json_t *known; /* owned: plans of the device in the file */
-    json_t *fresh; /* owned: plans that are to be added to it */
-};
-
-/* fx_cudnn_cache_open: reads what the file has for a device; a name, copied. */
-void fx_cudnn_cache_open(struct fx_cudnn_cache *cache, const char *device);
-void fx_cudnn_cache_close(
-    struct fx_cudnn_cache *cache); /* accepts a zeroed record; saves nothing */
-
-bool fx_cudnn_cache_find(const struct fx_cudnn_cache *cache, const char *plan,
-                         struct fx_cudnn_choice *choice);
-void fx_cudnn_cache_add(struct fx_cudnn_cache *cache, const char *plan,
-                        const struct fx_cudnn_choice *choice);
-
-/* fx_cudnn_cache_save: adds the fresh plans to what the file holds by now; whoever reads it sees
- * the old or the new one.  Of two runs that save at the same moment one may be forgotten. */
-void fx_cudnn_cache_save(struct fx_cudnn_cache *cache);
-
-/* Private to the cuDNN door: the library for one device, and its plans. */
 
 enum { FX_CUDNN_TEXT_BYTES = 192 };
 
@@ -45,7 +16,7 @@ struct fx_cudnn {
     cudnnBackendDescriptor_t device; /* in description */
     size_t workspace_limit;
     bool tunes; /* plans that are not in the cache are timed */
-    struct fx_cudnn_cache cache;
+    struct fx_plan_cache cache;
     struct fx_cudnn_plan **plans; /* owned */
     int n_plans, cap_plans;
 };
@@ -63,6 +34,12 @@ struct fx_cudnn_plan {
     enum fx_cudnn_origin origin;
     char knobs[FX_CUDNN_TEXT_BYTES], notes[FX_CUDNN_TEXT_BYTES];
 };
+
+/* fx_cudnn_choice_find: what the cache has for a plan; false: nothing. */
+bool fx_cudnn_choice_find(struct fx_cudnn_choice *choice, const struct fx_plan_cache *cache,
+                          const char *plan);
+void fx_cudnn_choice_add(const struct fx_cudnn_choice *choice, struct fx_plan_cache *cache,
+                         const char *plan);
 
 /* fx_cudnn_fit: makes the choice the plan's engine; false, and why in plan->set.why, if it is not
  * fit to use or lacks a wanted numerical note. */

@@ -76,11 +76,12 @@ static enum fx_status build(struct fx_cudnn_plan *plan, struct fx_cudnn *cudnn, 
     plan->n_graph = plan->set.n;
     if (plan->set.status != CUDNN_STATUS_SUCCESS)
         return fx_fail(err, FX_EDEVICE, "cuDNN: %s: %s", plan->name, plan->set.why);
-    if (fx_cudnn_cache_find(&cudnn->cache, plan->name, &cached) && fx_cudnn_fit(plan, &cached, 0)) {
+    if (fx_cudnn_choice_find(&cached, &cudnn->cache, plan->name) &&
+        fx_cudnn_fit(plan, &cached, 0)) {
         plan->origin = FX_CUDNN_CACHED;
     } else {
         FX_TRY(choose(plan, err));
-        fx_cudnn_cache_add(&cudnn->cache, plan->name, &plan->choice);
+        fx_cudnn_choice_add(&plan->choice, &cudnn->cache, plan->name);
     }
     fx_cudnn_print_knobs(plan->knobs, sizeof plan->knobs, &plan->choice);
     fx_cudnn_print_notes(plan->notes, sizeof plan->notes, &plan->engine);

@@ -11,6 +11,7 @@
 #ifndef FX_BACKEND_CUDA_VENDOR_CUDNN_PLAN_H
 #define FX_BACKEND_CUDA_VENDOR_CUDNN_PLAN_H
 
+#include "backend/cuda/plan_cache.h"
 #include "backend/lower/lower.h"
 #include "base/status.h"
 
@@ -56,8 +57,10 @@ enum fx_status fx_cudnn_plan_get(const struct fx_cudnn_plan **plan, struct fx_cu
                                  enum fx_conv_direction direction,
                                  struct fx_err *err) FX_MUST_CHECK;
 
-/* fx_cudnn_save: adds the plans made since the last call to the cache,
- * ${FUSION_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/fusion-tools}/cudnn-plans.json.  A cache that
+/* fx_cudnn_tuned: where choices by timing are kept, borrowed; NULL without FUSION_CUDNN_TUNE=1. */
+struct fx_plan_cache *fx_cudnn_tuned(struct fx_cudnn *cudnn);
+
+/* fx_cudnn_save: adds the plans made since the last call to the cache (plan_cache.h).  One that
  * cannot be written costs the next start some time and nothing else: only a message. */
 void fx_cudnn_save(struct fx_cudnn *cudnn);
 

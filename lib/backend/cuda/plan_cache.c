@@ -1,5 +1,5 @@
 /* The cache of plans on disk: read leniently, written atomically. */
-#include "backend/cuda/vendor/cudnn_library_internal.h"
+#include "backend/cuda/plan_cache.h"
 
 #include "base/env.h"
 #include "base/io.h"
@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <libgen.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,89 +83,52 @@ static json_t *read_file(const char *path, bool again)
     return empty_file();
 }
 
-void fx_cudnn_cache_open(struct fx_cudnn_cache *cache, const char *device)
+void fx_plan_cache_open(struct fx_plan_cache *cache, const char *device)
 {
-    *cache = (struct fx_cudnn_cache){ .path = cache_path(), .device = strdup(device) };
+    *cache = (struct fx_plan_cache){ .path = cache_path(), .device = strdup(device) };
     if (!cache->path)
         fx_log_verbose("no FUSION_CACHE_DIR, XDG_CACHE_HOME or HOME: cuDNN plans are not kept");
     json_t *root = cache->path ? read_file(cache->path, false) : NULL;
-    cache->known = json_incref(json_object_get(json_object_get(root, "devices"), device));
+    json_t *known = json_object_get(json_object_get(root, "devices"), device);
+    cache->known = json_is_object(known) ? json_incref(known) : json_object();
     cache->fresh = json_object();
     json_decref(root);
 }
 
-void fx_cudnn_cache_close(struct fx_cudnn_cache *cache)
+void fx_plan_cache_close(struct fx_plan_cache *cache)
 {
     json_decref(cache->known);
     json_decref(cache->fresh);
     free(cache->device);
     free(cache->path);
-    *cache = (struct fx_cudnn_cache){ 0 };
+    *cache = (struct fx_plan_cache){ 0 };
 }
 
 /* ---- plans ------------------------------------------------------------------------------------
  */
 
-static bool read_int(const json_t *value, int *to)
+const json_t *fx_plan_cache_find(const struct fx_plan_cache *cache, const char *plan)
 {
-    json_int_t i = json_integer_value(value);
+    const json_t *fresh = json_object_get(cache->fresh, plan);
 
-    if (!json_is_integer(value) || i < 0 || i > INT_MAX)
-        return false;
-    *to = (int)i;
-    return true;
+    return fresh ? fresh : json_object_get(cache->known, plan);
 }
 
-static bool read_knobs(const json_t *knobs, struct fx_cudnn_choice *choice)
+void fx_plan_cache_complain(const struct fx_plan_cache *cache, const char *plan)
 {
-    size_t i;
-    json_t *knob;
-
-    if (!json_is_array(knobs) || json_array_size(knobs) > CUDNN_KNOB_TYPE_COUNTS)
-        return false;
-    json_array_foreach(knobs, i, knob)
-    {
-        const json_t *value = json_array_get(knob, 1);
-        if (!read_int(json_array_get(knob, 0), &choice->knobs[i].type) || !json_is_integer(value))
-            return false;
-        choice->knobs[i].value = json_integer_value(value);
-    }
-    choice->n_knobs = (int)i;
-    return true;
-}
-
-bool fx_cudnn_cache_find(const struct fx_cudnn_cache *cache, const char *plan,
-                         struct fx_cudnn_choice *choice)
-{
-    const json_t *entry = json_object_get(cache->known, plan);
-
-    *choice = (struct fx_cudnn_choice){ 0 };
-    if (!entry)
-        return false;
-    if (read_int(json_object_get(entry, "engine"), &choice->engine) &&
-        read_knobs(json_object_get(entry, "knobs"), choice))
-        return true;
     fx_log_info("%s: %s: damaged; the plan is chosen anew", cache->path, plan);
-    return false;
 }
 
-void fx_cudnn_cache_add(struct fx_cudnn_cache *cache, const char *plan,
-                        const struct fx_cudnn_choice *choice)
+void fx_plan_cache_add(struct fx_plan_cache *cache, const char *plan, json_t *entry)
 {
-    json_t *knobs = json_array();
-
-    for (int i = 0; i < choice->n_knobs; i++)
-        json_array_append_new(
-            knobs, json_pack("[i, I]", choice->knobs[i].type, (json_int_t)choice->knobs[i].value));
-    json_object_set_new(cache->fresh, plan,
-                        json_pack("{s:i, s:o}", "engine", choice->engine, "knobs", knobs));
+    json_object_set_new(cache->fresh, plan, entry);
 }
 
 /* ---- writing ----------------------------------------------------------------------------------
  */
 
 /* The file's content with the fresh plans in it; owned, NULL when memory is short. */
-static char *merged_text(const struct fx_cudnn_cache *cache)
+static char *merged_text(const struct fx_plan_cache *cache)
 {
     json_t *root = read_file(cache->path, true);
     json_t *devices = json_object_get(root, "devices");
@@ -197,7 +159,7 @@ static enum fx_status write_file(const char *path, const char *text, struct fx_e
     return status;
 }
 
-void fx_cudnn_cache_save(struct fx_cudnn_cache *cache)
+void fx_plan_cache_save(struct fx_plan_cache *cache)
 {
     struct fx_err err = { 0 };
 
@@ -208,6 +170,7 @@ void fx_cudnn_cache_save(struct fx_cudnn_cache *cache)
         fx_log_verbose("%s: out of memory; cuDNN plans are not kept", cache->path);
     else if (write_file(cache->path, text, &err) != FX_OK)
         fx_log_verbose("%s; cuDNN plans are not kept", err.msg);
+    json_object_update(cache->known, cache->fresh);
     json_object_clear(cache->fresh);
     free(text);
 }
