@@ -54,6 +54,18 @@ both() {
     assert_output "$expected"
 }
 
+@test "a locale with decimal commas" {
+    localedef -i de_DE -f UTF-8 "$PWD/de_DE.UTF-8" || skip "no localedef, or it lacks de_DE"
+    run_of fractions 2 40.56 2
+    for script in fusion-table fusion-spread; do
+        run -0 $script fractions
+        assert_output --partial " 40.56 "
+        local expected=$output
+        LOCPATH=$PWD LC_ALL=de_DE.UTF-8 run -0 $script fractions
+        assert_output "$expected"
+    done
+}
+
 @test "images seen are those before the fusion and during it" {
     both ex "5 5"
     seen fusion-spread out/runs/resnet-gated # nothing is asked about the experts
