@@ -35,14 +35,16 @@ TENSORBOARD ?=#                             a folder: event files of TensorBoard
 RUNNER ?=#                                  starts the tools of a run: RUNNER NAME TOOL OPTION...
 # ARCH_FAMILY: a small member of a family, as ARCH_resnet=resnet18:width=16.
 
-# What make itself cannot take for a name, before rules are made of it.
-not_a_name = $(or $(word 2,[$(1)]),$(findstring :,$(1)),$(findstring %,$(1)),$(if $(1),,empty))
-$(foreach v,OUT EXPERTS,$(if $(call not_a_name,$($(v))),$(error $(v)=$($(v)): one folder, \
-	without blanks and without : and %)))
+# What make or a shell would not take for a name, before rules are made of it.
+SPECIAL := ' " ` \ ; & | < > ( ) * ? [ ] \# $$
+not_a_name = $(word 2,[$(1)])$(filter -%,$(1))$(foreach c,$(2) $(SPECIAL),$(findstring $(c),$(1)))
+bad_names = $(foreach v,$(1),$(if $(strip $(call not_a_name,$($(v)),$(2))),$(error \
+	$(v)=$($(v)): $(3), without blanks, - in front, and $(strip $(2) $(SPECIAL)))))
+$(call bad_names,OUT EXPERTS,: %,one folder)
+$(call bad_names,DATA HOLDOUT SHARES WANDB TENSORBOARD,,one name)
+$(foreach v,OUT EXPERTS,$(if $($(v)),,$(error $(v)=: one folder)))
 $(if $(filter [2] [3] [4] [5] [6] [7] [8],[$(EXPERT_COUNT)]),,$(error \
 	EXPERT_COUNT=$(EXPERT_COUNT): from 2 to 8))
-$(foreach v,DATA HOLDOUT SHARES WANDB TENSORBOARD,$(if $(word 2,[$($(v))]),$(error \
-	$(v)=$($(v)): one name, without blanks)))
 
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -ec

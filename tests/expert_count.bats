@@ -125,7 +125,7 @@ real() {
     run -2 real SHARES=irid INIT=1 resnet-concatenation
     assert_output --partial "SHARES=irid: no such file; nor is it a rule of cifar-prep.  Stop."
     run -2 real SHARES='a b' INIT=1 resnet-concatenation
-    assert_output --partial "SHARES=a b: one name, without blanks.  Stop."
+    assert_output --partial "SHARES=a b: one name, without blanks, "
     cifar-prep -q -o d.safetensors tiny.tar.gz
     run -2 real DATA=d.safetensors SHARES=full INIT=1 resnet-concatenation
     assert_output --partial "SHARES=full: DATA=d.safetensors has its own already; give the archive"

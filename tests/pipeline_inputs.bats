@@ -45,13 +45,14 @@ url=https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz
 
 @test "names that make cannot take, and folders that cannot be written" {
     local name
-    for name in "a b" "a " a:b a%b ""; do
-        refused "OUT=$name: one folder, without blanks and without : and %" OUT="$name" INIT=1 \
-            all-fusions
+    for name in "a b" "a " a:b a%b -o "a'b" 'a"b' 'a\b' 'a;touch b' 'a#b' 'a*' 'a(b)' '' 'a&b'; do
+        refused "OUT=*: one folder*" OUT="$name" INIT=1 all-fusions
     done
+    refused 'OUT=a$b: one folder, *' OUT='a$$b' INIT=1 all-fusions
     refused "EXPERTS=a b: one folder, *" EXPERTS="a b" experts
     for name in DATA HOLDOUT WANDB TENSORBOARD; do
-        refused "$name=a b: one name, without blanks" "$name=a b" INIT=1 all-fusions
+        refused "$name=a b: one name, without blanks, *" "$name=a b" INIT=1 all-fusions
+        refused "$name=a'b: one name, without blanks, *" "$name=a'b" INIT=1 all-fusions
     done
     refused "OUT=archive.tar.gz/out: archive.tar.gz is no folder; give another OUT" \
         OUT=archive.tar.gz/out INIT=1 -j4 all-fusions

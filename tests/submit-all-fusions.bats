@@ -163,7 +163,7 @@ need another OUT"
         DATA=none.tar.gz
     refused 3 "EXPERTS=*: no such file: densenet/expert_0_best.pth and 15 more; $fresh" INIT=
     refused 3 "DATA=none: no such file; *gz" --experts DATA=none INIT=
-    fails_with 2 "*.mk:*: ??? OUT=a b: one folder, without blanks *" "$submit" OUT="a b"
+    fails_with 2 "*.mk:*: ??? OUT=a b: one folder, without blanks, *" "$submit" OUT="a b"
     touch archive
     refused 3 "HOLDOUT=none: no such file; *" DATA=archive HOLDOUT=none
     refused 2 "DEVICE=gpu: unknown; there are auto, cpu, ref, cuda, cuda:N" DEVICE=gpu
