@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "checkpoint/checkpoint.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,15 +80,28 @@ static void differ(struct fx_state_dict *dict, struct fx_differences *diffs, int
     ++*count;
 }
 
-/* Counters need not be I64: {name: tensor.half() for ...} has changed them, too. */
+/* A counter of another dtype, as {name: tensor.half() for ...} makes it; false: it is not one whole
+ * number, or not one that a float holds. */
+static bool read_counter(const struct fx_tensor *tensor, int64_t *count)
+{
+    float number = 0;
+    bool is_inexact;
+
+    if (tensor->n_bytes != fx_dtype_bytes(tensor->dtype) ||
+        fx_convert_to_f32(tensor->dtype, tensor->data, 1, &number, &is_inexact, NULL) != FX_OK ||
+        is_inexact || !(fabsf(number) < 0x1p63f))
+        return false;
+    *count = (int64_t)number;
+    return (float)*count == number;
+}
+
 static bool is_convertible(const struct fx_tensor *tensor, enum fx_dtype to)
 {
     enum fx_dtype from = tensor->dtype;
     int64_t count;
 
     if (to == FX_I64)
-        return tensor->n_bytes == fx_dtype_bytes(from) &&
-               fx_convert_to_i64(from, tensor->data, &count);
+        return from == to || read_counter(tensor, &count);
     return from == to || from == FX_F64 || from == FX_F16 || from == FX_BF16;
 }
 
@@ -237,7 +251,7 @@ enum fx_status fx_state_dict_fetch(void *ctx, const struct fx_tensor *tensor, vo
     if (!source)
         return FX_OK; /* a counter that no file had */
     if (tensor->dtype == FX_I64) {
-        fx_convert_to_i64(source->dtype, source->data, buf);
+        read_counter(source, buf);
         return FX_OK;
     }
     return fx_convert_to_f32(source->dtype, source->data, tensor->n_bytes / sizeof(float), buf,

@@ -148,34 +148,6 @@ enum fx_status fx_convert_to_f32(enum fx_dtype dtype, const void *src, size_t n,
     return FX_OK;
 }
 
-bool fx_convert_to_i64(enum fx_dtype dtype, const void *src, int64_t *value)
-{
-    const double limit = 9223372036854775808.0; /* 2^63 */
-    bool is_inexact = false;
-    double number;
-    int32_t i32;
-
-    if (dtype == FX_I64) {
-        memcpy(value, src, sizeof *value);
-        return true;
-    }
-    if (dtype == FX_F64) {
-        memcpy(&number, src, sizeof number);
-    } else if (dtype == FX_I32) {
-        memcpy(&i32, src, sizeof i32);
-        number = i32;
-    } else if (fx_dtype_bytes(dtype) <= sizeof(float) && dtype != FX_F8_E4M3 &&
-               dtype != FX_F8_E5M2) {
-        number = element(dtype, src, 0, &is_inexact);
-    } else {
-        return false;
-    }
-    if (!(number >= -limit && number < limit))
-        return false;
-    *value = (int64_t)number;
-    return !is_inexact && (double)*value == number;
-}
-
 size_t fx_tensor_count_nonfinite(const struct fx_tensor *tensor)
 {
     enum fx_dtype dtype = tensor->dtype;

@@ -98,10 +98,6 @@ char *fx_shape_text(int n_dims, const int64_t *shape, char *buf, size_t n);
 enum fx_status fx_convert_to_f32(enum fx_dtype dtype, const void *src, size_t n, float *dst,
                                  bool *inexact, struct fx_err *err) FX_MUST_CHECK;
 
-/* One number, exactly: false when it is no whole number that fits, or of a dtype that is not
- * converted (C64, U64, F8). */
-bool fx_convert_to_i64(enum fx_dtype dtype, const void *src, int64_t *value);
-
 /* How many of the tensor's values are no finite number as f32 (NaN, infinities, f64 beyond f32);
  * 0 for whole numbers.  The data must be there. */
 size_t fx_tensor_count_nonfinite(const struct fx_tensor *tensor);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char kind[] = "cudnn-plans";
 enum { VERSION = 1 };
@@ -65,17 +66,22 @@ static void complain(const char *path, const json_t *root, const json_error_t *w
  * written, when what is wrong with it has been said. */
 static json_t *read_file(const char *path, bool again)
 {
+    struct fx_input in;
+    struct fx_err err = { 0 };
+    json_t *root;
     json_error_t why;
-    FILE *in = fopen(path, "re");
 
-    if (!in) {
-        if (errno != ENOENT && !again)
-            fx_log_verbose("%s: %s; cuDNN plans are chosen anew", path, strerror(errno));
+    if (access(path, F_OK) != 0 && errno == ENOENT)
+        return empty_file();
+    if (fx_input_open(&in, path, &err) != FX_OK) {
+        if (!again)
+            fx_log_verbose("%s; cuDNN plans are chosen anew", err.msg);
         return empty_file();
     }
-    json_t *root = json_loadf(in, JSON_REJECT_DUPLICATES, &why);
-    fclose(in);
-    if (root && is_ours(root))
+    enum fx_status status =
+        fx_json_parse((const char *)in.bytes, in.n_bytes, JSON_REJECT_DUPLICATES, &root, &why);
+    fx_input_close(&in);
+    if (status == FX_EFAIL || (root && is_ours(root)))
         return root;
     if (!again)
         complain(path, root, &why);
