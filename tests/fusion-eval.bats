@@ -236,16 +236,24 @@ expert_0_msp_auroc"
     fails_with 3 "fusion-eval: cut.safetensors: *" measure --logits l.safetensors cut.safetensors
     local kind="is a data set, not a checkpoint or experts stream; fusion-train writes one, *"
     fails_with 3 "fusion-eval: *data.safetensors: $kind" measure "$data"
-    fails_with 2 "fusion-eval: --logits -: the metrics go there (-o)" \
+    fails_with 2 "fusion-eval: stdout: another output goes there" \
         measure --logits - "$run/best.safetensors"
-    fails_with 2 "fusion-eval: --predictions p: --confusion goes there" \
-        measure --predictions p --confusion p "$run/best.safetensors"
+    mkdir d && ln -s d e && ln -s "$PWD/d/p" q
+    local other
+    for other in d/p ./d/../d/p "$PWD/d/p" e/p; do
+        fails_with 2 "fusion-eval: $other: another output goes there" \
+            measure --confusion d/p --predictions "$other" "$run/best.safetensors"
+        assert_equal "$(ls -A d)" ""
+    done
+    touch d/p
+    fails_with 2 "fusion-eval: $PWD/d/p: another output goes there" \
+        measure -o d/p --predictions q "$run/best.safetensors"
     fails_with 2 "fusion-eval: --temperature fit: --split val has images that it is fitted on; *" \
         measure --temperature fit --split val "$run/best.safetensors"
     fails_with 3 "fusion-eval: stdin: $kind" measure - <"$data"
     fails_with 2 "fusion-eval: b: one checkpoint at a time" measure a b
     assert_not_exists l.safetensors
-    assert_not_exists p
+    assert_equal "$(ls -A d; cat d/p)" p
 }
 
 # with_value NAME VALUE: bad.safetensors, a copy of best with VALUE (Python) at a tensor's head.

@@ -126,25 +126,6 @@ static enum fx_status files_write(const struct args *args, struct evaluation *ev
     return FX_OK;
 }
 
-/* Each output needs a file of its own. */
-static enum fx_status check_paths(const struct args *args, struct fx_err *err)
-{
-    static const char *const options[] = { "logits", "confusion", "predictions" };
-    const char *paths[N_FILES], *metrics = args->output ? args->output : "-";
-
-    file_paths(args, paths);
-    for (int i = 0; i < N_FILES; i++) {
-        if (paths[i] && strcmp(paths[i], metrics) == 0)
-            return fx_fail(err, FX_EUSAGE, "--%s %s: the metrics go there (-o)", options[i],
-                           metrics);
-        for (int j = 0; j < i; j++)
-            if (paths[i] && paths[j] && strcmp(paths[i], paths[j]) == 0)
-                return fx_fail(err, FX_EUSAGE, "--%s %s: --%s goes there", options[i], paths[i],
-                               options[j]);
-    }
-    return FX_OK;
-}
-
 /* ---- from the command line to a loaded engine ------------------------------------------------ */
 
 static enum fx_status open_inputs(const struct args *args, struct evaluation *ev,
@@ -356,7 +337,6 @@ static enum fx_status run(struct args *args, struct fx_err *err)
     if (args->baseline && !args->corrupted)
         return fx_fail(err, FX_EUSAGE, "--baseline: has a meaning with --corrupted only");
     FX_TRY(fx_attack_parse(&args->attacked, (uint64_t)args->seed, &args->attack, err));
-    FX_TRY(check_paths(args, err));
     enum fx_status status = evaluate(args, &ev, err);
     evaluation_close(&ev);
     if (status == FX_OK || status == FX_ESTOPPED || status == FX_EDIVERGED)

@@ -54,7 +54,8 @@ void fx_input_close(struct fx_input *in); /* accepts a zeroed record */
 /* A file that appears under its final name only when complete: a temporary file in the same
  * directory, then fsync, rename, fsync of the directory.  With path "-" or NULL the output is
  * stdout, refused with FX_EUSAGE when it is a terminal and `binary` is true.  A path that is a
- * device or a named pipe is written as it stands.  One open record per name. */
+ * device or a named pipe is written as it stands.  FX_EUSAGE if another open record writes to the
+ * same file, however that is spelled, or to stdout. */
 struct fx_output {
     int fd;
     bool is_stdout;

@@ -22,13 +22,16 @@
 /* A name has at most 255 bytes, and what is put round it some 35. */
 enum { N_TEMPS_MAX = 64, NAME_BYTES_SHOWN = 200 };
 static _Atomic(const char *) temps[N_TEMPS_MAX]; /* borrowed from open records */
+static const char *finals[N_TEMPS_MAX];          /* borrowed: the final name of each of temps */
 
-static bool temp_enter(const char *path)
+static bool temp_enter(const char *path, const char *final)
 {
     for (int i = 0; i < N_TEMPS_MAX; i++) {
         const char *empty = NULL;
-        if (atomic_compare_exchange_strong(&temps[i], &empty, path))
+        if (atomic_compare_exchange_strong(&temps[i], &empty, path)) {
+            finals[i] = final;
             return true;
+        }
     }
     return false;
 }
@@ -82,8 +85,11 @@ void fx_output_guard(void)
 /* ---- open -------------------------------------------------------------------------------------
  */
 
+static bool stdout_is_taken; /* by an open record */
+
 static void forget(struct fx_output *out)
 {
+    stdout_is_taken &= !out->is_stdout;
     free(out->path);
     free(out->temp_path);
     *out = (struct fx_output){ .fd = -1 };
@@ -99,6 +105,9 @@ static enum fx_status open_stdout(struct fx_output *out, bool binary, struct fx_
         errno = EBADF;
         return fx_fail_errno(err, "stdout");
     }
+    if (stdout_is_taken)
+        return fx_fail(err, FX_EUSAGE, "stdout: another output goes there");
+    stdout_is_taken = true;
     out->fd = STDOUT_FILENO;
     out->is_stdout = true;
     return FX_OK;
@@ -125,14 +134,44 @@ static char *temp_name(const char *path)
     return name;
 }
 
+/* The folder of a path, as the system knows it. */
+static bool stat_folder(const char *path, struct stat *st)
+{
+    char *copy = strdup(path);
+    bool found = copy && stat(dirname(copy), st) == 0;
+
+    free(copy);
+    return found;
+}
+
+/* Whether two paths, whose last components are no links, are one file. */
+static bool is_same_file(const char *a, const char *b)
+{
+    const char *name_a = strrchr(a, '/'), *name_b = strrchr(b, '/');
+    struct stat in_a, in_b;
+
+    return strcmp(name_a ? name_a + 1 : a, name_b ? name_b + 1 : b) == 0 && stat_folder(a, &in_a) &&
+           stat_folder(b, &in_b) && in_a.st_dev == in_b.st_dev && in_a.st_ino == in_b.st_ino;
+}
+
+/* What is open for writing already would be replaced by what comes later. */
+static enum fx_status check_alone(const char *path, struct fx_err *err)
+{
+    for (int i = 0; i < N_TEMPS_MAX; i++)
+        if (atomic_load(&temps[i]) && is_same_file(path, finals[i]))
+            return fx_fail(err, FX_EUSAGE, "%s: another output goes there", path);
+    return FX_OK;
+}
+
 /* What replaces a file has the permissions of that one; `before` is NULL where there is none. */
 static enum fx_status open_temp(struct fx_output *out, const struct stat *before,
                                 struct fx_err *err)
 {
+    FX_TRY(check_alone(out->path, err));
     out->temp_path = temp_name(out->path);
     if (!out->temp_path)
         return fx_fail(err, FX_EFAIL, "%s: out of memory", out->path);
-    if (!temp_enter(out->temp_path))
+    if (!temp_enter(out->temp_path, out->path))
         return fx_fail(err, FX_EFAIL, "%s: more than %d files open for writing", out->path,
                        N_TEMPS_MAX);
     out->fd = open(out->temp_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, before ? 0600 : 0666);
@@ -207,7 +246,7 @@ enum fx_status fx_output_sync(struct fx_output *out, struct fx_err *err)
 enum fx_status fx_output_commit(struct fx_output *out, struct fx_err *err)
 {
     if (!out->path) {
-        *out = (struct fx_output){ .fd = -1 };
+        forget(out);
         return FX_OK;
     }
     enum fx_status status = fx_output_sync(out, err);
@@ -231,7 +270,7 @@ enum fx_status fx_output_commit(struct fx_output *out, struct fx_err *err)
 void fx_output_abandon(struct fx_output *out)
 {
     if (!out->path) {
-        *out = (struct fx_output){ .fd = -1 };
+        forget(out);
         return;
     }
     if (out->fd >= 0)
