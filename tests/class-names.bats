@@ -27,15 +27,18 @@ says_nothing() {
     assert_equal "$(meta "$1" fine_labels) $(meta "$1" mean) $(meta "$1" std)" "None None None"
 }
 
-# without FILE OUT KEY...: the same file without these keys, as one from before there were any.
-without() {
+# saying FILE OUT KEY[=VALUE]...: the same file with these values; without VALUE, it lacks the key, as
+# files do that are from before there were any.
+saying() {
     /usr/bin/python3 - "$@" <<'END'
 import json, struct, sys
 data = open(sys.argv[1], "rb").read()
 n, = struct.unpack("<Q", data[:8])
 head = json.loads(data[8:8 + n])
-for key in sys.argv[3:]:
-    del head["__metadata__"][key]
+for key, is_said, value in (word.partition("=") for word in sys.argv[3:]):
+    head["__metadata__"].pop(key)
+    if is_said:
+        head["__metadata__"][key] = value
 text = json.dumps(head).encode()
 open(sys.argv[2], "wb").write(struct.pack("<Q", len(text)) + text + data[8 + n:])
 END
@@ -88,8 +91,19 @@ END
     assert_equal "$(meta joined.safetensors mean)" "$(meta "$data" mean)"
 }
 
+@test "what is no list under these names is something else" {
+    saying "$BATS_FILE_TMPDIR/expert.safetensors" other.safetensors mean=0.5 std=1 fine_labels=fine
+    expert-load -q --arch "$tiny_arch" --classes 5 --count 2 -o two.safetensors \
+        other.safetensors other.safetensors
+    says_nothing two.safetensors
+    assert_equal "$(meta two.safetensors expert.1.mean)" 0.5
+    expert-load -q --arch "$tiny_arch" --classes 5 --count 2 -o two.safetensors \
+        other.safetensors "$BATS_FILE_TMPDIR/expert.safetensors"
+    says_it two.safetensors
+}
+
 @test "checkpoints from before they said it are split, joined and measured" {
-    without "$BATS_FILE_TMPDIR/run/best.safetensors" old.safetensors fine_labels mean std
+    saying "$BATS_FILE_TMPDIR/run/best.safetensors" old.safetensors fine_labels mean std
     ckpt-split -q -d parts old.safetensors
     run -1 grep -l fine_labels parts/*/*.json
     ckpt-join -q -o joined.safetensors parts/*/*.pth

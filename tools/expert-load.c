@@ -129,8 +129,7 @@ static enum fx_status put_sources(const struct source *source, struct fx_tensor_
     struct fx_component_list list = { source->files, source->args->n_files };
     char key[KEY_BYTES];
 
-    for (int i = 0; i < FX_N_IMAGE_FACTS; i++)
-        FX_TRY(fx_facts_put_agreed(list, fx_image_fact_keys[i], set, err));
+    FX_TRY(fx_facts_put_image_facts(list, set, err));
     for (int k = 0; k < source->args->n_files; k++) {
         const struct fx_tensor_file *file = &source->files[k];
         snprintf(key, sizeof key, "expert.%d.source", k);

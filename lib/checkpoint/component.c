@@ -237,18 +237,34 @@ enum fx_status fx_facts_fused(struct fx_component_list list, const char **fused,
     return ask(list, knows_fused, "fused", "--fused", fused, err);
 }
 
-enum fx_status fx_facts_put_agreed(struct fx_component_list list, const char *key,
-                                   struct fx_tensor_set *set, struct fx_err *err)
+static enum fx_status put_agreed(struct fx_component_list list, const char *key, bool is_list,
+                                 struct fx_tensor_set *set, struct fx_err *err)
 {
     const char *agreed = NULL;
 
     for (int i = 0; i < list.n; i++) {
         const char *value = fx_tensor_set_meta(&list.files[i].set, key);
+        if (value && is_list && *value != '[')
+            continue;
         if (value && agreed && strcmp(value, agreed) != 0)
             return FX_OK;
         agreed = value ? value : agreed;
     }
     return agreed ? fx_tensor_set_put_meta(set, key, agreed, err) : FX_OK;
+}
+
+enum fx_status fx_facts_put_agreed(struct fx_component_list list, const char *key,
+                                   struct fx_tensor_set *set, struct fx_err *err)
+{
+    return put_agreed(list, key, false, set, err);
+}
+
+enum fx_status fx_facts_put_image_facts(struct fx_component_list list, struct fx_tensor_set *set,
+                                        struct fx_err *err)
+{
+    for (int i = 0; i < FX_N_IMAGE_FACTS; i++)
+        FX_TRY(put_agreed(list, fx_image_fact_keys[i], true, set, err));
+    return FX_OK;
 }
 
 static enum fx_status ask_number(struct fx_component_list list,

@@ -60,6 +60,10 @@ enum fx_status fx_facts_experts(struct fx_component_list list, int64_t *value,
  * none does, nothing is put. */
 enum fx_status fx_facts_put_agreed(struct fx_component_list list, const char *key,
                                    struct fx_tensor_set *set, struct fx_err *err) FX_MUST_CHECK;
+/* fx_facts_put_image_facts: the same for names of classes and normalisation, which are lists: a
+ * scalar that a .pth file has under such a name is something else. */
+enum fx_status fx_facts_put_image_facts(struct fx_component_list list, struct fx_tensor_set *set,
+                                        struct fx_err *err) FX_MUST_CHECK;
 
 /* One expert of a checkpoint as a file of its own. */
 

@@ -255,8 +255,7 @@ static enum fx_status put_metadata(const struct fx_join *join, struct fx_tensor_
     FX_TRY(put_number(set, "classes", join->options.n_classes, err));
     for (size_t i = 0; i < sizeof agreed / sizeof *agreed; i++)
         FX_TRY(fx_facts_put_agreed(list, agreed[i], set, err));
-    for (int i = 0; i < FX_N_IMAGE_FACTS; i++)
-        FX_TRY(fx_facts_put_agreed(list, fx_image_fact_keys[i], set, err));
+    FX_TRY(fx_facts_put_image_facts(list, set, err));
     for (int i = 0; i < join->options.n_files; i++) {
         snprintf(key, sizeof key, "source.%d", i);
         FX_TRY(fx_tensor_set_put_meta(set, key, join->files[i].input.name, err));
