@@ -27,8 +27,8 @@ says_nothing() {
     assert_equal "$(meta "$1" fine_labels) $(meta "$1" mean) $(meta "$1" std)" "None None None"
 }
 
-# saying FILE OUT KEY[=VALUE]...: the same file with these values; without VALUE, it lacks the key, as
-# files do that are from before there were any.
+# saying FILE OUT KEY[=VALUE]...: the same file with these values; without =VALUE it lacks the key,
+# as files from before there were any do.
 saying() {
     /usr/bin/python3 - "$@" <<'END'
 import json, struct, sys

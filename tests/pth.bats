@@ -50,6 +50,9 @@ strips '%s' from all names\n" module. _orig_mod. module.)"
     expert-load --verbose --list variants/beside-a-command.pth 2>said >/dev/null
     assert_equal "$(head -n 1 said)" \
         "expert-load: variants/beside-a-command.pth: takes the tensors under 'state_dict'"
+    expert-load --list variants/beside-ema.pth 2>said >/dev/null
+    assert_equal "$(<said)" "expert-load: variants/beside-ema.pth: takes the tensors under \
+'model', not those under 'model_ema'"
 }
 
 @test "a view without elements may begin behind its storage" {

@@ -184,8 +184,11 @@ def pickles(tensors):
     )
     pairs = b"".join(b"](" + text(t.name) + rebuild(t) + b"e" for t in tensors)
     yield "ordered-dict-python-2", pickled(call("collections", "OrderedDict", b"](" + pairs + b"e"))
-    for key in ("model_state_dict", "state_dict", "net", "model"):
+    ema = ("state_dict_ema", "ema_state_dict", "model_ema", "ema", "params_ema")
+    for key in ("model_state_dict", "state_dict", "net", "model", "weights", "params", *ema):
         yield "under-" + key, beside(plain, (key, NONE))
+    wrong = state(tensors, make=lambda t: rebuild(tensors[0]))
+    yield "beside-ema", pickled(dictionary(("ema", wrong), ("model", plain), ("model_ema", wrong)))
     yield "under-two", pickled(dictionary(("model", dictionary(("state_dict", plain)))))
     wrappers = "module. _module. _orig_mod. model. net. module._orig_mod.module."
     for prefix in wrappers.split():

@@ -7,11 +7,11 @@
 #include "tensor/tensor.h"
 
 /* fx_pth_read: fills the set with every tensor found in the file (zip of torch >= 1.6 or the older
- * stream), in C order, in file order.  The usual wrappers (model_state_dict, state_dict, net,
- * model) are unwrapped: only the state dict's tensors are returned; without a wrapper all tensors
- * are, under dotted paths.  The prefixes module., _module., _orig_mod. and model. are stripped when
- * all names carry them.  Scalars beside the state dict (epoch, acc, best_prec1 ...) become
- * metadata. The data borrows from `in` where it can and is owned by the set otherwise; it is
+ * stream), in C order, in file order.  The usual wrappers (state_dict, model, ema ..., see
+ * expert-load(1)) are unwrapped: only the state dict's tensors are returned; without a wrapper all
+ * tensors are, under dotted paths.  The prefixes module., _module., _orig_mod. and model. are
+ * stripped when all names carry them.  Scalars beside the state dict (epoch, acc, best_prec1 ...)
+ * become metadata. The data borrows from `in` where it can and is owned by the set otherwise; it is
  * not always aligned to its dtype: copy it, do not cast it.  FX_EINPUT: "FILE: what: why". */
 enum fx_status fx_pth_read(struct fx_tensor_set *set, const struct fx_input *in,
                            struct fx_err *err) FX_MUST_CHECK;

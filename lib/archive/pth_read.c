@@ -9,9 +9,13 @@
 
 enum { WRAPPERS_MAX = 4 };
 
-/* Keys under which training scripts keep the state dict, and what wrappers of a model put before
- * its names: DataParallel, Opacus, torch.compile, a model kept in another one (Lightning). */
-static const char *const wrapper_keys[] = { "model_state_dict", "state_dict", "net", "model" };
+/* Keys under which training scripts keep the state dict, the averaged weights (timm, YOLO, BasicSR)
+ * last, and what wrappers of a model put before its names: DataParallel, Opacus, torch.compile, a
+ * model kept in another one (Lightning). */
+static const char *const wrapper_keys[] = {
+    "model_state_dict", "state_dict",     "net",       "model", "weights",   "params",
+    "state_dict_ema",   "ema_state_dict", "model_ema", "ema",   "params_ema"
+};
 static const char *const prefixes[] = { "module.", "_module.", "_orig_mod.", "model.", "net." };
 
 enum {
@@ -24,22 +28,34 @@ bool fx_pth_is_pth(const uint8_t *bytes, size_t n_bytes)
     return fx_zip_is_zip(bytes, n_bytes) || fx_pth_is_legacy(bytes, n_bytes);
 }
 
+/* What stands under the first of wrapper_keys from *i on; NULL: nothing, under none of them. */
+static struct fx_pickle_value *find_wrapped(const struct fx_pickle_value *wrapper, size_t *i)
+{
+    for (; *i < N_WRAPPER_KEYS; ++*i) {
+        struct fx_pickle_value *inner = fx_pickle_get(wrapper, wrapper_keys[*i]);
+
+        if (inner && (inner->kind == FX_PICKLE_DICT || fx_pth_is_module(inner)))
+            return inner;
+    }
+    return NULL;
+}
+
 /* Goes down to the state dict; the plain values beside it become metadata. */
 static enum fx_status unwrap(struct fx_pth_file *file, struct fx_pickle_value **value,
                              struct fx_err *err)
 {
     for (int depth = 0; depth < WRAPPERS_MAX; depth++) {
-        struct fx_pickle_value *inner = NULL;
-        size_t i = 0;
+        size_t i = 0, other;
+        struct fx_pickle_value *inner = find_wrapped(*value, &i);
 
-        for (; i < N_WRAPPER_KEYS; i++) {
-            inner = fx_pickle_get(*value, wrapper_keys[i]);
-            if (inner && (inner->kind == FX_PICKLE_DICT || fx_pth_is_module(inner)))
-                break;
-        }
-        if (i == N_WRAPPER_KEYS)
+        if (!inner)
             break;
-        fx_log_verbose("%s: takes the tensors under '%s'", file->in->name, wrapper_keys[i]);
+        other = i + 1;
+        if (find_wrapped(*value, &other))
+            fx_log_info("%s: takes the tensors under '%s', not those under '%s'", file->in->name,
+                        wrapper_keys[i], wrapper_keys[other]);
+        else
+            fx_log_verbose("%s: takes the tensors under '%s'", file->in->name, wrapper_keys[i]);
         FX_TRY(fx_pth_put_scalars(file, *value, err));
         *value = inner;
     }
