@@ -27,7 +27,7 @@ enum { UPDATE_BYTES = 8 + 8 + 16, SHADOW_BYTES = 2 };
 struct args {
     const char *arch, *fusion, *profile;
     int64_t batch, gigabytes, teraflops, gigadraws, gap_ns, processors, l2_mib;
-    bool fp32, again, two_passes, whole;
+    bool fp32, again, two_passes, relu_apart, whole;
 };
 
 /* Of a kind of instructions in a step. */
@@ -53,8 +53,8 @@ static double values_moved(const struct fx_instr *s, const double v[FX_INSTR_MAX
         return v[1] > 0 ? 2 * v[1] : v[0] * (s->operands[0].c - s->first) / s->operands[0].c;
     case FX_INSTR_CONV_BACK_DATA:
         return v[0] + last * v[1];
-    case FX_INSTR_NORM_BACK: /* sums, then dx */
-        return 2 * v[0] + 2 * v[1] + last * v[2];
+    case FX_INSTR_NORM_BACK: /* sums, of what is left of dy behind a ReLU; then dx */
+        return 2 * v[0] + 2 * v[1] + last * v[2] + 2 * v[3];
     case FX_INSTR_NORM_GATHER:
         return v[0] + v[1] + last * v[2];
     case FX_INSTR_NORM_SETTLE: /* as many channels as dx has */
@@ -208,10 +208,11 @@ static double values_found(const struct args *args, const struct fx_instr *s,
     bool is_back = s->op == FX_INSTR_NORM_BACK;
     bool has_sums = before && before->op == FX_INSTR_NORM_STATS && before->first == 0;
     double again = v[0] + (is_back ? v[1] : 0), others = v[2] + (is_back ? 0 : v[1]);
+    double first = again + v[3]; /* that the first pass goes through */
 
     if (others == 0 || !(is_back || (s->op == FX_INSTR_NORM_APPLY && has_sums)))
         return 0;
-    return again * found((double)args->l2_mib * 0x1p20 / (again * value_bytes), others / again);
+    return again * found((double)args->l2_mib * 0x1p20 / (first * value_bytes), others / again);
 }
 
 /* How much of the device has something to multiply: only asked of the gradients of products'
@@ -350,6 +351,7 @@ static enum fx_status run(const struct args *args, struct fx_err *err)
                                     .mask_bytes = 1,
                                     .norms_add = true,
                                     .stats_copy = true,
+                                    .norms_relu = !args->relu_apart,
                                     .keeps_norms = !args->again,
                                     .conv_adds = true,
                                     .wgrad_stream = !args->again,
@@ -405,6 +407,8 @@ int main(int argc, char **argv)
           "gradients of 1x1 layers' weights are not cut into parts", NULL },
         { "two-passes", 0, NULL, FX_OPT_FLAG, &args.two_passes, 0, 0, NULL,
           "every norm's backward pass by itself", NULL },
+        { "relu-apart", 0, NULL, FX_OPT_FLAG, &args.relu_apart, 0, 0, NULL,
+          "the ReLU of a sum has a backward pass of its own", NULL },
         { NULL, 0, NULL, FX_OPT_END, NULL, 0, 0, NULL, NULL, NULL },
     };
     const struct fx_tool tool = {

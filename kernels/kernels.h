@@ -138,13 +138,15 @@ cudaError_t fx_k_norm_apply(const struct fx_k_launch *l, const struct fx_k_map *
 cudaError_t fx_k_norm_add(const struct fx_k_launch *l, const struct fx_k_map *x,
                           const struct fx_k_map *a, const struct fx_k_map *y, int rows,
                           const struct fx_k_norm *norm, bool relu);
-/* From dy: the parameters' gradients (= or, if accumulate, +=), and into coef (3 arrays of padded c
- * floats a lane, lane stride 3 * padded c) what dx needs: by_g, by_x and constant of
- * dx = by_g * g + by_x * (x - mean) + constant, with g = dy behind dropout and ReLU. */
+/* With a sum, the result of fx_k_norm_add with ReLU: first dy = sum <= 0 ? 0 : dy; norm->relu and a
+ * mask are not for that.  From dy: the parameters' gradients (= or, if accumulate, +=), and into
+ * coef (3 arrays of padded c floats a lane, lane stride 3 * padded c) what dx needs: by_g, by_x and
+ * constant of dx = by_g * g + by_x * (x - mean) + constant, with g = dy behind dropout and ReLU. */
 cudaError_t fx_k_norm_back_sums(const struct fx_k_launch *l, const struct fx_k_map *x,
-                                const struct fx_k_map *dy, int rows, const struct fx_k_norm *norm,
-                                struct fx_k_array d_weight, struct fx_k_array d_bias,
-                                bool accumulate, float *coef, void *scratch);
+                                const struct fx_k_map *dy, const struct fx_k_map *sum, int rows,
+                                const struct fx_k_norm *norm, struct fx_k_array d_weight,
+                                struct fx_k_array d_bias, bool accumulate, float *coef,
+                                void *scratch);
 /* dx = (or +=, if add) by_g * g + by_x * (x - mean) + constant; dx may be dy.  coef NULL: of a norm
  * whose statistics are constants, weight / std * g. */
 cudaError_t fx_k_norm_back_apply(const struct fx_k_launch *l, const struct fx_k_map *x,

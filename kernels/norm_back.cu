@@ -49,9 +49,10 @@ static __device__ __forceinline__ void put_results(const norm_back_results &to,
     coef[2 * stride] = (float)constant;
 }
 
-template <class T, bool RELU, bool DROPS>
+/* END is FX_NORM_FORGETS or FX_NORM_PULLS. */
+template <class T, bool RELU, bool DROPS, fx_norm_end END>
 static __global__ void __launch_bounds__(FX_NORM_THREADS, sums_resident(sizeof(T) == 2))
-    norm_back_sums(fx_k_map x, fx_k_map dy, fx_norm_cut cut, fx_k_norm norm,
+    norm_back_sums(fx_k_map x, fx_k_map dy, fx_k_map sum, fx_norm_cut cut, fx_k_norm norm,
                    fx_norm_scratch scratch, norm_back_results results)
 {
     __shared__ fx_norm_table table;
@@ -59,8 +60,8 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, sums_resident(sizeof(T
     fx_norm_thread t = fx_norm_thread_of(cut);
     fx_norm_pair sums = {};
 
-    fx_norm_back_loop<T, RELU, DROPS, FX_NORM_FORGETS>(
-        { x, dy, dy }, cut, t, norm, [&] { return fx_norm_sum_line_of(norm, cut, t, &table); },
+    fx_norm_back_loop<T, RELU, DROPS, END>(
+        { x, dy, sum }, cut, t, norm, [&] { return fx_norm_sum_line_of(norm, cut, t, &table); },
         [&](const fx_norm_sum_line &k, const fx_map_block &v, fx_map_block *g) {
             fx_norm_sum_back(&sums, v, k.mean, *g);
         });
@@ -70,30 +71,35 @@ static __global__ void __launch_bounds__(FX_NORM_THREADS, sums_resident(sizeof(T
         [&](int c, fx_norm_totals totals) { put_results(results, cut, norm, t.lane, c, totals); });
 }
 
-using norm_sums_kernel = void(fx_k_map, fx_k_map, fx_norm_cut, fx_k_norm, fx_norm_scratch,
+using norm_sums_kernel = void(fx_k_map, fx_k_map, fx_k_map, fx_norm_cut, fx_k_norm, fx_norm_scratch,
                               norm_back_results);
 
-template <class T> static norm_sums_kernel *sums_kernel(const struct fx_k_norm *norm)
+template <class T> static norm_sums_kernel *sums_kernel(const struct fx_k_norm *norm, bool pulls)
 {
     bool drops = norm->mask.bytes;
 
+    if (pulls)
+        return norm_back_sums<T, false, false, FX_NORM_PULLS>;
     if (norm->relu)
-        return drops ? norm_back_sums<T, true, true> : norm_back_sums<T, true, false>;
-    return drops ? norm_back_sums<T, false, true> : norm_back_sums<T, false, false>;
+        return drops ? norm_back_sums<T, true, true, FX_NORM_FORGETS>
+                     : norm_back_sums<T, true, false, FX_NORM_FORGETS>;
+    return drops ? norm_back_sums<T, false, true, FX_NORM_FORGETS>
+                 : norm_back_sums<T, false, false, FX_NORM_FORGETS>;
 }
 
 cudaError_t fx_k_norm_back_sums(const struct fx_k_launch *l, const struct fx_k_map *x,
-                                const struct fx_k_map *dy, int rows, const struct fx_k_norm *norm,
-                                struct fx_k_array d_weight, struct fx_k_array d_bias,
-                                bool accumulate, float *coef, void *scratch)
+                                const struct fx_k_map *dy, const struct fx_k_map *sum, int rows,
+                                const struct fx_k_norm *norm, struct fx_k_array d_weight,
+                                struct fx_k_array d_bias, bool accumulate, float *coef,
+                                void *scratch)
 {
     fx_norm_cut cut = fx_norm_sum_cut(l, rows, 0, x->c, sums_resident(l->bf16));
     norm_back_results results = { d_weight, d_bias, accumulate, coef };
     norm_sums_kernel *norm_back_sums_of =
-        l->bf16 ? sums_kernel<__nv_bfloat16>(norm) : sums_kernel<float>(norm);
+        l->bf16 ? sums_kernel<__nv_bfloat16>(norm, sum) : sums_kernel<float>(norm, sum);
 
     return FX_LAUNCH(norm_back_sums_of, fx_norm_grid(cut), FX_NORM_THREADS, 0, l->stream, *x, *dy,
-                     cut, *norm, fx_norm_scratch_of(l, scratch), results);
+                     sum ? *sum : *dy, cut, *norm, fx_norm_scratch_of(l, scratch), results);
 }
 
 /* ---- dx ------------------------------------------------------------------------------------- */

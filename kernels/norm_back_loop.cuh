@@ -6,13 +6,23 @@
 #include "norm_sums.cuh"
 #include "norm_value.cuh"
 
-/* What becomes of each row's result: it is forgotten, written, or added to what is there. */
-enum fx_norm_end { FX_NORM_FORGETS, FX_NORM_SETS, FX_NORM_ADDS };
+/* What becomes of each row's result: it is forgotten, written, or added to what is there; or it is
+ * forgotten, and what is left of dy behind the ReLU of a sum is written over it. */
+enum fx_norm_end { FX_NORM_FORGETS, FX_NORM_SETS, FX_NORM_ADDS, FX_NORM_PULLS };
 
 struct fx_norm_maps {
     fx_k_map x, dy;
-    fx_k_map to; /* the results'; unused by FX_NORM_FORGETS */
+    fx_k_map to; /* the results'; of FX_NORM_PULLS the sum; unused by FX_NORM_FORGETS */
 };
+
+/* The gradient g of a sum behind ReLU, from that of its result. */
+static __device__ __forceinline__ void fx_norm_pull_sum(const fx_map_block &sum, fx_map_block *g)
+{
+#pragma unroll
+    for (int i = 0; i < FX_K_BLOCK; i++)
+        if (sum.c[i] <= 0.0f)
+            g->c[i] = 0.0f;
+}
 
 /* For each row: make(k, x, &g), with the gradient g behind dropout and ReLU, which it makes the
  * result.  k is what begin() returns, once, when the first rows are on their way: the coefficients
@@ -24,19 +34,19 @@ static __device__ __forceinline__ void fx_norm_back_loop(const fx_norm_maps &map
                                                          const fx_k_norm &norm, Begin begin,
                                                          Make make)
 {
-    constexpr int BATCH = fx_norm_batch<T>(2);
+    constexpr int BATCH = fx_norm_batch<T>(END == FX_NORM_PULLS ? 3 : 2); /* more would spill */
     fx_norm_way<const T> values = fx_norm_way_of<const T>(maps.x, cut, t);
-    fx_norm_way<const T> grads = fx_norm_way_of<const T>(maps.dy, cut, t);
+    fx_norm_way<T> grads = fx_norm_way_of<T>(maps.dy, cut, t);
     fx_norm_way<T> to = fx_norm_way_of<T>(maps.to, cut, t);
     fx_norm_way<uint8_t> mask = fx_norm_mask_way_of(norm.mask, cut, t);
     fx_norm_packed<uint8_t> kept[BATCH] = {};
     fx_norm_packed<T> v_batch[BATCH] = {}, g_batch[BATCH] = {}, old_batch[BATCH] = {};
     auto load = [&](int row) {
         fx_norm_load(values, cut, t, row, v_batch);
-        fx_norm_load(grads, cut, t, row, g_batch);
+        fx_norm_load({ grads.at, grads.step }, cut, t, row, g_batch);
         if constexpr (DROPS)
             fx_norm_load({ mask.at, mask.step }, cut, t, row, kept);
-        if constexpr (END == FX_NORM_ADDS)
+        if constexpr (END == FX_NORM_ADDS || END == FX_NORM_PULLS)
             fx_norm_load({ to.at, to.step }, cut, t, row, old_batch);
     };
 
@@ -48,6 +58,10 @@ static __device__ __forceinline__ void fx_norm_back_loop(const fx_norm_maps &map
             if (!fx_norm_has(cut, t, row, k))
                 break;
             fx_map_block v = fx_norm_unpack(v_batch[k]), g = fx_norm_unpack(g_batch[k]);
+            if constexpr (END == FX_NORM_PULLS) {
+                fx_norm_pull_sum(fx_norm_unpack(old_batch[k]), &g);
+                fx_norm_store_exact(grads.at + k * grads.step, t.first, cut.c, g);
+            }
             if constexpr (DROPS)
                 fx_mask_apply(kept[k].kept, norm.mask.factor, &g);
             if constexpr (RELU)

@@ -120,10 +120,13 @@ static __device__ __forceinline__ fx_norm_thread fx_norm_thread_of(const fx_norm
 /* Rows on their way: a thread loads a batch of them before it uses the first, and keeps them as
  * they lie in memory until then. */
 
-/* Rows of a batch: 64 bytes of each thread are on their way, from all maps that are read. */
+/* Rows of a batch: 64 bytes of each thread are on their way, from all maps that are read; at least
+ * one row. */
 template <class T> static __device__ constexpr int fx_norm_batch(int n_maps)
 {
-    return 64 / (FX_K_BLOCK * (int)sizeof(T) * n_maps);
+    int n_rows = 64 / (FX_K_BLOCK * (int)sizeof(T) * n_maps);
+
+    return n_rows > 0 ? n_rows : 1;
 }
 
 /* A block of channels as it lies in memory. */

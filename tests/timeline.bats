@@ -15,16 +15,21 @@ foretell() {
 
 # A map of 64 channels of 32x32 is M = 4 * 4096 * 65536 values; there are norms of 5 of these, 5 of
 # half the size, 5 of a quarter and 5 of an eighth: 9.375 M.  The inputs of the 8 blocks, 4.625 M,
-# get gradients of two branches, of which one is added.
+# get gradients of two branches, of which one is added.  Their outputs, 3.75 M, have a ReLU, whose
+# backward pass the norm before it does: it reads them and writes what is left of dy.
 @test "kernels, bytes and operations of resnet18" {
     foretell
     assert_line --partial "| norm stats | 20 | 20.13 | 0.00 |"     # each read once, in bf16
     assert_line --partial "| norm apply | 20 | 48.32 | 0.00 |"     # also written; 8 read a summand
-    assert_line --partial "| norm backward | 40 | 100.66 | 0.00 |" # x and dy twice, dx written
+    assert_line --partial "| norm backward | 40 | 116.77 | 0.00 |" # x and dy twice, dx written
     # 555,417,600 multiply-adds an image; none for the gradient of its pixels, 1,769,472 of these.
     assert_line --partial "| conv forward | 80 | 41.98 | 18.20 |"
     assert_line --partial "| conv backward data | 76 | 49.66 | 18.14 |" # 39.73 + 9.93
     assert_line --partial "| conv backward weights | 100 | 41.98 | 18.20 |"
+    assert_line --partial "| all, one after the other | 383 | 320.92 | 54.54 |"
+    foretell --relu-apart
+    assert_line --partial "| relu backward | 8 | 24.16 | 0.00 |"
+    assert_line --partial "| norm backward | 40 | 100.66 | 0.00 |"
     assert_line --partial "| all, one after the other | 391 | 328.97 | 54.54 |"
     foretell --fp32
     assert_line --partial "| norm stats | 20 | 40.27 | 0.00 |"
@@ -56,13 +61,13 @@ foretell() {
 @test "what a norm reads again and the L2 may hold" {
     foretell --batch 128
     assert_line --partial "| norm apply | 20 | 1.51 |"
-    assert_line --partial "| norm backward | 40 | 3.15 |"
+    assert_line --partial "| norm backward | 40 | 3.65 |"
     foretell --batch 128 --l2 64
     assert_line --partial "| norm apply | 20 | 1.15 |"
     assert_line --partial "| norm stats | 20 | 0.63 |"
     foretell --batch 128 --l2 1024
     assert_line --partial "| norm apply | 20 | 0.94 |" # 0.63 - 0.06
-    assert_line --partial "| norm backward | 40 | 1.89 |"
+    assert_line --partial "| norm backward | 40 | 2.39 |"
 }
 
 # A concatenation of one layer each: the statistics of 32 new channels come with their copy, except

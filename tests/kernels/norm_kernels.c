@@ -188,8 +188,9 @@ static void one_backward(const struct config *g)
     fixture_open(&f, g);
     gradients_open(&b, g);
     expect_backward(&f, &b);
-    device_ok(fx_k_norm_back_sums(&l, &f.x.map, &b.dy.map, g->rows, &f.norm, vec_array(&b.d_weight),
-                                  vec_array(&b.d_bias), g->flag, b.coef, scratch.device));
+    device_ok(fx_k_norm_back_sums(&l, &f.x.map, &b.dy.map, NULL, g->rows, &f.norm,
+                                  vec_array(&b.d_weight), vec_array(&b.d_bias), g->flag, b.coef,
+                                  scratch.device));
     device_ok(fx_k_norm_back_apply(&l, &f.x.map, &b.dy.map, &b.dx.map, g->rows, &f.norm, b.coef,
                                    g->flag));
     double tolerance = 1e-6 + 6e-7 * f.max_scale, of_sums = 2e-6 + 5e-7 * sqrt(g->rows);
@@ -209,6 +210,54 @@ static void backward(void **state)
 {
     (void)state;
     for_all(one_backward);
+}
+
+/* Behind the ReLU of a sum, which the sums apply: dy is what is left of it. */
+static void one_behind_sum(const struct config *g)
+{
+    struct fx_k_launch l = launch(g);
+    struct scratch scratch = scratch_open(g);
+    struct gradients b;
+    struct fixture f;
+    struct map sum;
+
+    fixture_open(&f, g);
+    gradients_open(&b, g);
+    map_open(&sum, g, (g->layout + 2) % N_LAYOUTS, 10);
+    for (size_t i = 0; i < sum.n_values; i++)
+        sum.host[i] = fmaxf(sum.host[i], 0);
+    map_follow(&sum);
+    for (size_t i = 0; i < sum.n_values; i++)
+        if (sum.host[i] == 0)
+            b.dy.expected[i] = b.dy.host[i] = 0; /* not what is uploaded */
+    expect_backward(&f, &b);
+    device_ok(fx_k_norm_back_sums(&l, &f.x.map, &b.dy.map, &sum.map, g->rows, &f.norm,
+                                  vec_array(&b.d_weight), vec_array(&b.d_bias), g->flag, b.coef,
+                                  scratch.device));
+    device_ok(fx_k_norm_back_apply(&l, &f.x.map, &b.dy.map, &b.dx.map, g->rows, &f.norm, b.coef,
+                                   g->flag));
+    double of_sums = 2e-6 + 5e-7 * sqrt(g->rows);
+    vec_check(&b.d_weight, of_sums, "norm behind a sum, gradient of the weight");
+    vec_check(&b.d_bias, of_sums, "norm behind a sum, gradient of the bias");
+    map_check(&b.dx, 1e-6 + 6e-7 * f.max_scale, !g->flag, "norm behind a sum, dx");
+    map_check(&b.dy, 0, true, "norm behind a sum, dy");
+    map_check(&sum, 0, false, "the sum on the way back");
+    map_close(&sum);
+    gradients_close(&b);
+    fixture_close(&f);
+    scratch_close(&scratch);
+}
+
+static void behind_sum(const struct config *g)
+{
+    if (!g->relu && g->p == 0)
+        one_behind_sum(g);
+}
+
+static void backward_behind_sum(void **state)
+{
+    (void)state;
+    for_all(behind_sum);
 }
 
 /* On few multiprocessors passes go through parts of the rows in turns, of which the last is short:
@@ -246,7 +295,7 @@ static void backward_twice(void **state)
     }
     map_follow(&b.dy);
     for (int i = 0; i < 2; i++) {
-        device_ok(fx_k_norm_back_sums(&l, &f.x.map, &b.dy.map, g.rows, &f.norm,
+        device_ok(fx_k_norm_back_sums(&l, &f.x.map, &b.dy.map, NULL, g.rows, &f.norm,
                                       vec_array(&b.d_weight), vec_array(&b.d_bias), false, b.coef,
                                       scratch.device));
         once = once ? once : vec_got(&b.d_bias);
@@ -274,8 +323,9 @@ static void backward_at_zero(void **state)
     vec_upload(&f.bias);
     expect_backward(&f, &b);
     assert_true(b.d_bias.expected[4] == 0);
-    device_ok(fx_k_norm_back_sums(&l, &f.x.map, &b.dy.map, g.rows, &f.norm, vec_array(&b.d_weight),
-                                  vec_array(&b.d_bias), false, b.coef, scratch.device));
+    device_ok(fx_k_norm_back_sums(&l, &f.x.map, &b.dy.map, NULL, g.rows, &f.norm,
+                                  vec_array(&b.d_weight), vec_array(&b.d_bias), false, b.coef,
+                                  scratch.device));
     vec_check(&b.d_weight, 1e-5, "norm of zero, gradient of the weight");
     vec_check(&b.d_bias, 1e-5, "norm of zero, gradient of the bias");
     gradients_close(&b);
@@ -289,7 +339,7 @@ int main(void)
         cmocka_unit_test(forward),          cmocka_unit_test(not_a_number),
         cmocka_unit_test(forward_and_sum),  cmocka_unit_test(backward),
         cmocka_unit_test(passes_in_turns),  cmocka_unit_test(backward_twice),
-        cmocka_unit_test(backward_at_zero),
+        cmocka_unit_test(backward_at_zero), cmocka_unit_test(backward_behind_sum),
     };
 
     return RUN_NORMS_ON_DEVICE(tests);

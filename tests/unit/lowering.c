@@ -94,6 +94,7 @@ static void lower_case(struct lowering_case *k, const char *arch, const char *fu
                                     .draws_apart = as_cpu,
                                     .norms_add = !as_cpu,
                                     .stats_copy = !as_cpu,
+                                    .norms_relu = !as_cpu,
                                     .keeps_norms = of == AS_CUDA,
                                     .gathers_norms = true,
                                     .conv_adds = !as_cpu,
@@ -224,7 +225,7 @@ static void check_rules(const struct lowering_case *k, bool as_cpu)
 {
     const struct fx_lowered *l = &k->lowered;
     bool trains = l->mode == FX_TRAIN;
-    int n_maps_dropped = 0, n_sums = 0, n_of_norms = 0;
+    int n_maps_dropped = 0, n_sums = 0, n_of_norms = 0, n_relus = 0;
 
     for (int i = 0; i < k->graph.n_nodes; i++) {
         const struct fx_node *node = &k->graph.nodes[i];
@@ -239,9 +240,12 @@ static void check_rules(const struct lowering_case *k, bool as_cpu)
         if (node->kind == FX_NODE_ADD && !l->nodes[i].is_dense) {
             n_sums++;
             n_of_norms += reads_norm(k, node, 0) || reads_norm(k, node, 1);
+            n_relus += trains && node->relu;
+            assert_true(!node->relu || reads_norm(k, node, 0) || reads_norm(k, node, 1));
         }
     }
     assert_int_equal(count_steps(l, FX_INSTR_ADD), as_cpu ? n_sums : n_sums - n_of_norms);
+    assert_int_equal(count_steps(l, FX_INSTR_RELU_BACK), as_cpu ? n_relus : 0);
     assert_int_equal(count_steps(l, FX_INSTR_MASK), trains && as_cpu ? n_maps_dropped : 0);
     assert_int_equal(count_draws(l), trains && !as_cpu ? n_maps_dropped : 0);
     assert_int_equal(k->n_dense,

@@ -269,6 +269,7 @@ static enum fx_status lower(struct fx_program *program, enum fx_mode mode, int n
                                     .mask_bytes = sizeof(uint8_t),
                                     .norms_add = true,
                                     .stats_copy = true,
+                                    .norms_relu = true,
                                     .gathers_norms = true,
                                     .keeps_norms = keeps_norms,
                                     .conv_adds = true,

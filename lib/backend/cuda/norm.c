@@ -127,11 +127,13 @@ static enum fx_status launch_back(const struct fx_cuda_exec *exec, const struct 
     struct fx_k_norm norm = norm_of(exec, s);
     bool is_fixed = fx_graph_is_fixed(exec->program->model->graph, node);
     float *coefficients = is_fixed ? NULL : fx_cuda_workspace(exec, 0);
+    bool has_sum = s->operands[3].image_bytes > 0;
+    struct fx_k_map sum = has_sum ? fx_cuda_map(exec, &s->operands[3]) : (struct fx_k_map){ 0 };
     int rows = fx_cuda_rows(exec, &s->operands[0]);
 
     (void)compiled;
     if (!is_fixed)
-        FX_CUDA(fx_k_norm_back_sums(&exec->launch, &x, &dy, rows, &norm,
+        FX_CUDA(fx_k_norm_back_sums(&exec->launch, &x, &dy, has_sum ? &sum : NULL, rows, &norm,
                                     fx_cuda_param(exec, node->params[WEIGHT], FX_ROLE_GRAD),
                                     fx_cuda_param(exec, node->params[BIAS], FX_ROLE_GRAD),
                                     exec->accumulate, coefficients,

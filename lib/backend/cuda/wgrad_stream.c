@@ -15,16 +15,19 @@ static bool share_memory(const struct fx_buffer *a, const struct fx_buffer *b)
            b->offset < a->offset + a->n_bytes;
 }
 
-/* Whether a map lies where the instruction reads one. */
-static bool is_read(const struct fx_lowered *lowered, const struct fx_view *map,
-                    const struct fx_instr *instr)
+/* Whether an instruction writes a map where another one reads one. */
+static bool overwrites(const struct fx_lowered *lowered, const struct fx_instr *writer,
+                       const struct fx_instr *reader)
 {
     const struct fx_buffer *buffers = lowered->plan.buffers;
+    const struct fx_view *written[FX_INSTR_MAX_WRITTEN];
+    int n_written = fx_instr_written(writer, written);
 
-    for (int v = 0; v < FX_INSTR_MAX_OPERANDS; v++)
-        if (instr->operands[v].image_bytes > 0 &&
-            share_memory(&buffers[map->buffer], &buffers[instr->operands[v].buffer]))
-            return true;
+    for (int w = 0; w < n_written; w++)
+        for (int v = 0; v < FX_INSTR_MAX_OPERANDS; v++)
+            if (reader->operands[v].image_bytes > 0 &&
+                share_memory(&buffers[written[w]->buffer], &buffers[reader->operands[v].buffer]))
+                return true;
     return false;
 }
 
@@ -39,14 +42,13 @@ void fx_wgrad_find_waits(const struct fx_lowered *lowered, int lane, struct fx_c
     int n_wgrads = 0;
 
     for (int i = list->n_forward; i < list->n_instrs; i++) {
-        const struct fx_view *written = fx_instr_written(&list->instrs[i]);
         int number = n_wgrads;
 
         n_wgrads += fx_wgrad_queue_of(&list->instrs[i]) == FX_CUDA_WGRAD;
-        for (int j = i - 1; written && number > 0 && compiled[i].after == 0; j--) {
+        for (int j = i - 1; number > 0 && compiled[i].after == 0; j--) {
             if (fx_wgrad_queue_of(&list->instrs[j]) != FX_CUDA_WGRAD)
                 continue;
-            if (is_read(lowered, written, &list->instrs[j]))
+            if (overwrites(lowered, &list->instrs[i], &list->instrs[j]))
                 compiled[i].after = number;
             number--;
         }

@@ -32,11 +32,12 @@ const char *fx_opcode_name(enum fx_opcode op)
     return names[op];
 }
 
-const struct fx_view *fx_instr_written(const struct fx_instr *instr)
+/* The number of the operand that is the result; -1: none is. */
+static int result_of(const struct fx_instr *instr)
 {
     switch (instr->op) {
     case FX_INSTR_GLOBALPOOL_BACK:
-        return &instr->operands[0];
+        return 0;
     case FX_INSTR_COPY_OUT:
     case FX_INSTR_COPY_IN:
     case FX_INSTR_ADD_INTO:
@@ -46,18 +47,30 @@ const struct fx_view *fx_instr_written(const struct fx_instr *instr)
     case FX_INSTR_DROP:
     case FX_INSTR_AVGPOOL:
     case FX_INSTR_AVGPOOL_BACK:
-        return &instr->operands[1];
+        return 1;
     case FX_INSTR_ADD:
     case FX_INSTR_RELU_BACK:
     case FX_INSTR_NORM_BACK:
     case FX_INSTR_NORM_GATHER:
     case FX_INSTR_NORM_SETTLE:
-        return instr->operands[2].image_bytes > 0 ? &instr->operands[2] : NULL;
+        return instr->operands[2].image_bytes > 0 ? 2 : -1;
     case FX_INSTR_NORM_STATS:
-        return instr->operands[1].image_bytes > 0 ? &instr->operands[0] : NULL;
+        return instr->operands[1].image_bytes > 0 ? 0 : -1;
     default:
-        return NULL;
+        return -1;
     }
+}
+
+int fx_instr_written(const struct fx_instr *instr,
+                     const struct fx_view *written[FX_INSTR_MAX_WRITTEN])
+{
+    int n = 0, result = result_of(instr);
+
+    if (result >= 0)
+        written[n++] = &instr->operands[result];
+    if (instr->op == FX_INSTR_NORM_BACK && instr->operands[3].image_bytes > 0)
+        written[n++] = &instr->operands[1];
+    return n;
 }
 
 void fx_lowered_fini(struct fx_lowered *lowered)

@@ -40,7 +40,7 @@ static inline int fx_view_groups(const struct fx_view *view, int block)
 
 enum { FX_MAX_LANES_OF_GRAPH = FX_GRAPH_MAX_EXPERTS + 1 }; /* the experts' and the head's */
 
-/* Kinds of instructions.  Before each: what operands[0], [1] and [2] are.  All work on whole
+/* Kinds of instructions.  Before each: what operands[0], [1] ... are.  All work on whole
  * batches of n images.  `exact` maps have no neighbours in their buffer and keep zeros in their
  * padding; other maps may be prefixes of wider ones, whose other channels an instruction must leave
  * alone. Maps of COPY_OUT, CONV, NORM, DROP and ADD_INTO may be group-major.  Gradients of
@@ -74,7 +74,8 @@ enum fx_opcode {
     FX_INSTR_NORM_APPLY,
     /* x, dy, dx: writes the gradients of weight and bias; dx = or, if accumulate, += the gradient
      * of x; dx may be dy when it is =.  dx absent: only the parameters'.  A fixed norm has no
-     * gradients but that of x, and its statistics are constants */
+     * gradients but that of x, and its statistics are constants.  With a fourth operand, the result
+     * y of an ADD behind the norm (norms_relu): as if RELU_BACK came first, dy in place */
     FX_INSTR_NORM_BACK,
     /* x, dy, g: of a norm on (a prefix of) a concatenation: writes the gradients of weight and
      * bias; g = or, if accumulate, += weight * (dy behind dropout and ReLU); weight times the
@@ -109,7 +110,7 @@ enum fx_opcode {
 /* "conv forward": for profiles. */
 const char *fx_opcode_name(enum fx_opcode op);
 
-enum { FX_INSTR_MAX_OPERANDS = 3 };
+enum { FX_INSTR_MAX_OPERANDS = 4 };
 
 struct fx_instr {
     enum fx_opcode op;
@@ -128,9 +129,11 @@ struct fx_instr {
     uint64_t ns; /* time spent, over all runs; for the back end */
 };
 
-/* fx_instr_written: the map that the instruction writes; NULL: it writes dense rows, statistics or
- * gradients of parameters only. */
-const struct fx_view *fx_instr_written(const struct fx_instr *instr);
+/* fx_instr_written: the maps that the instruction writes, and how many: 0 if it writes dense rows,
+ * statistics or gradients of parameters only. */
+enum { FX_INSTR_MAX_WRITTEN = 2 };
+int fx_instr_written(const struct fx_instr *instr,
+                     const struct fx_view *written[FX_INSTR_MAX_WRITTEN]);
 
 struct fx_instr_list {
     struct fx_instr *instrs; /* owned */

@@ -25,6 +25,7 @@ struct fx_lower_rules {
     bool keeps_norms;   /* norms' results are stored for the backward pass; else computed again */
     bool stats_copy;    /* NORM_STATS can copy the channels whose statistics it takes, so that a
                            COPY_IN of whole blocks in front of it needs no instruction */
+    bool norms_relu;    /* NORM_BACK can apply the RELU_BACK in front of it as it takes its sums */
     bool gathers_norms; /* has NORM_GATHER: the gradient of a concatenation that only norms read
                            costs one pass a norm instead of two */
     bool conv_adds;     /* a convolution can add the gradient of its input to what lies there */

@@ -77,6 +77,22 @@ enum fx_status fx_lower_norm(struct fx_lowering *l, int node)
     return fx_lower_norm_apply(l, node, &y);
 }
 
+/* Whether the last instruction is the ReLU of a sum whose gradient this norm reads, in place: then
+ * the norm applies it as it reads. */
+static bool takes_relu(const struct fx_lowering *l, int node)
+{
+    const struct fx_instr_list *list = l->list;
+    const struct fx_node *norm = &l->graph->nodes[node];
+    const struct fx_instr *relu;
+
+    if (!l->rules->norms_relu || list->n_instrs == 0)
+        return false;
+    relu = &list->instrs[list->n_instrs - 1];
+    return relu->op == FX_INSTR_RELU_BACK && relu->operands[1].buffer == l->grads[node].buffer &&
+           relu->operands[2].buffer == l->grads[node].buffer && !norm->relu &&
+           l->uses[node].fused_drop < 0 && !fx_graph_is_fixed(l->graph, norm);
+}
+
 /* Where dx goes, best first: added into the gradient that x has so far, if nobody else reads that
  * buffer; over dy, the gradient that this norm consumes, if nobody else reads that one and it has
  * the layout of x; else into a new buffer.  A value that wants no gradient gets those of weight and
@@ -96,6 +112,8 @@ enum fx_status fx_lower_norm_back(struct fx_lowering *l, int node)
         fx_lower_touch_mask(l, l->uses[node].fused_drop);
     FX_TRY(fx_lower_value(l, x, &instr.operands[0]));
     instr.operands[1] = *dy;
+    if (instr.op == FX_INSTR_NORM_BACK && takes_relu(l, node))
+        instr.operands[3] = l->list->instrs[--l->list->n_instrs].operands[0];
     if (!l->uses[x].wants_grad) {
         FX_TRY(fx_lower_emit(l, instr));
         fx_lower_release(l, dy);
