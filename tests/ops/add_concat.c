@@ -95,6 +95,35 @@ static void build_twins(struct fx_builder *b, const void *arg)
     fx_build_concat(b, 2, both);
 }
 
+/* Sums with ReLU behind norms: a plain one, which alone takes the ReLU's backward pass along; one
+ * with a ReLU of its own; one with a dropout.  The gradient of the last sum is that of the weights
+ * of a convolution, too. */
+static void build_sums(struct fx_builder *b, const void *arg)
+{
+    const struct join *k = arg;
+    struct fx_value_shape shape = { 1, k->c[0], k->side, k->side };
+    int x = fx_build_input(b, shape), y = fx_build_input(b, shape), norm;
+
+    norm = fx_build_batchnorm(b, "plain", x, false);
+    x = fx_build_add(b, norm, x, true);
+    norm = fx_build_batchnorm(b, "relu", x, true);
+    x = fx_build_add(b, norm, x, true);
+    norm = fx_build_dropout(b, fx_build_batchnorm(b, "drop", x, false), 0.3);
+    x = fx_build_add(b, norm, x, true);
+    norm = fx_build_batchnorm(b, "last", x, false);
+    x = fx_build_add(b, norm, x, true);
+    fx_build_add(b, x, fx_build_conv(b, "conv", y, k->c[0], 3, 1, 1), true);
+}
+
+/* The gradient of the sum is the caller's, which stays. */
+static void build_last_sum(struct fx_builder *b, const void *arg)
+{
+    const struct join *k = arg;
+    int x = fx_build_input(b, (struct fx_value_shape){ 1, k->c[0], k->side, k->side });
+
+    fx_build_add(b, fx_build_batchnorm(b, "bn", x, false), x, true);
+}
+
 static void run_all(const char *name, op_build build, const struct join *sizes, size_t n_sizes)
 {
     for (size_t i = 0; i < n_sizes; i++) {
@@ -169,6 +198,20 @@ static void copies_stay_where_the_next_norm_wants_others(void **state)
     run_all("twins", build_twins, sizes, sizeof sizes / sizeof *sizes);
 }
 
+static void sums_behind_norms_agree(void **state)
+{
+    static const struct join sizes[] = {
+        { { 8 }, 2, 6, 2, true },
+        { { 20 }, 2, 5, 3, true },
+        { { 24 }, 2, 4, 4, true },
+        { { 33 }, 2, 3, 5, true },
+    };
+
+    (void)state;
+    run_all("sums behind norms", build_sums, sizes, sizeof sizes / sizeof *sizes);
+    run_all("last sum", build_last_sum, sizes, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -177,6 +220,7 @@ int main(void)
         cmocka_unit_test(dense_rows_are_joined_too),
         cmocka_unit_test(growing_chains_agree),
         cmocka_unit_test(copies_stay_where_the_next_norm_wants_others),
+        cmocka_unit_test(sums_behind_norms_agree),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
