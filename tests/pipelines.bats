@@ -317,6 +317,11 @@ last_of_resnet() {
     assert_equal "$(ls -A cut)" ""
     run -0 "$ROOT/pipelines/plot-curves" -t "$(csv resnet concatenation)"
     assert_output --partial "resnet concatenation"
+    printf '%s\n' "$titles" 1,9,9,0,1e-4,1e-3,1e-3,4,4,0,0,0 >one.csv # an epoch of nothing but 0
+    for option in -t -dcurves; do
+        run -0 --separate-stderr "$ROOT/pipelines/plot-curves" $option one.csv
+        assert_equal "$stderr" ""
+    done
     echo "$titles" >empty.csv
     run -3 "$ROOT/pipelines/plot-curves" empty.csv
     assert_output "plot-curves: empty.csv: no epoch in it yet"
