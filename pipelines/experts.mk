@@ -63,16 +63,19 @@ THERE := $(wildcard $(EXPERT_FILES))
 .PHONY: $(THERE)
 $(filter-out $(THERE),$(EXPERT_FILES)): | $(DATASET)
 
-# As with the fusions, the file that says it is finished comes last.
+# As with the fusions, the file that says it is finished comes last.  Another make that has ended
+# the same run at the same time may have moved the expert already.
 $(EXPERT_FILES): | $(TOOL_BINS)
 	$(call no_links,$(expert_run))
-	$(unless_there)mkdir -p $(expert_run) $(@D); rm -f $(expert_run)/.$(@F).*.tmp; \
+	$(unless_there)$(call alone,$(expert_run))mkdir -p $(expert_run) $(@D); \
+	rm -f $(expert_run)/.$(@F).*.tmp; \
 	$(start)expert-train $(strip $(network) --data $(DATASET) --checkpoint-dir $(expert_run) \
 	  --resume -o $(expert_run)/$(@F) --device $(device) --threads $(threads) --task $(task) \
 	  $(expert_settings)) | \
 	  $(call keep,$(expert_run)) | metrics-csv --live -o $(expert_run)/training_log.csv; \
 	sync $(expert_run)/metrics.jsonl $(expert_run) $(EXPERTS)/runs $(EXPERTS); \
-	mv $(expert_run)/$(@F) $@; sync $(@D) $(expert_run); \
+	[ ! -e $(expert_run)/$(@F) ] || mv $(expert_run)/$(@F) $@; \
+	sync $(@D) $(expert_run); \
 	touch $(expert_run)/finished; sync $(expert_run)
 
 FAMILY_EXPERTS := $(ALL_FAMILIES:%=%-experts)

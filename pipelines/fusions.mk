@@ -189,6 +189,11 @@ trackers = $(strip $(if $(filter-out 0,$(WANDB)),\
 # keep FOLDER: what the training says, as it is, for the trackers, and to the next of the pipe.
 keep = tee $(if $(trackers),-p )$(1)/metrics.jsonl$(if $(trackers), $(trackers))
 
+# alone FOLDER: where another make is training, what it keeps would be cut off here before the tool
+# notices.  A file system without such locks says something else than 1.
+alone = $(if $(wildcard $(1)/lock),flock -n $(1)/lock true || [ $$? != 1 ] || { \
+	echo 'make: $(1): another process is training here' >&2; exit 3; }; )
+
 # A run that is finished, by the file $(1), is only compared with the settings at hand: exit status
 # 0 is "nothing to be done", 1 "it wants more", for which it goes on, 2 names what is different.
 unless_finished = $(if $(wildcard $(1)),@$(2) && exit || [ $$? = 1 ]; rm $(1); sync $(dir $(1)); )
@@ -224,7 +229,7 @@ $(filter-out $(FINISHED),$(ENDS)): | $(DATASET)
 $(ENDS): | $(TOOL_BINS)
 	$(call no_links,$(run) $(parts) $(csv))
 	$(same_experts)
-	$(call unless_finished,$@,$(finished))mkdir -p $(run) $(dir $(csv)); \
+	$(call unless_finished,$@,$(finished))$(call alone,$(run))mkdir -p $(run) $(dir $(csv)); \
 	$(if $(has_begun),,echo '$(experts)' > $(run)/experts; sync $(run)/experts; )\
 	$(start)expert-load --arch '$(ARCH_$(family))' $(experts) | \
 	  $(start)fusion-train $(train_options) | \

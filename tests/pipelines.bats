@@ -327,6 +327,30 @@ last_of_resnet() {
     assert_output "plot-curves: empty.csv: no epoch in it yet"
 }
 
+# Their standard output is a pipe that is there before the tool looks for the lock.
+@test "where another process is training, what it keeps is not cut off" {
+    local dir
+    stand_in expert-train 'echo called >>calls'
+    for dir in out/runs/resnet-concatenation experts/runs/resnet-0; do
+        mkdir -p $dir
+        echo mine >$dir/metrics.jsonl
+        exec 9>$dir/lock
+        flock 9
+        run -2 fusions INIT=1 EXPERTS=experts resnet-concatenation resnet-expert-0 -k
+        assert_line --partial "make: $dir: another process is training here"
+        assert_equal "$(<$dir/metrics.jsonl)" mine
+        exec 9>&-
+    done
+    run -0 fusions INIT=1 EXPERTS=experts resnet-concatenation
+}
+
+# Two makes that end the same run: the file that one has moved is not there for the other.
+@test "an expert that another make has moved to its place stays there" {
+    stand_in expert-train 'mkdir -p experts/resnet && echo expert >experts/resnet/expert_0_best.pth'
+    run -0 fusions EXPERTS=experts resnet-expert-0
+    assert_equal "$(<experts/resnet/expert_0_best.pth)" expert
+}
+
 @test "repeats: every seed with every alpha, then mean and standard deviation" {
     rm bin/metrics-csv
     stand_in fusion-train '[ "$1" != --finished ] || exit 0
