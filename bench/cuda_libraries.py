@@ -107,6 +107,13 @@ def candidates(library, functions, major, root=""):
     return found
 
 
+def others(library, root=""):
+    """What there is of it that will not do: of another CUDA, or broken; in words."""
+    stem = library[: library.rindex(".")]
+    paths = [p for folder in folders(root) for p in sorted(glob.glob(f"{folder}/{stem}.[0-9]*"))]
+    return f"; passed over: {' '.join(paths[:3])}" if paths else ""
+
+
 def find(program, root=""):
     """([folder, ...] for LD_LIBRARY_PATH, [line about each library, ...]): of each library that the
     program needs the newest one."""
@@ -115,7 +122,7 @@ def find(program, root=""):
     for library, functions in needs.items():
         found = candidates(library, functions, major, root)
         if not found:
-            lines.append(f"{library}: not found")
+            lines.append(f"{library}: not found{others(library, root)}")
             continue
         version, path = max(found, key=lambda item: item[0])
         chosen.append(os.path.dirname(path))

@@ -42,7 +42,7 @@ torch.backends.cudnn.benchmark = True
 torch.backends.cudnn.allow_tf32 = False  # of matrix products that is the default
 
 ON_GPU = args.device.startswith("cuda")
-free_bytes = torch.cuda.mem_get_info(args.device)[0] if ON_GPU else 0
+free_bytes = torch.cuda.mem_get_info()[0] if ON_GPU else 0
 model = models.FusionModel(args.arch, args.fusion)
 model = model.to(args.device, memory_format=torch.channels_last)
 model.train()
@@ -101,7 +101,7 @@ for _ in range(args.steps // together):
 
 device_bytes = 0
 if ON_GPU:
-    taken = free_bytes - torch.cuda.mem_get_info(args.device)[0]
+    taken = free_bytes - torch.cuda.mem_get_info()[0]
     device_bytes = max(taken, torch.cuda.max_memory_reserved(args.device))
 skips = 0
 if args.compile:

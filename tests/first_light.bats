@@ -161,6 +161,28 @@ END
     says device ok "a card"
 }
 
+@test "a folder that cannot be written is one line, and one that fills up costs no result" {
+    made_up
+    touch file
+    run "$light" --build b --out file/out device
+    assert_failure 1
+    assert_output --regexp "^first-light: .*file/out'; --out DIR says where the results go$"
+    mkdir -p out/.new # no table can be written
+    run_light device
+    assert_success
+    assert_line --regexp "^device +ok .* cuda:0: a card"
+    assert_line --regexp "^first-light: .*/out/\.new'$"
+}
+
+@test "without PyTorch its lines are skipped" {
+    made_up
+    mkdir torch
+    echo "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')" >torch/__init__.py
+    PYTHONPATH=$PWD run_light torch/resnet18
+    assert_success
+    says torch/resnet18 skipped "this python3 has no PyTorch"
+}
+
 @test "a line that is not there, a folder without a build: one line" {
     run_light nonsense
     assert_failure 1
@@ -231,10 +253,12 @@ END
     assert_line "libcudnn.so.9: 9.20.0, root/usr/lib/x86_64-linux-gnu/libcudnn/12/libcudnn.so.9"
     assert_line "libcublasLt.so.12: 12.9.1, $site/nvidia/cublas/lib/libcublasLt.so.12"
     assert_line "libcudart.so.12: 12.9, $site/nvidia/cuda_runtime/lib/libcudart.so.12"
-    # One that cannot be loaded is passed over.
+    # One that cannot be loaded is passed over, and so is what another CUDA has.
     echo broken >$site/nvidia/cublas/lib/libcublasLt.so.12
     find_libraries
-    assert_line "libcublasLt.so.12: not found"
+    assert_line "libcublasLt.so.12: not found; passed over: \
+$site/nvidia/cu13/lib/libcublasLt.so.13 $site/nvidia/cublas/lib/libcublasLt.so.12 \
+root/usr/local/cuda-13.0/lib64/libcublasLt.so.13"
 }
 
 @test "the libraries that were found are those that programs get, and PyTorch keeps its own" {
