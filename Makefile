@@ -100,7 +100,8 @@ $(B)/lib/backend/cuda/%.o $(B)/tests/cuda/%.o $(B)/tests/kernels/%.o $(B)/tests/
 	$(B)/tests/ops/conv_full.o $(B)/bench/rates.o: ALL_CPPFLAGS += -I. -isystem $(CUDA_INCLUDE) \
 	  -DFX_CUDA_OLDEST=$(if $(CUDA_SIM),70,$(firstword $(CUDA_ARCHS)))
 # Kernels, by nvcc: bytes of images are those of the CPU only without fused multiply-add.
-KERNEL_FLAGS := -std=c++17 -Ilib -O3 -lineinfo -Xcompiler -Wall,-fPIC $(NVCCFLAGS)
+KERNEL_FLAGS := -std=c++17 -Ilib -O3 -lineinfo -Xfatbin -compress-all -Xcompiler -Wall,-fPIC \
+	$(NVCCFLAGS)
 $(B)/kernels/augment.o $(B)/kernels/input.o: FMAD := --fmad=false
 # The simulator and, for it, kernels: plain C++, in which a float may also be read as a float4.
 SIM_CXXFLAGS := -std=c++17 -I. -Ilib -isystem $(CUDA_INCLUDE) -Wall -Wextra \

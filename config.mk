@@ -20,11 +20,13 @@ NVCC ?= $(or $(wildcard $(CUDA_HOME)/bin/nvcc),nvcc)
 # Where the tools look for CUDA's libraries besides the system's folders; CUDA_RPATH= for nowhere.
 CUDA_RPATH ?= -Wl,-rpath,$(CUDA_LIB)
 # Compute capabilities that kernels are compiled for, the oldest first: V100 (CUDA 12 is the last
-# that knows it), A100, H100 and H200.  Anything newer compiles the last one's intermediate code when
-# it starts.
-CUDA_ARCHS ?= $(if $(filter 12,$(CUDA_MAJOR)),70) 80 90
-NVCCFLAGS ?= $(foreach arch,$(CUDA_ARCHS),-gencode arch=compute_$(arch),code=sm_$(arch)) -gencode \
-	arch=compute_$(lastword $(CUDA_ARCHS)),code=compute_$(lastword $(CUDA_ARCHS))
+# that knows it), A100, H100 and H200 and, by CUDA 13, B200 and the RTX 50 series.  RTX 30 and 40 run
+# what is for 8.0.  Anything else compiles the intermediate code of 9.0 when it starts, for which the
+# driver must be as new as the toolkit.
+CUDA_ARCHS ?= $(if $(filter 12,$(CUDA_MAJOR)),70) 80 90 $(if $(filter 12,$(CUDA_MAJOR)),,100 120)
+CUDA_PTX ?= $(or $(filter 90,$(CUDA_ARCHS)),$(lastword $(CUDA_ARCHS)))
+NVCCFLAGS ?= $(foreach arch,$(CUDA_ARCHS),-gencode arch=compute_$(arch),code=sm_$(arch)) \
+	-gencode arch=compute_$(CUDA_PTX),code=compute_$(CUDA_PTX)
 
 # Back ends: empty = use it when the probe links, 0 = never, 1 = fail when it does not link.
 HAVE_DNNL ?=

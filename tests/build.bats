@@ -45,9 +45,12 @@ in_tree() {
     # CUDA 12 is the last that knows Volta; devices are held to what kernels are compiled for.
     assert_output --partial " -gencode arch=compute_70,code=sm_70 "
     assert_output --partial " -DFX_CUDA_OLDEST=70 "
+    refute_output --partial "compute_120" # 12.8 is the first that knows it
     echo '#define CUDART_VERSION 13000' >"$include/cuda_runtime_api.h"
     run -0 make -n B="$BATS_TEST_TMPDIR/b" HAVE_CUDA= CUDA_HOME="$home" all
     refute_output --partial "_70"
+    assert_output --partial " -gencode arch=compute_120,code=sm_120 -gencode \
+arch=compute_90,code=compute_90 "
     assert_output --partial " -DFX_CUDA_OLDEST=80 "
     run -0 make -n B="$BATS_TEST_TMPDIR/b" HAVE_CUDA= CUDA_HOME="$home" CUDA_ARCHS=86 all
     assert_output --partial " -gencode arch=compute_86,code=sm_86 -gencode \
