@@ -62,6 +62,12 @@ static int capability(int number)
     return (int)lround(10 * strtod(text, nullptr));
 }
 
+/* The CUDA that the driver is for, 12040 for 12.4; 0: there is none. */
+static int driver()
+{
+    return (int)from_environment("CUDA_SIM_DRIVER", CUDART_VERSION);
+}
+
 bool have_device()
 {
     return n_devices() > 0;
@@ -202,6 +208,8 @@ cudaError_t cudaPeekAtLastError(void)
 cudaError_t cudaGetDeviceCount(int *count)
 {
     *count = n_devices();
+    if (driver() < CUDART_VERSION / 1000 * 1000)
+        return remember(cudaErrorInsufficientDriver);
     return remember(have_device() ? cudaSuccess : cudaErrorNoDevice);
 }
 
@@ -244,10 +252,9 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attr, int num
     return remember(*value >= 0 ? cudaSuccess : cudaErrorInvalidValue);
 }
 
-/* Without a device there is no driver either. */
 cudaError_t cudaDriverGetVersion(int *version)
 {
-    *version = have_device() ? CUDART_VERSION : 0;
+    *version = driver();
     return cudaSuccess;
 }
 

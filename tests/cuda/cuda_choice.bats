@@ -71,6 +71,17 @@ there is only ref, plain and slow"
     done
 }
 
+@test "a driver that is too old, or none, is named, and what would do" {
+    need_simulator
+    CUDA_SIM_DRIVER=0 fails_with 77 "fusion-eval: device cuda: this machine has no NVIDIA driver" \
+        measure -q --device cuda
+    export CUDA_SIM_DRIVER=12080
+    local why="the NVIDIA driver is for CUDA 12.8, this build needs one for CUDA 13: 580 or newer \
+(525 for a build with CUDA 12)"
+    fails_with 77 "fusion-eval: device cuda: $why" measure -q --device cuda
+    without_gpu "$why" "warning: "
+}
+
 @test "a GPU that cannot be used is passed over with a warning" {
     need_simulator
     export CUDA_SIM_CAPABILITY=6.1

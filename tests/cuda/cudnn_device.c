@@ -478,8 +478,7 @@ static void test_what_cannot_be_opened_is_refused(void **state)
     assert_string_equal(err.msg, "CUDA: no CUDA-capable device is detected");
     device.version = 90701;
     assert_int_equal(open_device(&cudnn, &err), FX_EDEVICE);
-    assert_ptr_equal(strstr(err.msg, "cuDNN: the library is 9.7.1, this program needs 9."),
-                     err.msg);
+    assert_non_null(strstr(err.msg, "cuDNN that was found is 9.7.1, this program needs 9.8 or"));
 }
 
 int main(void)

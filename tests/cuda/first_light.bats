@@ -68,8 +68,8 @@ says() {
     sim device step/resnet18/default
     says device FAILED "device-probe: device cuda: libcudnn.so.9: cannot open shared object"
     says step/resnet18/default FAILED "libcudnn.so.9: cannot open shared object file"
-    CUDA_SIM_CUDNN="cuDNN: the library is 9.7.1, this program needs 9.19" sim device
-    says device FAILED "the library is 9.7.1, this program needs 9.19"
+    CUDA_SIM_CUDNN="device cuda: the cuDNN that was found is 9.7.1, this" sim device
+    says device FAILED "the cuDNN that was found is 9.7.1, this"
 }
 
 @test "a kernel that hangs, too little memory, and a call that cannot be captured" {

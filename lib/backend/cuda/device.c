@@ -13,6 +13,12 @@
 /* FX_CUDA_OLDEST, from the Makefile: the oldest compute capability the kernels are compiled for. */
 enum { GIB_SHIFT = 30 };
 
+/* Of every toolkit of the major version that the runtime is of. */
+#define NEEDED_DRIVER                                                                              \
+    (CUDART_VERSION / 1000 == 13   ? ": 580 or newer (525 for a build with CUDA 12)"               \
+     : CUDART_VERSION / 1000 == 12 ? ": 525 or newer"                                              \
+                                   : "")
+
 /* For messages about devices that are not shown. */
 static const char *hidden(void)
 {
@@ -38,8 +44,8 @@ static enum fx_status count_devices(int *n, bool *is_there, struct fx_err *err)
         return fx_fail(err, FX_EDEVICE, "device cuda: this machine has no NVIDIA driver");
     return fx_fail(err, FX_EDEVICE,
                    "device cuda: the NVIDIA driver is for CUDA %d.%d, this build needs one for "
-                   "CUDA %d",
-                   driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000);
+                   "CUDA %d%s",
+                   driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, NEEDED_DRIVER);
 }
 
 int fx_cuda_capability(int ordinal)

@@ -1,4 +1,5 @@
-/* cuBLASLt's functions, found when a device is opened, as cuDNN's are (cudnn_api_internal.h). */
+/* cuBLASLt's functions, found when a device is opened, as cuDNN's are (cudnn_api_internal.h).  Any
+ * library of the header's major version will do, which its file name has: these are in all. */
 #ifndef FX_BACKEND_CUDA_VENDOR_CUBLAS_LT_API_INTERNAL_H
 #define FX_BACKEND_CUDA_VENDOR_CUBLAS_LT_API_INTERNAL_H
 
@@ -8,7 +9,6 @@
 
 /* The names with _internal are what the library's own inline functions call. */
 #define FX_CUBLAS_LT_FUNCTIONS(F)                                                                  \
-    F(cublasLtGetVersion)                                                                          \
     F(cublasLtGetStatusString)                                                                     \
     F(cublasLtCreate)                                                                              \
     F(cublasLtDestroy)                                                                             \
@@ -32,7 +32,6 @@ extern struct fx_cublas_lt_api fx_cublas_lt_api;
  * FX_EDEVICE: there is none, or it lacks a function. */
 enum fx_status fx_cublas_lt_load(struct fx_err *err) FX_MUST_CHECK;
 
-#define cublasLtGetVersion fx_cublas_lt_api.cublasLtGetVersion
 #define cublasLtGetStatusString fx_cublas_lt_api.cublasLtGetStatusString
 #define cublasLtCreate fx_cublas_lt_api.cublasLtCreate
 #define cublasLtDestroy fx_cublas_lt_api.cublasLtDestroy

@@ -9,8 +9,11 @@
 #include <cudnn_graph.h>
 #include <cudnn_version.h>
 
-/* Plans are made for the description of a device, which older ones do not have. */
-_Static_assert(CUDNN_VERSION >= 90800, "cuDNN 9.8 or newer is needed; HAVE_CUDA=0 builds without");
+/* Plans are made for the description of a device, which older ones do not have.  The library may
+ * be older than the headers: whatever is asked of it is in every version since this one. */
+enum { FX_CUDNN_OLDEST = 90800 };
+_Static_assert(CUDNN_VERSION >= FX_CUDNN_OLDEST,
+               "cuDNN 9.8 or newer is needed; HAVE_CUDA=0 builds without");
 
 #define FX_CUDNN_FUNCTIONS(F)                                                                      \
     F(cudnnGetVersion)                                                                             \

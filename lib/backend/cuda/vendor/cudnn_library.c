@@ -1,6 +1,5 @@
 /* cuDNN for one device: opened, described, closed. */
 #include "backend/cuda/vendor/cudnn_library_internal.h"
-#include "backend/cuda/vendor/vendor_load_internal.h"
 
 #include "base/env.h"
 
@@ -14,10 +13,15 @@ enum { LAST_WITH_VOLTA = 910, TURING = 75 };
 
 static enum fx_status check_version(struct fx_err *err)
 {
-    static bool has_warned;
-
     FX_TRY(fx_cudnn_load(err));
-    return fx_vendor_check_version("cuDNN", cudnnGetVersion(), CUDNN_VERSION, &has_warned, err);
+    size_t found = cudnnGetVersion();
+    if (found >= FX_CUDNN_OLDEST)
+        return FX_OK;
+    return fx_fail(
+        err, FX_EDEVICE,
+        "device cuda: the cuDNN that was found is %zu.%zu.%zu, this program needs 9.8 or "
+        "newer; the Python package nvidia-cudnn-cu%d has one, LD_LIBRARY_PATH says where",
+        found / 10000, found / 100 % 100, found % 100, CUDART_VERSION / 1000);
 }
 
 enum fx_status fx_cudnn_check(int capability, struct fx_err *err)
@@ -29,8 +33,8 @@ enum fx_status fx_cudnn_check(int capability, struct fx_err *err)
     if (capability >= TURING || found / VERSION_OF_MINOR <= LAST_WITH_VOLTA)
         return FX_OK;
     return fx_fail(err, FX_EDEVICE,
-                   "cuDNN: the library is %zu.%zu.%zu; the last one for compute capability %d.%d "
-                   "is 9.10",
+                   "device cuda: the cuDNN that was found is %zu.%zu.%zu; the last one for compute "
+                   "capability %d.%d is 9.10",
                    found / 10000, found / 100 % 100, found % 100, capability / 10, capability % 10);
 }
 

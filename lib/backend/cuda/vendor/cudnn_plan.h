@@ -29,7 +29,7 @@ enum fx_status fx_cudnn_check(int capability, struct fx_err *err) FX_MUST_CHECK;
 /* fx_cudnn_open: for the current device.
  *   streams          lane i of fx_cudnn_run enqueues on streams[i]; they outlive the library
  *   workspace_limit  bytes that a plan may ask for
- * FX_EDEVICE: no driver, or the library found is too old (vendor_load_internal.h). */
+ * FX_EDEVICE: no driver, or no library, or one older than 9.8. */
 enum fx_status fx_cudnn_open(struct fx_cudnn **cudnn, const cudaStream_t *streams, int n_streams,
                              size_t workspace_limit, struct fx_err *err) FX_MUST_CHECK;
 /* fx_cudnn_open_description: for the device that a text describes, cuDNN's JSON of device

@@ -11,7 +11,6 @@
 #include "backend/cuda/vendor/gemm.h"
 
 #include "backend/cuda/vendor/cublas_lt_api_internal.h"
-#include "backend/cuda/vendor/vendor_load_internal.h"
 
 #include "base/log.h"
 
@@ -51,11 +50,7 @@ struct fx_gemm_plan {
 
 enum fx_status fx_gemm_check(struct fx_err *err)
 {
-    static bool has_warned;
-
-    FX_TRY(fx_cublas_lt_load(err));
-    return fx_vendor_check_version("cuBLASLt", cublasLtGetVersion(), CUBLAS_VERSION, &has_warned,
-                                   err);
+    return fx_cublas_lt_load(err);
 }
 
 enum fx_status fx_gemm_open(struct fx_gemm **gemm, struct fx_err *err)

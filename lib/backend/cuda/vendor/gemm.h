@@ -28,7 +28,7 @@ struct fx_gemm_plan; /* one compiled product */
 /* fx_gemm_check: whether the library is there; FX_EDEVICE: why not. */
 enum fx_status fx_gemm_check(struct fx_err *err) FX_MUST_CHECK;
 
-/* FX_EDEVICE: no device or driver, or the library found is too old (vendor_load_internal.h). */
+/* FX_EDEVICE: no device or driver, or no library. */
 enum fx_status fx_gemm_open(struct fx_gemm **gemm, struct fx_err *err) FX_MUST_CHECK;
 void fx_gemm_close(struct fx_gemm *gemm); /* accepts NULL; after its plans */
 
