@@ -122,7 +122,7 @@ def find(program, root=""):
     for library, functions in needs.items():
         found = candidates(library, functions, major, root)
         if not found:
-            lines.append(f"{library}: not found{others(library, root)}")
+            lines.append(f"{library}: not found for CUDA {major}{others(library, root)}")
             continue
         version, path = max(found, key=lambda item: item[0])
         chosen.append(os.path.dirname(path))

@@ -226,8 +226,8 @@ END
     program tests/device-probe <<<'# loads libcublasLt.so.13'
     site=venv/lib/python3.11/site-packages
     find_libraries
-    assert_line "libcudnn.so.9: not found"
-    assert_line "libcudart.so.13: not found"
+    assert_line "libcudnn.so.9: not found for CUDA 13"
+    assert_line "libcudart.so.13: not found for CUDA 13"
     # A toolkit with an older cuDNN, one of Debian's folders with one for CUDA 12.
     library root/usr/local/cuda-13.0/lib64/libcudart.so.13 0 13000
     library root/usr/local/cuda-13.0/lib64/libcublasLt.so.13 130000 0
@@ -256,7 +256,7 @@ END
     # One that cannot be loaded is passed over, and so is what another CUDA has.
     echo broken >$site/nvidia/cublas/lib/libcublasLt.so.12
     find_libraries
-    assert_line "libcublasLt.so.12: not found; passed over: \
+    assert_line "libcublasLt.so.12: not found for CUDA 12; passed over: \
 $site/nvidia/cu13/lib/libcublasLt.so.13 $site/nvidia/cublas/lib/libcublasLt.so.12 \
 root/usr/local/cuda-13.0/lib64/libcublasLt.so.13"
 }
