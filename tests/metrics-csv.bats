@@ -353,6 +353,19 @@ $(epoch 1 | head -c 50)"; do
     run -1 metrics-csv no-such.jsonl
 }
 
+@test "a table does not take the place of its metrics, however they are spelled" {
+    local kept=$BATS_TEST_TMPDIR/kept.jsonl
+    cd "$BATS_TEST_TMPDIR"
+    echo '{"event":"end"}' >kept.jsonl
+    ln -s kept.jsonl link
+    ln kept.jsonl hard
+    for out in kept.jsonl ./kept.jsonl "$kept" link hard; do
+        fails_with 2 "metrics-csv: $out: is an input, too" metrics-csv --live -o "$out" kept.jsonl
+        fails_with 2 "metrics-csv: $out: is an input, too" metrics-csv -o "$out" - <kept.jsonl
+        assert_equal "$(<kept.jsonl)" '{"event":"end"}'
+    done
+}
+
 @test "--live leaves the rows that stand already, and goes on from the first difference" {
     local metrics=$BATS_TEST_TMPDIR/live.jsonl
     live() { metrics-csv --live -o live.csv "$@"; }

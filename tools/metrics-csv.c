@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 struct args {
     char **operands;
@@ -67,6 +68,18 @@ static enum fx_status check(const struct args *args, struct fx_err *err)
     return n_stdin <= 1 ? FX_OK : fx_fail(err, FX_EUSAGE, "-: standard input is one run only");
 }
 
+/* The table would take the place of the metrics that it is made of. */
+static enum fx_status check_output(const struct args *args, const struct fx_csv_run *run,
+                                   struct fx_err *err)
+{
+    struct stat out, in;
+
+    if (args->output && stat(args->output, &out) == 0 && S_ISREG(out.st_mode) &&
+        fstat(fileno(run->in), &in) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+        return fx_fail(err, FX_EUSAGE, "%s: is an input, too", args->output);
+    return FX_OK;
+}
+
 static void report(const struct fx_csv_run *runs, size_t n_runs)
 {
     for (size_t i = 0; i < n_runs; i++)
@@ -114,8 +127,10 @@ static enum fx_status run(const struct args *args, struct fx_err *err)
     }
     raise_file_limit();
     FX_TRY_OUT(check(args, err));
-    for (size_t i = 0; i < args->n_operands; i++)
+    for (size_t i = 0; i < args->n_operands; i++) {
         FX_TRY_OUT(open_run(&runs[i], &sources[i], args->operands[i], err));
+        FX_TRY_OUT(check_output(args, &runs[i], err));
+    }
     status = write_table(args, runs, err);
 out:
     for (size_t i = 0; i < args->n_operands && runs && sources; i++) {
