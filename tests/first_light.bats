@@ -112,7 +112,7 @@ END
     program tests/device-probe <<<'[ ! -e gone ] || exec sleep 300; echo "cuda:0: a card, 1 GiB"'
     program tests/kernels/add_concat_kernels <<<'touch gone; exec sleep 300'
     program tests/kernels/pool_kernels <<<'echo 1..1; echo ok 1'
-    run_light --seconds 24 kernels/add_concat_kernels kernels/pool_kernels
+    run_light --seconds 34 kernels/add_concat_kernels kernels/pool_kernels
     says kernels/add_concat_kernels TIMEOUT "after 20 s: it said nothing"
     says kernels/pool_kernels "not run" \
         "the device has not answered since kernels/add_concat_kernels"
