@@ -252,6 +252,13 @@ assert all(abs(x / norm(a) - y / norm(b)) < 1e-4 for x, y in zip(a, b)), (a, b)'
     cp a.jsonl first.jsonl
     still a --epochs 9 --patience 2 --resume
     cmp a.jsonl first.jsonl
+    # The last epoch is never behind a better one.
+    local said="--patience: for --choose accuracy; this run keeps the last epoch"
+    fails_with 2 "fusion-train: $said" still b --patience 2 --choose last
+    fails_with 2 "fusion-train: $said" still b --patience 2 --recipe ensemble
+    fails_with 2 "expert-train: $said" expert-train --arch resnet18:width=2 --expert 0 \
+        --data "$data" --checkpoint-dir b --patience 2 --choose last
+    still b --epochs 2 --patience 1 --recipe ensemble --choose accuracy
 }
 
 @test "schedules are PyTorch's" {

@@ -196,6 +196,7 @@ static enum fx_status run(struct args *args, struct fx_err *err)
     fx_log_set_task(args->train.run.task);
     FX_TRY(check(args, err));
     FX_TRY(fx_recipe_expert(&args->train.settings, &args->train.given, err));
+    FX_TRY(fx_train_check_patience(&args->train, err));
     if (args->train.print_schedule) {
         status = print_schedule(args, &in, err);
         inputs_close(&in);

@@ -59,6 +59,7 @@ static enum fx_status build(struct args *args, struct inputs *in, struct fx_mode
     fx_recipe_fusion(settings, given, fx_model_width(&in->graph));
     if (given->of[FX_SET_kd_temperature] && settings->kd == 0 && settings->kd_experts == 0)
         return fx_fail(err, FX_EUSAGE, "--kd-temperature: for --kd or --kd-experts, which are 0");
+    FX_TRY(fx_train_check_patience(&args->train, err));
     fx_graph_fini(&in->graph);
     model.fusion = fx_fusions[settings->fusion].name;
     model.fused = settings->fused;

@@ -139,3 +139,14 @@ enum fx_status fx_train_check(const struct fx_train_args *args, struct fx_err *e
         return fx_fail(err, FX_EUSAGE, "--checkpoint-dir DIR is required");
     return FX_OK;
 }
+
+enum fx_status fx_train_check_patience(const struct fx_train_args *args, struct fx_err *err)
+{
+    const struct fx_settings *settings = &args->settings;
+
+    if (args->given.of[FX_SET_patience] && settings->patience > 0 &&
+        settings->choose == FX_CHOOSE_LAST)
+        return fx_fail(err, FX_EUSAGE,
+                       "--patience: for --choose accuracy; this run keeps the last epoch");
+    return FX_OK;
+}

@@ -42,4 +42,9 @@ void fx_train_rows(struct fx_option *rows, int n, struct fx_train_args *args, en
 /* fx_train_check: what the rows alone cannot check.  FX_EUSAGE. */
 enum fx_status fx_train_check(const struct fx_train_args *args, struct fx_err *err) FX_MUST_CHECK;
 
+/* fx_train_check_patience: a given patience waits for the best accuracy, which --choose last does
+ * not look at.  After the recipe, which may have chosen the last epoch.  FX_EUSAGE. */
+enum fx_status fx_train_check_patience(const struct fx_train_args *args,
+                                       struct fx_err *err) FX_MUST_CHECK;
+
 #endif
