@@ -61,7 +61,9 @@ static const struct strengths trivial_augment_wide = {
     .posterize_bits = 6,
 };
 
-/* torch.linspace(first, last, 31)[bin]: from the nearer end, in float. */
+/* torch.linspace(first, last, 31)[bin]: from the nearer end, in float.  Versions of torch differ in
+ * the last bit: for bin 15 of 0 to 32, 2.15 has 15.999999, which moves an image by 15 pixels; 1.13
+ * has 16, as we do. */
 static float magnitude_at(float first, float last, int bin)
 {
     float step = (last - first) / (N_BINS - 1);
