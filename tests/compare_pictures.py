@@ -9,10 +9,18 @@ from PIL import Image, ImageOps
 from torchvision import transforms
 
 random = numpy.random.default_rng(1)
-fit = transforms.Compose([transforms.Resize(32), transforms.CenterCrop(32)])
 SIZES = [(32, 32), (33, 32), (32, 77), (100, 100), (1, 1), (1, 500), (640, 3), (321, 241), (31, 33)]
-SIZES += [(20, 10), (35, 32), (37, 33)]
+SIZES += [(20, 10), (35, 32), (37, 33), (37, 200), (200, 37)]
 ORIENTATION = 0x112
+
+
+def fit(picture):
+    """Along the width first, as Pillow did before version 13."""
+    width, height = picture.size
+    if height > width:
+        picture = picture.resize((32, height), Image.Resampling.BILINEAR)
+        picture = picture.resize((32, 32 * height // width), Image.Resampling.BILINEAR)
+    return transforms.CenterCrop(32)(transforms.Resize(32)(picture))
 
 
 def photo(width, height, n_channels=3):
